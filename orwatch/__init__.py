@@ -1,0 +1,3 @@
+"""orwatch: watches what OpenRouter costs, run by cron."""
+
+__version__ = "0.1.0"
