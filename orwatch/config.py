@@ -1,0 +1,281 @@
+"""Settings: command-line option > environment > env file > default. Reads files, writes only the env file."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orwatch.errors import SettingsError
+
+PREFIX = "ORWATCH_"
+DEFAULT_API_URL = "https://openrouter.ai/api/v1"
+MAX_RETENTION_DAYS = 36_500
+MAX_SYNC_DAYS = 365
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMATS = ("text", "json")
+
+# Every setting, with what it does: the README's table and the nearest-name hint are held to this list.
+SETTING_NAMES: Mapping[str, str] = {
+    "ORWATCH_ENV_FILE": "the env file to read",
+    "ORWATCH_DATABASE_URL": "the database",
+    "ORWATCH_ENCRYPTION_KEY": "the Fernet keys that the secrets are encrypted with, newest first",
+    "ORWATCH_OPENROUTER_API_URL": "the API",
+    "ORWATCH_USAGE_STATS_RETENTION_DAYS": "days that cleanup keeps",
+    "ORWATCH_SYNC_DAYS": "days that sync asks for",
+    "ORWATCH_RATE_LIMIT_PER_MINUTE": "requests that may start within 60 seconds, 0 for no limit",
+    "ORWATCH_CONCURRENCY": "requests under way at once",
+    "ORWATCH_LOG_LEVEL": "what is logged",
+    "ORWATCH_LOG_FILE": "where it is logged",
+    "ORWATCH_LOG_FORMAT": "how it is logged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Secrets are left out of the ``repr``.
+
+    ``env_file`` is the file that was read, or the one that would be written when there is none yet.
+    ``unknown_names`` pairs each unknown ``ORWATCH_`` name with the nearest known one, or None.
+    """
+
+    database_url: str = field(repr=False)
+    encryption_keys: tuple[str, ...] = field(repr=False)
+    encryption_keys_from_environment: bool
+    api_url: str
+    retention_days: int
+    sync_days: int
+    rate_limit_per_minute: int
+    concurrency: int
+    log_level: str | None
+    log_file: Path | None
+    log_format: str
+    env_file: Path
+    unknown_names: tuple[tuple[str, str | None], ...] = ()
+
+
+def load_settings(environ: Mapping[str, str], env_file_option: str | None = None) -> Settings:
+    """Read the settings.
+
+    Raises ``SettingsError`` naming the setting, its value (never a secret's) and what would be right.
+    """
+    env_file = _find_env_file(environ, env_file_option)
+    from_file = _read_env_file(env_file)
+    # An empty value is an unset one: it hides nothing of the file, least of all the encryption key.
+    from_environment = {
+        name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()
+    }
+    values = {**from_file, **from_environment}
+    known = {name: value.strip() for name, value in values.items() if name in SETTING_NAMES}
+
+    unknown = [name for name in sorted(values) if name.startswith(PREFIX) and name not in SETTING_NAMES]
+    level = known.get("ORWATCH_LOG_LEVEL") or None
+    log_file = known.get("ORWATCH_LOG_FILE") or None
+    return Settings(
+        database_url=_database_url(known.get("ORWATCH_DATABASE_URL") or None, environ),
+        encryption_keys=tuple(
+            part.strip() for part in known.get("ORWATCH_ENCRYPTION_KEY", "").split(",") if part.strip()
+        ),
+        encryption_keys_from_environment=bool(environ.get("ORWATCH_ENCRYPTION_KEY", "").strip()),
+        api_url=_api_url(known.get("ORWATCH_OPENROUTER_API_URL") or DEFAULT_API_URL),
+        retention_days=_integer(known, "ORWATCH_USAGE_STATS_RETENTION_DAYS", 365, 1, MAX_RETENTION_DAYS),
+        sync_days=_integer(known, "ORWATCH_SYNC_DAYS", 7, 1, MAX_SYNC_DAYS),
+        rate_limit_per_minute=_integer(known, "ORWATCH_RATE_LIMIT_PER_MINUTE", 20, 0, 100_000),
+        concurrency=_integer(known, "ORWATCH_CONCURRENCY", 8, 1, 64),
+        log_level=_choice("ORWATCH_LOG_LEVEL", level.upper(), LOG_LEVELS) if level else None,
+        log_file=_absolute("ORWATCH_LOG_FILE", log_file) if log_file else None,
+        log_format=_choice(
+            "ORWATCH_LOG_FORMAT", (known.get("ORWATCH_LOG_FORMAT") or "text").lower(), LOG_FORMATS
+        ),
+        env_file=env_file,
+        unknown_names=tuple((name, _nearest_name(name)) for name in unknown),
+    )
+
+
+def _nearest_name(name: str) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1)), None)
+
+
+def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
+    """Put ``ORWATCH_ENCRYPTION_KEY`` into the env file: whole or not at all, mode 0600, folder 0700.
+
+    Every other line stays as it is. Raises ``SettingsError`` when the file cannot be written.
+    """
+    from dotenv import set_key
+
+    try:
+        make_private_folder(env_file.parent)
+        # Where the file is a link, the file behind it is the one to change.
+        target = env_file.resolve()
+        if target.exists():
+            target.chmod(0o600)  # before the new key is in it; a new file is born like this
+        set_key(target, "ORWATCH_ENCRYPTION_KEY", ",".join(keys), quote_mode="never")
+        # The secrets are only as durable as the key that opens them.
+        for path in (target, target.parent):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write the encryption key to {env_file}: {error.strerror}. "
+            "Make that file writable, name another one with --env-file, "
+            "or set ORWATCH_ENCRYPTION_KEY in the environment."
+        ) from error
+
+
+@contextmanager
+def env_file_lock(env_file: Path) -> Iterator[None]:
+    """Keep other orwatch processes from writing the env file; dies with the process."""
+    try:
+        make_private_folder(env_file.parent)
+        descriptor = os.open(env_file.parent, os.O_RDONLY)
+    except OSError as error:
+        raise SettingsError(f"cannot use the folder {env_file.parent}: {error.strerror}.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create the folder and the missing ones above it, mode 0700; one that is there is left as it is."""
+    for missing in reversed([folder, *folder.parents]):
+        if not missing.exists():
+            missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def _find_env_file(environ: Mapping[str, str], option: str | None) -> Path:
+    named = option or environ.get("ORWATCH_ENV_FILE", "").strip()
+    if named:
+        return _expanded("--env-file" if option else "ORWATCH_ENV_FILE", named).absolute()
+    own = _base_folder(environ, "XDG_CONFIG_HOME", ".config") / "orwatch" / ".env"
+    system = Path("/etc/orwatch/orwatch.env")
+    return system if not _exists(own) and _exists(system) else own
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _base_folder(environ: Mapping[str, str], name: str, below_home: str) -> Path:
+    # The XDG specification: a path that is not absolute is to be ignored.
+    named = environ.get(name, "")
+    return Path(named) if named.startswith("/") else _expanded(name, f"~/{below_home}")
+
+
+def _read_env_file(env_file: Path) -> dict[str, str]:
+    try:
+        if not env_file.exists():
+            return {}
+        with env_file.open(encoding="utf-8") as stream:
+            from dotenv import dotenv_values
+
+            dotenv_log = logging.getLogger("dotenv.main")
+            dotenv_log.disabled = True  # it would print to a log that is not set up yet
+            values = dotenv_values(stream=stream, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the env file {env_file}: {error}.") from error
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _integer(known: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = known.get(name, "")
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise SettingsError(f"{name}={text!r} is not a whole number from {least} to {most}.")
+    return value
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise SettingsError(f"{name}={value!r} is not one of {', '.join(choices)}.")
+    return value
+
+
+def _absolute(name: str, value: str) -> Path:
+    path = _expanded(name, value)
+    if not path.is_absolute():
+        raise SettingsError(f"{name}={value!r} is not an absolute path; cron's folder is not yours.")
+    return path
+
+
+def _expanded(name: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f"{name}={value!r}: that home folder is not known. Use an absolute path, or set HOME."
+        ) from None
+
+
+def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
+    if value is None:
+        return f"sqlite:///{_base_folder(environ, 'XDG_DATA_HOME', '.local/share')}/orwatch/orwatch.db"
+    scheme, separator, path = value.partition(":///")
+    if scheme == "sqlite" and separator and path.startswith("/"):
+        return value
+    if value.startswith("sqlite:") and "@" not in value:
+        raise SettingsError(
+            f"ORWATCH_DATABASE_URL={value!r} does not name a file by its absolute path: "
+            "write sqlite:////var/lib/orwatch/orwatch.db, with four slashes."
+        )
+    # The value may hold a password: only its scheme is shown.
+    shown = value.split(":", 1)[0] if ":" in value else "…"
+    raise SettingsError(
+        f"ORWATCH_DATABASE_URL with {shown!r}: this version keeps its data in SQLite, "
+        "sqlite:////var/lib/orwatch/orwatch.db for example."
+    )
+
+
+def _api_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_valid = False
+    is_clean = value.isprintable() and not set(value) & set(" \\")
+    if not port_is_valid or not is_clean or parts.scheme not in {"http", "https"} or not parts.hostname:
+        # What has a user name may have a password.
+        shown = repr(value) if "@" not in value else "…"
+        raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={shown} is not an address like {DEFAULT_API_URL}.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(
+            "ORWATCH_OPENROUTER_API_URL holds a user name, a query or a fragment; "
+            f"it should look like {DEFAULT_API_URL}."
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise SettingsError(
+            f"ORWATCH_OPENROUTER_API_URL={value!r} would send your keys unencrypted: use https://. "
+            "http:// is for addresses of this machine only."
+        )
+    return value.rstrip("/")
+
+
+def is_loopback(hostname: str) -> bool:
+    """Whether the name or address is this machine's own loopback."""
+    import ipaddress
+
+    if hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,90 @@
+"""The failures that orwatch expects, each with the exit code that it leads to.
+
+A message says what failed, with which value, and what to do next. Anything that is not an
+``OrwatchError`` is a bug and ends in a traceback and ``EXIT_BUG``.
+"""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_NEEDS_PERSON = 1
+EXIT_USAGE = 2
+EXIT_BUG = 70
+EXIT_TRY_AGAIN = 75
+EXIT_SETTINGS = 78
+
+
+class OrwatchError(Exception):
+    """The work was done or refused, and a person has to see to something."""
+
+    exit_code = EXIT_NEEDS_PERSON
+
+
+class UsageError(OrwatchError):
+    """The command line asks for something that does not exist or contradicts itself."""
+
+    exit_code = EXIT_USAGE
+
+
+class SettingsError(OrwatchError):
+    """A setting, a file or the database is missing, wrong or not to be used."""
+
+    exit_code = EXIT_SETTINGS
+
+
+class TryAgainError(OrwatchError):
+    """Passing trouble: the same command may well succeed later."""
+
+    exit_code = EXIT_TRY_AGAIN
+
+
+class LockHeldError(TryAgainError):
+    """Another process runs the same job on the same database."""
+
+
+class InterruptedRunError(TryAgainError):
+    """The run was told to stop while it waited."""
+
+
+class EncryptionKeyError(SettingsError):
+    """The encryption key is missing, malformed, or opens none of what it should open."""
+
+
+class StoreUnusableError(SettingsError):
+    """The database cannot be opened or written, or its schema is not ours to touch."""
+
+
+class StoreUnavailableError(TryAgainError):
+    """The database is busy or its disk is full; what was committed before stays whole."""
+
+
+class ApiError(OrwatchError):
+    """The API did not give what was asked of it.
+
+    ``status`` is the HTTP status, or None when there was no whole answer.
+    """
+
+    is_passing = False
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class KeyRejectedError(ApiError):
+    """401: the API does not know this key, or not any more. Ask again before believing it."""
+
+
+class EndpointMissingError(ApiError):
+    """404: this server has no such endpoint."""
+
+
+class UnexpectedAnswerError(ApiError):
+    """200, but not the JSON that the endpoint promises."""
+
+
+class ApiUnavailableError(ApiError):
+    """Time-outs, broken connections, 408, 429 and 5xx, after all the tries."""
+
+    is_passing = True
+    exit_code = EXIT_TRY_AGAIN

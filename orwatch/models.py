@@ -1,0 +1,233 @@
+"""What orwatch knows, as frozen data: keys, usage, totals. Money is ``Decimal`` US dollars, days are UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import StrEnum
+
+NANO = Decimal("1e-9")
+ZERO = Decimal(0)
+
+# Wide enough that adding up an answer never rounds; the ledger's own unit is the nano-dollar.
+_EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN)
+
+
+def add_exactly(first: Decimal, second: Decimal) -> Decimal:
+    """The sum, without the rounding to 28 digits that ``+`` would do."""
+    return _EXACT.add(first, second)
+
+
+def to_nano(amount_usd: Decimal) -> int:
+    """Dollars as a whole number of nano-dollars (1e-9 USD), half to even."""
+    return int(_EXACT.scaleb(_EXACT.quantize(amount_usd, NANO), 9))
+
+
+def from_nano(amount_nano: int) -> Decimal:
+    """Nano-dollars as dollars, exact, without trailing zeros (``Decimal('0.015')``)."""
+    dollars = _EXACT.scaleb(Decimal(amount_nano), -9)
+    whole = dollars.to_integral_value()
+    return _EXACT.quantize(dollars, Decimal(1)) if dollars == whole else dollars.normalize(_EXACT)
+
+
+class KeyKind(StrEnum):
+    """What a key may do; ``UNKNOWN`` until ``GET /key`` has answered once."""
+
+    INFERENCE = "inference"
+    MANAGEMENT = "management"
+    UNKNOWN = "unknown"
+
+
+class InactiveReason(StrEnum):
+    """Why a key is not watched: ``INVALID`` is validate's finding, ``DISABLED`` a person's wish."""
+
+    INVALID = "invalid"
+    DISABLED = "disabled"
+
+
+class UsageSource(StrEnum):
+    """Where a day's rows came from."""
+
+    USAGE = "usage"
+
+    @property
+    def rank(self) -> int:
+        """A day is replaced by a source of the same or a higher rank only."""
+        return _SOURCE_RANKS[self]
+
+
+# Gaps are left for the sources between and above: counters (10), analytics (20), activity (40).
+_SOURCE_RANKS = {UsageSource.USAGE: 30}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What ``GET /key`` tells about the key that asks. None: the answer did not say.
+
+    ``limit_usd`` None means unlimited; ``limit_remaining_usd`` may be negative.
+    """
+
+    kind: KeyKind
+    label: str | None = None
+    usage_usd: Decimal | None = None
+    usage_daily_usd: Decimal | None = None
+    usage_weekly_usd: Decimal | None = None
+    usage_monthly_usd: Decimal | None = None
+    byok_usage_usd: Decimal | None = None
+    limit_usd: Decimal | None = None
+    limit_remaining_usd: Decimal | None = None
+    limit_reset: str | None = None
+    is_free_tier: bool | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """One row of ``api_keys``. ``secret_encrypted`` is the Fernet token, None once the key was removed."""
+
+    id: int
+    name: str
+    key_hash: str
+    hint: str
+    secret_encrypted: str | None = field(repr=False)
+    is_active: bool
+    inactive_reason: InactiveReason | None
+    inactive_since: datetime | None
+    source: UsageSource | None
+    created_at: datetime
+    removed_at: datetime | None
+    synced_through: date | None
+    last_synced_at: datetime | None
+    last_sync_error: str | None
+    last_validated_at: datetime | None
+    facts: KeyFacts
+    facts_read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """The usage of one day, model and provider by one key. None: the source does not say.
+
+    Reasoning tokens are part of ``tokens_output``, cached ones of ``tokens_input``.
+    """
+
+    day: date
+    model: str | None
+    provider: str | None
+    requests: int | None
+    tokens_input: int | None
+    tokens_output: int | None
+    cost_usd: Decimal
+    tokens_reasoning: int | None = None
+    tokens_cached: int | None = None
+    byok_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row of an answer that was not believed; ``day`` None where even that could not be read."""
+
+    reason: str
+    day: date | None
+    is_outside_window: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """A parsed answer: one row per (day, model, provider), sorted, all within ``since``..``until``."""
+
+    source: UsageSource
+    since: date
+    until: date
+    rows: tuple[UsageRow, ...]
+    rejected: tuple[RejectedRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Usage added up. A count is None where no row told it; ``cost_usd`` is exact."""
+
+    requests: int | None = None
+    tokens_input: int | None = None
+    tokens_output: int | None = None
+    cost_usd: Decimal | None = None
+    # The part of the cost whose rows also tell their requests: what a cost per request divides.
+    cost_with_requests_usd: Decimal | None = None
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            _add_known(self.requests, other.requests),
+            _add_known(self.tokens_input, other.tokens_input),
+            _add_known(self.tokens_output, other.tokens_output),
+            _add_known_usd(self.cost_usd, other.cost_usd),
+            _add_known_usd(self.cost_with_requests_usd, other.cost_with_requests_usd),
+        )
+
+    @property
+    def cost_per_request_usd(self) -> Decimal | None:
+        """Dollars a request, or None where there were no requests or nobody counted them."""
+        if not self.requests or self.cost_with_requests_usd is None:
+            return None
+        return self.cost_with_requests_usd / self.requests
+
+
+NO_USE = Totals(0, 0, 0, ZERO, ZERO)
+
+
+def _add_known(first: int | None, second: int | None) -> int | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+def _add_known_usd(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return add_exactly(first, second)
+
+
+class Dimension(StrEnum):
+    """What a report can be broken down by."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    MODEL = "model"
+    PROVIDER = "provider"
+    KEY = "key"
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the values are stretches of time."""
+        return self in {Dimension.DAY, Dimension.WEEK, Dimension.MONTH}
+
+
+class Job(StrEnum):
+    """The jobs that cron starts, as ``job_runs`` names them."""
+
+    SYNC = "sync"
+    VALIDATE = "validate"
+    CLEANUP = "cleanup"
+
+
+class RunStatus(StrEnum):
+    """How a run stands or ended. ``INTERRUPTED``: it never said that it ended."""
+
+    RUNNING = "running"
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One row of ``job_runs``."""
+
+    id: int
+    job: Job
+    started_at: datetime
+    finished_at: datetime | None
+    status: RunStatus
+    error: str | None

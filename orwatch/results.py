@@ -1,0 +1,225 @@
+"""What each job answers: frozen data that ``render`` turns into text and the command line into an exit code.
+
+It stands below both, so that neither has to import the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+from orwatch.models import Dimension, Job, JobRun, RunStatus, StoredKey, Totals
+
+
+class SyncKeyStatus(StrEnum):
+    """How the sync of one key ended. ``PARTIAL``: written, but a row of the answer was not believed."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedKey:
+    """One key's part of a sync. ``is_passing``: the failure may well be gone the next time."""
+
+    name: str
+    status: SyncKeyStatus
+    since: date
+    rows_written: int = 0
+    rows_unchanged: int = 0
+    rows_removed: int = 0
+    rows_rejected: int = 0
+    error: str | None = None
+    is_passing: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What ``orwatch sync`` did; ``since`` is the earliest day that any key was asked for."""
+
+    since: date
+    until: date
+    keys: tuple[SyncedKey, ...]
+    duration_seconds: float
+    is_dry_run: bool = False
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that are new or differ from what was stored."""
+        return sum(key.rows_written for key in self.keys)
+
+    @property
+    def rows_unchanged(self) -> int:
+        """Rows that were stored already, to the digit."""
+        return sum(key.rows_unchanged for key in self.keys)
+
+    @property
+    def rows_removed(self) -> int:
+        """Rows that the API no longer reports for a day that it does report."""
+        return sum(key.rows_removed for key in self.keys)
+
+    @property
+    def rows_rejected(self) -> int:
+        """Rows of the answers that were not believed or not asked for."""
+        return sum(key.rows_rejected for key in self.keys)
+
+    @property
+    def status(self) -> RunStatus:
+        """``ok``, ``partial`` (something needs a look) or ``failed`` (no key came through)."""
+        if all(key.status is SyncKeyStatus.OK for key in self.keys):
+            return RunStatus.OK
+        if all(key.status is SyncKeyStatus.FAILED for key in self.keys):
+            return RunStatus.FAILED
+        return RunStatus.PARTIAL
+
+    @property
+    def exit_code(self) -> int:
+        """0; 75 when every key failed for passing reasons; 1 for any other trouble."""
+        if self.status is RunStatus.OK:
+            return EXIT_DONE
+        if self.status is RunStatus.FAILED and all(key.is_passing for key in self.keys):
+            return EXIT_TRY_AGAIN
+        return EXIT_NEEDS_PERSON
+
+
+class Verdict(StrEnum):
+    """What validate found out about a key."""
+
+    VALID = "valid"
+    REACTIVATED = "reactivated"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedKey:
+    """One key's part of a validate. ``detail`` says why for ``INVALID`` and ``UNKNOWN``."""
+
+    name: str
+    verdict: Verdict
+    detail: str | None = None
+    warning: str | None = None
+    is_passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateResult:
+    """What ``orwatch validate`` found."""
+
+    keys: tuple[ValidatedKey, ...]
+    duration_seconds: float
+
+    def count(self, *verdicts: Verdict) -> int:
+        """How many keys got one of these verdicts."""
+        return sum(key.verdict in verdicts for key in self.keys)
+
+    @property
+    def status(self) -> RunStatus:
+        """``ok``; ``partial`` when a key is invalid or unknown; ``failed`` when nothing could be told."""
+        unknown = self.count(Verdict.UNKNOWN)
+        if self.keys and unknown == len(self.keys):
+            return RunStatus.FAILED
+        return RunStatus.PARTIAL if unknown or self.count(Verdict.INVALID) else RunStatus.OK
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a key is invalid; 75 when nothing could be told for passing reasons; 0 otherwise."""
+        if self.count(Verdict.INVALID):
+            return EXIT_NEEDS_PERSON
+        if self.status is RunStatus.FAILED:
+            return EXIT_TRY_AGAIN if any(key.is_passing for key in self.keys) else EXIT_NEEDS_PERSON
+        return EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupResult:
+    """What ``orwatch cleanup`` removed, or would remove. Days before ``kept_from`` are expired."""
+
+    retention_days: int
+    kept_from: date
+    rows_removed: int
+    days_removed: int
+    cost_moved_usd: Decimal
+    records_removed: int
+    bytes_freed: int
+    duration_seconds: float
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One row: a value for each ``by``, in order. ``totals.cost_usd`` None: nobody looked at that time."""
+
+    values: tuple[str | None, ...]
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """Rows broken down by ``by``; ``totals`` is of all of them, ``others`` of those that were cut off."""
+
+    by: tuple[Dimension, ...]
+    rows: tuple[ReportRow, ...]
+    totals: Totals
+    others: Totals | None = None
+    others_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What ``orwatch report`` shows: the asked table, and the short ones beneath the bare command's."""
+
+    since: date
+    until: date
+    table: ReportTable
+    beneath: tuple[ReportTable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """When a job last ran and is next due. ``is_missed``: its latest slot passed without a run."""
+
+    job: Job
+    last_run: JobRun | None
+    next_due_at: datetime
+    is_missed: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """A key and what is wrong with it, if anything."""
+
+    key: StoredKey
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """What ``orwatch status`` shows."""
+
+    now: datetime
+    jobs: tuple[JobStatus, ...]
+    keys: tuple[KeyStatus, ...]
+    database: str
+    database_bytes: int
+    ledger_rows: int
+    first_day: date | None
+    last_day: date | None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that needs a person, a sentence each."""
+        jobs = tuple(job.problem for job in self.jobs if job.problem)
+        return jobs + tuple(f"{key.key.name}: {key.problem}" for key in self.keys if key.problem)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something needs a person."""
+        return EXIT_NEEDS_PERSON if self.problems else EXIT_DONE

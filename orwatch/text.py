@@ -1,0 +1,21 @@
+"""Text from outside, made safe for a terminal and a log."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text with every control, format and bidirectional character replaced by U+FFFD."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def secret_hint(secret: str) -> str:
+    """How a secret is shown: its prefix and its last four characters, ``sk-or-…a29f``.
+
+    A secret too short to stay secret without those is shown as ``…`` alone.
+    """
+    if len(secret) < 16:
+        return "…"
+    prefix = "sk-or-" if secret.startswith("sk-or-") else ""
+    return f"{prefix}…{secret[-4:]}"

@@ -1,0 +1,62 @@
+"""Text from outside made safe, and hints of secrets."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orwatch.text import printable, secret_hint
+from tests.support import SECRET
+
+
+@given(st.text())
+def test_nothing_that_a_terminal_would_act_upon_is_left(text: str) -> None:
+    safe = printable(text)
+    assert len(safe) == len(text)
+    # Control, format (bidirectional ones too), surrogate, private, unassigned; line and paragraph ends.
+    assert not {unicodedata.category(character) for character in safe} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert all(new in (old, "\ufffd") for old, new in zip(text, safe, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("", ""),
+        ("openai/gpt-4.1 (free)", "openai/gpt-4.1 (free)"),
+        ("模型 – Ünïcode 😀", "模型 – Ünïcode 😀"),
+        ("\x1b[31mred\x1b[0m", "\ufffd[31mred\ufffd[0m"),
+        ("a\r\nb\tc", "a\ufffd\ufffdb\ufffdc"),
+        ("txt\u202egnp", "txt\ufffdgnp"),
+        ("zero\u200bwidth", "zero\ufffdwidth"),
+        ("\x9b2J", "\ufffd2J"),
+        ("\ud800", "\ufffd"),
+    ],
+)
+def test_what_can_be_shown_is_kept_and_all_else_is_replaced(text: str, safe: str) -> None:
+    assert printable(text) == safe
+
+
+@pytest.mark.parametrize(
+    ("secret", "hint"),
+    [
+        (SECRET, "sk-or-…a29f"),
+        ("gateway-key-0123456789", "…6789"),
+        ("sk-or-0123456789", "sk-or-…6789"),
+        ("sk-or-012345678", "…"),
+        ("short", "…"),
+        ("", "…"),
+    ],
+)
+def test_a_hint_shows_the_last_four_characters_of_a_secret_that_is_long_enough(
+    secret: str, hint: str
+) -> None:
+    assert secret_hint(secret) == hint
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=80))
+def test_a_hint_leaves_most_of_the_secret_untold(secret: str) -> None:
+    told = secret_hint(secret).removeprefix("sk-or-").removeprefix("…")
+    assert len(told) <= len(secret) // 4
