@@ -1,0 +1,219 @@
+"""Writes of the ledger, by its invariants.
+
+A day is written whole, in the one transaction of its key. A better source replaces a worse one, never
+the reverse. What cleanup removed is not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, Table, bindparam, select
+
+from orwatch.models import UsageAnswer, UsageRow, UsageSource, to_nano
+from orwatch.store.schema import (
+    UNKNOWN_NAME_ID,
+    from_day_number,
+    ledger_state,
+    models,
+    providers,
+    to_day_number,
+    to_seconds,
+    usage_days,
+    usage_stats,
+)
+
+# Rows of one INSERT: measured, larger ones are no faster, and 500 rows of 11 values stay within what every
+# SQLite takes.
+_ROWS_PER_STATEMENT = 500
+
+_KEY_COLUMNS = ("date", "api_key_id", "model_id", "provider_id")
+_VALUE_COLUMNS = (
+    "requests",
+    "tokens_input",
+    "tokens_output",
+    "tokens_reasoning",
+    "tokens_cached",
+    "cost_nano",
+    "byok_cost_nano",
+)
+
+_LedgerRow = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCounts:
+    """What a write did. ``rows_expired`` are of days that cleanup has removed, ``rows_outranked`` of days
+    that a better source has told already: neither was written."""
+
+    rows_written: int = 0
+    rows_unchanged: int = 0
+    rows_removed: int = 0
+    rows_expired: int = 0
+    rows_outranked: int = 0
+
+
+def kept_from(connection: Connection) -> date | None:
+    """The watermark: days before it were removed by cleanup. None: nothing ever was."""
+    return connection.execute(select(ledger_state.c.kept_from)).scalar()
+
+
+def created_at(connection: Connection) -> datetime:
+    """When the database was created."""
+    moment: datetime = connection.execute(select(ledger_state.c.created_at)).scalar_one()
+    return moment
+
+
+def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: datetime) -> WriteCounts:
+    """Write an answer for one key.
+
+    Each day that the answer mentions is replaced: changed rows are written, rows that vanished are
+    removed. A day with a row that was not believed loses none: what vanished there cannot be told.
+    Days of the window that it does not mention are left alone, and count as read; not those that have not
+    begun, and not those of which only rows came that were not believed.
+    """
+    watermark = kept_from(connection) or date.min
+    first_day = max(answer.since, watermark)
+    sources = _day_sources(connection, key_id, first_day, answer.until)
+    better = {day for day, source in sources.items() if source.rank > answer.source.rank}
+    worse = {day for day, source in sources.items() if source.rank < answer.source.rank}
+
+    rows = [row for row in answer.rows if row.day >= watermark and row.day not in better]
+    days = {row.day for row in rows}
+    window = _days_begun(first_day, answer.until, now)
+    doubtful = _doubtful_days(answer, days | window)
+    ledger_rows = _to_ledger_rows(connection, key_id, rows)
+    removed = _delete_vanished(connection, key_id, (days - doubtful) | (days & worse), ledger_rows)
+    written = _upsert(connection, ledger_rows)
+    _record_days(connection, key_id, answer.source, days | (window - doubtful - better - worse), now)
+    expired = sum(row.day < watermark for row in answer.rows)
+    return WriteCounts(
+        rows_written=written,
+        rows_unchanged=len(rows) - written,
+        rows_removed=removed,
+        rows_expired=expired,
+        rows_outranked=len(answer.rows) - len(rows) - expired,
+    )
+
+
+def _day_sources(connection: Connection, key_id: int, since: date, until: date) -> dict[date, UsageSource]:
+    query = select(usage_days.c.date, usage_days.c.source).where(
+        usage_days.c.api_key_id == key_id,
+        usage_days.c.date.between(to_day_number(since), to_day_number(until)),
+    )
+    return {from_day_number(row.date): UsageSource(row.source) for row in connection.execute(query)}
+
+
+def _to_ledger_rows(connection: Connection, key_id: int, rows: Sequence[UsageRow]) -> list[_LedgerRow]:
+    model_ids = name_ids(connection, models, {row.model for row in rows})
+    provider_ids = name_ids(connection, providers, {row.provider for row in rows})
+    return sorted(
+        (
+            to_day_number(row.day),
+            key_id,
+            model_ids[row.model],
+            provider_ids[row.provider],
+            row.requests,
+            row.tokens_input,
+            row.tokens_output,
+            row.tokens_reasoning,
+            row.tokens_cached,
+            to_nano(row.cost_usd),
+            None if row.byok_cost_usd is None else to_nano(row.byok_cost_usd),
+        )
+        for row in rows
+    )
+
+
+def name_ids(connection: Connection, table: Table, names: set[str | None]) -> dict[str | None, int]:
+    """The ids of model or provider names; new names are stored, None is the unknown one's."""
+    known: dict[str | None, int] = {None: UNKNOWN_NAME_ID}
+    wanted = sorted(name for name in names if name is not None)
+    if not wanted:
+        return known
+    known |= _numbers_by_name(connection, table)
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        connection.execute(table.insert(), [{"name": name} for name in missing])
+        known |= _numbers_by_name(connection, table)
+    return known
+
+
+def _numbers_by_name(connection: Connection, table: Table) -> dict[str | None, int]:
+    query = select(table.c.name, table.c.id).where(table.c.name.is_not(None))
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _days_begun(since: date, until: date, now: datetime) -> set[date]:
+    day_count = (min(until, now.date()) - since).days + 1
+    return {since + timedelta(days=offset) for offset in range(day_count)}
+
+
+def _doubtful_days(answer: UsageAnswer, days: set[date]) -> set[date]:
+    """The days of which the answer has, or may have, a row that was not believed."""
+    if any(row.day is None for row in answer.rejected):
+        return days
+    return days & {row.day for row in answer.rejected}
+
+
+def _delete_vanished(
+    connection: Connection, key_id: int, days: set[date], ledger_rows: Iterable[_LedgerRow]
+) -> int:
+    """Remove the rows of those days that the answer does not have."""
+    query = select(usage_stats.c.date, usage_stats.c.model_id, usage_stats.c.provider_id).where(
+        usage_stats.c.api_key_id == key_id, usage_stats.c.date == bindparam("day")
+    )
+    kept = {(row[0], row[2], row[3]) for row in ledger_rows}
+    vanished = [
+        row
+        for day in sorted(days)
+        for row in connection.execute(query, {"day": to_day_number(day)})
+        if tuple(row) not in kept
+    ]
+    if vanished:
+        connection.exec_driver_sql(
+            "DELETE FROM usage_stats WHERE api_key_id = ? AND date = ? AND model_id = ? AND provider_id = ?",
+            [(key_id, *row) for row in vanished],
+        )
+    return len(vanished)
+
+
+def _upsert(connection: Connection, rows: Sequence[_LedgerRow]) -> int:
+    """Insert rows, or change those that differ; how many were inserted or changed.
+
+    Given to the driver as it is: SQLAlchemy's own batches are fifty times slower here.
+    """
+    written = 0
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        chunk = rows[start : start + _ROWS_PER_STATEMENT]
+        values = tuple(value for row in chunk for value in row)
+        written += connection.exec_driver_sql(_upsert_statement(len(chunk)), values).rowcount
+    return written
+
+
+def _upsert_statement(row_count: int) -> str:
+    columns = _KEY_COLUMNS + _VALUE_COLUMNS
+    one_row = f"({', '.join('?' * len(columns))})"
+    changes = ", ".join(f"{column} = excluded.{column}" for column in _VALUE_COLUMNS)
+    differs = " OR ".join(f"usage_stats.{column} IS NOT excluded.{column}" for column in _VALUE_COLUMNS)
+    return (
+        f"INSERT INTO usage_stats ({', '.join(columns)}) VALUES {', '.join([one_row] * row_count)} "
+        f"ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET {changes} WHERE {differs}"
+    )
+
+
+def _record_days(
+    connection: Connection, key_id: int, source: UsageSource, days: set[date], now: datetime
+) -> None:
+    """Store that these days were read, from where and when."""
+    read_at = to_seconds(now)
+    rows = [(to_day_number(day), key_id, source.value, read_at) for day in sorted(days)]
+    if rows:
+        connection.exec_driver_sql(
+            "INSERT INTO usage_days (date, api_key_id, source, read_at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (date, api_key_id) "
+            "DO UPDATE SET source = excluded.source, read_at = excluded.read_at",
+            rows,
+        )

@@ -1,0 +1,127 @@
+"""What cleanup does to the database, in steps that hold the write lock briefly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from orwatch.models import RunStatus, from_nano
+from orwatch.store.database import Store
+from orwatch.store.schema import (
+    from_day_number,
+    job_runs,
+    ledger_state,
+    request_log,
+    to_day_number,
+    usage_days,
+    usage_stats,
+)
+
+_PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: well under a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedDay:
+    """A day of the ledger that went to the monthly totals, or would go there."""
+
+    day: date
+    rows: int
+    cost_usd: Decimal
+
+
+def expired_days(connection: Connection, kept_from: date) -> list[RemovedDay]:
+    """The days before ``kept_from`` that are still in the ledger, oldest first."""
+    query = (
+        select(
+            usage_stats.c.date, func.count().label("rows"), func.sum(usage_stats.c.cost_nano).label("cost")
+        )
+        .where(usage_stats.c.date < to_day_number(kept_from))
+        .group_by(usage_stats.c.date)
+        .order_by(usage_stats.c.date)
+    )
+    return [
+        RemovedDay(from_day_number(row.date), row.rows, from_nano(row.cost))
+        for row in connection.execute(query)
+    ]
+
+
+def move_day_to_months(connection: Connection, day: date) -> None:
+    """Add a day to the monthly totals and take it out of the ledger.
+
+    From then on no sync writes this day or one before it.
+    """
+    number = to_day_number(day)
+    connection.exec_driver_sql(_ADD_TO_MONTHS, (to_day_number(day.replace(day=1)), number))
+    connection.execute(usage_stats.delete().where(usage_stats.c.date == number))
+    raise_watermark(connection, day + timedelta(days=1))
+
+
+def raise_watermark(connection: Connection, kept_from: date) -> None:
+    """Let no sync write a day before ``kept_from``; never lowers what was set before."""
+    is_later = ledger_state.c.kept_from.is_(None) | (ledger_state.c.kept_from < kept_from)
+    connection.execute(ledger_state.update().where(is_later).values(kept_from=kept_from))
+    connection.execute(usage_days.delete().where(usage_days.c.date < to_day_number(kept_from)))
+
+
+def count_old_records(connection: Connection, runs_before: datetime, requests_before: datetime) -> int:
+    """How many run records and request-log entries are older than that."""
+    old_runs = select(func.count()).select_from(job_runs).where(_is_old_run(runs_before))
+    old_requests = select(func.count()).select_from(request_log).where(_is_old_request(requests_before))
+    return int(connection.execute(old_runs).scalar_one() + connection.execute(old_requests).scalar_one())
+
+
+def delete_old_records(connection: Connection, runs_before: datetime, requests_before: datetime) -> int:
+    """Delete run records and request-log entries older than that; how many went."""
+    runs = connection.execute(job_runs.delete().where(_is_old_run(runs_before))).rowcount
+    requests = connection.execute(request_log.delete().where(_is_old_request(requests_before))).rowcount
+    return runs + requests
+
+
+def give_space_back(store: Store) -> int:
+    """Return free pages to the file system, in small steps; by how many bytes the file shrank."""
+    before = _database_bytes(store)
+    with store.without_transaction() as connection:
+        while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
+            if connection.execute("PRAGMA page_count").fetchone()[0] == pages:
+                break  # a file that was not created with auto_vacuum keeps its pages for later rows
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return before - _database_bytes(store)
+
+
+def _database_bytes(store: Store) -> int:
+    with store.without_transaction() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        return int(pages * connection.execute("PRAGMA page_size").fetchone()[0])
+
+
+def _is_old_run(before: datetime) -> ColumnElement[bool]:
+    return (job_runs.c.started_at < before) & (job_runs.c.status != RunStatus.RUNNING)
+
+
+def _is_old_request(before: datetime) -> ColumnElement[bool]:
+    return request_log.c.started_at_ms < int(before.timestamp() * 1000)
+
+
+# A sum keeps what is known: NULL only where no row of the month tells.
+_ADD_TO_MONTHS = """
+INSERT INTO usage_months (month, api_key_id, model_id, provider_id, requests, tokens_input, tokens_output,
+                          tokens_reasoning, tokens_cached, cost_nano, byok_cost_nano)
+SELECT ?, api_key_id, model_id, provider_id, requests, tokens_input, tokens_output,
+       tokens_reasoning, tokens_cached, cost_nano, byok_cost_nano
+FROM usage_stats WHERE date = ?
+ON CONFLICT (month, api_key_id, model_id, provider_id) DO UPDATE SET
+    requests = COALESCE(requests + excluded.requests, requests, excluded.requests),
+    tokens_input = COALESCE(tokens_input + excluded.tokens_input, tokens_input, excluded.tokens_input),
+    tokens_output = COALESCE(tokens_output + excluded.tokens_output, tokens_output, excluded.tokens_output),
+    tokens_reasoning = COALESCE(
+        tokens_reasoning + excluded.tokens_reasoning, tokens_reasoning, excluded.tokens_reasoning),
+    tokens_cached = COALESCE(tokens_cached + excluded.tokens_cached, tokens_cached, excluded.tokens_cached),
+    cost_nano = cost_nano + excluded.cost_nano,
+    byok_cost_nano = COALESCE(
+        byok_cost_nano + excluded.byok_cost_nano, byok_cost_nano, excluded.byok_cost_nano)
+"""

@@ -1,0 +1,215 @@
+"""The tables, as the newest migration leaves them (a test holds the two together).
+
+Days are days since 1970-01-01, times are seconds since then, money is nano-dollars: integers all, so
+that sums are exact and rows are small. ``usage_daily`` shows them with names, dates and dollars.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+from orwatch.models import from_nano, to_nano
+
+# The newest revision in migrations/versions, and all that came before it.
+SCHEMA_REVISION = "0001"
+KNOWN_REVISIONS = ("0001",)
+
+UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+def to_day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return day.toordinal() - _EPOCH_ORDINAL
+
+
+def from_day_number(number: int) -> date:
+    """The day that is so many days after 1970-01-01."""
+    return date.fromordinal(number + _EPOCH_ORDINAL)
+
+
+def to_seconds(moment: datetime) -> int:
+    """Whole seconds since 1970-01-01T00:00:00Z."""
+    return int(moment.timestamp())
+
+
+class Day(TypeDecorator[date]):
+    """A UTC day as days since 1970-01-01."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_day_number(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> date | None:
+        return None if value is None else from_day_number(value)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time as whole seconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_seconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+class Usd(TypeDecorator[Decimal]):
+    """Dollars as nano-dollars."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_nano(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else from_nano(value)
+
+
+metadata = MetaData()
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("key_hash", Text, nullable=False, unique=True),
+    Column("hint", Text, nullable=False),
+    Column("secret_encrypted", Text),
+    Column("is_active", Boolean, nullable=False),
+    Column("inactive_reason", Text),
+    Column("inactive_since", Moment),
+    Column("source", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("removed_at", Moment),
+    Column("synced_through", Day),
+    Column("last_synced_at", Moment),
+    Column("last_sync_error", Text),
+    Column("last_validated_at", Moment),
+    # What GET /key told last, and when.
+    Column("facts_read_at", Moment),
+    Column("kind", Text, nullable=False),
+    Column("label", Text),
+    Column("usage_nano", Usd),
+    Column("usage_daily_nano", Usd),
+    Column("usage_weekly_nano", Usd),
+    Column("usage_monthly_nano", Usd),
+    Column("byok_usage_nano", Usd),
+    Column("limit_nano", Usd),
+    Column("limit_remaining_nano", Usd),
+    Column("limit_reset", Text),
+    Column("is_free_tier", Boolean),
+    Column("expires_at", Moment),
+    # A removed key gives its name back.
+    Index("ix_api_keys_name", "name", unique=True, sqlite_where=text("removed_at IS NULL")),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, unique=True),
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, unique=True),
+)
+
+
+def _usage_columns() -> list[Column[int]]:
+    return [
+        Column("requests", BigInteger),
+        Column("tokens_input", BigInteger),
+        Column("tokens_output", BigInteger),
+        Column("tokens_reasoning", BigInteger),
+        Column("tokens_cached", BigInteger),
+        Column("cost_nano", BigInteger, nullable=False),
+        Column("byok_cost_nano", BigInteger),
+    ]
+
+
+def _usage_key(time_column: str) -> list[Column[int]]:
+    return [
+        Column(time_column, Integer, primary_key=True, autoincrement=False),
+        Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
+        Column("model_id", Integer, ForeignKey("models.id"), primary_key=True, autoincrement=False),
+        Column("provider_id", Integer, ForeignKey("providers.id"), primary_key=True, autoincrement=False),
+    ]
+
+
+# The ledger.
+usage_stats = Table("usage_stats", metadata, *_usage_key("date"), *_usage_columns(), sqlite_with_rowid=False)
+
+# Which days of which key were read, from where and when: what tells "no use" from "not known".
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("date", Integer, primary_key=True, autoincrement=False),
+    Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What cleanup took out of the ledger; `month` is the number of its first day.
+usage_months = Table(
+    "usage_months", metadata, *_usage_key("month"), *_usage_columns(), sqlite_with_rowid=False
+)
+
+# One row: what holds for the whole database. Days before `kept_from` were removed by cleanup.
+ledger_state = Table(
+    "ledger_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", Moment, nullable=False),
+    Column("kept_from", Day),
+)
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("status", Text, nullable=False),
+    Column("counts", Text),
+    Column("error", Text),
+    Column("pid", Integer, nullable=False),
+    Index("ix_job_runs_job_started_at", "job", "started_at"),
+)
+
+# The starts of the last requests, in milliseconds since 1970: the rate limit of all processes together.
+request_log = Table(
+    "request_log",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Index("ix_request_log_started_at_ms", "started_at_ms"),
+)

@@ -1,0 +1,99 @@
+"""What the tests of the store share: a key in a line, and everything a table holds."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orwatch.models import KeyFacts, StoredKey, UsageAnswer
+from orwatch.secrets import hash_secret
+from orwatch.store import keys, ledger
+from orwatch.store.database import Store
+from orwatch.store.ledger import WriteCounts
+from tests.support import NOW
+
+ROOT = Path(__file__).parents[2]
+
+
+def add_key(store: Store, name: str = "work", facts: KeyFacts | None = None) -> StoredKey:
+    """A stored key; its secret is a stand-in that nothing opens."""
+    with store.write() as connection:
+        keys.insert_key(
+            connection,
+            name=name,
+            key_hash=hash_secret(name),
+            hint="sk-or-…a29f",
+            secret_encrypted=f"token of {name}",
+            facts=facts,
+            now=NOW,
+        )
+    return get_key(store, name)
+
+
+def get_key(store: Store, name: str = "work") -> StoredKey:
+    with store.read() as connection:
+        return next(key for key in keys.list_keys(connection, with_removed=True) if key.name == name)
+
+
+def write(store: Store, answer: UsageAnswer, key_id: int = 1, now: datetime = NOW) -> WriteCounts:
+    with store.write() as connection:
+        return ledger.write_usage(connection, key_id, answer, now)
+
+
+def dump(store: Store, table: str) -> list[tuple[Any, ...]]:
+    """All rows of a table or view, in order."""
+    with store.read() as connection:
+        return sorted((tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")), key=repr)
+
+
+def scalar(store: Store, statement: str) -> Any:
+    with store.read() as connection:
+        return connection.exec_driver_sql(statement).scalar()
+
+
+def execute(store: Store, statement: str, *values: object) -> None:
+    with store.write() as connection:
+        connection.exec_driver_sql(statement, values)
+
+
+@contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """No file of this process can grow past that: as on a full disk, writing fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def start_python(script: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start a script in a process of its own, from the root of the project."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def run_python(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, to its end."""
+    with start_python(script, *arguments, **options) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

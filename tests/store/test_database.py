@@ -1,0 +1,402 @@
+"""The database: created, opened, refused, read and written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.models import KeyFacts, KeyKind
+from orwatch.store import database
+from orwatch.store.database import Store, open_store
+from orwatch.store.schema import SCHEMA_REVISION
+from tests.store.support import add_key, dump, execute, run_python, scalar, start_python, write
+from tests.support import NOW, TODAY, usage_answer, usage_row
+
+ADD_MODEL = "INSERT INTO models (name) VALUES (?)"
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")}
+
+
+def make_database(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_the_first_opening_creates_a_private_folder_and_file(tmp_path: Path) -> None:
+    path = tmp_path / "some" / "where" / "orwatch.db"
+    umask = os.umask(0)
+    try:
+        store = open_store(url_of(path), NOW)
+    finally:
+        os.umask(umask)
+    execute(store, ADD_MODEL, "a/b")
+
+    assert store.is_new
+    assert mode_of(path.parent) == mode_of(path.parent.parent) == 0o700
+    assert {file.name: mode_of(file) for file in path.parent.iterdir()} == {
+        "orwatch.db": 0o600,
+        "orwatch.db-wal": 0o600,
+        "orwatch.db-shm": 0o600,
+        "orwatch.db.upgrade.lock": 0o600,
+    }
+    store.close()
+
+
+def test_the_second_opening_finds_what_the_first_one_left(tmp_path: Path) -> None:
+    first = open_store(url_of(tmp_path / "orwatch.db"), NOW)
+    execute(first, ADD_MODEL, "a/b")
+    first.close()
+
+    second = open_store(url_of(tmp_path / "orwatch.db"), NOW)
+
+    assert not second.is_new
+    assert (1, "a/b") in dump(second, "models")
+    second.close()
+
+
+def test_the_second_opening_does_not_load_alembic(store: Store) -> None:
+    script = """
+import sys
+from datetime import UTC, datetime
+from orwatch.store.database import open_store
+store = open_store(sys.argv[1], datetime.now(UTC))
+with store.read() as connection:
+    connection.exec_driver_sql("SELECT * FROM usage_stats").all()
+print(sorted({name.split(".")[0] for name in sys.modules} & {"alembic", "mako", "sqlalchemy"}))
+"""
+    done = run_python(script, url_of(store.path))
+
+    assert (done.stdout, done.stderr) == ("['sqlalchemy']\n", "")
+
+
+def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "orwatch.db"
+    path.touch()
+
+    store = open_store(url_of(path), NOW)
+
+    assert store.is_new
+    assert scalar(store, "SELECT version_num FROM alembic_version") == SCHEMA_REVISION
+    store.close()
+
+
+def test_a_new_database_logs_ahead_and_can_shrink(store: Store) -> None:
+    assert scalar(store, "PRAGMA journal_mode") == "wal"
+    assert scalar(store, "PRAGMA auto_vacuum") == 2
+    assert scalar(store, "PRAGMA foreign_keys") == 1
+
+
+def _newer(path: Path) -> None:
+    open_store(url_of(path), NOW).close()
+    make_database(path, "UPDATE alembic_version SET version_num = '9999'")
+
+
+def _foreign(path: Path) -> None:
+    make_database(path, "CREATE TABLE invoices (id INTEGER)", "INSERT INTO invoices VALUES (7)")
+
+
+def _foreign_with_alembic(path: Path) -> None:
+    make_database(
+        path, "CREATE TABLE invoices (id INTEGER)", "CREATE TABLE alembic_version (version_num TEXT)"
+    )
+
+
+def _no_database(path: Path) -> None:
+    path.write_text("Dear diary, today I spent too much on tokens.\n" * 100)
+
+
+def _damaged(path: Path) -> None:
+    open_store(url_of(path), NOW).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_newer, "written by a newer orwatch (schema 9999"),
+        (_foreign, "tables that are not orwatch's"),
+        (_foreign_with_alembic, "tables that are not orwatch's"),
+        (_no_database, "is not a database or is damaged"),
+        (_damaged, "is not a database or is damaged"),
+    ],
+)
+def test_a_file_that_is_not_ours_to_touch_is_refused_without_changing_a_byte(
+    tmp_path: Path, make: Callable[[Path], None], message: str
+) -> None:
+    make(tmp_path / "orwatch.db")
+    before = (tmp_path / "orwatch.db").read_bytes()
+
+    with pytest.raises(StoreUnusableError) as refused:
+        open_store(url_of(tmp_path / "orwatch.db"), NOW)
+
+    assert message in str(refused.value)
+    assert (tmp_path / "orwatch.db").read_bytes() == before
+
+
+def test_a_folder_in_place_of_the_database_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusableError, match="cannot"):
+        open_store(url_of(tmp_path), NOW)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_that_counts_no_bytes_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_holds_data", lambda _path: False)  # as some file systems say
+
+    with pytest.raises(StoreUnusableError, match="cannot create the database"):
+        open_store(url_of(tmp_path), NOW)
+
+
+def test_a_path_that_leads_through_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreUnusableError, match=r"cannot open the database .*/file/orwatch.db"):
+        open_store(url_of(tmp_path / "file" / "orwatch.db"), NOW)
+
+
+@pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "INSERT INTO alembic_version"])
+def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_opening_does_it_all(
+    tmp_path: Path, statement: str
+) -> None:
+    path = tmp_path / "orwatch.db"
+    script = """
+import os, sys
+from datetime import UTC, datetime
+from sqlalchemy import Engine, event
+from orwatch.store.database import open_store
+
+@event.listens_for(Engine, "before_cursor_execute")
+def die(_connection, _cursor, statement, *_others):
+    if statement.strip().startswith(sys.argv[2]):
+        os.kill(os.getpid(), 9)
+
+open_store(sys.argv[1], datetime.now(UTC))
+"""
+    killed = run_python(script, url_of(path), statement)
+    assert killed.returncode == -9, killed.stderr
+    left = sqlite3.connect(path)
+    assert left.execute("SELECT name FROM sqlite_master").fetchall() == []
+    left.close()
+
+    store = open_store(url_of(path), NOW)
+
+    assert add_key(store).id == 1
+    assert write(store, usage_answer(usage_row())).rows_written == 1
+    assert scalar(store, "PRAGMA auto_vacuum") == 2
+    store.close()
+
+
+def test_an_upgrade_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orwatch.store.migrations.versions import m0001_first_tables
+
+    monkeypatch.setattr(database, "ledger_state", Mock(c=Mock(id="no column")))
+    with pytest.raises(Exception, match="no column"):
+        open_store(url_of(tmp_path / "orwatch.db"), NOW)
+    monkeypatch.undo()
+
+    assert m0001_first_tables.revision == SCHEMA_REVISION
+    left = sqlite3.connect(tmp_path / "orwatch.db")
+    assert left.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    left.close()
+
+
+def test_threads_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> None:
+    start = threading.Barrier(4)
+    stores: list[Store] = []
+
+    def open_it() -> None:
+        start.wait()
+        stores.append(open_store(url_of(tmp_path / "new" / "orwatch.db"), NOW))
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [scalar(store, "SELECT count(*) FROM ledger_state") for store in stores] == [1] * 4
+    for store in stores:
+        store.close()
+
+
+def test_processes_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> None:
+    script = """
+import sys
+from datetime import UTC, datetime
+from orwatch.store import database
+import alembic.command
+print("ready", flush=True)
+sys.stdin.readline()
+with database.open_store(sys.argv[1], datetime.now(UTC)).read() as connection:
+    print(connection.exec_driver_sql("SELECT count(*) FROM ledger_state").scalar())
+"""
+    processes = [start_python(script, url_of(tmp_path / "new" / "orwatch.db")) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    assert [process.communicate(timeout=60) for process in processes] == [("1\n", "")] * 3
+
+
+def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of(tmp_path / "orwatch.db")
+    upgrade_lock = database._upgrade_lock
+
+    def overtaken(path: Path) -> AbstractContextManager[None]:
+        monkeypatch.undo()
+        open_store(url, NOW).close()
+        return upgrade_lock(path)
+
+    monkeypatch.setattr(database, "_upgrade_lock", overtaken)
+    store = open_store(url, NOW)
+
+    assert scalar(store, "SELECT count(*) FROM ledger_state") == 1
+    store.close()
+
+
+def test_a_write_is_undone_when_its_block_raises(store: Store) -> None:
+    def add_and_fail() -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql(ADD_MODEL, ("a/b",))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        add_and_fail()
+
+    assert dump(store, "models") == [(0, None)]
+
+
+def test_a_rehearsal_sees_its_own_changes_and_writes_nothing(store: Store) -> None:
+    before = contents(store.path.parent)
+
+    with store.write(is_rehearsal=True) as connection:
+        connection.exec_driver_sql(ADD_MODEL, ("a/b",))
+        assert connection.exec_driver_sql("SELECT count(*) FROM models").scalar() == 2
+
+    assert dump(store, "models") == [(0, None)]
+    assert contents(store.path.parent) == before
+
+
+def test_a_read_sees_one_state_while_another_connection_writes(store: Store) -> None:
+    count = "SELECT count(*) FROM models"
+    with store.read() as connection:
+        before = connection.exec_driver_sql(count).scalar()
+        execute(store, ADD_MODEL, "a/b")
+        assert connection.exec_driver_sql(count).scalar() == before == 1
+
+    assert scalar(store, count) == 2
+
+
+def test_a_database_that_stays_busy_is_reported_as_passing_trouble(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.01)
+    second = open_store(url_of(store.path), NOW)
+
+    with store.write(), pytest.raises(StoreUnavailableError, match="is locked"):
+        execute(second, ADD_MODEL, "a/b")
+
+    execute(second, ADD_MODEL, "a/b")
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("SQLITE_FULL", StoreUnavailableError),
+        ("SQLITE_IOERR_WRITE", StoreUnavailableError),
+        ("SQLITE_BUSY_SNAPSHOT", StoreUnavailableError),
+        ("SQLITE_LOCKED_SHAREDCACHE", StoreUnavailableError),
+        ("SQLITE_READONLY_DIRECTORY", StoreUnusableError),
+        ("SQLITE_CORRUPT_INDEX", StoreUnusableError),
+    ],
+)
+def test_what_the_driver_itself_raises_is_translated_too(
+    store: Store, name: str, expected: type[Exception]
+) -> None:
+    error = sqlite3.OperationalError("as the driver says it")
+    error.sqlite_errorname = name  # type: ignore[misc]
+
+    with pytest.raises(expected) as raised, store.without_transaction():
+        raise error
+
+    assert str(store.path) in str(raised.value)
+
+
+def test_an_error_that_is_no_users_doing_stays_what_it_is(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        execute(store, "DELETE FROM nothing_of_that_name")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), store.without_transaction() as raw:
+        raw.execute("DELETE FROM nothing_of_that_name")
+
+
+def test_an_error_of_another_kind_of_database_stays_what_it_is(store: Store) -> None:
+    error = DBAPIError("SELECT 1", None, ValueError("not SQLite's"))  # type: ignore[arg-type]
+
+    with pytest.raises(DBAPIError) as raised, store.read():
+        raise error
+
+    assert raised.value is error
+
+
+def test_the_size_counts_the_write_ahead_log(store: Store) -> None:
+    before = store.size_bytes()
+    execute(store, ADD_MODEL, "x" * 100_000)
+    log = store.path.with_name("orwatch.db-wal")
+
+    assert store.size_bytes() == store.path.stat().st_size + log.stat().st_size > before
+    assert log.stat().st_size > 100_000
+
+
+def test_the_daily_view_shows_names_dates_and_dollars(store: Store) -> None:
+    add_key(store, "batch", KeyFacts(KeyKind.INFERENCE))
+    write(store, usage_answer(usage_row(provider="azure", cost="1.25"), usage_row(model=None, cost="0.5")))
+    with store.read() as connection:
+        cursor = connection.exec_driver_sql("SELECT * FROM usage_daily ORDER BY cost_usd")
+        rows = [dict(row) for row in cursor.mappings()]
+
+    counts = {
+        "requests": 5,
+        "tokens_input": 50,
+        "tokens_output": 125,
+        "tokens_reasoning": None,
+        "tokens_cached": None,
+        "byok_cost_usd": None,
+    }
+    known = {"date": TODAY.isoformat(), "key_name": "batch", **counts}
+    assert rows == [
+        {**known, "model": None, "provider": None, "cost_usd": 0.5},
+        {**known, "model": "openai/gpt-4.1", "provider": "azure", "cost_usd": 1.25},
+    ]

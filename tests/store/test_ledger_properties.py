@@ -1,0 +1,278 @@
+"""The ledger against a model in plain Python, over arbitrary histories."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from orwatch.models import RejectedRow, UsageAnswer, UsageRow
+from orwatch.store import ledger, retention
+from orwatch.store.database import Store, open_store
+from orwatch.store.schema import from_day_number
+from tests.store.support import add_key, dump, scalar, write
+from tests.store.test_ledger import Source
+from tests.support import NOW, usage_row
+
+FIRST_DAY = date(2026, 9, 25)
+LAST_DAY = date(2026, 11, 5)
+KEY_IDS = (1, 2)
+
+Numbers = tuple[int | None, ...]
+Spot = tuple[str | None, str | None]
+
+days = st.dates(FIRST_DAY, LAST_DAY)
+counts = st.one_of(st.none(), st.integers(0, 3), st.sampled_from([10**13]))
+nanos = st.one_of(st.integers(0, 5), st.sampled_from([10**16 - 1, 10**16, 15_000_000]))
+
+
+def usd(nano: int) -> str:
+    return f"{nano // 10**9}.{nano % 10**9:09}"
+
+
+@st.composite
+def usage_rows(draw: st.DrawFn, day: date) -> UsageRow:
+    row = usage_row(
+        day,
+        draw(st.sampled_from(["a", "b", "c", None])),
+        provider=draw(st.sampled_from(["azure", None])),
+        requests=draw(counts),
+        tokens_input=draw(counts),
+        tokens_output=draw(counts),
+        cost=usd(draw(nanos)),
+    )
+    return replace(row, tokens_cached=draw(counts), tokens_reasoning=draw(counts))
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> UsageAnswer:
+    since = draw(days)
+    until = min(LAST_DAY, since + timedelta(days=draw(st.integers(0, 9))))
+    in_window = st.dates(since, until)
+    rows = {}
+    for day in draw(st.lists(in_window, max_size=8)):
+        row = draw(usage_rows(day))
+        rows[row.day, row.model, row.provider] = row
+    rejected = [RejectedRow("no", day) for day in draw(st.lists(st.none() | in_window, max_size=2))]
+    ordered = sorted(rows.values(), key=lambda row: (row.day, row.model or "", row.provider or ""))
+    source: Any = draw(st.sampled_from(Source))
+    return UsageAnswer(source, since, until, tuple(ordered), tuple(rejected))
+
+
+def numbers(row: UsageRow) -> Numbers:
+    cost = Fraction(row.cost_usd) * 10**9
+    assert cost.denominator == 1
+    counted = (row.requests, row.tokens_input, row.tokens_output, row.tokens_reasoning, row.tokens_cached)
+    return (*counted, int(cost), None)
+
+
+def add_known(first: Numbers, second: Numbers) -> Numbers:
+    def add(one: int | None, other: int | None) -> int | None:
+        known = [number for number in (one, other) if number is not None]
+        return sum(known) if known else None
+
+    return tuple(add(one, other) for one, other in zip(first, second, strict=True))
+
+
+class Model:
+    """What the design says of the ledger, as simply as can be."""
+
+    def __init__(self) -> None:
+        self.days: dict[tuple[int, date], dict[Spot, Numbers]] = {}
+        self.sources: dict[tuple[int, date], Source] = {}
+        self.months: dict[tuple[int, date, Spot], Numbers] = {}
+        self.watermark = date.min
+
+    def write(self, key_id: int, answer: UsageAnswer, today: date) -> None:
+        for number in range((answer.until - answer.since).days + 1):
+            self._write_day(key_id, answer.since + timedelta(days=number), answer, today)
+
+    def _write_day(self, key_id: int, day: date, answer: UsageAnswer, today: date) -> None:
+        at, source = (key_id, day), Source(answer.source)
+        rows = {(row.model, row.provider): numbers(row) for row in answer.rows if row.day == day}
+        is_doubtful = any(rejected.day in {day, None} for rejected in answer.rejected)
+        rank_before = self.sources[at].rank if at in self.sources else source.rank
+        if day < self.watermark or rank_before > source.rank:
+            return
+        if rows:
+            is_merged = is_doubtful and rank_before == source.rank
+            self.days[at] = {**(self.days.get(at, {}) if is_merged else {}), **rows}
+            self.sources[at] = source
+        elif rank_before == source.rank and not is_doubtful and day <= today:
+            self.sources[at] = source
+
+    def clean_up(self, kept_from: date) -> None:
+        for key_id, day in [at for at in self.days if at[1] < kept_from]:
+            for spot, row in self.days.pop((key_id, day)).items():
+                at = (key_id, day.replace(day=1), spot)
+                self.months[at] = add_known(self.months[at], row) if at in self.months else row
+        self.watermark = max(self.watermark, kept_from)
+        self.sources = {at: source for at, source in self.sources.items() if at[1] >= self.watermark}
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Syncs, restarts and cleanups in any order."""
+
+    template: ClassVar[Path]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        shutil.copy(self.template, self.folder / "orwatch.db")
+        self.store = self.opened()
+        self.model = Model()
+        self.today = FIRST_DAY
+        self.latest: dict[int, UsageAnswer] = {}
+        self.written: list[tuple[int, UsageAnswer]] = []
+
+    def opened(self) -> Store:
+        return open_store(f"sqlite:///{self.folder}/orwatch.db", NOW)
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+    @property
+    def now(self) -> datetime:
+        return datetime.combine(self.today, NOW.timetz())
+
+    @initialize(today=days)
+    def begin(self, today: date) -> None:
+        self.today = today
+
+    @rule(key_id=st.sampled_from(KEY_IDS), answer=answers())
+    def write_an_answer(self, key_id: int, answer: UsageAnswer) -> None:
+        write(self.store, answer, key_id, self.now)
+        self.model.write(key_id, answer, self.today)
+        self.latest[key_id] = answer
+        self.written.append((key_id, answer))
+
+    @rule(key_id=st.sampled_from(KEY_IDS))
+    def write_the_last_answer_again(self, key_id: int) -> None:
+        if key_id not in self.latest:
+            return
+        before = [dump(self.store, table) for table in ("usage_stats", "usage_months")]
+        done = write(self.store, self.latest[key_id], key_id, self.now)
+        assert (done.rows_written, done.rows_removed) == (0, 0)
+        assert [dump(self.store, table) for table in ("usage_stats", "usage_months")] == before
+
+    @rule(data=st.data())
+    def write_an_old_answer_again(self, data: st.DataObject) -> None:
+        if self.written:
+            self.write_an_answer(*data.draw(st.sampled_from(self.written)))
+
+    @rule(key_id=st.sampled_from(KEY_IDS), answer=answers())
+    def be_killed_while_writing(self, key_id: int, answer: UsageAnswer) -> None:
+        def write_and_die() -> None:
+            with self.store.write() as connection:
+                ledger.write_usage(connection, key_id, answer, self.now)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_and_die()
+
+    @rule()
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self.opened()
+
+    @rule(number_of_days=st.integers(1, 10))
+    def let_days_pass(self, number_of_days: int) -> None:
+        self.today = min(LAST_DAY, self.today + timedelta(days=number_of_days))
+
+    @rule(kept_from=days)
+    def clean_up(self, kept_from: date) -> None:
+        with self.store.read() as connection:
+            expired = retention.expired_days(connection, kept_from)
+        for removed in expired:
+            with self.store.write() as connection:
+                retention.move_day_to_months(connection, removed.day)
+        with self.store.write() as connection:
+            retention.raise_watermark(connection, kept_from)
+        self.model.clean_up(kept_from)
+
+    @rule(kept_from=days, survived=st.integers(0, 5))
+    def be_killed_while_cleaning_up(self, kept_from: date, survived: int) -> None:
+        with self.store.read() as connection:
+            expired = retention.expired_days(connection, kept_from)[:survived]
+        for removed in expired:
+            with self.store.write() as connection:
+                retention.move_day_to_months(connection, removed.day)
+        if expired:
+            self.model.clean_up(expired[-1].day + timedelta(days=1))
+
+    def named(self, table: str) -> dict[tuple[int, date, Spot], Numbers]:
+        models, providers = dict(dump(self.store, "models")), dict(dump(self.store, "providers"))
+        return {
+            (key_id, from_day_number(day), (models[model], providers[provider])): tuple(rest)
+            for day, key_id, model, provider, *rest in dump(self.store, table)
+        }
+
+    @invariant()
+    def the_ledger_holds_what_the_model_holds(self) -> None:
+        wanted = {
+            (key_id, day, spot): row
+            for (key_id, day), rows in self.model.days.items()
+            for spot, row in rows.items()
+        }
+        assert self.named("usage_stats") == wanted
+        assert self.named("usage_months") == self.model.months
+
+    @invariant()
+    def the_same_days_count_as_read_from_the_same_source(self) -> None:
+        stored = {
+            (key_id, from_day_number(day)): source
+            for day, key_id, source, _ in dump(self.store, "usage_days")
+        }
+        assert stored == self.model.sources
+
+    @invariant()
+    def nothing_before_the_watermark_is_in_the_ledger_and_it_never_goes_down(self) -> None:
+        with self.store.read() as connection:
+            watermark = ledger.kept_from(connection)
+        assert (watermark or date.min) == self.model.watermark
+        assert all(day >= self.model.watermark for _, day, _ in self.named("usage_stats"))
+
+    @invariant()
+    def totals_are_whole_numbers(self) -> None:
+        total = "SELECT coalesce(sum(cost_nano), 0) FROM"
+        stored = sum(scalar(self.store, f"{total} {table}") for table in ("usage_stats", "usage_months"))
+        rows = [row for rows in self.model.days.values() for row in rows.values()]
+        assert stored == sum(row[5] or 0 for row in [*rows, *self.model.months.values()])
+        assert isinstance(stored, int)
+
+
+@pytest.fixture
+def machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[], LedgerMachine]:
+    """The machine, starting from a database with two keys, knowing all the sources of the design."""
+    monkeypatch.setattr(ledger, "UsageSource", Source)
+    for key_id in KEY_IDS:
+        assert add_key(store, f"key {key_id}").id == key_id
+    store.close()
+    return type("LedgerMachineHere", (LedgerMachine,), {"template": store.path})
+
+
+def test_the_ledger_agrees_with_a_simple_model_whatever_happens(
+    machine: Callable[[], LedgerMachine],
+) -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        ),
+    )
