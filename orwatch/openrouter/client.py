@@ -1,0 +1,294 @@
+"""The HTTP client: time-outs, retries, the rate limit, and every failure mapped to an ``ApiError``.
+
+The only user of httpx. Safe to use from several threads at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from orwatch import __version__
+from orwatch.clock import Clock
+from orwatch.config import is_loopback
+from orwatch.errors import (
+    ApiError,
+    ApiUnavailableError,
+    EndpointMissingError,
+    KeyRejectedError,
+    SettingsError,
+    UnexpectedAnswerError,
+)
+from orwatch.openrouter.parse import parse_error
+from orwatch.text import printable, secret_hint
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_REDIRECTS = 3
+MAX_WAIT_SECONDS = 60.0  # for one retry, whatever Retry-After asks
+FIRST_WAIT_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 30.0
+
+# How much of what a server says goes into a message.
+_MAX_SAID_LENGTH = 200
+
+# After this many requests in a row that failed in all their tries, the API counts as down, and further
+# requests get one try each: an outage must not take hours where there are hundreds of keys.
+_FAILURES_UNTIL_DOWN = 3
+
+_PASSING_STATUSES = frozenset({408, 425, 429})  # and 5xx
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a request is tried, and how long at most from its first start to its last answer."""
+
+    max_tries: int = 5
+    max_seconds: float = 300.0
+
+
+class _PassingError(Exception):
+    """One try failed in a way that another may not."""
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_seconds = retry_after
+
+
+class Client:
+    """Asks the API at one base address. Close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        clock: Clock,
+        wait_for_turn: Callable[[], None],
+        connections: int = 8,
+        patience: Patience | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """``wait_for_turn`` is called before each request and returns when it may start.
+
+        Raises ``SettingsError`` for an address, a proxy or certificates that cannot be used.
+        """
+        self._base_url = base_url.rstrip("/")
+        self._clock = clock
+        self._wait_for_turn = wait_for_turn
+        self._patience = patience or Patience()
+        self._jitter = jitter
+        self._failures_in_a_row = 0
+        self._failures_lock = threading.Lock()
+        self._http = _open_http(base_url, connections)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, secret: str, params: Mapping[str, str] | None = None) -> bytes:
+        """The body of a 200 answer to ``GET path``.
+
+        Passing trouble is tried again: exponential waits with jitter, or what ``Retry-After`` says.
+        Raises ``KeyRejectedError`` (401), ``EndpointMissingError`` (404), ``ApiUnavailableError`` (the
+        tries are used up), ``UnexpectedAnswerError`` (too large) or ``ApiError`` (any other status).
+        """
+        tries = 1 if self._is_down() else self._patience.max_tries
+        deadline: float | None = None
+        attempt = 0
+        failure: _PassingError | None = None
+        while True:
+            self._wait_for_turn()
+            if deadline is None:
+                deadline = self._clock.monotonic() + self._patience.max_seconds
+            if failure is not None and self._clock.monotonic() >= deadline:
+                raise self._given_up(failure, attempt) from failure
+            attempt += 1
+            try:
+                body = self._try(path, secret, params, deadline)
+            except _PassingError as error:
+                failure = error
+                wait = self._wait_seconds(attempt, error.retry_after_seconds)
+                if attempt == tries or self._clock.monotonic() + wait >= deadline:
+                    raise self._given_up(error, attempt) from error
+                log.info("%s; trying again in %.1f s", error, wait, extra={"key": secret_hint(secret)})
+                self._clock.sleep(wait)
+            except ApiError:
+                self._note_answer()
+                raise
+            else:
+                self._note_answer()
+                return body
+
+    def _try(self, path: str, secret: str, params: Mapping[str, str] | None, deadline: float) -> bytes:
+        """One try, following redirects within the origin."""
+        url = httpx.URL(self._base_url + path, params=dict(params or {}))
+        try:
+            for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
+                response, body = self._exchange(url, secret, deadline)
+                if not response.has_redirect_location:
+                    return self._checked(response, body, path, secret)
+                url = self._redirect_target(response, url, secret)
+                if redirects_left:
+                    self._wait_for_turn()
+        except httpx.TimeoutException as error:
+            raise _PassingError(
+                f"no answer in time from {self._base_url} ({type(error).__name__})"
+            ) from error
+        except httpx.TransportError as error:
+            reason = _presentable(str(error), secret) or type(error).__name__
+            raise _PassingError(f"cannot reach {self._base_url}: {reason}") from error
+        except (httpx.DecodingError, httpx.InvalidURL, UnicodeError) as error:
+            # The latter two are about a redirect's target, which httpx reads even where it is not to follow.
+            reason = _presentable(str(error), secret)
+            raise UnexpectedAnswerError(f"the answer to GET {path} cannot be read: {reason}") from error
+        raise UnexpectedAnswerError(f"GET {path} is redirected more than {MAX_REDIRECTS} times")
+
+    def _exchange(self, url: httpx.URL, secret: str, deadline: float) -> tuple[httpx.Response, bytes]:
+        started_at = self._clock.monotonic()
+        status = "no answer"
+        try:
+            seconds_left = deadline - started_at
+            if seconds_left <= 0:
+                raise httpx.ReadTimeout("no time is left to ask")
+            timeout = httpx.Timeout(
+                min(TIMEOUT_SECONDS, seconds_left),
+                connect=min(CONNECT_TIMEOUT_SECONDS, seconds_left),
+                pool=None,
+            )
+            headers = {"Authorization": f"Bearer {secret}"}
+            with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
+                status = str(response.status_code)
+                body = bytearray()
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise UnexpectedAnswerError(
+                            f"the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB",
+                            response.status_code,
+                        )
+                    if self._clock.monotonic() > deadline:
+                        raise httpx.ReadTimeout("the answer trickles in")
+                return response, bytes(body)
+        finally:
+            duration_ms = (self._clock.monotonic() - started_at) * 1000
+            log.debug(
+                "GET %s %s %.0f ms",
+                _presentable(url.path, secret),
+                status,
+                duration_ms,
+                extra={"key": secret_hint(secret)},
+            )
+
+    def _checked(self, response: httpx.Response, body: bytes, path: str, secret: str) -> bytes:
+        status = response.status_code
+        if status == 200:
+            # A server may echo what it was sent, and messages about an answer quote from it.
+            return body.replace(secret.encode(), secret_hint(secret).encode())
+        said = parse_error(body)
+        detail = f": {_presentable(said, secret)}" if said else ""
+        message = f"GET {path} answered {status}{detail}"
+        if status in _PASSING_STATUSES or status >= 500:
+            retry_after = _retry_after_seconds(response.headers.get("Retry-After"), self._clock.now())
+            raise _PassingError(message, status, retry_after)
+        if status == 401:
+            raise KeyRejectedError(message, status)
+        if status == 404:
+            raise EndpointMissingError(message, status)
+        raise ApiError(message, status)
+
+    def _redirect_target(self, response: httpx.Response, url: httpx.URL, secret: str) -> httpx.URL:
+        target = url.join(response.headers["Location"])
+        if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+            port = "" if target.port is None else f":{target.port}"
+            shown = _presentable(f"{target.scheme}://{target.host}{port}", secret)
+            raise ApiError(
+                f"{url.host} redirects to {shown}, where the key is not sent. "
+                "If that is the right address, set ORWATCH_OPENROUTER_API_URL to it.",
+                response.status_code,
+            )
+        # Without a user name: httpx would send that in the place of the key.
+        return target.copy_with(userinfo=b"")
+
+    def _wait_seconds(self, attempt: int, retry_after: float | None) -> float:
+        if retry_after is not None:
+            # A little later than told, so that not all come back in the same instant.
+            return min(retry_after + self._jitter(), MAX_WAIT_SECONDS)
+        longest = FIRST_WAIT_SECONDS * float(2**attempt)
+        return min(longest * (0.5 + self._jitter() / 2), MAX_WAIT_SECONDS)
+
+    def _given_up(self, failure: _PassingError, tries: int) -> ApiUnavailableError:
+        self._note_failure()
+        times = "once" if tries == 1 else f"{tries} times"
+        return ApiUnavailableError(f"{failure} (tried {times})", failure.status)
+
+    def _is_down(self) -> bool:
+        with self._failures_lock:
+            return self._failures_in_a_row >= _FAILURES_UNTIL_DOWN
+
+    def _note_failure(self) -> None:
+        with self._failures_lock:
+            self._failures_in_a_row += 1
+
+    def _note_answer(self) -> None:
+        with self._failures_lock:
+            self._failures_in_a_row = 0
+
+
+def _open_http(base_url: str, connections: int) -> httpx.Client:
+    try:
+        host = httpx.URL(base_url).host
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={base_url!r} is not an address: {error}.") from error
+    try:
+        return httpx.Client(
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            headers={"User-Agent": f"orwatch/{__version__}", "Accept": "application/json"},
+            follow_redirects=False,
+            # Proxies of the environment are for the world outside, not for this machine.
+            trust_env=not is_loopback(host),
+        )
+    except (ImportError, OSError) as error:
+        reason = str(error).rstrip(".")
+        raise SettingsError(f"cannot use the environment's proxy or certificates: {reason}.") from error
+    except (httpx.InvalidURL, ValueError):
+        # Without what was found: a proxy's address may hold a password.
+        raise SettingsError(
+            "cannot use the environment's proxy: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is not an address."
+        ) from None
+
+
+def _presentable(text: str, secret: str) -> str:
+    """What a server said, without the secret, safe for a terminal, and short."""
+    return printable(text.replace(secret, secret_hint(secret)))[:_MAX_SAID_LENGTH]
+
+
+def _retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """``Retry-After`` in both its forms, seconds or an HTTP date; None where it says nothing usable."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

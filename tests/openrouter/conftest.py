@@ -1,0 +1,70 @@
+"""A client without real network, real waiting or real chance, and a look at what it did."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+
+import pytest
+
+from orwatch.openrouter.client import Client
+from tests.support import API_URL, SECRET, FakeClock
+
+# Reading all the certificates takes longer than most of the tests: once is enough.
+_create_default_context = cache(ssl.create_default_context)
+
+
+class Turns:
+    """A rate limit that counts, and takes as long for each turn as it is told to."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.count = 0
+        self.seconds_each = 0.0
+        self._clock = clock
+
+    def __call__(self) -> None:
+        self.count += 1
+        self._clock.advance(seconds=self.seconds_each)
+
+
+@pytest.fixture
+def turns(clock: FakeClock) -> Turns:
+    return Turns(clock)
+
+
+@pytest.fixture
+def make_client(clock: FakeClock, turns: Turns) -> Iterator[Callable[..., Client]]:
+    """Makes clients that are closed at the end; their jitter is 0 unless told otherwise."""
+    with ExitStack() as stack:
+
+        def make(base_url: str = API_URL, **others: object) -> Client:
+            options = {"clock": clock, "wait_for_turn": turns, "jitter": lambda: 0.0} | others
+            return stack.enter_context(Client(base_url, **options))  # type: ignore[arg-type]
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client: Callable[..., Client]) -> Client:
+    return make_client()
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssl, "create_default_context", _create_default_context)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _the_secret_is_never_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever a test does, no log record of any library may hold the secret, or most of it."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    for record in caplog.get_records("call"):
+        assert SECRET[:24] not in record.getMessage()
+        assert SECRET[:24] not in repr(record.__dict__)

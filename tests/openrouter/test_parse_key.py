@@ -1,0 +1,157 @@
+"""The facts of ``GET /key``, and the messages of error answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from orwatch.models import KeyFacts, KeyKind
+from orwatch.openrouter.parse import MAX_NAME_LENGTH, parse_error, parse_key
+
+
+def facts(**data: object) -> KeyFacts:
+    return parse_key(json.dumps({"data": data}).encode())
+
+
+def test_a_whole_answer_is_read_exactly() -> None:
+    body = b"""{"data": {"label": "sk-or-v1-012...a29f", "usage": 25.1234567891, "usage_daily": 1e-7,
+        "usage_weekly": 3, "usage_monthly": "4.5", "byok_usage": 0.5, "byok_usage_daily": 0, "limit": 100,
+        "limit_remaining": 74.87, "limit_reset": "monthly", "include_byok_in_limit": false,
+        "expires_at": "2027-01-01T00:00:00Z", "is_free_tier": false, "is_management_key": false,
+        "rate_limit": {"requests": -1, "interval": "10s", "note": "obsolete"}}}"""
+    assert parse_key(body) == KeyFacts(
+        kind=KeyKind.INFERENCE,
+        label="sk-or-v1-012...a29f",
+        usage_usd=Decimal("25.1234567891"),
+        usage_daily_usd=Decimal("1e-7"),
+        usage_weekly_usd=Decimal(3),
+        usage_monthly_usd=Decimal("4.5"),
+        byok_usage_usd=Decimal("0.5"),
+        limit_usd=Decimal(100),
+        limit_remaining_usd=Decimal("74.87"),
+        limit_reset="monthly",
+        is_free_tier=False,
+        expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+    )
+
+
+def test_what_an_older_answer_does_not_say_is_unknown() -> None:
+    assert facts() == KeyFacts(kind=KeyKind.INFERENCE)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"is_management_key": True}, KeyKind.MANAGEMENT),
+        ({"is_management_key": False}, KeyKind.INFERENCE),
+        ({"is_provisioning_key": True}, KeyKind.MANAGEMENT),
+        ({"is_provisioning_key": False}, KeyKind.INFERENCE),
+        ({"is_management_key": False, "is_provisioning_key": True}, KeyKind.INFERENCE),
+        ({"is_management_key": True, "is_provisioning_key": False}, KeyKind.MANAGEMENT),
+        ({"is_management_key": None, "is_provisioning_key": True}, KeyKind.MANAGEMENT),
+        ({"is_management_key": "true"}, KeyKind.INFERENCE),
+        ({"is_management_key": 1}, KeyKind.INFERENCE),
+        ({"is_management_key": []}, KeyKind.INFERENCE),
+    ],
+)
+def test_the_kind_of_key_is_told_by_the_new_name_or_else_the_old_one(
+    told: dict[str, object], kind: KeyKind
+) -> None:
+    assert facts(**told).kind is kind
+
+
+def test_only_the_remaining_limit_may_be_negative() -> None:
+    read = facts(limit=None, limit_remaining=-0.25, usage=-1, usage_daily=-1e-9)
+    assert read.limit_usd is None
+    assert read.limit_remaining_usd == Decimal("-0.25")
+    assert read.usage_usd is None
+    assert read.usage_daily_usd is None
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "lots", True, [], {}, 1e300, -1e300, float("nan"), float("inf"), "NaN"]
+)
+@pytest.mark.parametrize(
+    ("field", "attribute"),
+    [
+        ("usage", "usage_usd"),
+        ("usage_daily", "usage_daily_usd"),
+        ("usage_weekly", "usage_weekly_usd"),
+        ("usage_monthly", "usage_monthly_usd"),
+        ("byok_usage", "byok_usage_usd"),
+        ("limit", "limit_usd"),
+        ("limit_remaining", "limit_remaining_usd"),
+    ],
+)
+def test_an_amount_that_is_not_believed_is_unknown(field: str, attribute: str, rubbish: object) -> None:
+    read = facts(**{field: rubbish, "label": "kept"})
+    assert getattr(read, attribute) is None
+    assert read.label == "kept"
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", 7, True, [], {}, "x" * (MAX_NAME_LENGTH + 1), "a\0b", "\ud800"], ids=repr
+)
+def test_a_text_that_is_not_believed_is_unknown(rubbish: object) -> None:
+    assert facts(label=rubbish, limit_reset=rubbish) == facts()
+
+
+@pytest.mark.parametrize("rubbish", [None, "true", 1, 0, [], {}])
+def test_a_tier_that_is_no_truth_value_is_unknown(rubbish: object) -> None:
+    assert facts(is_free_tier=rubbish).is_free_tier is None
+    assert facts(is_free_tier=True).is_free_tier is True
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-12-31T23:59:59Z", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-12-31T23:59:59.123Z", datetime(2026, 12, 31, 23, 59, 59, 123_000, tzinfo=UTC)),
+        ("2026-12-31T23:59:59+02:00", datetime(2026, 12, 31, 21, 59, 59, tzinfo=UTC)),
+        ("2026-12-31 23:59:59", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-12-31", datetime(2026, 12, 31, tzinfo=UTC)),
+    ],
+)
+def test_an_expiry_is_read_as_a_time_in_utc(text: str, moment: datetime) -> None:
+    read = facts(expires_at=text).expires_at
+    assert read == moment
+    assert read is not None
+    assert read.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [None, "", "soon", "2026-02-30T00:00:00Z", 1798675200, True, [], "0001-01-01T00:00:00+14:00"],
+)
+def test_an_expiry_that_is_no_time_is_unknown(rubbish: object) -> None:
+    assert facts(expires_at=rubbish).expires_at is None
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": {"code": 401, "message": "User not found."}}', "User not found."),
+        (b'{"error": {"message": "two\\nlines\\tand  more"}}', "two lines and more"),
+        (b'{"error": {"message": "\\u001b[31mred\\u202etxt"}}', "\ufffd[31mred\ufffdtxt"),
+        (b'{"error": {"message": ""}}', None),
+        (b'{"error": {"message": " \\n "}}', None),
+        (b'{"error": {"message": null}}', None),
+        (b'{"error": {"message": ["x"]}}', None),
+        (b'{"error": {"message": 3}}', None),
+        (b'{"error": {}}', None),
+        (b'{"error": "text"}', None),
+        (b'{"error": null}', None),
+        (b'{"message": "elsewhere"}', None),
+        (b"[]", None),
+        (b'"error"', None),
+        (b"null", None),
+        (b"5", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+)
+def test_an_error_message_is_read_and_made_printable(body: bytes, message: str | None) -> None:
+    assert parse_error(body) == message

@@ -1,0 +1,95 @@
+"""Which endpoint is asked for which thing."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+import respx
+
+from orwatch.errors import ApiError, ApiUnavailableError, EndpointMissingError, KeyRejectedError
+from orwatch.models import KeyFacts, KeyKind, UsageSource
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.sources import choose_source, fetch_key_facts, fetch_usage
+from tests.support import API_URL, SECRET, stored_key, usage_row
+
+SINCE, UNTIL = date(2026, 11, 14), date(2026, 11, 20)
+KEY_BODY = {"data": {"usage": 25.5, "is_management_key": True}}
+USAGE_BODY = {
+    "data": [
+        {
+            "date": "2026-11-20",
+            "model": "openai/gpt-4.1",
+            "requests_count": 5,
+            "tokens_input": 50,
+            "tokens_output": 125,
+            "cost": 0.015,
+        }
+    ]
+}
+
+
+def test_facts_come_from_key(client: Client, respx_mock: respx.MockRouter) -> None:
+    respx_mock.get(f"{API_URL}/key").respond(json=KEY_BODY)
+    facts = fetch_key_facts(client, SECRET)
+    assert facts == KeyFacts(KeyKind.MANAGEMENT, usage_usd=Decimal("25.5"))
+
+
+def test_on_a_server_without_key_facts_come_from_auth_key(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    respx_mock.get(f"{API_URL}/key").respond(404)
+    older = respx_mock.get(f"{API_URL}/auth/key").respond(json=KEY_BODY)
+    assert fetch_key_facts(client, SECRET).usage_usd == Decimal("25.5")
+    assert older.calls.last.request.headers["Authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [(401, KeyRejectedError), (403, ApiError), (404, EndpointMissingError), (503, ApiUnavailableError)],
+)
+def test_what_auth_key_answers_is_what_counts(
+    client: Client, respx_mock: respx.MockRouter, status: int, error_class: type[ApiError]
+) -> None:
+    respx_mock.get(f"{API_URL}/key").respond(404)
+    respx_mock.get(f"{API_URL}/auth/key").respond(status)
+    with pytest.raises(error_class, match=f"GET /auth/key answered {status}"):
+        fetch_key_facts(client, SECRET)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 503])
+def test_only_a_404_makes_it_ask_the_older_endpoint(
+    client: Client, respx_mock: respx.MockRouter, status: int
+) -> None:
+    respx_mock.get(f"{API_URL}/key").respond(status)
+    older = respx_mock.get(f"{API_URL}/auth/key").respond(json=KEY_BODY)
+    with pytest.raises(ApiError, match=f"GET /key answered {status}"):
+        fetch_key_facts(client, SECRET)
+    assert older.call_count == 0
+
+
+def test_usage_is_asked_for_from_the_first_day_to_the_last(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    route = respx_mock.get(f"{API_URL}/usage").respond(json=USAGE_BODY)
+    answer = fetch_usage(client, SECRET, SINCE, UNTIL)
+    assert dict(route.calls.last.request.url.params) == {"start_date": "2026-11-14", "end_date": "2026-11-20"}
+    assert (answer.source, answer.since, answer.until) == (UsageSource.USAGE, SINCE, UNTIL)
+    assert answer.rows == (usage_row(),)
+
+
+def test_a_server_without_usage_is_told_as_such(client: Client, respx_mock: respx.MockRouter) -> None:
+    respx_mock.get(f"{API_URL}/usage").respond(404, json={"error": {"message": "Not found"}})
+    with pytest.raises(EndpointMissingError) as raised:
+        fetch_usage(client, SECRET, SINCE, UNTIL)
+    assert str(raised.value).startswith(
+        "GET /usage answered 404: Not found. This server does not serve /usage"
+    )
+    assert raised.value.status == 404
+
+
+@pytest.mark.parametrize("source", [None, *UsageSource])
+@pytest.mark.parametrize("kind", list(KeyKind))
+def test_every_kind_of_key_has_a_source(source: UsageSource | None, kind: KeyKind) -> None:
+    assert choose_source(stored_key(source=source, facts=KeyFacts(kind))) is fetch_usage
