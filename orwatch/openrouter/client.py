@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -260,6 +261,8 @@ def _open_http(base_url: str, connections: int) -> httpx.Client:
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             headers={"User-Agent": f"orwatch/{__version__}", "Accept": "application/json"},
             follow_redirects=False,
+            # One client serves many keys: a gateway's session cookie of one must not go out with another.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # Proxies of the environment are for the world outside, not for this machine.
             trust_env=not is_loopback(host),
         )

@@ -242,3 +242,12 @@ def test_certificates_that_cannot_be_read_are_a_wrong_setting(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificates.pem"))
     with pytest.raises(SettingsError, match="cannot use the environment's proxy or certificates"):
         make_client()
+
+
+def test_a_cookie_that_comes_with_one_keys_answer_does_not_go_out_with_another_key(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    route = respx_mock.get(f"{API_URL}/key").respond(headers={"Set-Cookie": "session=one; Path=/"}, json={})
+    client.get("/key", SECRET)
+    client.get("/key", SECRET[::-1])
+    assert [call.request.headers.get("Cookie") for call in route.calls] == [None, None]
