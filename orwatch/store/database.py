@@ -15,10 +15,9 @@ from sqlalchemy import URL, Engine, create_engine, event, inspect, select
 
 # Named here for those above the store, who pass a transaction on without knowing what it is.
 from sqlalchemy import Connection as Connection
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from orwatch.config import make_private_folder
+from orwatch.config import database_path, make_private_folder
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.store.locks import open_lock_file
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
@@ -80,7 +79,7 @@ def open_store(url: str, now: datetime) -> Store:
     Raises ``StoreUnusableError`` when it cannot be opened, is not orwatch's, or is newer than this
     program; ``StoreUnavailableError`` when another process keeps it locked. Nothing is changed then.
     """
-    path = Path(make_url(url).database or "")
+    path = database_path(url)
     is_new = not _holds_data(path)
     if is_new:
         _create_file(path)

@@ -39,6 +39,7 @@ except StoreUnavailableError as error:
 # The process goes on with the same connection.
 with store.read() as connection:
     print(connection.exec_driver_sql("SELECT count(*) FROM usage_stats").scalar())
+store.close()
 """
 
 
@@ -133,6 +134,7 @@ try:
         if sys.argv[2] == "write":
             connection.exec_driver_sql("DELETE FROM usage_stats")
         print(connection.exec_driver_sql("SELECT count(*) FROM usage_stats").scalar())
+    store.close()
 except StoreUnusableError as error:
     print(error)
 """

@@ -85,6 +85,7 @@ def test_a_limit_that_was_lowered_counts_what_started_under_the_old_one(
     starts_of(RateLimiter(store, 10, clock), clock, 5)
 
     assert starts_of(RateLimiter(store, 3, clock), clock, 1) == [NOW + WINDOW + timedelta(seconds=30)]
+    assert len(clock.slept) == 1
 
 
 def test_a_clock_that_was_set_back_blocks_for_no_more_than_a_window(store: Store, clock: FakeClock) -> None:
@@ -104,9 +105,11 @@ import sys
 from orwatch.store.database import open_store
 from orwatch.store.rate_limit import RateLimiter
 from tests.support import NOW, FakeClock
-limiter = RateLimiter(open_store(sys.argv[1], NOW), 3, FakeClock())
+store = open_store(sys.argv[1], NOW)
+limiter = RateLimiter(store, 3, FakeClock())
 limiter.wait_for_turn()
 limiter.wait_for_turn()
+store.close()
 """
     assert run_python(script, f"sqlite:///{store.path}").stderr == ""
 
@@ -176,7 +179,7 @@ def two_stores(new_database: Path) -> Iterator[tuple[Store, Store]]:
     limit=st.integers(1, 6),
     calls=st.lists(st.tuples(st.booleans(), st.floats(0, 90)), min_size=1, max_size=25),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_never_more_than_the_limit_start_within_any_minute_from_two_processes(
     new_database: Path, limit: int, calls: list[tuple[bool, float]]
 ) -> None:

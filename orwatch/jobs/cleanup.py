@@ -1,0 +1,88 @@
+"""Cleanup: move days past the retention to the monthly totals, and forget old records."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+
+from orwatch.clock import Clock
+from orwatch.jobs.run import recorded_run
+from orwatch.models import ZERO, Job, add_exactly
+from orwatch.results import CleanupResult
+from orwatch.store import retention
+from orwatch.store.database import Store
+from orwatch.store.retention import RemovedDay
+
+# The rate limit looks back one minute, `status` at the last run of each job: a day and the retention of
+# the usage itself are more than either needs.
+_REQUESTS_KEPT = timedelta(days=1)
+
+log = logging.getLogger(__name__)
+
+
+def run(store: Store, retention_days: int, clock: Clock, *, is_dry_run: bool = False) -> CleanupResult:
+    """Remove what is older than ``retention_days`` UTC days; a row exactly that old stays.
+
+    Each day goes in a transaction of its own, together with its addition to the monthly totals. Raises
+    ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``.
+    """
+    if is_dry_run:
+        return _cleanup(store, retention_days, clock, is_dry_run=True)
+    with recorded_run(store, Job.CLEANUP, clock) as outcome:
+        result = _cleanup(store, retention_days, clock, is_dry_run=False)
+        outcome.counts = {
+            "rows_removed": result.rows_removed,
+            "days_removed": result.days_removed,
+            "records_removed": result.records_removed,
+            "bytes_freed": result.bytes_freed,
+        }
+    return result
+
+
+def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: bool) -> CleanupResult:
+    started_at = clock.monotonic()
+    now = clock.now()
+    kept_from = now.date() - timedelta(days=retention_days)
+    old_records = (now - timedelta(days=retention_days), now - _REQUESTS_KEPT)
+    with store.read() as connection:
+        days = retention.expired_days(connection, kept_from)
+        records = retention.count_old_records(connection, *old_records)
+    freed = 0
+    if not is_dry_run:
+        for removed in days:
+            with store.write() as connection:
+                retention.move_day_to_months(connection, removed.day)
+        with store.write() as connection:
+            retention.raise_watermark(connection, kept_from)
+            retention.delete_old_records(connection, *old_records)
+        freed = retention.give_space_back(store)
+    result = CleanupResult(
+        retention_days=retention_days,
+        kept_from=kept_from,
+        rows_removed=sum(day.rows for day in days),
+        days_removed=len(days),
+        cost_moved_usd=_cost(days),
+        records_removed=records,
+        bytes_freed=freed,
+        duration_seconds=clock.monotonic() - started_at,
+        is_dry_run=is_dry_run,
+    )
+    log.info(
+        "%s%d rows of %d days before %s moved to the monthly totals, %d old records and %d bytes given back",
+        "would have: " if is_dry_run else "",
+        result.rows_removed,
+        result.days_removed,
+        kept_from,
+        records,
+        freed,
+        extra={"job": Job.CLEANUP, "duration_seconds": round(result.duration_seconds, 3)},
+    )
+    return result
+
+
+def _cost(days: list[RemovedDay]) -> Decimal:
+    total = ZERO
+    for day in days:
+        total = add_exactly(total, day.cost_usd)
+    return total

@@ -1,0 +1,42 @@
+"""Several requests under way at once, their answers handled one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import TypeVar
+
+from orwatch.errors import ApiError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def ask_concurrently(
+    items: Iterable[Item], ask: Callable[[Item], Answer], concurrency: int
+) -> Iterator[tuple[Item, Answer | ApiError]]:
+    """Each item with its answer, or with the ``ApiError`` that asking raised, as they come.
+
+    At most ``concurrency`` are asked at once and as many answers wait to be handled, so that memory does
+    not grow with the number of items. Any other exception ends it all.
+    """
+    waiting = iter(items)
+    under_way: dict[Future[Answer], Item] = {}
+    executor = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="ask")
+    try:
+        under_way.update({executor.submit(ask, item): item for item in islice(waiting, concurrency)})
+        while under_way:
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                item = under_way.pop(future)
+                under_way.update(
+                    {executor.submit(ask, following): following for following in islice(waiting, 1)}
+                )
+                try:
+                    answer: Answer | ApiError = future.result()
+                except ApiError as error:
+                    answer = error
+                yield item, answer
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

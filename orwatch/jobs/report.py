@@ -1,0 +1,210 @@
+"""Report: the ledger and the monthly totals, broken down as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatchcase
+
+from orwatch.errors import UsageError
+from orwatch.jobs.selection import select_keys
+from orwatch.models import NO_USE, Dimension, StoredKey, Totals
+from orwatch.results import ReportResult, ReportRow
+from orwatch.store import keys as stored_keys
+from orwatch.store import ledger, usage_reads
+from orwatch.store.database import Connection, Store
+from orwatch.store.usage_reads import Grouping, UsageFilter, UsageSum
+from orwatch.totals import (
+    NUMBER_COLUMNS,
+    days_between,
+    fold,
+    make_table,
+    month_end,
+    period_name,
+)
+
+_BENEATH = (Dimension.MODEL, Dimension.KEY)
+_ROWS_BENEATH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What to show. ``since`` None: from the first day of which anything is known.
+
+    ``by`` empty: the overview, by day with the top models and keys beneath.
+    """
+
+    since: date | None
+    until: date
+    by: tuple[Dimension, ...] = ()
+    key_names: tuple[str, ...] = ()
+    model_globs: tuple[str, ...] = ()
+    top: int | None = None
+    sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    keys: dict[int, str]
+    models: dict[int, str | None]
+    providers: dict[int, str | None]
+
+
+def run(store: Store, request: ReportRequest) -> ReportResult:
+    """Read everything in one transaction, so that all tables tell of one moment.
+
+    Raises ``UsageError`` for a key that does not exist, a column that is not shown, or an empty window.
+    """
+    by = request.by or (Dimension.DAY,)
+    columns = (*(dimension.value for dimension in by), *NUMBER_COLUMNS)
+    if request.sort is not None and request.sort not in columns:
+        raise UsageError(f"cannot sort by {request.sort!r}: the columns are {', '.join(columns)}.")
+    with store.read() as connection:
+        since = request.since or usage_reads.first_known_day(connection) or request.until
+        if since > request.until:
+            raise UsageError(f"the report would end ({request.until}) before it begins ({since}).")
+        keys = stored_keys.list_keys(connection, with_removed=True)
+        names = _Names(
+            key_labels(keys), usage_reads.model_names(connection), usage_reads.provider_names(connection)
+        )
+        wanted = _filter(request, since, keys, names)
+        watermark = ledger.kept_from(connection)
+        rows, notes = _rows(connection, by, wanted, watermark, names)
+        table = make_table(by, rows, sort=request.sort, top=request.top)
+        if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
+            table = replace(table, totals=NO_USE)
+        beneath = []
+        if not request.by:
+            # Without months: what stands beneath must add up to what stands above.
+            beneath = [
+                make_table(
+                    (dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_ROWS_BENEATH
+                )
+                for dimension in _BENEATH
+            ]
+    if request.model_globs and wanted.model_ids == ():
+        notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
+    return ReportResult(since, request.until, table, tuple(part for part in beneath if part.rows), notes)
+
+
+def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
+    """A name for each key id, no two the same: removed keys say so, and their number where they must."""
+    labels: dict[int, str] = {}
+    # The watched ones first: they keep the names that they have.
+    for key in sorted(keys, key=lambda key: key.removed_at is not None):
+        label = key.name if key.removed_at is None else f"{key.name} (removed)"
+        while label in labels.values():
+            label = f"{label} #{key.id}"
+        labels[key.id] = label
+    return labels
+
+
+def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], names: _Names) -> UsageFilter:
+    key_ids = None
+    if request.key_names:
+        key_ids = tuple(key.id for key in select_keys(keys, request.key_names))
+    model_ids = None
+    if request.model_globs:
+        model_ids = tuple(
+            number
+            for number, name in names.models.items()
+            if name is not None and any(fnmatchcase(name, glob) for glob in request.model_globs)
+        )
+    return UsageFilter(since, request.until, key_ids, model_ids)
+
+
+def _rows(
+    connection: Connection,
+    by: tuple[Dimension, ...],
+    wanted: UsageFilter,
+    watermark: date | None,
+    names: _Names,
+) -> tuple[list[ReportRow], tuple[str, ...]]:
+    rows = _ledger_rows(connection, by, wanted, names)
+    notes: tuple[str, ...] = ()
+    months = None
+    if watermark is not None and wanted.since < watermark and usage_reads.has_months(connection):
+        needs_days = Dimension.DAY in by or Dimension.WEEK in by
+        months = None if needs_days else _whole_months(wanted, watermark)
+        touched = replace(wanted, since=wanted.since.replace(day=1))
+        if _leaves_months_out(connection, touched, months):
+            how = "--by month shows them" if needs_days else "only whole months of them can be shown"
+            notes = (f"days before {watermark} are kept as monthly totals: {how}",)
+    if months is not None:
+        sums = usage_reads.sum_months(connection, _grouping(by), months)
+        rows = fold([*((row.values, row.totals) for row in rows), *_named(sums, by, names)])
+    if len(by) == 1 and by[0].is_time:
+        rows = _with_every_period(connection, by[0], rows, wanted)
+    return rows, notes
+
+
+def _whole_months(wanted: UsageFilter, watermark: date) -> UsageFilter | None:
+    """The window in which a monthly total can stand for its days: those it holds all lie in ``wanted``."""
+    since = wanted.since if wanted.since.day == 1 else _next_month(wanted.since)
+    until = wanted.until
+    if until < min(month_end(until), _day_before(watermark)):
+        until = _day_before(until.replace(day=1))
+    return replace(wanted, since=since, until=until) if since <= until else None
+
+
+def _leaves_months_out(connection: Connection, touched: UsageFilter, shown: UsageFilter | None) -> bool:
+    """Whether monthly totals that the window touches are left out."""
+    all_months = {row.day for row in usage_reads.sum_months(connection, Grouping(by_day=True), touched)}
+    return any(
+        shown is None or not shown.since <= month <= shown.until for month in all_months if month is not None
+    )
+
+
+def _next_month(day: date) -> date:
+    return date.fromordinal(month_end(day).toordinal() + 1)
+
+
+def _day_before(day: date) -> date:
+    return date.fromordinal(day.toordinal() - 1)
+
+
+def _ledger_rows(
+    connection: Connection, by: tuple[Dimension, ...], wanted: UsageFilter, names: _Names
+) -> list[ReportRow]:
+    return fold(_named(usage_reads.sum_usage(connection, _grouping(by), wanted), by, names))
+
+
+def _grouping(by: tuple[Dimension, ...]) -> Grouping:
+    return Grouping(
+        by_day=any(dimension.is_time for dimension in by),
+        by_key=Dimension.KEY in by,
+        by_model=Dimension.MODEL in by,
+        by_provider=Dimension.PROVIDER in by,
+    )
+
+
+def _named(
+    sums: Iterable[UsageSum], by: tuple[Dimension, ...], names: _Names
+) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
+    return ((tuple(_value(dimension, row, names) for dimension in by), row.totals) for row in sums)
+
+
+def _value(dimension: Dimension, row: UsageSum, names: _Names) -> str | None:
+    if row.day is not None and dimension.is_time:
+        return period_name(dimension, row.day)
+    if row.key_id is not None and dimension is Dimension.KEY:
+        return names.keys[row.key_id]
+    if row.model_id is not None and dimension is Dimension.MODEL:
+        return names.models[row.model_id]
+    if row.provider_id is not None and dimension is Dimension.PROVIDER:
+        return names.providers[row.provider_id]
+    return None
+
+
+def _with_every_period(
+    connection: Connection, dimension: Dimension, rows: Sequence[ReportRow], wanted: UsageFilter
+) -> list[ReportRow]:
+    """The rows and those between them: zero where a sync looked and found no use, unknown where none did."""
+    known = {row.values[0]: row for row in rows}
+    covered = {period_name(dimension, day) for day in usage_reads.covered_days(connection, wanted)}
+    periods = dict.fromkeys(period_name(dimension, day) for day in days_between(wanted.since, wanted.until))
+    return [
+        known.get(period) or ReportRow((period,), NO_USE if period in covered else Totals())
+        for period in periods
+    ]

@@ -1,0 +1,63 @@
+"""What every job that cron starts has in common: its lock, its record, and how it speaks of a key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from orwatch.clock import Clock
+from orwatch.errors import OrwatchError
+from orwatch.models import Job, RunStatus
+from orwatch.store import locks, runs
+from orwatch.store.database import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """What a job fills in for its record while it works."""
+
+    status: RunStatus = RunStatus.OK
+    counts: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+@contextmanager
+def recorded_run(store: Store, job: Job, clock: Clock) -> Iterator[RunOutcome]:
+    """Hold the job's lock and record the run, however it ends.
+
+    Raises ``LockHeldError`` when the same job runs already. A run that is killed stays ``running`` until
+    the next one, which finds its lock free and calls it ``interrupted``.
+    """
+    started_at = clock.now()
+    with locks.job_lock(store.path, job, started_at):
+        with store.write() as connection:
+            run_id = runs.start_run(connection, job, started_at)
+        outcome = RunOutcome()
+        try:
+            yield outcome
+        except BaseException as error:
+            outcome.status = RunStatus.FAILED if isinstance(error, Exception) else RunStatus.INTERRUPTED
+            outcome.error = str(error) or type(error).__name__
+            # What went wrong first is what the user has to hear of, not that it could not be noted.
+            try:
+                _finish(store, run_id, outcome, clock)
+            except OrwatchError as second:
+                log.warning("the run could not be recorded: %s", second)
+            raise
+        _finish(store, run_id, outcome, clock)
+
+
+def _finish(store: Store, run_id: int, outcome: RunOutcome, clock: Clock) -> None:
+    with store.write() as connection:
+        runs.finish_run(
+            connection,
+            run_id,
+            status=outcome.status,
+            counts=outcome.counts,
+            error=outcome.error,
+            now=clock.now(),
+        )

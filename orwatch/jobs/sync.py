@@ -1,0 +1,272 @@
+"""Sync: fetch the usage of every active key and write it into the ledger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from orwatch.clock import Clock
+from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError
+from orwatch.jobs.fan_out import ask_concurrently
+from orwatch.jobs.run import recorded_run
+from orwatch.jobs.selection import select_keys
+from orwatch.models import Job, RunStatus, StoredKey, UsageAnswer
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.sources import choose_source
+from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult
+from orwatch.secrets import Vault
+from orwatch.store import keys as stored_keys
+from orwatch.store import ledger
+from orwatch.store.database import Store
+
+# How far back a sync reaches for a key that it has not seen for long: the API keeps no more.
+MAX_WINDOW_DAYS = 365
+
+# How many rejected rows are told one by one; the rest is a number.
+_REJECTIONS_TOLD = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What to sync: the days ``since``..``until``, both inclusive, of the named keys or of all.
+
+    ``reaches_back``: for a key whose last good sync was before ``since``, from the day of that sync on.
+    """
+
+    since: date
+    until: date
+    reaches_back: bool = False
+    key_names: tuple[str, ...] = ()
+    concurrency: int = 8
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """Told after each key."""
+
+    keys_done: int
+    keys_total: int
+    rows_written: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    key: StoredKey
+    secret: str
+    since: date
+    until: date
+    # The day that it follows on from: earlier than `since` where what lies between cannot be had any more.
+    follows_from: date
+    notes: tuple[str, ...]
+
+
+def last_days(today: date, days: int) -> date:
+    """The first of the last ``days`` days through today."""
+    return today - timedelta(days=days - 1)
+
+
+def run(
+    store: Store,
+    client: Client,
+    encryption_keys: Sequence[str],
+    request: SyncRequest,
+    clock: Clock,
+    on_progress: Callable[[SyncProgress], None] = lambda _progress: None,
+) -> SyncResult:
+    """Fetch and write what ``request`` names, key by key, each in a transaction of its own.
+
+    One key's failure is part of the result and stops no other. Raises ``UsageError`` for a name that no
+    key has, ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
+    ``StoreUnusableError``, ``StoreUnavailableError``.
+    """
+    if request.is_dry_run:
+        return _sync(store, client, encryption_keys, request, clock, on_progress)
+    with recorded_run(store, Job.SYNC, clock) as outcome:
+        result = _sync(store, client, encryption_keys, request, clock, on_progress)
+        outcome.status = result.status
+        outcome.counts = {
+            "keys": len(result.keys),
+            "rows_written": result.rows_written,
+            "rows_unchanged": result.rows_unchanged,
+            "rows_removed": result.rows_removed,
+            "rows_rejected": result.rows_rejected,
+        }
+        if result.status is not RunStatus.OK:
+            troubled = [key for key in result.keys if key.status is not SyncKeyStatus.OK]
+            outcome.error = "; ".join(f"{key.name}: {key.error}" for key in troubled[:5])
+    return result
+
+
+def _sync(
+    store: Store,
+    client: Client,
+    encryption_keys: Sequence[str],
+    request: SyncRequest,
+    clock: Clock,
+    on_progress: Callable[[SyncProgress], None],
+) -> SyncResult:
+    started_at = clock.monotonic()
+    with store.read() as connection:
+        keys = select_keys(stored_keys.list_keys(connection), request.key_names)
+        watermark = ledger.kept_from(connection) or date.min
+    done: dict[int, SyncedKey] = {}
+    tasks = _plan(keys, encryption_keys, request, watermark, done)
+
+    def ask(task: _Task) -> tuple[UsageAnswer, float]:
+        asked_at = clock.monotonic()
+        answer = choose_source(task.key)(client, task.secret, task.since, task.until)
+        return answer, clock.monotonic() - asked_at
+
+    for key in keys:
+        if key.is_active and key.id in done:
+            _record_failure(store, key, done[key.id], request.is_dry_run)
+    key_count = len(done) + len(tasks)
+    on_progress(SyncProgress(len(done), key_count, 0))
+    for task, answer in ask_concurrently(tasks, ask, request.concurrency):
+        if isinstance(answer, ApiError):
+            synced = _failed(task.key, task.since, str(answer), is_passing=answer.is_passing)
+            _record_failure(store, task.key, synced, request.is_dry_run)
+            log.warning("%s", synced.error, extra={"job": Job.SYNC, "key": task.key.name})
+        else:
+            usage, seconds = answer
+            synced = _write(store, task, usage, clock, request.is_dry_run)
+            if synced.status is SyncKeyStatus.FAILED:
+                _record_failure(store, task.key, synced, request.is_dry_run)
+            _log_synced(synced, seconds)
+        done[task.key.id] = synced
+        on_progress(SyncProgress(len(done), key_count, sum(key.rows_written for key in done.values())))
+    return SyncResult(
+        since=min((key.since for key in done.values()), default=request.since),
+        until=request.until,
+        keys=tuple(done[key.id] for key in keys if key.id in done),
+        duration_seconds=clock.monotonic() - started_at,
+        is_dry_run=request.is_dry_run,
+    )
+
+
+def _plan(
+    keys: Sequence[StoredKey],
+    encryption_keys: Sequence[str],
+    request: SyncRequest,
+    watermark: date,
+    done: dict[int, SyncedKey],
+) -> list[_Task]:
+    """What to ask for each key; the keys that cannot or need not be asked go to ``done``."""
+    tasks = []
+    unopened: EncryptionKeyError | None = None
+    vault = Vault(encryption_keys) if any(key.is_active for key in keys) else None
+    for key in keys:
+        follows_from, since = _since(key, request)
+        notes: tuple[str, ...] = ()
+        if since < watermark:
+            notes = (
+                f"days before {watermark} were removed by cleanup: not asked for, nothing written there",
+            )
+            since = watermark
+        if vault is None or not key.is_active:
+            if request.key_names:
+                done[key.id] = _failed(key, since, f"not asked: the key is {key.inactive_reason}")
+        elif since > request.until:
+            done[key.id] = SyncedKey(key.name, SyncKeyStatus.OK, request.since, notes=notes)
+        else:
+            try:
+                secret = vault.open(key.secret_encrypted or "")
+            except EncryptionKeyError as error:
+                unopened = error
+                done[key.id] = _failed(key, since, str(error))
+            else:
+                tasks.append(_Task(key, secret, since, request.until, follows_from, notes))
+    if unopened is not None and not tasks:
+        raise unopened
+    return tasks
+
+
+def _since(key: StoredKey, request: SyncRequest) -> tuple[date, date]:
+    """The first day that is wanted for a key, and the first that can be asked for."""
+    if not request.reaches_back or key.synced_through is None:
+        return request.since, request.since
+    wanted = min(request.since, key.synced_through)
+    return wanted, max(wanted, last_days(request.until, MAX_WINDOW_DAYS))
+
+
+def _failed(key: StoredKey, since: date, error: str, *, is_passing: bool = False) -> SyncedKey:
+    return SyncedKey(key.name, SyncKeyStatus.FAILED, since, error=error, is_passing=is_passing)
+
+
+def _write(store: Store, task: _Task, answer: UsageAnswer, clock: Clock, is_dry_run: bool) -> SyncedKey:
+    """Write one key's answer, or find out what writing it would do."""
+    now = clock.now()
+    misfits = [row for row in answer.rejected if not row.is_outside_window]
+    error = _rejections(answer) if misfits else None
+    try:
+        with store.write(is_rehearsal=is_dry_run) as connection:
+            # As it stands now: a person may have removed it while it was asked about.
+            key = stored_keys.find_by_hash(connection, task.key.key_hash)
+            if key is None or key.removed_at is not None:
+                notes = (*task.notes, "the key was removed meanwhile: nothing written")
+                return SyncedKey(task.key.name, SyncKeyStatus.OK, task.since, notes=notes)
+            counts = ledger.write_usage(connection, key.id, answer, now)
+            stored_keys.record_sync(
+                connection,
+                key,
+                source=answer.source,
+                since=task.follows_from,
+                until=task.until,
+                error=error,
+                now=now,
+            )
+    except StoreUnavailableError as store_error:
+        return _failed(task.key, task.since, str(store_error), is_passing=True)
+    notes = task.notes
+    if answer.rejected and not misfits:
+        notes = (*notes, f"left out {len(answer.rejected)} rows of days that were not asked for")
+    return SyncedKey(
+        task.key.name,
+        SyncKeyStatus.PARTIAL if misfits else SyncKeyStatus.OK,
+        task.since,
+        rows_written=counts.rows_written,
+        rows_unchanged=counts.rows_unchanged,
+        rows_removed=counts.rows_removed,
+        rows_rejected=len(answer.rejected),
+        error=error,
+        notes=notes,
+    )
+
+
+def _rejections(answer: UsageAnswer) -> str:
+    reasons = [row.reason for row in answer.rejected if not row.is_outside_window]
+    told = "; ".join(reasons[:_REJECTIONS_TOLD])
+    more = f"; and {len(reasons) - _REJECTIONS_TOLD} more" if len(reasons) > _REJECTIONS_TOLD else ""
+    return f"{len(reasons)} of the answer's rows not believed and left out: {told}{more}"
+
+
+def _record_failure(store: Store, key: StoredKey, synced: SyncedKey, is_dry_run: bool) -> None:
+    if is_dry_run or synced.error is None:
+        return
+    try:
+        with store.write() as connection:
+            stored_keys.record_sync_failure(connection, key.id, synced.error)
+    except StoreUnavailableError as error:
+        log.warning("%s", error, extra={"job": Job.SYNC, "key": key.name})
+
+
+def _log_synced(synced: SyncedKey, seconds: float) -> None:
+    extra = {"job": Job.SYNC, "key": synced.name, "duration_seconds": round(seconds, 3)}
+    if synced.error is not None:
+        log.warning("%s", synced.error, extra=extra)
+    for note in synced.notes:
+        log.info("%s", note, extra=extra)
+    if synced.status is not SyncKeyStatus.FAILED:
+        log.info(
+            "%d rows written, %d unchanged, %d removed, %d rejected",
+            synced.rows_written,
+            synced.rows_unchanged,
+            synced.rows_removed,
+            synced.rows_rejected,
+            extra=extra,
+        )

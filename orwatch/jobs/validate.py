@@ -1,0 +1,170 @@
+"""Validate: ask about every key, deactivate the really invalid ones, refresh what is known of the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orwatch.clock import Clock
+from orwatch.errors import ApiError, EncryptionKeyError, KeyRejectedError
+from orwatch.jobs.fan_out import ask_concurrently
+from orwatch.jobs.run import recorded_run
+from orwatch.jobs.selection import select_keys
+from orwatch.models import InactiveReason, Job, KeyFacts, RunStatus, StoredKey
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.sources import fetch_key_facts
+from orwatch.results import ValidatedKey, ValidateResult, Verdict
+from orwatch.secrets import Vault
+from orwatch.store import keys as stored_keys
+from orwatch.store.database import Store
+
+EXPIRY_WARNING = timedelta(days=7)
+
+# Good keys get a 401 now and then, in passing: the second question comes at the end of the run, and in a
+# run so short that its end is now, after this long.
+SECOND_QUESTION_AFTER_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    key: StoredKey
+    secret: str
+
+
+def run(
+    store: Store,
+    client: Client,
+    encryption_keys: Sequence[str],
+    clock: Clock,
+    *,
+    key_names: Sequence[str] = (),
+    concurrency: int = 8,
+) -> ValidateResult:
+    """Ask about every key that is active or that an earlier validate deactivated.
+
+    A key that is answered 401 twice is deactivated; one that validate had deactivated and that is answered
+    200 becomes active again. Any other answer changes nothing. Raises ``UsageError``,
+    ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
+    ``StoreUnusableError``, ``StoreUnavailableError``.
+    """
+    with recorded_run(store, Job.VALIDATE, clock) as outcome:
+        result = _validate(store, client, encryption_keys, clock, key_names, concurrency)
+        outcome.status = result.status
+        outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
+        if result.status is not RunStatus.OK:
+            troubled = [key for key in result.keys if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}]
+            outcome.error = "; ".join(f"{key.name}: {key.detail}" for key in troubled[:5])
+    return result
+
+
+def _validate(
+    store: Store,
+    client: Client,
+    encryption_keys: Sequence[str],
+    clock: Clock,
+    key_names: Sequence[str],
+    concurrency: int,
+) -> ValidateResult:
+    started_at = clock.monotonic()
+    with store.read() as connection:
+        keys = select_keys(stored_keys.list_keys(connection), key_names)
+    done: dict[int, ValidatedKey] = {}
+    tasks = _plan(keys, encryption_keys, done)
+
+    def ask(task: _Task) -> KeyFacts:
+        return fetch_key_facts(client, task.secret)
+
+    def conclude(task: _Task, answer: KeyFacts | ApiError) -> None:
+        validated = _conclude(store, task.key, answer, clock)
+        if validated is not None:
+            done[task.key.id] = validated
+
+    doubtful = []
+    for task, answer in ask_concurrently(tasks, ask, concurrency):
+        if isinstance(answer, KeyRejectedError):
+            doubtful.append(task)
+        else:
+            conclude(task, answer)
+    if doubtful:
+        clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
+    for task, answer in ask_concurrently(doubtful, ask, concurrency):
+        conclude(task, answer)
+    for validated in done.values():
+        _log_validated(validated)
+    return ValidateResult(
+        keys=tuple(done[key.id] for key in keys if key.id in done),
+        duration_seconds=clock.monotonic() - started_at,
+    )
+
+
+def _plan(
+    keys: Sequence[StoredKey], encryption_keys: Sequence[str], done: dict[int, ValidatedKey]
+) -> list[_Task]:
+    """The keys to ask about; those whose secret cannot be opened go to ``done``."""
+    wanted = [key for key in keys if key.inactive_reason is not InactiveReason.DISABLED]
+    if not wanted:
+        return []
+    vault = Vault(encryption_keys)
+    tasks = []
+    unopened: EncryptionKeyError | None = None
+    for key in wanted:
+        try:
+            tasks.append(_Task(key, vault.open(key.secret_encrypted or "")))
+        except EncryptionKeyError as error:
+            unopened = error
+            done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, str(error))
+    if unopened is not None and not tasks:
+        raise unopened
+    return tasks
+
+
+def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: Clock) -> ValidatedKey | None:
+    """Store what the last answer about a key means; None for a key that is no longer to be asked about."""
+    now = clock.now()
+    if isinstance(answer, ApiError) and not isinstance(answer, KeyRejectedError):
+        return ValidatedKey(key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing)
+    with store.write() as connection:
+        # As it stands now: a person may have disabled, enabled or removed it while it was asked about.
+        current = stored_keys.find_by_hash(connection, key.key_hash)
+        if (
+            current is None
+            or current.removed_at is not None
+            or current.inactive_reason is InactiveReason.DISABLED
+        ):
+            return None
+        if isinstance(answer, KeyRejectedError):
+            stored_keys.record_check(connection, current.id, now)
+            if current.is_active:
+                stored_keys.set_inactive(connection, current.id, InactiveReason.INVALID, now)
+            was = "deactivated" if current.is_active else "still inactive"
+            return ValidatedKey(key.name, Verdict.INVALID, f"{was}, refused twice: {answer}")
+        stored_keys.record_facts(connection, current.id, answer, now)
+        if not current.is_active:
+            stored_keys.set_active(connection, current.id)
+    verdict = Verdict.VALID if current.is_active else Verdict.REACTIVATED
+    return ValidatedKey(key.name, verdict, warning=expiry_warning(answer.expires_at, now))
+
+
+def expiry_warning(expires_at: datetime | None, now: datetime) -> str | None:
+    """What to say of a key that has expired or soon will; None for any other."""
+    if expires_at is None or expires_at - now > EXPIRY_WARNING:
+        return None
+    if expires_at <= now:
+        return f"the key expired at {expires_at:%Y-%m-%d %H:%M} UTC"
+    return f"the key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _log_validated(validated: ValidatedKey) -> None:
+    extra = {"job": Job.VALIDATE, "key": validated.name}
+    if validated.verdict is Verdict.INVALID:
+        log.warning("invalid: %s", validated.detail, extra=extra)
+    elif validated.verdict is Verdict.UNKNOWN:
+        log.info("could not tell: %s", validated.detail, extra=extra)
+    else:
+        log.info("%s", validated.verdict.value, extra=extra)
+    if validated.warning:
+        log.warning("%s", validated.warning, extra=extra)

@@ -1,0 +1,30 @@
+"""Fixtures for the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import respx
+
+from orwatch.openrouter.client import Client
+from tests.jobs.support import FakeApi, make_client
+from tests.store.conftest import new_database as new_database
+from tests.store.conftest import store as store
+from tests.support import API_URL, FakeClock
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    """An API behind the real client; nothing else can be reached."""
+    api = FakeApi()
+    with respx.mock(base_url=API_URL, assert_all_called=False) as router:
+        router.route().mock(side_effect=api)
+        yield api
+
+
+@pytest.fixture
+def client(api: FakeApi, clock: FakeClock) -> Iterator[Client]:
+    """The real client, without a rate limit, on a clock that nobody has to wait for."""
+    with make_client(clock) as client:
+        yield client

@@ -1,0 +1,276 @@
+"""Cleanup: what goes, what stays, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orwatch.errors import LockHeldError
+from orwatch.jobs import cleanup
+from orwatch.models import Job, RunStatus, from_nano
+from orwatch.results import CleanupResult
+from orwatch.store import ledger, locks, retention, runs
+from orwatch.store.database import Store
+from orwatch.store.schema import from_day_number
+from tests.jobs.support import add_key, days_ago, spend
+from tests.store.support import dump, scalar, write
+from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
+
+TABLES = ("usage_stats", "usage_months", "usage_days", "ledger_state", "job_runs", "request_log")
+
+
+@pytest.fixture(autouse=True)
+def key(store: Store) -> None:
+    add_key(store)
+
+
+def days_left(store: Store) -> list[date]:
+    return sorted(from_day_number(row[0]) for row in dump(store, "usage_stats"))
+
+
+def months(store: Store) -> dict[str, str]:
+    return {f"{from_day_number(row[0]):%Y-%m}": str(from_nano(row[9])) for row in dump(store, "usage_months")}
+
+
+def total(store: Store) -> int:
+    return sum(
+        scalar(store, f"SELECT coalesce(sum(cost_nano), 0) FROM {table}")
+        for table in ("usage_stats", "usage_months")
+    )
+
+
+def everything(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: dump(store, table) for table in TABLES}
+
+
+def watermark(store: Store) -> date | None:
+    with store.read() as connection:
+        return ledger.kept_from(connection)
+
+
+@pytest.mark.parametrize("retention_days", [1, 2, 30, 365])
+def test_a_row_exactly_as_old_as_the_retention_stays_and_an_older_one_goes(
+    store: Store, clock: FakeClock, retention_days: int
+) -> None:
+    ages = (0, retention_days, retention_days + 1)
+    spend(store, *((days_ago(age), "a", "1") for age in ages))
+
+    result = cleanup.run(store, retention_days, clock)
+
+    assert days_left(store) == [days_ago(retention_days), TODAY]
+    assert watermark(store) == result.kept_from == days_ago(retention_days)
+    assert (result.rows_removed, result.days_removed, result.cost_moved_usd) == (1, 1, Decimal(1))
+
+
+@pytest.mark.parametrize("time", ["00:00:00", "23:59:59.999999"])
+def test_ages_are_counted_in_days_whatever_the_time_of_day(store: Store, clock: FakeClock, time: str) -> None:
+    clock.current = NOW.fromisoformat(f"2026-11-20T{time}+00:00")
+    spend(store, (days_ago(2), "a", "1"), (days_ago(1), "a", "1"))
+
+    cleanup.run(store, 1, clock)
+
+    assert days_left(store) == [days_ago(1)]
+
+
+def test_what_goes_is_in_the_monthly_totals_to_the_nano_dollar(store: Store, clock: FakeClock) -> None:
+    spend(
+        store,
+        (date(2026, 9, 30), "a", "9999999.999999999"),
+        (date(2026, 10, 1), "a", "0.000000001"),
+        (date(2026, 10, 31), "a", "0.1"),
+        (date(2026, 10, 31), "b", "0.2"),
+        (TODAY, "a", "1"),
+    )
+    before = total(store)
+
+    result = cleanup.run(store, 7, clock)
+
+    assert result.rows_removed == 4
+    assert result.days_removed == 3
+    assert result.cost_moved_usd == Decimal("10000000.3")
+    assert sorted((row[0], row[9]) for row in dump(store, "usage_months")) == [
+        (20697, 10**16 - 1),
+        (20727, 100_000_001),
+        (20727, 200_000_000),
+    ]
+    assert total(store) == before
+
+
+def test_a_second_cleanup_changes_nothing(store: Store, clock: FakeClock) -> None:
+    spend(store, (days_ago(9), "a", "1"), (TODAY, "a", "1"))
+    cleanup.run(store, 7, clock)
+    tables = [table for table in TABLES if table != "job_runs"]
+    before = [dump(store, table) for table in tables]
+
+    result = cleanup.run(store, 7, clock)
+
+    assert (result.rows_removed, result.days_removed, result.cost_moved_usd) == (0, 0, 0)
+    assert [dump(store, table) for table in tables] == before
+
+
+def test_a_month_that_loses_days_in_several_cleanups_adds_them_up(store: Store, clock: FakeClock) -> None:
+    spend(store, *((date(2026, 11, day), "a", "1") for day in (1, 2, 3, 20)))
+    for day in (9, 10, 11):
+        clock.current = NOW.replace(day=day)
+        cleanup.run(store, 7, clock)
+
+    assert months(store) == {"2026-11": "3"}
+    assert days_left(store) == [TODAY]
+
+
+def test_a_dry_run_tells_what_would_go_and_changes_nothing(store: Store, clock: FakeClock) -> None:
+    spend(store, (days_ago(9), "a", "1"), (days_ago(8), "a", "2"), (TODAY, "a", "1"))
+    add_records(store)
+    before = everything(store)
+
+    planned = cleanup.run(store, 7, clock, is_dry_run=True)
+
+    assert everything(store) == before
+    assert planned == CleanupResult(
+        retention_days=7,
+        kept_from=days_ago(7),
+        rows_removed=2,
+        days_removed=2,
+        cost_moved_usd=Decimal(3),
+        records_removed=2,
+        bytes_freed=0,
+        duration_seconds=0,
+        is_dry_run=True,
+    )
+    done = cleanup.run(store, 7, clock)
+    assert (done.rows_removed, done.cost_moved_usd, done.records_removed) == (2, Decimal(3), 2)
+
+
+def add_records(store: Store) -> None:
+    """One old and one new record of each kind."""
+    with store.write() as connection:
+        for days in (8, 1):
+            run_id = runs.start_run(connection, Job.SYNC, NOW.replace(day=20 - days))
+            runs.finish_run(connection, run_id, status=RunStatus.OK, counts={}, error=None, now=NOW)
+        for day in (18, 20):
+            connection.exec_driver_sql(
+                "INSERT INTO request_log (started_at_ms) VALUES (?)",
+                (int(NOW.replace(day=day).timestamp() * 1000),),
+            )
+
+
+def test_old_run_records_and_limiter_entries_go_too(store: Store, clock: FakeClock) -> None:
+    add_records(store)
+
+    result = cleanup.run(store, 7, clock)
+
+    assert result.records_removed == 2
+    assert [(row[1], row[4]) for row in dump(store, "job_runs")] == [("sync", "ok"), ("cleanup", "ok")]
+    assert scalar(store, "SELECT count(*) FROM request_log") == 1
+
+
+def test_space_is_given_back_and_the_file_shrinks(store: Store, clock: FakeClock) -> None:
+    with store.write() as connection:
+        for age in range(30, 40):
+            rows = (usage_row(days_ago(age), f"maker/{'x' * 50}-{number}") for number in range(1500))
+            ledger.write_usage(connection, 1, usage_answer(*rows), NOW)
+    with store.without_transaction() as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    before = store.path.stat().st_size
+
+    result = cleanup.run(store, 7, clock)
+
+    assert result.rows_removed == 15_000
+    assert before - store.path.stat().st_size > 400_000
+    assert 400_000 < result.bytes_freed < before
+    assert scalar(store, "PRAGMA integrity_check") == "ok"
+
+
+def test_a_cleanup_that_is_killed_between_two_days_is_carried_on_by_the_next(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(store, *((days_ago(age), "a", f"{age}.000000001") for age in range(5, 25)))
+    before = total(store)
+    move, moved = retention.move_day_to_months, []
+
+    def move_some_and_die(connection: Any, day: date) -> None:
+        move(connection, day)
+        if len(moved) == 6:
+            raise KeyboardInterrupt  # within the transaction: this day's move is undone
+        moved.append(day)
+
+    monkeypatch.setattr(retention, "move_day_to_months", move_some_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        cleanup.run(store, 7, clock)
+    monkeypatch.undo()
+
+    assert total(store) == before
+    assert watermark(store) == days_ago(18)
+    assert len(days_left(store)) == 14
+    assert dump(store, "job_runs")[0][4] == "interrupted"
+
+    result = cleanup.run(store, 7, clock)
+
+    assert (result.days_removed, total(store)) == (11, before)
+    assert days_left(store) == [days_ago(7), days_ago(6), days_ago(5)]
+    assert watermark(store) == days_ago(7)
+
+
+def test_each_day_goes_in_a_transaction_of_its_own(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(store, *((days_ago(age), "a", "1") for age in (10, 9, 8)))
+    move, seen = retention.move_day_to_months, []
+
+    def look_then_move(connection: Any, day: date) -> None:
+        seen.append(len(days_left(store)))  # as another process sees it
+        move(connection, day)
+
+    monkeypatch.setattr(retention, "move_day_to_months", look_then_move)
+    cleanup.run(store, 7, clock)
+
+    assert seen == [3, 2, 1]
+
+
+def test_the_watermark_rises_over_days_without_use_and_never_goes_down(
+    store: Store, clock: FakeClock
+) -> None:
+    cleanup.run(store, 7, clock)
+    assert watermark(store) == days_ago(7)
+
+    cleanup.run(store, 365, clock)
+    assert watermark(store) == days_ago(7)
+
+
+def test_a_removed_day_is_not_written_again_by_any_later_answer(store: Store, clock: FakeClock) -> None:
+    answer = usage_answer(usage_row(days_ago(9), cost="1"), usage_row(days_ago(7), cost="2"))
+    write(store, answer)
+    cleanup.run(store, 7, clock)
+
+    counts = write(store, answer)
+
+    assert (counts.rows_written, counts.rows_expired) == (0, 1)
+    assert months(store) == {"2026-11": "1"}
+    assert days_left(store) == [days_ago(7)]
+
+
+def test_a_run_is_recorded_with_its_counts(store: Store, clock: FakeClock) -> None:
+    spend(store, (days_ago(9), "a", "1"))
+
+    result = cleanup.run(store, 7, clock)
+
+    ((_, job, _, _, status, counts, _, _),) = dump(store, "job_runs")
+    assert (job, status) == ("cleanup", "ok")
+    assert json.loads(counts) == {
+        "rows_removed": 1,
+        "days_removed": 1,
+        "records_removed": 0,
+        "bytes_freed": result.bytes_freed,
+    }
+
+
+def test_another_cleanup_under_way_is_left_alone(store: Store, clock: FakeClock) -> None:
+    spend(store, (days_ago(9), "a", "1"))
+    with locks.job_lock(store.path, Job.CLEANUP, NOW), pytest.raises(LockHeldError):
+        cleanup.run(store, 7, clock)
+
+    assert days_left(store) == [days_ago(9)]

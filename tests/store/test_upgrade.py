@@ -1,0 +1,137 @@
+"""The schema, brought up to date: whole or not at all, by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import threading
+from contextlib import AbstractContextManager
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from orwatch.store import database
+from orwatch.store.database import Store, open_store
+from orwatch.store.schema import SCHEMA_REVISION
+from tests.store.support import add_key, run_python, scalar, start_python, write
+from tests.support import NOW, usage_answer, usage_row
+
+
+@pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "INSERT INTO alembic_version"])
+def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_opening_does_it_all(
+    tmp_path: Path, statement: str
+) -> None:
+    path = tmp_path / "orwatch.db"
+    script = """
+import os, sys
+from datetime import UTC, datetime
+from sqlalchemy import Engine, event
+from orwatch.store.database import open_store
+
+@event.listens_for(Engine, "before_cursor_execute")
+def die(_connection, _cursor, statement, *_others):
+    if statement.strip().startswith(sys.argv[2]):
+        os.kill(os.getpid(), 9)
+
+open_store(sys.argv[1], datetime.now(UTC))
+"""
+    killed = run_python(script, f"sqlite:///{path}", statement)
+    assert killed.returncode == -9, killed.stderr
+    left = sqlite3.connect(path)
+    assert left.execute("SELECT name FROM sqlite_master").fetchall() == []
+    left.close()
+
+    store = open_store(f"sqlite:///{path}", NOW)
+
+    assert add_key(store).id == 1
+    assert write(store, usage_answer(usage_row())).rows_written == 1
+    assert scalar(store, "PRAGMA auto_vacuum") == 2
+    store.close()
+
+
+def test_an_upgrade_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orwatch.store.migrations.versions import m0001_first_tables
+
+    monkeypatch.setattr(database, "ledger_state", Mock(c=Mock(id="no column")))
+    with pytest.raises(Exception, match="no column"):
+        open_store(f"sqlite:///{tmp_path}/orwatch.db", NOW)
+    monkeypatch.undo()
+
+    assert m0001_first_tables.revision == SCHEMA_REVISION
+    left = sqlite3.connect(tmp_path / "orwatch.db")
+    assert left.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    left.close()
+
+
+def test_threads_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> None:
+    start = threading.Barrier(4)
+    stores: list[Store] = []
+
+    def open_it() -> None:
+        start.wait()
+        stores.append(open_store(f"sqlite:///{tmp_path}/new/orwatch.db", NOW))
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [scalar(store, "SELECT count(*) FROM ledger_state") for store in stores] == [1] * 4
+    for store in stores:
+        store.close()
+
+
+def test_processes_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> None:
+    script = """
+import sys
+from datetime import UTC, datetime
+from orwatch.store import database
+import alembic.command
+print("ready", flush=True)
+sys.stdin.readline()
+store = database.open_store(sys.argv[1], datetime.now(UTC))
+with store.read() as connection:
+    print(connection.exec_driver_sql("SELECT count(*) FROM ledger_state").scalar())
+store.close()
+"""
+    processes = [start_python(script, f"sqlite:///{tmp_path}/new/orwatch.db") for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    assert [process.communicate(timeout=60) for process in processes] == [("1\n", "")] * 3
+
+
+def test_only_one_process_at_a_time_upgrades(tmp_path: Path) -> None:
+    path = tmp_path / "orwatch.db"
+    with (
+        database._upgrade_lock(path),
+        (tmp_path / "orwatch.db.upgrade.lock").open() as other,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/orwatch.db"
+    upgrade_lock = database._upgrade_lock
+
+    def overtaken(path: Path) -> AbstractContextManager[None]:
+        monkeypatch.undo()
+        open_store(url, NOW).close()
+        return upgrade_lock(path)
+
+    monkeypatch.setattr(database, "_upgrade_lock", overtaken)
+    store = open_store(url, NOW)
+
+    assert scalar(store, "SELECT count(*) FROM ledger_state") == 1
+    store.close()

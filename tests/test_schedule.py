@@ -1,0 +1,100 @@
+"""When jobs are due, and when one was missed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orwatch.models import Job
+from orwatch.schedule import GRACE, is_missed, latest_slot, next_slot
+
+INTERVALS = {Job.SYNC: timedelta(hours=1), Job.VALIDATE: timedelta(days=1), Job.CLEANUP: timedelta(days=7)}
+SECOND = timedelta(seconds=1)
+# 2026-11-20 is a Friday.
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("job", list(Job))
+def test_at_every_quarter_of_an_hour_of_a_year_now_lies_between_two_slots(job: Job) -> None:
+    start = at("2027-12-25")  # over a turn of the year and a 29th of February
+    slots = set()
+    for quarter in range(366 * 96):
+        now = start + quarter * timedelta(minutes=15)
+        latest, following = latest_slot(job, now), next_slot(job, now)
+        assert latest <= now < following
+        assert following - latest == INTERVALS[job]
+        assert latest_slot(job, following) == following
+        assert next_slot(job, latest) == following
+        slots.add(latest)
+    times = {(slot.hour, slot.minute, slot.second, slot.microsecond) for slot in slots}
+    days_of_the_week = {slot.weekday() for slot in slots}
+    if job is Job.SYNC:
+        assert times == {(hour, 0, 0, 0) for hour in range(24)}
+    else:
+        assert times == {(2 if job is Job.VALIDATE else 3, 0, 0, 0)}
+    assert days_of_the_week == ({6} if job is Job.CLEANUP else set(range(7)))
+
+
+@pytest.mark.parametrize(
+    ("job", "now", "latest"),
+    [
+        (Job.SYNC, "2026-11-20T12:30:59.999999", "2026-11-20T12:00"),
+        (Job.SYNC, "2026-11-20T12:00", "2026-11-20T12:00"),
+        (Job.SYNC, "2026-11-20T00:00", "2026-11-20T00:00"),
+        (Job.VALIDATE, "2026-11-20T01:59:59.999999", "2026-11-19T02:00"),
+        (Job.VALIDATE, "2026-11-20T02:00", "2026-11-20T02:00"),
+        (Job.VALIDATE, "2026-11-01T00:30", "2026-10-31T02:00"),
+        (Job.CLEANUP, "2026-11-20T12:30", "2026-11-15T03:00"),
+        (Job.CLEANUP, "2026-11-22T02:59:59", "2026-11-15T03:00"),
+        (Job.CLEANUP, "2026-11-22T03:00", "2026-11-22T03:00"),
+        (Job.CLEANUP, "2026-11-23T00:00", "2026-11-22T03:00"),
+        (Job.CLEANUP, "2027-01-01T00:00", "2026-12-27T03:00"),
+    ],
+)
+def test_the_latest_slot_of_a_job(job: Job, now: str, latest: str) -> None:
+    assert latest_slot(job, at(now)) == at(latest)
+
+
+@pytest.mark.parametrize("job", list(Job))
+@pytest.mark.parametrize("started_after", [timedelta(0), SECOND, timedelta(minutes=14)])
+def test_a_job_that_started_at_its_slot_or_later_was_not_missed(job: Job, started_after: timedelta) -> None:
+    slot = latest_slot(job, at("2026-11-20T12:30"))
+    for later in (GRACE, INTERVALS[job] - SECOND, INTERVALS[job] + GRACE - SECOND):
+        assert not is_missed(job, slot + started_after, LONG_AGO, slot + later)
+
+
+@pytest.mark.parametrize("job", list(Job))
+@pytest.mark.parametrize("last_started_before", [SECOND, timedelta(days=40), None])
+def test_a_job_that_did_not_start_is_missed_when_the_grace_is_over(
+    job: Job, last_started_before: timedelta | None
+) -> None:
+    slot = latest_slot(job, at("2026-11-20T12:30"))
+    last = None if last_started_before is None else slot - last_started_before
+    assert is_missed(job, last, LONG_AGO, slot + GRACE)
+    assert is_missed(job, last, LONG_AGO, slot + INTERVALS[job] - SECOND)
+
+
+@pytest.mark.parametrize("job", list(Job))
+def test_a_job_is_not_missed_before_the_grace_is_over(job: Job) -> None:
+    slot = latest_slot(job, at("2026-11-20T12:30"))
+    for now in (slot, slot + SECOND, slot + GRACE - SECOND):
+        assert not is_missed(job, slot - SECOND, LONG_AGO, now)
+
+
+@pytest.mark.parametrize("job", list(Job))
+def test_slots_before_the_database_existed_are_nobody_s_fault(job: Job) -> None:
+    slot = latest_slot(job, at("2026-11-20T12:30"))
+    for watched_since in (slot, slot + SECOND, slot + GRACE):
+        assert not is_missed(job, None, watched_since, slot + GRACE)
+        assert not is_missed(job, None, watched_since, slot + INTERVALS[job] + GRACE - SECOND)
+    assert is_missed(job, None, slot - SECOND, slot + GRACE)
+    assert is_missed(job, None, slot + SECOND, slot + INTERVALS[job] + GRACE)
+
+
+def test_the_grace_is_shorter_than_the_shortest_interval() -> None:
+    assert timedelta(0) < GRACE < min(INTERVALS.values())
