@@ -1,0 +1,96 @@
+"""Where rich output goes: the terminal, a file, or text for one."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, Protocol
+
+from rich.console import Console, RenderableType
+
+_PLAIN_WIDTH = 100
+_ANY_HEIGHT = 50  # rich believes a width only together with a height
+
+
+class View(Protocol):
+    """Something to show: made for a width, once that is known."""
+
+    def __call__(self, width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        """The parts to print, one beneath the other."""
+        ...
+
+
+def show(view: View, stream: IO[str] | None = None) -> None:
+    """Print to standard output or to ``stream``: as wide as it is, and in colour, where it is a terminal."""
+    _print(_console(stream or sys.stdout), view)
+
+
+def as_text(view: View) -> str:
+    """What would be printed to a file."""
+    buffer = io.StringIO()
+    _print(_console(buffer, width=_PLAIN_WIDTH, height=_ANY_HEIGHT), view)
+    return buffer.getvalue()
+
+
+def as_svg(view: View, title: str, width: int = _PLAIN_WIDTH) -> str:
+    """A picture of what a terminal would show."""
+    console = _console(
+        io.StringIO(),
+        width=width,
+        height=_ANY_HEIGHT,
+        record=True,
+        force_terminal=True,
+        color_system="truecolor",
+        no_color=False,
+        legacy_windows=False,
+    )
+    _print(console, view)
+    picture = console.export_svg(title=title, unique_id="orwatch")
+    # As rich makes it, the picture would fetch a font from the network whenever somebody looks at it.
+    return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+
+
+def _console(stream: IO[str], **options: Any) -> Console:
+    """A console that interprets nothing."""
+    return Console(file=stream, highlight=False, markup=False, emoji=False, **options)
+
+
+def _print(console: Console, view: View) -> None:
+    for part in view(console.width, ascii_only=console.options.ascii_only):
+        # Where a table's numbers are wider than the terminal, the terminal shall wrap, and nobody cut.
+        console.print(part, crop=False)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[ProgressBar]:
+    """A bar on standard error; nothing where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = _console(sys.stderr)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("keys · {task.fields[rows]:,} rows ·"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(label, total=None, rows=0)
+
+        def update(done: int, total: int, rows: int) -> None:
+            progress.update(task, completed=done, total=total, rows=rows)
+
+        yield update
+
+
+class ProgressBar(Protocol):
+    """How the bar is told."""
+
+    def __call__(self, done: int, total: int, rows: int) -> None:
+        """So many keys of so many are done, with so many rows written."""
+        ...

@@ -1,0 +1,92 @@
+"""Numbers as people read them. What is not known is an en dash, never a zero."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+UNKNOWN = "–"
+
+
+def count(value: int | None) -> str:
+    """``1,234,567``."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def usd(amount: Decimal | None, decimals: int = 2) -> str:
+    """``$1,234.56``; an amount that would round to nothing is ``<$0.01`` instead."""
+    if amount is None:
+        return UNKNOWN
+    smallest = Decimal(1).scaleb(-decimals)
+    if amount and not round(amount, decimals):
+        return f"<${smallest}" if amount > 0 else f">-${smallest}"
+    return f"-${-amount:,.{decimals}f}" if amount < 0 else f"${amount:,.{decimals}f}"
+
+
+def exact_usd(amount: Decimal | None) -> str:
+    """All the digits there are, at least two after the point: ``$0.015``, ``$12.00``."""
+    if amount is None:
+        return UNKNOWN
+    exponent = amount.as_tuple().exponent
+    decimals = -exponent if isinstance(exponent, int) else 2
+    return usd(amount, max(2, decimals))
+
+
+def share(part: Decimal | None, whole: Decimal | None) -> str:
+    """``12.3%``; unknown where there is no whole to be a part of."""
+    if part is None or not whole:
+        return UNKNOWN
+    percent = part / whole * 100
+    return "<0.1%" if percent > 0 and not round(percent, 1) else f"{percent:.1f}%"
+
+
+def size(bytes_count: int) -> str:
+    """``512 B``, ``1.4 MB``: thousands, as disks are sold."""
+    value = float(bytes_count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(round(value, 1)) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def moment(value: datetime | None) -> str:
+    """``2026-11-20 14:05``, in UTC."""
+    return UNKNOWN if value is None else f"{value:%Y-%m-%d %H:%M}"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``3 min 20 s``."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(max(seconds, 60)), 60)
+    return f"{minutes} min {rest} s"
+
+
+def age(value: datetime | None, now: datetime) -> str:
+    """``just now``, ``5 min ago``, ``3 d ago``; ``in 20 min`` for what is to come."""
+    if value is None:
+        return UNKNOWN
+    gap = now - value
+    if abs(gap) < timedelta(minutes=1):
+        return "just now"
+    text = _span(abs(gap))
+    return f"in {text}" if gap < timedelta(0) else f"{text} ago"
+
+
+def _span(gap: timedelta) -> str:
+    minutes = int(gap.total_seconds() // 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 48 else f"{hours // 24} d"
+
+
+def bar(part: Decimal | None, largest: Decimal | None, width: int, *, ascii_only: bool = False) -> str:
+    """A horizontal bar of at most ``width`` cells; anything above nothing shows at least a sliver."""
+    if not part or not largest or width < 1:
+        return ""
+    if ascii_only:
+        return "#" * max(1, round(part / largest * width))
+    eighths = max(1, round(part / largest * width * 8))
+    return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]

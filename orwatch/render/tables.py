@@ -1,0 +1,128 @@
+"""Tables that fit: numbers are never cut, text gives way first, then the columns that can be missed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from orwatch.text import printable
+
+_GAP = 2
+_NARROW_NAME = 18  # before a name gets narrower, columns that can be missed go
+_NARROWEST_NAME = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: numbers, at the right and never cut, unless told otherwise.
+
+    ``is_name``: text from outside, at the left, shortened where room is short. ``is_word``: text of our
+    own, at the left, never cut. ``dispensable``: the highest goes first, 0 never goes.
+    """
+
+    header: str
+    cells: Sequence[str]
+    footer: str = ""
+    is_name: bool = False
+    is_word: bool = False
+    dispensable: int = 0
+    style: str = ""
+
+    @property
+    def width(self) -> int:
+        """The width of the widest cell."""
+        return max(cell_len(printable(cell)) for cell in (self.header, self.footer, *self.cells))
+
+
+def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> Table:
+    """A table no wider than ``width``, where its numbers allow that.
+
+    ``row_styles``: a style for each row, if any.
+    """
+    shown, widths = fit(columns, width)
+    has_footer = any(column.footer for column in shown)
+    table = Table(
+        box=box.SIMPLE if has_footer else box.SIMPLE_HEAD,
+        show_footer=has_footer,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+        header_style="bold",
+        footer_style="bold",
+        # Said outright, for otherwise rich would cut numbers to make a table fit that cannot.
+        width=sum(widths) + _GAP * (len(widths) - 1),
+    )
+    for column, column_width in zip(shown, widths, strict=True):
+        table.add_column(
+            Text(column.header),
+            footer=Text(column.footer),
+            justify="left" if column.is_name or column.is_word else "right",
+            style=column.style,
+            width=column_width,
+            no_wrap=True,
+            overflow="ellipsis" if column.is_name else "crop",
+        )
+    for index in range(len(columns[0].cells)):
+        cells = (
+            Text(_shortened(column.cells[index], column_width) if column.is_name else column.cells[index])
+            for column, column_width in zip(shown, widths, strict=True)
+        )
+        table.add_row(*cells, style=row_styles[index] if row_styles else "")
+    return table
+
+
+def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]:
+    """The columns that have room, and how wide each of them is to be."""
+    shown = [replace(column, cells=tuple(column.cells)) for column in columns]
+    while _narrowest(shown) > width:
+        last = max(shown, key=lambda column: column.dispensable)
+        if last.dispensable == 0:
+            break
+        shown.remove(last)
+    widths = [column.width for column in shown]
+    excess = sum(widths) + _GAP * (len(shown) - 1) - width
+    while excess > 0:
+        # The widest text gives way first, so that short names stay whole.
+        candidates = [
+            index for index, column in enumerate(shown) if column.is_name and widths[index] > _NARROWEST_NAME
+        ]
+        if not candidates:
+            break
+        widths[max(candidates, key=lambda index: widths[index])] -= 1
+        excess -= 1
+    return shown, widths
+
+
+def _least(column: Column) -> int:
+    return min(column.width, _NARROW_NAME) if column.is_name else column.width
+
+
+def _narrowest(columns: Sequence[Column]) -> int:
+    return sum(_least(column) for column in columns) + _GAP * (len(columns) - 1)
+
+
+def _shortened(text: str, width: int) -> str:
+    """The text in ``width`` cells; of ``maker/model`` the maker gives way first."""
+    text = printable(text)
+    if cell_len(text) <= width:
+        return text
+    maker, slash, model = text.partition("/")
+    room = width - cell_len(model) - 2
+    if slash and room >= 0:
+        return f"{_beginning(maker, room)}…/{model}"
+    # The end of a model's name tells more than its beginning; of other names it is the other way round.
+    return f"…{_beginning(text[::-1], width - 1)[::-1]}" if slash else text
+
+
+def _beginning(text: str, cells: int) -> str:
+    """As many characters as fit into so many cells; a wide one takes two."""
+    end = 0
+    while end < len(text) and cell_len(text[: end + 1]) <= cells:
+        end += 1
+    return text[:end]
