@@ -1,0 +1,148 @@
+"""The command line: a lazy click group. A command's module is imported only when that command runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orwatch import __version__
+from orwatch.errors import EXIT_BUG, EXIT_TRY_AGAIN, LockHeldError, OrwatchError
+from orwatch.text import printable
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+COMPLETION_VARIABLE = "_ORWATCH_COMPLETE"
+
+# Each command with its help's first line, so that `orwatch --help` imports none of them (a test compares).
+COMMANDS = {
+    "init": "Create the data folder, the database and an encryption key.",
+    "key": "Add, list and change the API keys that are watched.",
+    "sync": "Fetch the usage of every active key into the database.",
+    "validate": "Ask OpenRouter about every key and deactivate invalid ones.",
+    "cleanup": "Move usage past the retention to the monthly totals.",
+    "report": "Show what was used and what it cost.",
+    "status": "Show how the jobs and the keys stand.",
+    "secret": "Look after the encryption key.",
+    "demo": "Show everything with made-up data: no key, no network.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"orwatch.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help, from names and first lines alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does; that another run holds the lock is no word to one that is to be quiet."""
+        try:
+            return super().invoke(ctx)
+        except LockHeldError as error:
+            if ctx.obj.is_quiet:
+                raise click.exceptions.Exit(error.exit_code) from error
+            raise
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name for one that does not exist."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not near or "Did you mean" in error.message:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--env-file",
+    metavar="FILE",
+    help="Read settings from FILE instead of ~/.config/orwatch/.env.",
+)
+@click.pass_context
+def cli(ctx: click.Context, env_file: str | None) -> None:
+    """Watch what OpenRouter costs: every key's usage, kept in your own database.
+
+    \b
+    Start with:
+      orwatch demo               see it all with made-up data
+      orwatch key add NAME       store a key (asks for the secret)
+      orwatch sync --days 30     fetch what OpenRouter still knows
+      orwatch report             see what it cost
+    """
+    from orwatch.cli.context import Context
+
+    ctx.obj = ctx.with_resource(Context(env_file))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Expected failures become a line on standard error here."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # what the terminal cannot show is no reason to fail
+    try:
+        code = cli.main(arguments, prog_name="orwatch", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.Abort:
+        click.echo("orwatch: interrupted.", err=True)
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except OrwatchError as error:
+        click.echo(f"orwatch: {printable(str(error))}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        _silence_stdout()
+        return EXIT_BROKEN_PIPE
+    except SystemExit as error:
+        # click and rich turn a broken pipe into an exit with 1; the shell's completion exits too.
+        if error.code != 1 or COMPLETION_VARIABLE in os.environ:
+            raise
+        _silence_stdout()
+        return EXIT_BROKEN_PIPE
+    except OSError as error:
+        # Everything else that touches files says what it was doing; what is left is standard output.
+        _silence_stdout()
+        click.echo(f"orwatch: cannot write: {error.strerror or error}.", err=True)
+        return EXIT_TRY_AGAIN
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        click.echo("orwatch: this is a bug; please report it with the lines above.", err=True)
+        return EXIT_BUG
+    return code if isinstance(code, int) else 0
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from failing once more when it flushes at its end."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
+        os.dup2(devnull.fileno(), sys.stdout.fileno())

@@ -1,0 +1,50 @@
+"""``orwatch cleanup``."""
+
+from __future__ import annotations
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.options import dry_run_option, json_option, quiet_option, verbose_option
+from orwatch.config import MAX_RETENTION_DAYS
+from orwatch.models import Job
+
+
+@click.command("cleanup")
+@click.option(
+    "--retention-days",
+    type=click.IntRange(1, MAX_RETENTION_DAYS),
+    metavar="N",
+    help="Keep N days (default: ORWATCH_USAGE_STATS_RETENTION_DAYS, 365).",
+)
+@dry_run_option
+@json_option
+@quiet_option
+@verbose_option
+@pass_context
+def command(
+    context: Context, retention_days: int | None, dry_run: bool, as_json: bool, quiet: bool, verbose: bool
+) -> int:
+    """Move usage past the retention to the monthly totals.
+
+    Removes the days that are more than so many UTC days old and adds them to totals by month, key, model
+    and provider, which `orwatch report --by month` goes on to show. Old run records go too.
+
+    \b
+    Examples:
+      orwatch cleanup --dry-run
+      orwatch cleanup --retention-days 730
+    """
+    from orwatch.jobs import cleanup
+
+    context.start_log(Job.CLEANUP, is_verbose=verbose, is_quiet=quiet)
+    result = cleanup.run(
+        context.store, retention_days or context.settings.retention_days, context.clock, is_dry_run=dry_run
+    )
+    from orwatch.render import console, jobs
+
+    if as_json:
+        click.echo(jobs.cleanup_json(result))
+    elif not quiet:
+        console.show(jobs.cleanup_view(result))
+    return 0

@@ -1,0 +1,183 @@
+"""What the commands share: settings, store, client and log, made when first asked for.
+
+The only reader of the clock and of the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, date, datetime
+from functools import cached_property
+from types import TracebackType
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from orwatch import config
+from orwatch.config import Settings
+from orwatch.errors import InterruptedRunError
+from orwatch.models import Job
+from orwatch.text import printable
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client, Patience
+    from orwatch.store.database import Store
+
+
+class SystemClock:
+    """The real time. ``stop`` ends all waiting."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def now(self) -> datetime:
+        """The current time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises ``InterruptedRunError`` when stopped meanwhile."""
+        if self._stopped.wait(seconds):
+            raise InterruptedRunError("interrupted while waiting.")
+
+    def stop(self) -> None:
+        """End every ``sleep``, now and later."""
+        self._stopped.set()
+
+
+class Context:
+    """One command's surroundings. A context manager: what it opened is closed at its end."""
+
+    def __init__(self, env_file: str | None) -> None:
+        self._env_file_option = env_file
+        self._resources = ExitStack()
+        self.is_quiet = False
+        self.clock = SystemClock()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Threads that wait for their turn or for a retry must not outlive the command.
+        self.clock.stop()
+        self._resources.close()
+
+    @property
+    def now(self) -> datetime:
+        """The current time in UTC."""
+        return self.clock.now()
+
+    @property
+    def today(self) -> date:
+        """The current UTC day."""
+        return self.now.date()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; unknown names in them are told once. Raises ``SettingsError``."""
+        settings = config.load_settings(os.environ, self._env_file_option)
+        for name, nearest in settings.unknown_names:
+            hint = f" Did you mean {nearest}?" if nearest else ""
+            click.echo(f"orwatch: unknown setting {printable(name)} is ignored.{hint}", err=True)
+        return settings
+
+    @cached_property
+    def store(self) -> Store:
+        """The database, created on first use and closed with the context.
+
+        Raises ``SettingsError``, ``StoreUnusableError``, ``StoreUnavailableError``.
+        """
+        from orwatch.store.database import open_store
+
+        store = open_store(self.settings.database_url, self.now)
+        self._resources.callback(store.close)
+        if store.is_new:
+            click.echo(f"orwatch: created the database {store.path}", err=True)
+        if not self.settings.encryption_keys:
+            self._create_encryption_key(store)
+        return store
+
+    def existing_store(self) -> Store | None:
+        """The database if there is one; nothing is created and nothing said. For the shell's completion.
+
+        Raises as ``store`` does.
+        """
+        settings = config.load_settings(os.environ, self._env_file_option)
+        path = config.database_path(settings.database_url)
+        if not path.exists():
+            return None
+        from orwatch.store.database import open_store
+
+        return self._resources.enter_context(closing(open_store(settings.database_url, self.now)))
+
+    @property
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The Fernet keys, newest first; none only where secrets are stored that need a lost one."""
+        return self.settings.encryption_keys
+
+    def _create_encryption_key(self, store: Store) -> None:
+        """Make an encryption key where nothing is stored that would need another one."""
+        from orwatch.secrets import generate_encryption_key
+        from orwatch.store import keys
+
+        with store.read() as connection:
+            if keys.has_secrets(connection):
+                return  # whatever needs the lost key says so; the rest goes on without
+        with config.env_file_lock(self.settings.env_file):
+            # Another process may have been faster.
+            self.reload_settings()
+            if not self.settings.encryption_keys:
+                config.write_encryption_keys(self.settings.env_file, (generate_encryption_key(),))
+                self.reload_settings()
+                click.echo(
+                    f"orwatch: wrote a new encryption key to {self.settings.env_file}; keep a copy of it, "
+                    "stored API keys cannot be read without it",
+                    err=True,
+                )
+
+    def reload_settings(self) -> None:
+        """Read the settings anew; what was said of unknown names is not said again."""
+        self.__dict__["settings"] = config.load_settings(os.environ, self._env_file_option)
+
+    @contextmanager
+    def client(self, patience: Patience | None = None) -> Iterator[Client]:
+        """An API client that keeps to the rate limit of all processes on this database."""
+        from orwatch.openrouter.client import Client
+        from orwatch.store.rate_limit import RateLimiter
+
+        limiter = RateLimiter(self.store, self.settings.rate_limit_per_minute, self.clock)
+        with Client(
+            self.settings.api_url,
+            clock=self.clock,
+            wait_for_turn=limiter.wait_for_turn,
+            connections=self.settings.concurrency,
+            patience=patience,
+        ) as client:
+            yield client
+
+    def start_log(self, job: Job, *, is_verbose: bool = False, is_quiet: bool = False) -> None:
+        """Send log records where the settings say. Raises ``SettingsError`` for an unusable file."""
+        from orwatch.cli.logs import start_log
+
+        self.is_quiet = is_quiet
+        self._resources.callback(start_log(self.settings, job, is_verbose=is_verbose, is_quiet=is_quiet))
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether somebody looks at the stream; one that was closed before the start is None."""
+    return stream is not None and stream.isatty()
+
+
+pass_context = click.make_pass_decorator(Context)

@@ -1,0 +1,161 @@
+"""``orwatch demo``: the real commands, one after the other, against a stand-in for OpenRouter."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.config import PREFIX
+from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A command to show: what to say before it, and the exit code with which it should end."""
+
+    arguments: tuple[str, ...]
+    remark: str
+    secret: str | None = None
+    revoked_before: str | None = None
+    exit_code: int = 0
+
+
+@click.command("demo")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Leave the database and the env file in DIR, which must be empty or new.",
+)
+@pass_context
+def command(context: Context, keep: Path | None) -> int:
+    """Show everything with made-up data: no key, no network.
+
+    Runs the real commands against a stand-in for OpenRouter on this machine's loopback, with three keys and
+    30 days of usage, in a temporary folder that is gone afterwards. Nothing of yours is read or changed.
+
+    \b
+    Examples:
+      orwatch demo
+      orwatch demo --keep /tmp/orwatch-demo
+    """
+    from orwatch.demo.api import StandInApi, demo_keys
+    from orwatch.demo.server import StandInServer
+
+    keys = demo_keys(context.today)
+    api = StandInApi(keys)
+    folder = (
+        tempfile.TemporaryDirectory(prefix="orwatch-demo-") if keep is None else nullcontext(_empty(keep))
+    )
+    with folder as place, StandInServer(api.answer) as server:
+        env_file = Path(place) / ".env"
+        env_file.touch(mode=0o600)
+        env_file.write_text(
+            f"ORWATCH_DATABASE_URL=sqlite:///{env_file.parent / 'orwatch.db'}\n", encoding="utf-8"
+        )
+        with _environment(ORWATCH_ENV_FILE=str(env_file), ORWATCH_OPENROUTER_API_URL=server.url):
+            for step in _steps({key.name: key.secret for key in keys}):
+                if step.revoked_before is not None:
+                    api.revoke(step.revoked_before)
+                _show(step)
+    if keep is not None:
+        kept = shlex.quote(str(env_file))
+        click.secho(f"\nKept: look around with `orwatch --env-file {kept} report`.", bold=True)
+    else:
+        click.secho("\nThat was made-up data. `orwatch key add NAME` starts with yours.", bold=True)
+    return 0
+
+
+def _steps(secrets: dict[str, str]) -> list[_Step]:
+    """The tour."""
+    adding = [
+        _Step(
+            ("key", "add", name),
+            "Store an API key; the secret comes from a pipe here." if first else "",
+            secret,
+        )
+        for first, (name, secret) in zip((True, False, False), secrets.items(), strict=True)
+    ]
+    revoked = "old-laptop"
+    return [
+        *adding,
+        _Step(("sync", "--days", "30"), "Fetch what OpenRouter still knows. Cron does this every hour."),
+        _Step(("sync", "--days", "30"), "Once more: what has not changed is not written again."),
+        _Step(
+            ("validate",),
+            f"Somebody revokes {revoked!r} at OpenRouter. Cron asks daily which keys are still good.",
+            revoked_before=revoked,
+            exit_code=EXIT_NEEDS_PERSON,
+        ),
+        _Step(("report",), "What did it cost, and who?"),
+        _Step(("status",), "Does everything run, and does anything need me?", exit_code=EXIT_NEEDS_PERSON),
+        _Step(
+            ("cleanup", "--retention-days", "14"),
+            "Cron's Sunday job; with 14 days instead of 365 it has something to do here.",
+        ),
+        _Step(
+            ("report", "--by", "month", "--last", "all"), "The monthly totals remember what cleanup removed."
+        ),
+    ]
+
+
+def _show(step: _Step) -> None:
+    """Print and run one command. Raises ``OrwatchError`` when it ends otherwise than it should."""
+    from orwatch.cli import run
+
+    if step.remark:
+        click.secho(f"\n# {step.remark}", dim=True)
+    click.secho(f"$ orwatch {shlex.join(step.arguments)}", bold=True)
+    with _standard_input(step.secret or ""):
+        code = run(step.arguments)
+    if code != step.exit_code:
+        raise OrwatchError(f"the demo's `orwatch {shlex.join(step.arguments)}` ended with exit code {code}.")
+    if code:
+        click.secho(f"(exit code {code}: something needs a person)", dim=True)
+
+
+@contextmanager
+def _standard_input(text: str) -> Iterator[None]:
+    """What a pipe would bring."""
+    before = sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(text.encode("utf-8")))
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+@contextmanager
+def _environment(**settings: str) -> Iterator[None]:
+    """These settings and no other."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(PREFIX):
+            del os.environ[name]
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _empty(folder: Path) -> Path:
+    """The folder, made if need be. Raises ``UsageError`` for one that holds anything."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(f"--keep {str(folder)!r}: the folder is not empty.")
+    except OSError as error:
+        raise UsageError(f"--keep {str(folder)!r}: {error.strerror}.") from error
+    return folder.absolute()

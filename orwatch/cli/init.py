@@ -1,0 +1,32 @@
+"""``orwatch init``."""
+
+from __future__ import annotations
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+
+
+@click.command("init")
+@pass_context
+def command(context: Context) -> None:
+    """Create the data folder, the database and an encryption key.
+
+    Every command does the same when it is the first; this one does nothing else. What is there already
+    stays as it is.
+
+    \b
+    Example:
+      orwatch init
+    """
+    store = context.store
+    origin = (
+        "the environment" if context.settings.encryption_keys_from_environment else context.settings.env_file
+    )
+    click.echo(f"Database:       {store.path}")
+    click.echo(f"Encryption key: in {origin}" if context.encryption_keys else "Encryption key: missing")
+    click.echo(f"Settings:       {context.settings.env_file}")
+    if not context.encryption_keys:
+        from orwatch.secrets import Vault
+
+        Vault(context.encryption_keys)

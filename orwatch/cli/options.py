@@ -1,0 +1,114 @@
+"""Options that several commands have, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from orwatch.cli.context import Context
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SPAN = re.compile(r"(\d{1,5})([dwm])", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
+
+json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Answer in JSON.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well; for cron.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log every request.")
+dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Show what would change; write nothing.")
+
+
+def key_option(verb: str) -> Callable[[Command], Command]:
+    """``--key NAME``, any number of times, with the stored names as completions."""
+    return click.option(
+        "-k",
+        "--key",
+        "key_names",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=complete_key_name,
+        help=f"{verb} only the key of this name; may be given several times.",
+    )
+
+
+def complete_key_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of stored keys, for the shell; nothing is created and no error shown for that."""
+    from orwatch.errors import OrwatchError
+    from orwatch.jobs.keys import list_keys
+
+    try:
+        with Context(ctx.find_root().params.get("env_file")) as context:
+            store = context.existing_store()
+            names = [] if store is None else [key.name for key in list_keys(store)]
+    except OrwatchError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def read_day(ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    """A UTC day: ``2026-11-20``, ``20261120``, ``today``, ``yesterday``, or ``7d``, ``2w``, ``3m`` ago.
+
+    Raises click's usage error for anything else.
+    """
+    if value is None:
+        return None
+    day = parse_day(value, ctx.ensure_object(Context).today)
+    if day is None:
+        raise click.BadParameter(
+            f"{value!r} is not a day: write 2026-11-20, 20261120, today, yesterday, 7d, 2w or 3m."
+        )
+    return day
+
+
+def read_span(ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    """The first day of a stretch of time that ends today: ``30d``, ``2w``, ``3m``; ``all`` is ``date.min``.
+
+    Raises click's usage error for what is no stretch of time.
+    """
+    if value is None:
+        return None
+    today = ctx.ensure_object(Context).today
+    start = date.min if value.strip().lower() == "all" else span_start(value, today)
+    if start is None:
+        raise click.BadParameter(f"{value!r} is not a stretch of time: write 30d, 2w, 3m or all.")
+    return start
+
+
+def parse_day(text: str, today: date) -> date | None:
+    """The day that the text names, or None."""
+    text = text.strip().lower()
+    if text in {"today", "yesterday"}:
+        return today - timedelta(days=int(text == "yesterday"))
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+        return _ago(text, today)
+    except (ValueError, OverflowError):
+        return None
+
+
+def span_start(text: str, today: date) -> date | None:
+    """The first day of the last so many days, weeks or months, today included; None for another text."""
+    try:
+        day = _ago(text.strip().lower(), today)
+    except (ValueError, OverflowError):
+        return None
+    return None if day is None or day == today else day + timedelta(days=1)
+
+
+def _ago(text: str, today: date) -> date | None:
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        return None
+    number = int(match[1])
+    if match[2] == "m":
+        months = today.year * 12 + today.month - 1 - number
+        first = date(months // 12, months % 12 + 1, 1)
+        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        # Three months before 31 May is the last day of February.
+        return first.replace(day=min(today.day, last.day))
+    return today - timedelta(days=number * (7 if match[2] == "w" else 1))

@@ -1,0 +1,133 @@
+"""``orwatch report``."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.options import json_option, key_option, read_day, read_span, span_start
+from orwatch.errors import TryAgainError, UsageError
+from orwatch.models import Dimension
+from orwatch.results import ReportResult
+
+_DEFAULT_SPAN = "30d"
+
+
+@click.command("report")
+@click.option(
+    "-b",
+    "--by",
+    "by",
+    type=click.Choice([dimension.value for dimension in Dimension]),
+    multiple=True,
+    help="Break down by this; several times for several.",
+)
+@click.option("-s", "--since", callback=read_day, metavar="DAY", help="The first day.")
+@click.option("-u", "--until", callback=read_day, metavar="DAY", help="The last day (default: today).")
+@click.option(
+    "-l", "--last", callback=read_span, metavar="SPAN", help="The last 30d, 2w, 3m, or all (default: 30d)."
+)
+@key_option("Count")
+@click.option(
+    "-m", "--model", "model_globs", multiple=True, metavar="GLOB", help="Count only these models: 'openai/*'."
+)
+@click.option(
+    "-t", "--top", type=click.IntRange(1), metavar="N", help="Only the first N rows; the rest as one."
+)
+@click.option("-o", "--sort", metavar="COLUMN", help="Order by this column: cost, requests, model, …")
+@json_option
+@click.option("-c", "--csv", "as_csv", is_flag=True, help="Answer in CSV.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to FILE: text, or what its ending says (.json, .csv, .svg).",
+)
+@pass_context
+def command(
+    context: Context,
+    by: tuple[str, ...],
+    since: date | None,
+    until: date | None,
+    last: date | None,
+    key_names: tuple[str, ...],
+    model_globs: tuple[str, ...],
+    top: int | None,
+    sort: str | None,
+    as_json: bool,
+    as_csv: bool,
+    output: Path | None,
+) -> None:
+    """Show what was used and what it cost.
+
+    Without options: the last 30 days by day, and the models and keys that cost most. Days are UTC days,
+    weeks start on Monday. A dash means that nobody looked; zero means that there was no use.
+
+    \b
+    Examples:
+      orwatch report
+      orwatch report --by key --by model --last 7d --top 10
+      orwatch report --by month --last all --json
+      orwatch report --by day --model 'anthropic/*' --csv --output usage.csv
+    """
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other.")
+    from orwatch.jobs import report
+
+    first, final = _window(context, since, until, last)
+    request = report.ReportRequest(
+        since=first,
+        until=final,
+        by=tuple(dict.fromkeys(Dimension(value) for value in by)),
+        key_names=key_names,
+        model_globs=model_globs,
+        top=top,
+        sort=sort,
+    )
+    result = report.run(context.store, request)
+    ending = output.suffix.lower() if output and not (as_json or as_csv) else ""
+    if as_json or as_csv or output:
+        text = _text(result, "json" if as_json else "csv" if as_csv else ending.removeprefix("."))
+        if output is None:
+            click.echo(text, nl=not text.endswith("\n"))
+        else:
+            _write(output, text)
+        return
+    from orwatch.render import console
+    from orwatch.render import report as render
+
+    console.show(render.view(result))
+
+
+def _window(
+    context: Context, since: date | None, until: date | None, last: date | None
+) -> tuple[date | None, date]:
+    if last is not None:
+        if since is not None or until is not None:
+            raise UsageError("--last and --since/--until exclude each other.")
+        return (None if last == date.min else last), context.today
+    final = until or context.today
+    return since or span_start(_DEFAULT_SPAN, final), final
+
+
+def _text(result: ReportResult, form: str) -> str:
+    from orwatch.render import console
+    from orwatch.render import report as render
+
+    if form == "json":
+        return render.as_json(result) + "\n"
+    if form == "csv":
+        return render.as_csv(result)
+    if form == "svg":
+        return console.as_svg(render.view(result), "orwatch report")
+    return console.as_text(render.view(result))
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TryAgainError(f"cannot write {str(output)!r}: {error.strerror}.") from error

@@ -1,0 +1,58 @@
+"""``orwatch secret``: the encryption key."""
+
+from __future__ import annotations
+
+import click
+
+from orwatch import config
+from orwatch.cli.context import Context, pass_context
+
+
+@click.group("secret")
+def command() -> None:
+    """Look after the encryption key."""
+
+
+@command.command("rotate")
+@click.option(
+    "--keep-old", is_flag=True, help="Keep the old encryption key listed, for backups that need it."
+)
+@pass_context
+def rotate(context: Context, keep_old: bool) -> None:
+    """Re-encrypt every stored key under a new encryption key.
+
+    The new key is written to the env file first and the old one goes last, so that a rotation that is
+    killed has lost nothing; run it again. Where ORWATCH_ENCRYPTION_KEY comes from the environment, list the
+    new key there before the old one; this re-encrypts under the first and leaves the rest to you.
+
+    \b
+    Example:
+      orwatch secret rotate
+    """
+    from orwatch.jobs import keys
+    from orwatch.secrets import generate_encryption_key
+
+    store = context.store
+    if context.settings.encryption_keys_from_environment:
+        count = keys.reencrypt(store, context.encryption_keys)
+        click.echo(f"Re-encrypted {count} secrets under the first key of ORWATCH_ENCRYPTION_KEY.")
+        if len(context.encryption_keys) > 1:
+            click.echo("The others are not needed any more, but for older backups of the database.")
+        else:
+            click.echo("It lists one key only. To change it, list a new one first: <new>,<old>.")
+        return
+    env_file = context.settings.env_file
+    with config.env_file_lock(env_file):
+        context.reload_settings()
+        old = context.encryption_keys
+        keys.check_all_open(store, old)
+        new = generate_encryption_key()
+        config.write_encryption_keys(env_file, (new, *old))
+        count = keys.reencrypt(store, (new, *old))
+        if not keep_old:
+            config.write_encryption_keys(env_file, (new,))
+    click.echo(f"Re-encrypted {count} secrets under a new encryption key, which is in {env_file}.")
+    if not keep_old:
+        click.echo(
+            "The old key is gone: backups of the database from before now cannot be read with the new one."
+        )

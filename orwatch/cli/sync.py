@@ -1,0 +1,113 @@
+"""``orwatch sync``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+
+import click
+
+from orwatch.cli.context import Context, is_terminal, pass_context
+from orwatch.cli.options import (
+    dry_run_option,
+    json_option,
+    key_option,
+    quiet_option,
+    read_day,
+    verbose_option,
+)
+from orwatch.config import MAX_SYNC_DAYS
+from orwatch.errors import UsageError
+from orwatch.models import Job
+
+
+@click.command("sync")
+@click.option(
+    "--days", type=click.IntRange(1, MAX_SYNC_DAYS), metavar="N", help="The last N days, today included."
+)
+@click.option("-s", "--since", callback=read_day, metavar="DAY", help="The first day to ask for.")
+@click.option(
+    "-u", "--until", callback=read_day, metavar="DAY", help="The last day to ask for (default: today)."
+)
+@key_option("Sync")
+@dry_run_option
+@json_option
+@quiet_option
+@verbose_option
+@pass_context
+def command(
+    context: Context,
+    days: int | None,
+    since: date | None,
+    until: date | None,
+    key_names: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Fetch the usage of every active key into the database.
+
+    Asks for the last ORWATCH_SYNC_DAYS days (7), and further back for a key whose last good sync is longer
+    ago. Running it again changes nothing that has not changed at OpenRouter. All days are UTC days.
+
+    \b
+    Examples:
+      orwatch sync
+      orwatch sync --days 30
+      orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
+    """
+    from orwatch.jobs import sync
+
+    request = sync.SyncRequest(
+        *_window(context, days, since, until),
+        reaches_back=days is None and since is None,
+        key_names=key_names,
+        concurrency=context.settings.concurrency,
+        is_dry_run=dry_run,
+    )
+    context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
+    shows_progress = is_terminal(sys.stderr) and not quiet and not verbose
+    store = context.store
+    with context.client() as client:
+        if shows_progress:
+            from orwatch.render.console import progress_bar
+
+            with progress_bar("Syncing") as update:
+                result = sync.run(
+                    store,
+                    client,
+                    context.encryption_keys,
+                    request,
+                    context.clock,
+                    lambda progress: update(progress.keys_done, progress.keys_total, progress.rows_written),
+                )
+        else:
+            result = sync.run(store, client, context.encryption_keys, request, context.clock)
+    from orwatch.render import console, jobs
+
+    if as_json:
+        click.echo(jobs.sync_json(result))
+    elif not quiet:
+        console.show(jobs.sync_view(result))
+    return result.exit_code
+
+
+def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:
+    from orwatch.jobs.sync import last_days
+
+    today = context.today
+    if days is not None:
+        if since is not None or until is not None:
+            raise UsageError("--days and --since/--until exclude each other.")
+        return last_days(today, days), today
+    if since is None:
+        if until is not None:
+            raise UsageError("--until needs --since.")
+        return last_days(today, context.settings.sync_days), today
+    last = until or today
+    if last > today:
+        raise UsageError(f"--until {last} is in the future; today is {today} (UTC).")
+    if since > last:
+        raise UsageError(f"--since {since} is after --until {last}.")
+    return since, last

@@ -1,0 +1,48 @@
+"""``orwatch validate``."""
+
+from __future__ import annotations
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option
+from orwatch.models import Job
+
+
+@click.command("validate")
+@key_option("Ask about")
+@json_option
+@quiet_option
+@verbose_option
+@pass_context
+def command(context: Context, key_names: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool) -> int:
+    """Ask OpenRouter about every key and deactivate invalid ones.
+
+    A key is invalid when it is refused (401) twice. One that is accepted again becomes active again; one
+    that you disabled is not asked about. When OpenRouter has trouble, nothing changes.
+
+    \b
+    Examples:
+      orwatch validate
+      orwatch validate --key production
+    """
+    from orwatch.jobs import validate
+
+    context.start_log(Job.VALIDATE, is_verbose=verbose, is_quiet=quiet)
+    store = context.store
+    with context.client() as client:
+        result = validate.run(
+            store,
+            client,
+            context.encryption_keys,
+            context.clock,
+            key_names=key_names,
+            concurrency=context.settings.concurrency,
+        )
+    from orwatch.render import console, jobs
+
+    if as_json:
+        click.echo(jobs.validate_json(result))
+    elif not quiet:
+        console.show(jobs.validate_view(result))
+    return result.exit_code

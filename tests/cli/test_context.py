@@ -1,0 +1,218 @@
+"""What the commands share: the clock, the settings, and what first use creates."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from freezegun.api import FrozenDateTimeFactory, real_datetime
+
+import orwatch.cli.context
+from orwatch import config
+from orwatch.cli.context import Context, SystemClock
+from orwatch.config import write_encryption_keys
+from orwatch.errors import InterruptedRunError, SettingsError
+from tests.cli.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, Home, Orwatch
+from tests.support import NOW, TODAY
+
+
+def test_the_clock_tells_utc(frozen: FrozenDateTimeFactory) -> None:
+    clock = SystemClock()
+    assert clock.now() == NOW
+    assert clock.now().tzinfo is UTC
+    before = clock.monotonic()
+    frozen.tick(2.5)
+    assert clock.monotonic() - before == 2.5
+
+
+def test_today_is_the_day_that_the_clock_tells_now(frozen: FrozenDateTimeFactory) -> None:
+    context = Context(None)
+    assert (context.now, context.today) == (NOW, TODAY)
+    frozen.move_to(datetime(2026, 11, 21, tzinfo=UTC))
+    assert context.today.isoformat() == "2026-11-21"
+
+
+@pytest.fixture
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine stands in the named zone."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+# At any time, one of these has another day than UTC.
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Etc/GMT-14"], indirect=True)
+@pytest.mark.usefixtures("zone")
+def test_today_is_the_utc_day_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orwatch.cli.context, "datetime", real_datetime)
+    before = real_datetime.now(UTC).date()
+    today = Context(None).today
+    assert before <= today <= real_datetime.now(UTC).date()
+
+
+def test_a_clock_that_is_stopped_ends_all_waiting() -> None:
+    clock = SystemClock()
+    clock.sleep(0)
+    ended: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(InterruptedRunError) as error:
+            clock.sleep(60)
+        ended.append(str(error.value))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    clock.stop()
+    waiting.join(10)
+    assert ended == ["interrupted while waiting."]
+    with pytest.raises(InterruptedRunError):
+        clock.sleep(60)
+
+
+def test_the_end_of_a_context_stops_its_clock_and_closes_its_database(home: Home) -> None:
+    with Context(None) as context:
+        store = context.store
+        with store.read() as connection:
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    with pytest.raises(InterruptedRunError):
+        context.clock.sleep(60)
+
+
+def test_first_use_creates_what_is_missing_and_says_so_once(orwatch: Orwatch, home: Home) -> None:
+    first = orwatch("key", "list")
+    assert first.code == 0
+    assert first.out == "No keys yet. `orwatch key add NAME` stores one.\n"
+    assert first.err.splitlines() == [
+        f"orwatch: created the database {home.database}",
+        f"orwatch: wrote a new encryption key to {home.env_file}; keep a copy of it, "
+        "stored API keys cannot be read without it",
+    ]
+    assert orwatch("key", "list") == (0, first.out, "")
+
+
+def test_what_first_use_creates_is_for_the_owner_alone(orwatch: Orwatch, home: Home) -> None:
+    before = os.umask(0)
+    try:
+        orwatch("init")
+    finally:
+        os.umask(before)
+    modes = {
+        path: stat.S_IMODE(path.stat().st_mode)
+        for path in (home.env_file, home.env_file.parent, home.database, home.database.parent)
+    }
+    assert list(modes.values()) == [0o600, 0o700, 0o600, 0o700]
+
+
+def test_an_encryption_key_of_the_environment_is_used_and_none_is_written(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY", ENCRYPTION_KEY)
+    result = orwatch("key", "list")
+    assert result.code == 0
+    assert "encryption key" not in result.err
+    assert not home.env_file.exists()
+
+
+def test_no_encryption_key_is_made_where_secrets_need_a_lost_one(orwatch: Orwatch, home: Home) -> None:
+    home.set_up("production")
+    home.env_file.unlink()
+    assert orwatch("report").code == 0
+    assert orwatch("key", "list").code == 0
+    code, out, err = orwatch("sync")
+    assert (code, out) == (78, "")
+    assert err.startswith("orwatch: ORWATCH_ENCRYPTION_KEY is not set")
+    assert not home.env_file.exists()
+
+
+def test_an_encryption_key_that_another_process_wrote_meanwhile_is_kept(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Context(None) as context:
+        assert context.settings.encryption_keys == ()
+        write_encryption_keys(home.env_file, (OTHER_ENCRYPTION_KEY,))
+        assert context.store.is_new
+        assert context.encryption_keys == (OTHER_ENCRYPTION_KEY,)
+    assert "encryption key" not in capsys.readouterr().err
+
+
+def test_an_env_file_that_cannot_be_written_is_a_settings_error(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise SettingsError("cannot write the encryption key to there: Permission denied.")
+
+    monkeypatch.setattr(config, "write_encryption_keys", refuse)
+    code, out, err = orwatch("key", "list")
+    assert (code, out) == (78, "")
+    assert err.endswith("orwatch: cannot write the encryption key to there: Permission denied.\n")
+
+
+def test_unknown_settings_are_told_once_with_the_nearest_known_one(orwatch: Orwatch, home: Home) -> None:
+    home.write_settings(ORWATCH_SINC_DAYS="3", ORWATCH_XYZZYXYZZYXYZZY="1")
+    told = [line for line in orwatch("init").err.splitlines() if "unknown setting " in line]
+    assert told == [
+        "orwatch: unknown setting ORWATCH_SINC_DAYS is ignored. Did you mean ORWATCH_SYNC_DAYS?",
+        "orwatch: unknown setting ORWATCH_XYZZYXYZZYXYZZY is ignored.",
+    ]
+
+
+def test_a_wrong_setting_is_78_and_creates_nothing(orwatch: Orwatch, home: Home) -> None:
+    home.write_settings(ORWATCH_SYNC_DAYS="many")
+    code, out, err = orwatch("sync")
+    assert (code, out) == (78, "")
+    assert err == "orwatch: ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365.\n"
+    assert not home.database.exists()
+
+
+def test_the_env_file_option_names_another_file(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
+    other = tmp_path / "other.env"
+    other.write_text(f"ORWATCH_DATABASE_URL=sqlite:///{tmp_path}/other.db\n", encoding="utf-8")
+    assert orwatch("--env-file", str(other), "init").code == 0
+    assert (tmp_path / "other.db").exists()
+    assert "ORWATCH_ENCRYPTION_KEY=" in other.read_text(encoding="utf-8")
+    assert not home.env_file.exists()
+    assert not home.database.exists()
+
+
+def test_a_settings_file_of_the_current_folder_is_not_read(orwatch: Orwatch, home: Home) -> None:
+    Path(".env").write_text("ORWATCH_SYNC_DAYS=many\n", encoding="utf-8")
+    assert orwatch("init").code == 0
+
+
+def test_init_tells_where_everything_is_and_changes_nothing_the_second_time(
+    orwatch: Orwatch, home: Home
+) -> None:
+    expected = (
+        f"Database:       {home.database}\n"
+        f"Encryption key: in {home.env_file}\n"
+        f"Settings:       {home.env_file}\n"
+    )
+    assert orwatch("init")[:2] == (0, expected)
+    before = home.env_file.read_bytes()
+    assert orwatch("init") == (0, expected, "")
+    assert home.env_file.read_bytes() == before
+
+
+def test_init_tells_of_an_encryption_key_in_the_environment(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY", ENCRYPTION_KEY)
+    assert "Encryption key: in the environment\n" in orwatch("init").out
+
+
+def test_init_fails_where_the_encryption_key_is_lost(orwatch: Orwatch, home: Home) -> None:
+    home.set_up("production")
+    home.env_file.unlink()
+    code, out, err = orwatch("init")
+    assert code == 78
+    assert "Encryption key: missing\n" in out
+    assert "Put back the one they were stored with" in err
+    assert not home.env_file.exists()

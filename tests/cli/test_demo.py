@@ -1,0 +1,111 @@
+"""``orwatch demo``: the real commands against the stand-in, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import respx
+
+from orwatch.errors import TryAgainError
+from orwatch.jobs import cleanup
+from tests.cli.support import Home, Orwatch
+
+
+@pytest.fixture(autouse=True)
+def api() -> Iterator[None]:
+    """The stand-in is asked over real HTTP."""
+    return
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(home: Home, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Path:
+    folder = home.folder / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_it_shows_every_command_with_what_it_prints_and_asks_nobody_outside(orwatch: Orwatch) -> None:
+    with respx.mock(assert_all_mocked=True, assert_all_called=False) as router:
+        router.route(host="127.0.0.1").pass_through()
+        demo = orwatch("demo")
+        assert router.calls.call_count > 5
+    assert demo.code == 0
+    shown = [line for line in demo.out.splitlines() if line.startswith("$ ")]
+    assert shown == [
+        "$ orwatch key add production",
+        "$ orwatch key add ci",
+        "$ orwatch key add old-laptop",
+        "$ orwatch sync --days 30",
+        "$ orwatch sync --days 30",
+        "$ orwatch validate",
+        "$ orwatch report",
+        "$ orwatch status",
+        "$ orwatch cleanup --retention-days 14",
+        "$ orwatch report --by month --last all",
+    ]
+    assert demo.out.count("Wrote 0 rows (") == 1
+    assert "2 keys valid, 1 invalid" in demo.out
+    assert demo.out.endswith("That was made-up data. `orwatch key add NAME` starts with yours.\n")
+
+
+def test_nothing_of_the_users_is_read_or_changed_and_nothing_left_behind(
+    orwatch: Orwatch, home: Home, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORWATCH_DATABASE_URL", f"sqlite:///{home.folder}/mine.db")
+    monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY", "not a key")
+    before = (dict(os.environ), sys.stdin)
+    assert orwatch("demo").code == 0
+    assert (dict(os.environ), sys.stdin) == before
+    assert list(home.folder.iterdir()) == [temporary_folder]
+    assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_keep_leaves_everything_in_the_folder_and_says_how_to_look(
+    orwatch: Orwatch, home: Home, exists: bool
+) -> None:
+    folder = home.folder / "a folder"
+    if exists:
+        folder.mkdir()
+    code, out, _err = orwatch("demo", "--keep", "a folder")
+    assert code == 0
+    assert f"`orwatch --env-file '{folder}/.env' report`" in out
+    assert (folder / ".env").stat().st_mode & 0o777 == 0o600
+    looked = orwatch("--env-file", str(folder / ".env"), "report", "--by", "key")
+    assert looked.code == 0
+    assert "production" in looked.out
+
+
+def test_a_folder_that_holds_something_is_left_alone(orwatch: Orwatch, home: Home) -> None:
+    folder = home.folder / "full"
+    folder.mkdir()
+    (folder / "mine").touch()
+    code, out, err = orwatch("demo", "--keep", str(folder))
+    assert (code, out, err) == (2, "", f"orwatch: --keep {str(folder)!r}: the folder is not empty.\n")
+    assert [file.name for file in folder.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_usage_error(orwatch: Orwatch, home: Home) -> None:
+    (home.folder / "file").touch()
+    code, out, err = orwatch("demo", "--keep", "file/folder")
+    assert (code, out, err) == (2, "", "orwatch: --keep 'file/folder': Not a directory.\n")
+
+
+def test_a_step_that_ends_otherwise_than_it_should_ends_the_demo(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, temporary_folder: Path
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise TryAgainError("the disk is full.")
+
+    monkeypatch.setattr(cleanup, "run", fail)
+    code, out, err = orwatch("demo")
+    assert code == 1
+    assert "the demo's `orwatch cleanup --retention-days 14` ended with exit code 75." in err
+    assert not out.endswith("starts with yours.\n")
+    assert list(temporary_folder.iterdir()) == []

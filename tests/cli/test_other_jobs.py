@@ -1,0 +1,219 @@
+"""``orwatch validate``, ``cleanup`` and ``status``."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+import pytest
+import respx
+from freezegun import freeze_time
+
+from orwatch.models import Job, RunStatus
+from orwatch.store import runs
+from tests.cli.support import Home, Orwatch, key_answer, refusal, usage_json, write_usage
+from tests.support import NOW, TODAY, usage_row
+
+
+@pytest.fixture(autouse=True)
+def two_keys(home: Home) -> None:
+    home.set_up("production", "ci")
+
+
+def by_secret(home: Home, api: respx.MockRouter, **answers: object) -> respx.Route:
+    """Each key gets answers of its own, by its name; the last one again and again."""
+    from tests.cli.support import secret_of
+
+    remaining = {f"Bearer {secret_of(name)}": list(each) for name, each in answers.items()}  # type: ignore[call-overload]
+
+    def answer(request: object) -> object:
+        each = remaining[request.headers["Authorization"]]  # type: ignore[attr-defined]
+        return each.pop(0) if len(each) > 1 else each[0]
+
+    return api.get("/key").mock(side_effect=answer)
+
+
+def test_valid_keys_are_exit_0_and_their_facts_are_refreshed(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter
+) -> None:
+    api.get("/key").mock(return_value=key_answer(limit=100, limit_remaining=-0.25))
+    code, out, err = orwatch("validate")
+    assert (code, err) == (0, "")
+    assert "2 keys valid, 0 invalid, 0 could not be told" in out
+    assert "Remaining       -$0.25\n" in orwatch("key", "show", "ci").out
+
+
+def test_a_key_that_is_refused_twice_is_deactivated_and_that_is_exit_1(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter, waits: list[float]
+) -> None:
+    by_secret(home, api, production=[key_answer()], ci=[refusal(401, "User not found.")])
+    code, out, err = orwatch("validate")
+    assert code == 1
+    assert "1 key valid, 1 invalid, 0 could not be told" in out
+    assert "WARNING validate key=ci: invalid: deactivated, refused twice" in err
+    assert len(waits) == 1
+    assert not home.keys()["ci"].is_active
+
+
+def test_a_key_that_is_refused_once_stays_as_it_is(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter, waits: list[float]
+) -> None:
+    by_secret(home, api, production=[key_answer()], ci=[refusal(401), key_answer()])
+    assert orwatch("validate").code == 0
+    assert home.keys()["ci"].is_active
+
+
+def test_validate_quiet_prints_nothing_when_all_is_well(orwatch: Orwatch, api: respx.MockRouter) -> None:
+    api.get("/key").mock(return_value=key_answer())
+    assert orwatch("validate", "--quiet") == (0, "", "")
+
+
+def test_validate_quiet_tells_of_a_key_that_soon_expires(orwatch: Orwatch, api: respx.MockRouter) -> None:
+    api.get("/key").mock(return_value=key_answer(expires_at="2026-11-23T12:00:00Z"))
+    code, out, err = orwatch("validate", "-q", "--key", "ci")
+    assert (code, out) == (0, "")
+    assert err == ("2026-11-20T12:30:00Z WARNING validate key=ci: the key expires at 2026-11-23 12:00 UTC\n")
+
+
+def test_validate_in_json_names_the_chosen_keys(orwatch: Orwatch, api: respx.MockRouter) -> None:
+    api.get("/key").mock(return_value=refusal(403))
+    code, out, _err = orwatch("validate", "--json", "-k", "ci")
+    document = json.loads(out)
+    assert code == 1
+    assert (document["status"], document["unknown"]) == ("failed", 1)
+    assert [key["name"] for key in document["keys"]] == ["ci"]
+
+
+def with_old_usage(home: Home) -> None:
+    rows = [usage_row(TODAY - timedelta(days=days), cost="2.5") for days in (366, 365, 10, 0)]
+    write_usage(home, "production", *rows)
+
+
+def test_cleanup_keeps_a_row_that_is_exactly_as_old_as_the_retention(orwatch: Orwatch, home: Home) -> None:
+    with_old_usage(home)
+    code, out, err = orwatch("cleanup")
+    assert (code, err) == (0, "")
+    assert out.startswith("Moved 1 row of 1 day before 2025-11-20 ($2.50) to the monthly totals.")
+    assert home.scalar("SELECT count(*) FROM usage_stats") == 3
+    assert json.loads(orwatch("report", "--by", "month", "--last", "all", "--json").out)["totals"] == {
+        "requests": 20,
+        "tokens_input": 200,
+        "tokens_output": 500,
+        "cost": 10,
+    }
+
+
+def test_cleanups_day_ends_at_midnight_utc(orwatch: Orwatch, home: Home) -> None:
+    with_old_usage(home)
+    with freeze_time("2026-11-20T23:59:59Z"):
+        assert json.loads(orwatch("cleanup", "-n", "--json").out)["kept_from"] == "2025-11-20"
+    with freeze_time("2026-11-21T00:00:00Z"):
+        assert json.loads(orwatch("cleanup", "-n", "--json").out)["kept_from"] == "2025-11-21"
+
+
+@pytest.mark.parametrize("option", [["--retention-days", "5"], []])
+def test_the_retention_is_an_option_or_a_setting(orwatch: Orwatch, home: Home, option: list[str]) -> None:
+    home.write_settings(ORWATCH_USAGE_STATS_RETENTION_DAYS="10" if option else "5")
+    with_old_usage(home)
+    assert json.loads(orwatch("cleanup", *option, "--json").out)["rows_removed"] == 3
+
+
+def test_a_rehearsed_cleanup_changes_nothing(orwatch: Orwatch, home: Home) -> None:
+    with_old_usage(home)
+    assert "Would move 1 row of 1 day" in orwatch("cleanup", "--dry-run").out
+    assert home.scalar("SELECT count(*) FROM usage_stats") == 4
+    assert home.scalar("SELECT count(*) FROM job_runs") == 0
+
+
+def test_cleanup_quiet_prints_nothing(orwatch: Orwatch, home: Home) -> None:
+    with_old_usage(home)
+    assert orwatch("cleanup", "--quiet") == (0, "", "")
+    assert home.scalar("SELECT count(*) FROM usage_stats") == 3
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "x", "1.5", "36501"])
+def test_a_retention_that_is_none_is_a_usage_error_and_deletes_nothing(
+    orwatch: Orwatch, home: Home, days: str
+) -> None:
+    with_old_usage(home)
+    code, out, err = orwatch("cleanup", "--retention-days", days)
+    assert (code, out) == (2, "")
+    assert "'--retention-days'" in err
+    assert home.scalar("SELECT count(*) FROM usage_stats") == 4
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "x"])
+def test_a_retention_setting_that_is_none_is_78_and_deletes_nothing(
+    orwatch: Orwatch, home: Home, days: str
+) -> None:
+    with_old_usage(home)
+    home.write_settings(ORWATCH_USAGE_STATS_RETENTION_DAYS=days)
+    code, out, err = orwatch("cleanup")
+    assert (code, out) == (78, "")
+    assert f"ORWATCH_USAGE_STATS_RETENTION_DAYS='{days}'" in err
+    assert home.scalar("SELECT count(*) FROM usage_stats") == 4
+
+
+def test_a_sync_before_the_watermark_writes_nothing_there_and_says_so(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter
+) -> None:
+    with_old_usage(home)
+    orwatch("cleanup", "--retention-days", "30")
+    api.get("/usage").mock(return_value=usage_json())
+    code, out, _err = orwatch("sync", "--since", "2026-10-01", "--key", "production")
+    assert code == 0
+    assert "production: days before 2026-10-21 were removed by cleanup" in out
+    assert api.calls.last.request.url.params["start_date"] == "2026-10-21"
+
+
+def test_status_of_a_fresh_installation_needs_nobody(orwatch: Orwatch, home: Home) -> None:
+    code, out, err = orwatch("status")
+    assert (code, err) == (0, "")
+    assert "Nothing needs you." in out
+    assert f"Database: {home.database}" in out
+    assert [line.split()[:2] for line in out.splitlines()[2:5]] == [
+        ["sync", "never"],
+        ["validate", "never"],
+        ["cleanup", "never"],
+    ]
+
+
+def test_status_tells_of_missed_jobs_with_exit_1(orwatch: Orwatch) -> None:
+    with freeze_time(NOW + timedelta(days=9)):
+        code, out, _err = orwatch("status")
+    assert code == 1
+    assert "! sync was due and did not run" in out
+    assert "! validate was due and did not run" in out
+
+
+def test_status_in_json_tells_the_same_with_the_same_exit_code(orwatch: Orwatch) -> None:
+    with freeze_time(NOW + timedelta(days=9)):
+        code, out, err = orwatch("status", "--json")
+    document = json.loads(out)
+    assert (code, err) == (1, "")
+    assert (document["status"], document["jobs"][0]["is_missed"]) == ("attention", True)
+    assert len(document["problems"]) == 3
+
+
+def test_status_tells_of_a_run_that_was_interrupted(orwatch: Orwatch, home: Home) -> None:
+    with home.store() as store, store.write() as connection:
+        runs.start_run(connection, Job.SYNC, NOW)
+    code, out, _err = orwatch("status")
+    assert code == 1
+    assert RunStatus.INTERRUPTED.value in out
+
+
+def test_status_tells_of_a_key_that_could_not_be_synced(orwatch: Orwatch, api: respx.MockRouter) -> None:
+    api.get("/usage").mock(return_value=refusal(403, "\x1b[2Jnot [red]allowed"))
+    orwatch("sync")
+    code, out, _err = orwatch("status")
+    assert code == 1
+    assert "! ci: the last sync: GET /usage answered 403: �[2Jnot [red]allowed" in out
+
+
+def test_the_first_day_of_status_is_the_ledgers(orwatch: Orwatch, home: Home) -> None:
+    with_old_usage(home)
+    document = json.loads(orwatch("status", "--json").out)
+    assert document["database"]["first_day"] == (TODAY - timedelta(days=366)).isoformat()
+    assert date.fromisoformat(document["database"]["last_day"]) == TODAY
+    assert document["database"]["rows"] == 4

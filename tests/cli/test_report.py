@@ -1,0 +1,222 @@
+"""``orwatch report``: what is counted, in which form, and where it goes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.cli.support import Home, Orwatch, write_usage
+from tests.support import usage_row
+
+DAY = date(2026, 11, 19)
+
+
+@pytest.fixture(autouse=True)
+def two_keys_with_usage(home: Home) -> None:
+    home.set_up("production", "ci")
+    write_usage(
+        home,
+        "production",
+        usage_row(DAY, "anthropic/claude-sonnet-4.5", cost="10.000000001"),
+        usage_row(model="anthropic/claude-sonnet-4.5", cost="5"),
+        usage_row(model="openai/gpt-4.1", cost="0.5"),
+    )
+    write_usage(home, "ci", usage_row(model="openai/gpt-4.1", cost="0.25"))
+
+
+def document(orwatch: Orwatch, *arguments: str) -> Any:
+    code, out, err = orwatch("report", *arguments, "--json")
+    assert (code, err) == (0, "")
+    return json.loads(out, parse_float=Decimal)
+
+
+def test_the_bare_command_is_thirty_days_by_day_with_the_top_beneath(orwatch: Orwatch) -> None:
+    code, out, err = orwatch("report")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "2026-10-22 to 2026-11-20 · 30 days (UTC)"
+    assert sum(line.startswith("2026-") for line in lines[2:]) == 30
+    assert lines.index("Top models") < lines.index("Top keys")
+    assert "█" in out
+
+
+def test_a_day_that_no_sync_covered_is_unknown_and_no_zero(orwatch: Orwatch) -> None:
+    days = {row["day"]: row["cost"] for row in document(orwatch)["rows"]}
+    assert days["2026-11-18"] is None
+    assert days["2026-11-19"] == Decimal("10.000000001")
+    assert days["2026-11-20"] == Decimal("5.75")
+
+
+def test_json_has_exact_totals(orwatch: Orwatch) -> None:
+    answer = document(orwatch, "--by", "key")
+    assert [(row["key"], row["cost"]) for row in answer["rows"]] == [
+        ("production", Decimal("15.500000001")),
+        ("ci", Decimal("0.25")),
+    ]
+    assert answer["totals"] == {
+        "requests": 20,
+        "tokens_input": 200,
+        "tokens_output": 500,
+        "cost": Decimal("15.750000001"),
+    }
+
+
+def test_several_dimensions_are_combined_in_the_order_of_asking(orwatch: Orwatch) -> None:
+    answer = document(orwatch, "--by", "model", "-b", "key", "--by", "model")
+    assert answer["by"] == ["model", "key"]
+    assert len(answer["rows"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "window"),
+    [
+        ([], ("2026-10-22", "2026-11-20")),
+        (["--last", "7d"], ("2026-11-14", "2026-11-20")),
+        (["--last", "all"], ("2026-11-19", "2026-11-20")),
+        (["--since", "20261101"], ("2026-11-01", "2026-11-20")),
+        (["--since", "3d", "--until", "yesterday"], ("2026-11-17", "2026-11-19")),
+        (["--until", "2026-11-10"], ("2026-10-12", "2026-11-10")),
+    ],
+)
+def test_the_window_that_is_shown(orwatch: Orwatch, arguments: list[str], window: tuple[str, str]) -> None:
+    answer = document(orwatch, *arguments)
+    assert (answer["since"], answer["until"]) == window
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--last", "7d", "--since", "7d"], "--last and --since/--until exclude each other."),
+        (["--last", "all", "--until", "today"], "--last and --since/--until exclude each other."),
+        (["--json", "--csv"], "--json and --csv exclude each other."),
+        (
+            ["--sort", "price"],
+            "cannot sort by 'price': the columns are day, requests, tokens_input, tokens_output, cost.",
+        ),
+        (
+            ["--by", "key", "--by", "model", "--sort", "day"],
+            "cannot sort by 'day': the columns are key, model, requests, tokens_input, tokens_output, cost.",
+        ),
+        (
+            ["--since", "today", "--until", "yesterday"],
+            "the report would end (2026-11-19) before it begins (2026-11-20).",
+        ),
+        (["--key", "prodution"], "there is no key named 'prodution'. Did you mean 'production'?"),
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(
+    orwatch: Orwatch, arguments: list[str], message: str
+) -> None:
+    assert orwatch("report", *arguments) == (2, "", f"orwatch: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--by", "hour"], ["--top", "0"], ["--top", "x"], ["--last", "0d"], ["--since", "soon"]]
+)
+def test_values_that_are_none_are_a_usage_error(orwatch: Orwatch, arguments: list[str]) -> None:
+    code, out, err = orwatch("report", *arguments)
+    assert (code, out) == (2, "")
+    assert arguments[0] in err
+
+
+def test_keys_and_models_can_be_chosen(orwatch: Orwatch) -> None:
+    assert document(orwatch, "-k", "ci", "--by", "key")["totals"]["cost"] == Decimal("0.25")
+    both = document(orwatch, "--model", "openai/*", "--by", "model")
+    assert both["totals"]["cost"] == Decimal("0.75")
+    assert [row["model"] for row in both["rows"]] == ["openai/gpt-4.1"]
+    none = document(orwatch, "--model", "nobody/*", "--by", "model")
+    assert none["rows"] == []
+    assert none["notes"] == ["no model in the database matches nobody/*"]
+
+
+def test_the_order_can_be_chosen(orwatch: Orwatch) -> None:
+    names = [row["key"] for row in document(orwatch, "--by", "key", "--sort", "key")["rows"]]
+    assert names == ["ci", "production"]
+    days = [row["day"] for row in document(orwatch, "--last", "2d", "--sort", "cost")["rows"]]
+    assert days == ["2026-11-19", "2026-11-20"]
+
+
+def test_only_the_first_rows_are_shown_and_the_total_is_of_all(orwatch: Orwatch) -> None:
+    out = orwatch("report", "--by", "model", "--by", "key", "--top", "1").out
+    assert "2 others" in out
+    assert "$15.75" in out.splitlines()[-1]
+
+
+def test_csv_has_a_header_and_exact_money(orwatch: Orwatch) -> None:
+    code, out, err = orwatch("report", "--by", "key", "--csv")
+    assert (code, err) == (0, "")
+    assert list(csv.reader(io.StringIO(out))) == [
+        ["key", "requests", "tokens_input", "tokens_output", "cost"],
+        ["production", "15", "150", "375", "15.500000001"],
+        ["ci", "5", "50", "125", "0.25"],
+    ]
+    assert not out.endswith("\n\n")
+
+
+@pytest.mark.parametrize("name", ["usage.json", "USAGE.JSON"])
+def test_a_file_is_json_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path, name: str) -> None:
+    assert orwatch("report", "--output", str(tmp_path / name)) == (0, "", "")
+    assert json.loads((tmp_path / name).read_text(encoding="utf-8"))["schema_version"] == 1
+
+
+def test_a_file_is_csv_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path) -> None:
+    assert orwatch("report", "--output", str(tmp_path / "usage.csv")) == (0, "", "")
+    text = (tmp_path / "usage.csv").read_text(encoding="utf-8")
+    assert text.startswith("day,requests,tokens_input,tokens_output,cost\n")
+
+
+def test_a_file_is_a_picture_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path) -> None:
+    assert orwatch("report", "--output", str(tmp_path / "usage.svg")) == (0, "", "")
+    text = "".join(ElementTree.parse(tmp_path / "usage.svg").getroot().itertext()).replace("\xa0", " ")
+    assert "orwatch report" in text
+    assert "$15.75" in text
+
+
+@pytest.mark.parametrize("name", ["usage.txt", "usage"])
+def test_any_other_file_is_plain_text(orwatch: Orwatch, tmp_path: Path, name: str) -> None:
+    assert orwatch("report", "--output", str(tmp_path / name)) == (0, "", "")
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    assert text.startswith("2026-10-22 to 2026-11-20 · 30 days (UTC)\n")
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(("option", "start"), [("--json", "{\n"), ("--csv", "day,")])
+def test_the_asked_form_wins_over_the_files_ending(
+    orwatch: Orwatch, tmp_path: Path, option: str, start: str
+) -> None:
+    assert orwatch("report", option, "--output", str(tmp_path / "usage.svg")) == (0, "", "")
+    assert (tmp_path / "usage.svg").read_text(encoding="utf-8").startswith(start)
+
+
+def test_json_in_a_file_is_what_standard_output_gets(orwatch: Orwatch, tmp_path: Path) -> None:
+    file = tmp_path / "usage.json"
+    orwatch("report", "--output", str(file))
+    assert file.read_text(encoding="utf-8") == orwatch("report", "--json").out
+
+
+def test_a_file_that_cannot_be_written_is_told(orwatch: Orwatch, tmp_path: Path) -> None:
+    file = tmp_path / "missing" / "usage.csv"
+    code, out, err = orwatch("report", "--output", str(file))
+    assert (code, out) == (75, "")
+    assert err == f"orwatch: cannot write {str(file)!r}: No such file or directory.\n"
+    assert orwatch("report", "--output", str(tmp_path)).code == 2
+
+
+def test_it_needs_no_terminal_and_no_colour_reaches_a_pipe(orwatch: Orwatch) -> None:
+    assert "\x1b" not in orwatch("report").out
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_it_is_as_wide_as_columns_says(orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = orwatch("report").out
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= width
+    assert "$15.75" in out
