@@ -1,6 +1,8 @@
-"""Text from outside, made safe for a terminal and a log."""
+"""Text from outside, made safe for a terminal and a log; and what is a terminal."""
 
 from __future__ import annotations
+
+from typing import IO
 
 
 def printable(text: str) -> str:
@@ -19,3 +21,8 @@ def secret_hint(secret: str) -> str:
         return "…"
     prefix = "sk-or-" if secret.startswith("sk-or-") else ""
     return f"{prefix}…{secret[-4:]}"
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether somebody looks at the stream; one that was closed before the start is None."""
+    return stream is not None and stream.isatty()

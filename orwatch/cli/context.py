@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -173,11 +173,6 @@ class Context:
 
         self.is_quiet = is_quiet
         self._resources.callback(start_log(self.settings, job, is_verbose=is_verbose, is_quiet=is_quiet))
-
-
-def is_terminal(stream: IO[str] | None) -> bool:
-    """Whether somebody looks at the stream; one that was closed before the start is None."""
-    return stream is not None and stream.isatty()
 
 
 pass_context = click.make_pass_decorator(Context)

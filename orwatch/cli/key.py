@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from orwatch.cli.context import Context, is_terminal, pass_context
+from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import complete_key_name, json_option
 from orwatch.errors import (
     EXIT_NEEDS_PERSON,
@@ -17,7 +17,7 @@ from orwatch.errors import (
     UsageError,
 )
 from orwatch.models import KeyFacts
-from orwatch.text import printable
+from orwatch.text import is_terminal, printable
 
 name_argument = click.argument("name", shell_complete=complete_key_name)
 

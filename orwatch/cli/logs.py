@@ -10,11 +10,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 
-from orwatch.cli.context import is_terminal
 from orwatch.config import Settings
 from orwatch.errors import SettingsError
 from orwatch.models import Job
-from orwatch.text import printable
+from orwatch.text import is_terminal, printable
 
 
 def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool) -> Callable[[], None]:

@@ -7,7 +7,7 @@ from datetime import date
 
 import click
 
-from orwatch.cli.context import Context, is_terminal, pass_context
+from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import (
     dry_run_option,
     json_option,
@@ -19,6 +19,7 @@ from orwatch.cli.options import (
 from orwatch.config import MAX_SYNC_DAYS
 from orwatch.errors import UsageError
 from orwatch.models import Job
+from orwatch.text import is_terminal
 
 
 @click.command("sync")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import cleandoc
+from pathlib import Path
 
 import click
 import pytest
@@ -89,6 +90,13 @@ def test_the_version_is_told(orwatch: Orwatch) -> None:
     assert orwatch("--version") == (0, f"orwatch {__version__}\n", "")
 
 
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60
+    )
+
+
 def test_the_version_alone_needs_no_import_of_click() -> None:
     script = (
         "import sys; sys.argv = ['orwatch', '--version']\n"
@@ -96,7 +104,7 @@ def test_the_version_alone_needs_no_import_of_click() -> None:
         "main()\n"
         "sys.exit('click' in sys.modules or 'orwatch.cli' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = run_script(script)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"orwatch {__version__}\n", "")
 
 
@@ -108,7 +116,7 @@ def test_the_help_imports_no_command_and_no_heavy_library() -> None:
         "heavy = {'sqlalchemy', 'alembic', 'httpx', 'rich', 'cryptography', 'orwatch.cli.sync'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = run_script(script)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -125,16 +125,16 @@ def read_only(request: pytest.FixtureRequest, store: Store) -> Iterator[Path]:
 
 READ_OR_WRITE = """
 import sys
+from contextlib import closing
 from orwatch.errors import StoreUnusableError
 from orwatch.store.database import open_store
 from tests.support import NOW
 try:
-    store = open_store(sys.argv[1], NOW)
-    with store.write() if sys.argv[2] == "write" else store.read() as connection:
-        if sys.argv[2] == "write":
-            connection.exec_driver_sql("DELETE FROM usage_stats")
-        print(connection.exec_driver_sql("SELECT count(*) FROM usage_stats").scalar())
-    store.close()
+    with closing(open_store(sys.argv[1], NOW)) as store:
+        with store.write() if sys.argv[2] == "write" else store.read() as connection:
+            if sys.argv[2] == "write":
+                connection.exec_driver_sql("DELETE FROM usage_stats")
+            print(connection.exec_driver_sql("SELECT count(*) FROM usage_stats").scalar())
 except StoreUnusableError as error:
     print(error)
 """
