@@ -98,13 +98,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ValidatedKey:
-    """One key's part of a validate. ``detail`` says why for ``INVALID`` and ``UNKNOWN``."""
+    """One key's part of a validate. ``detail`` says why for ``INVALID`` and ``UNKNOWN``.
+
+    ``is_passing``: what kept it unknown may well be gone the next time. ``needs_person``: it will not.
+    """
 
     name: str
     verdict: Verdict
     detail: str | None = None
     warning: str | None = None
     is_passing: bool = False
+    needs_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,8 @@ class ValidateResult:
 
     @property
     def exit_code(self) -> int:
-        """1 when a key is invalid; 75 when nothing could be told for passing reasons; 0 otherwise."""
-        if self.count(Verdict.INVALID):
+        """1 when a key needs a person; 75 when nothing could be told for passing reasons; 0 otherwise."""
+        if self.count(Verdict.INVALID) or any(key.needs_person for key in self.keys):
             return EXIT_NEEDS_PERSON
         if self.status is RunStatus.FAILED:
             return EXIT_TRY_AGAIN if any(key.is_passing for key in self.keys) else EXIT_NEEDS_PERSON

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from orwatch.errors import EncryptionKeyError, OrwatchError, UsageError
 from orwatch.jobs.selection import find_key
 from orwatch.models import InactiveReason, KeyFacts, StoredKey
-from orwatch.openrouter.client import Client
-from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Connection, Store
 from orwatch.text import printable, secret_hint
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 MAX_NAME_LENGTH = 100
 
@@ -49,6 +51,9 @@ def check_is_new(store: Store, name: str, secret: str) -> None:
 
 def ask_about(client: Client, secret: str) -> KeyFacts:
     """What the API says about a secret. Raises ``ApiError``."""
+    # Of all that is done with keys, this alone needs the HTTP client.
+    from orwatch.openrouter.sources import fetch_key_facts
+
     return fetch_key_facts(client, secret)
 
 

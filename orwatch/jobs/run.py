@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orwatch.clock import Clock
-from orwatch.errors import OrwatchError
+from orwatch.errors import InterruptedRunError, OrwatchError
 from orwatch.models import Job, RunStatus
 from orwatch.store import locks, runs
 from orwatch.store.database import Store
@@ -40,7 +40,8 @@ def recorded_run(store: Store, job: Job, clock: Clock) -> Iterator[RunOutcome]:
         try:
             yield outcome
         except BaseException as error:
-            outcome.status = RunStatus.FAILED if isinstance(error, Exception) else RunStatus.INTERRUPTED
+            is_stopped = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
+            outcome.status = RunStatus.INTERRUPTED if is_stopped else RunStatus.FAILED
             outcome.error = str(error) or type(error).__name__
             # What went wrong first is what the user has to hear of, not that it could not be noted.
             try:

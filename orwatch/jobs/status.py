@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orwatch import schedule
-from orwatch.jobs.validate import expiry_warning
+from orwatch.jobs.expiry import expiry_warning
 from orwatch.models import InactiveReason, Job, JobRun, RunStatus, StoredKey
 from orwatch.results import JobStatus, KeyStatus, StatusResult
 from orwatch.store import keys as stored_keys

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from orwatch.clock import Clock
 from orwatch.errors import ApiError, EncryptionKeyError, KeyRejectedError
+from orwatch.jobs.expiry import expiry_warning
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import recorded_run
 from orwatch.jobs.selection import select_keys
@@ -19,8 +19,6 @@ from orwatch.results import ValidatedKey, ValidateResult, Verdict
 from orwatch.secrets import Vault
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
-
-EXPIRY_WARNING = timedelta(days=7)
 
 # Good keys get a 401 now and then, in passing: the second question comes at the end of the run, and in a
 # run so short that its end is now, after this long.
@@ -116,7 +114,7 @@ def _plan(
             tasks.append(_Task(key, vault.open(key.secret_encrypted or "")))
         except EncryptionKeyError as error:
             unopened = error
-            done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, str(error))
+            done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, str(error), needs_person=True)
     if unopened is not None and not tasks:
         raise unopened
     return tasks
@@ -147,15 +145,6 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
             stored_keys.set_active(connection, current.id)
     verdict = Verdict.VALID if current.is_active else Verdict.REACTIVATED
     return ValidatedKey(key.name, verdict, warning=expiry_warning(answer.expires_at, now))
-
-
-def expiry_warning(expires_at: datetime | None, now: datetime) -> str | None:
-    """What to say of a key that has expired or soon will; None for any other."""
-    if expires_at is None or expires_at - now > EXPIRY_WARNING:
-        return None
-    if expires_at <= now:
-        return f"the key expired at {expires_at:%Y-%m-%d %H:%M} UTC"
-    return f"the key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _log_validated(validated: ValidatedKey) -> None:

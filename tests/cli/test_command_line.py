@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import cleandoc
 from pathlib import Path
+from typing import TextIO
 
 import click
 import pytest
@@ -213,7 +214,7 @@ def test_an_exit_code_that_is_asked_for_is_given(orwatch: Orwatch, monkeypatch: 
 
 
 @contextmanager
-def broken_pipe() -> Iterator[object]:
+def broken_pipe() -> Iterator[TextIO]:
     """A standard output whose reader has gone."""
     reader, writer = os.pipe()
     os.close(reader)
@@ -238,6 +239,21 @@ def test_a_reader_that_has_gone_is_141_and_no_word(
     with broken_pipe() as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert run(arguments) == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_is_missed_only_at_the_end_is_141_too(
+    orwatch: Orwatch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_without_a_flush(*_arguments: object) -> None:
+        sys.stdout.write("what is still in the buffer")
+        raise click.exceptions.Exit(0)
+
+    orwatch("init")
+    monkeypatch.setattr(status, "run", write_without_a_flush)
+    with broken_pipe() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert run(["status"]) == 141
     assert capsys.readouterr().err == ""
 
 

@@ -11,7 +11,7 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.cli import cli
+from orwatch.cli import cli, run
 from orwatch.cli.options import parse_day, span_start
 from tests.cli.support import ENCRYPTION_KEY, Home, Orwatch
 from tests.support import TODAY
@@ -223,3 +223,23 @@ def test_commands_and_options_complete() -> None:
 def test_a_day_before_the_word_to_complete_is_no_obstacle() -> None:
     # Its callback runs while the shell completes as well, where no context was made.
     assert "--until" in completions("report", "--since", "7d", incomplete="--")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_script_for_the_shell_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    monkeypatch.setenv("_ORWATCH_COMPLETE", f"{shell}_source")
+    with pytest.raises(SystemExit) as ended:
+        run([])
+    assert ended.value.code == 0
+    captured = capsys.readouterr()
+    assert "_ORWATCH_COMPLETE=" in captured.out
+    assert captured.err == ""
+
+
+def test_a_shell_that_is_not_known_is_a_failure_and_no_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_ORWATCH_COMPLETE", "cmd_source")
+    with pytest.raises(SystemExit) as ended:
+        run([])
+    assert ended.value.code == 1

@@ -108,7 +108,7 @@ def test_a_second_cleanup_changes_nothing(store: Store, clock: FakeClock) -> Non
 
     result = cleanup.run(store, 7, clock)
 
-    assert (result.rows_removed, result.days_removed, result.cost_moved_usd) == (0, 0, 0)
+    assert (result.rows_removed, result.days_removed, result.cost_moved_usd) == (0, 0, Decimal(0))
     assert [dump(store, table) for table in tables] == before
 
 
@@ -190,7 +190,8 @@ def test_a_cleanup_that_is_killed_between_two_days_is_carried_on_by_the_next(
 ) -> None:
     spend(store, *((days_ago(age), "a", f"{age}.000000001") for age in range(5, 25)))
     before = total(store)
-    move, moved = retention.move_day_to_months, []
+    move = retention.move_day_to_months
+    moved: list[date] = []
 
     def move_some_and_die(connection: Any, day: date) -> None:
         move(connection, day)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -251,7 +252,7 @@ def test_an_invalid_key_that_a_person_enables_is_watched_again(store: Store) -> 
 @pytest.mark.parametrize("act", ["get", "rename", "enable", "disable", "remove"])
 def test_a_name_that_no_key_has_is_refused_everywhere(store: Store, act: str) -> None:
     add_key(store)
-    acts = {
+    acts: dict[str, Callable[[], object]] = {
         "get": lambda: key_jobs.get_key(store, "wrok"),
         "rename": lambda: key_jobs.rename(store, "wrok", "x"),
         "enable": lambda: key_jobs.enable(store, "wrok"),
@@ -303,7 +304,8 @@ def test_a_reencryption_that_is_killed_half_way_has_changed_nothing(
     for name in ("a", "b"):
         add_key(store, name)
     before = dump(store, "api_keys")
-    update, updated = stored_keys._update, []
+    update = stored_keys._update
+    updated: list[object] = []
 
     def update_one_and_die(*arguments: object) -> None:
         if updated:

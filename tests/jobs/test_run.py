@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from orwatch.errors import LockHeldError, OrwatchError, StoreUnavailableError
+from orwatch.errors import InterruptedRunError, LockHeldError, OrwatchError, StoreUnavailableError
 from orwatch.jobs.run import recorded_run
 from orwatch.models import Job, RunStatus
 from orwatch.store import locks, runs
@@ -62,6 +62,7 @@ def test_a_job_says_itself_how_it_went(store: Store, clock: FakeClock) -> None:
         (ZeroDivisionError(), "failed", "ZeroDivisionError"),
         (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
         (SystemExit(143), "interrupted", "143"),
+        (InterruptedRunError("stopped"), "interrupted", "stopped"),
     ],
 )
 def test_a_run_that_raises_is_recorded_and_raises_on(

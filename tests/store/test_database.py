@@ -238,7 +238,7 @@ def test_what_the_driver_itself_raises_is_translated_too(
     store: Store, name: str, expected: type[Exception]
 ) -> None:
     error = sqlite3.OperationalError("as the driver says it")
-    error.sqlite_errorname = name  # type: ignore[misc]
+    error.sqlite_errorname = name
 
     with pytest.raises(expected) as raised, store.without_transaction():
         raise error
@@ -254,7 +254,7 @@ def test_an_error_that_is_no_users_doing_stays_what_it_is(store: Store) -> None:
 
 
 def test_an_error_of_another_kind_of_database_stays_what_it_is(store: Store) -> None:
-    error = DBAPIError("SELECT 1", None, ValueError("not SQLite's"))  # type: ignore[arg-type]
+    error = DBAPIError("SELECT 1", None, ValueError("not SQLite's"))
 
     with pytest.raises(DBAPIError) as raised, store.read():
         raise error

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -121,7 +122,7 @@ def test_writing_an_answer_again_changes_nothing(store: Store) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_correction_of_any_number_is_written(store: Store, change: dict[str, object]) -> None:
+def test_a_correction_of_any_number_is_written(store: Store, change: dict[str, Any]) -> None:
     write(store, usage_answer(usage_row(), usage_row(model="other/model")))
 
     corrected = usage_answer(replace(usage_row(), **change), usage_row(model="other/model"))

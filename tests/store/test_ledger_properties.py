@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -258,7 +257,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[], LedgerMachine]:
+def machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> type[LedgerMachine]:
     """The machine, starting from a database with two keys, knowing all the sources of the design."""
     monkeypatch.setattr(ledger, "UsageSource", Source)
     for key_id in KEY_IDS:
@@ -268,9 +267,9 @@ def machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Ledge
 
 
 def test_the_ledger_agrees_with_a_simple_model_whatever_happens(
-    machine: Callable[[], LedgerMachine],
+    machine: type[LedgerMachine],
 ) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=40,
