@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,30 +113,53 @@ def database_path(database_url: str) -> Path:
 def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
     """Put ``ORWATCH_ENCRYPTION_KEY`` into the env file: whole or not at all, mode 0600, folder 0700.
 
-    Every other line stays as it is. Raises ``SettingsError`` when the file cannot be written.
+    Every other line stays as it is, to the byte. Raises ``SettingsError`` when the file cannot be written.
     """
-    from dotenv import set_key
-
     try:
         make_private_folder(env_file.parent)
         # Where the file is a link, the file behind it is the one to change.
         target = env_file.resolve()
-        if target.exists():
-            target.chmod(0o600)  # before the new key is in it; a new file is born like this
-        set_key(target, "ORWATCH_ENCRYPTION_KEY", ",".join(keys), quote_mode="never")
-        # The secrets are only as durable as the key that opens them.
-        for path in (target, target.parent):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        before = target.read_bytes() if target.exists() else b""
+        _replace_file(target, _with_encryption_keys(before, ",".join(keys).encode("ascii")))
     except OSError as error:
         raise SettingsError(
             f"cannot write the encryption key to {env_file}: {error.strerror}. "
             "Make that file writable, name another one with --env-file, "
             "or set ORWATCH_ENCRYPTION_KEY in the environment."
         ) from error
+
+
+# python-dotenv can set a value too, but takes the blank lines above it away and leaves the disk to itself.
+_ENCRYPTION_KEY_LINE = re.compile(rb"^[ \t]*(?:export[ \t]+)?ORWATCH_ENCRYPTION_KEY[ \t]*=.*$", re.MULTILINE)
+
+
+def _with_encryption_keys(content: bytes, value: bytes) -> bytes:
+    line = b"ORWATCH_ENCRYPTION_KEY=" + value
+    content, replaced = _ENCRYPTION_KEY_LINE.subn(line, content)
+    if replaced:
+        return content
+    separator = b"" if not content or content.endswith(b"\n") else b"\n"
+    return content + separator + line + b"\n"
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """Exchange a file's content in one step; it is on the disk, mode 0600, when this returns."""
+    descriptor, name = tempfile.mkstemp(prefix=".orwatch-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    # The secrets are only as durable as the key that opens them: the folder's entry has to last, too.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_the_file_behind_a_link_is_written_and_the_link_stays(tmp_path: Path) ->
     assert read_keys(link) == (KEY,)
 
 
-@pytest.mark.parametrize("step", ["replace", "chmod"])
+@pytest.mark.parametrize("step", ["replace", "fsync"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -165,3 +165,11 @@ def test_only_one_process_at_a_time_may_write_the_env_file(tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt), env_file_lock(env_file):
         raise KeyboardInterrupt
     assert not is_locked()
+
+
+def test_every_other_byte_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    lines = "# mine\r\n\n\nORWATCH_SYNC_DAYS=3  # note\n\n{}\n\n# ORWATCH_ENCRYPTION_KEY=old\nNAME='a b'\n"
+    env_file.write_bytes(lines.format(f"export ORWATCH_ENCRYPTION_KEY='{OTHER_KEY}'").encode())
+    write_encryption_keys(env_file, (KEY,))
+    assert env_file.read_bytes() == lines.format(f"ORWATCH_ENCRYPTION_KEY={KEY}").encode()
