@@ -40,9 +40,8 @@ def main() -> None:
     width = max(len(name) for name, *_ in rows)
     print(f"{'what':<{width}}  {'median':>9}  {'beside':>9}  {'ratio':>6}")
     for name, measured, beside in rows:
-        print(
-            f"{name:<{width}}  {measured * 1000:>6.1f} ms  {beside * 1000:>6.1f} ms  {measured / beside:>6.2f}"
-        )
+        ratio = measured / beside
+        print(f"{name:<{width}}  {measured * 1000:>6.1f} ms  {beside * 1000:>6.1f} ms  {ratio:>6.2f}")
 
 
 def paired(
@@ -183,7 +182,8 @@ def _write_raw(raw: sqlite3.Connection, key: int, answer: UsageAnswer) -> None:
     raw.execute("BEGIN IMMEDIATE")
     raw.executemany(
         "INSERT INTO usage_stats VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "requests = excluded.requests, tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out, cost = excluded.cost "
+        "requests = excluded.requests, tokens_in = excluded.tokens_in, "
+        "tokens_out = excluded.tokens_out, cost = excluded.cost "
         "WHERE requests IS NOT excluded.requests OR tokens_in IS NOT excluded.tokens_in "
         "OR tokens_out IS NOT excluded.tokens_out OR cost IS NOT excluded.cost",
         rows,

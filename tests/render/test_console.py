@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.render import console
+from orwatch.render.tables import Column, make_table
 from tests.render.support import HOSTILE_NAME, INERT_NAME, rendered
 
 
@@ -89,6 +92,15 @@ def test_a_picture_is_well_formed_and_holds_the_text() -> None:
     assert "<report> & more" in text
 
 
+@settings(max_examples=30)
+@given(st.text(st.characters(exclude_categories=()), max_size=80))
+def test_a_picture_is_well_formed_whatever_a_key_is_called(name: str) -> None:
+    def view(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        return [make_table([Column("Key", [name], is_name=True), Column("N", ["1"])], width)]
+
+    assert ElementTree.fromstring(console.as_svg(view, "keys", width=200)) is not None
+
+
 def test_a_picture_fetches_nothing() -> None:
     picture = console.as_svg(names, "report")
     assert "@font-face" not in picture
@@ -114,8 +126,6 @@ def test_a_picture_is_as_wide_as_asked() -> None:
 
 
 def test_nothing_in_a_name_is_markup_for_any_output() -> None:
-    from orwatch.render.tables import Column, make_table
-
     def view(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         return [make_table([Column("Key", [HOSTILE_NAME], is_name=True), Column("N", ["1"])], width)]
 
