@@ -260,7 +260,7 @@ def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
     if value is None:
         return f"sqlite:///{_base_folder(environ, 'XDG_DATA_HOME', '.local/share')}/orwatch/orwatch.db"
     scheme, separator, path = value.partition(":///")
-    if scheme == "sqlite" and separator and path.startswith("/"):
+    if scheme == "sqlite" and separator and path.startswith("/") and "?" not in path:
         return value
     if value.startswith("sqlite:") and "@" not in value:
         raise SettingsError(

@@ -261,6 +261,7 @@ def test_a_log_file_that_is_not_absolute_is_refused(value: str) -> None:
     [
         *("sqlite://", "sqlite:", "sqlite:///", "sqlite:///:memory:", "sqlite:///orwatch.db"),
         *("sqlite:///./x.db", "sqlite:///~/x.db", "sqlite:///file:x?mode=memory&uri=true"),
+        "sqlite:////srv/orwatch.db?mode=ro",
     ],
 )
 def test_a_sqlite_database_that_is_relative_or_in_memory_is_refused(value: str) -> None:

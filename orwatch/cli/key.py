@@ -46,7 +46,7 @@ def add(context: Context, name: str, no_check: bool) -> None:
 
     name = keys.clean_name(name)
     secret = _read_secret(name)
-    keys.check_is_new(context.store, name, secret)
+    keys.check_can_add(context.store, context.encryption_keys, name, secret)
     facts = None if no_check else _ask(context, secret)
     key = keys.add(context.store, context.encryption_keys, name, secret, facts, context.now)
     kind = "" if facts is None else f", {key.facts.kind.value}"
@@ -198,9 +198,19 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
 
     key = keys.get_key(context.store, name)
     what = "and ALL ITS USAGE" if purge else "(its usage stays)"
-    if not yes and not click.confirm(f"Remove {printable(name)!r} {what}?", err=True):
+    if not yes and not _is_confirmed(f"Remove {printable(name)!r} {what}?"):
         click.echo("Nothing was removed.", err=True)
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     rows = keys.remove(context.store, key.name, context.now, with_history=purge)
     kept = f"and {rows:,} rows of usage" if purge else "its usage stays"
     click.echo(f"Removed {printable(name)!r}{' ' if purge else '; '}{kept}.")
+
+
+def _is_confirmed(question: str) -> bool:
+    """The answer. Raises ``UsageError`` where nobody is there to give one."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if is_terminal(sys.stdin):
+            raise
+        raise UsageError("nobody is here to answer; add --yes. Nothing was removed.") from None

@@ -33,6 +33,8 @@ def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool)
 
     def stop() -> None:
         logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
         with suppress(OSError):  # a full disk has been told of already
             handler.close()
 

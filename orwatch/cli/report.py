@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, read_day, read_span, span_start
-from orwatch.errors import TryAgainError, UsageError
+from orwatch.errors import OrwatchError, TryAgainError, UsageError
 from orwatch.models import Dimension
 from orwatch.results import ReportResult
 
@@ -130,4 +131,7 @@ def _write(output: Path, text: str) -> None:
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise TryAgainError(f"cannot write {str(output)!r}: {error.strerror}.") from error
+        message = f"cannot write {str(output)!r}: {error.strerror}."
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise TryAgainError(message) from error
+        raise OrwatchError(message) from error

@@ -43,10 +43,16 @@ def get_key(store: Store, name: str) -> StoredKey:
     return find_key(list_keys(store), name)
 
 
-def check_is_new(store: Store, name: str, secret: str) -> None:
-    """Raises ``OrwatchError`` naming the key that has this name or this secret already."""
+def check_can_add(store: Store, encryption_keys: Sequence[str], name: str, secret: str) -> None:
+    """Find out whether ``add`` could store this key, before anybody is asked about it.
+
+    Raises ``OrwatchError`` naming the key that has this name or this secret already, and
+    ``EncryptionKeyError`` as ``add`` does.
+    """
+    vault = Vault(encryption_keys)
     with store.read() as connection:
         _refuse_known(connection, name, hash_secret(secret))
+        _check_fits(connection, vault)
 
 
 def ask_about(client: Client, secret: str) -> KeyFacts:

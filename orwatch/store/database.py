@@ -225,8 +225,8 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
         )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return StoreUnusableError(
-            f"the database {path} cannot be opened for writing ({error}). "
-            "Check the owner and the mode of the file and of its folder."
+            f"the database {path} cannot be used ({error}). It and its folder have to be writable, "
+            "also to be read. Check the owner and the mode of the file and of its folder."
         )
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return StoreUnusableError(

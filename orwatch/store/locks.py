@@ -50,10 +50,10 @@ def open_lock_file(database: Path, purpose: str) -> Iterator[IO[str]]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        message = f"cannot create the lock file {path}: {error.strerror}."
+        message = f"cannot open the lock file {path} for writing: {error.strerror}."
         if error.errno == errno.ENOSPC:
-            raise StoreUnavailableError(message) from error
-        raise StoreUnusableError(message) from error
+            raise StoreUnavailableError(f"{message} Make room and try again.") from error
+        raise StoreUnusableError(f"{message} Check the owner and the mode of it and its folder.") from error
     with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
         yield file
 

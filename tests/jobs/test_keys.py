@@ -37,6 +37,10 @@ def add(store: Store, name: str, secret: str, *encryption_keys: str) -> None:
     key_jobs.add(store, encryption_keys or [ENCRYPTION_KEY], name, secret, None, NOW)
 
 
+def check(store: Store, name: str, secret: str) -> None:
+    key_jobs.check_can_add(store, [ENCRYPTION_KEY], name, secret)
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [("work", "work"), ("  my laptop \n", "my laptop"), ("büro", "büro"), ("x" * 100,) * 2]
 )
@@ -83,7 +87,7 @@ def test_keys_are_listed_in_the_order_they_came(store: Store) -> None:
 def test_a_taken_name_is_refused_and_changes_nothing(store: Store) -> None:
     add_key(store)
 
-    for refuse in (key_jobs.check_is_new, add):
+    for refuse in (check, add):
         with pytest.raises(OrwatchError, match=r"^a key named 'work' exists already") as refused:
             refuse(store, "work", SECRET)
         assert refused.value.exit_code == 1
@@ -94,7 +98,7 @@ def test_a_taken_name_is_refused_and_changes_nothing(store: Store) -> None:
 def test_a_taken_secret_is_refused_with_the_name_it_has(store: Store) -> None:
     add(store, "work", SECRET)
 
-    for refuse in (key_jobs.check_is_new, add):
+    for refuse in (check, add):
         with pytest.raises(OrwatchError, match=r"^this secret is stored already, as 'work'"):
             refuse(store, "other", SECRET)
 
@@ -104,7 +108,7 @@ def test_a_taken_secret_is_refused_with_the_name_it_has(store: Store) -> None:
 def test_a_new_name_and_a_new_secret_are_fine(store: Store) -> None:
     add_key(store)
 
-    key_jobs.check_is_new(store, "other", SECRET)
+    check(store, "other", SECRET)
     add(store, "other", SECRET)
 
     assert names(store) == ["work", "other"]
@@ -154,7 +158,7 @@ def test_a_removed_key_that_is_added_again_gets_its_history_back_under_its_new_n
     spend(store, (TODAY, "a", "1"))
     key_jobs.remove(store, "work", NOW, with_history=False)
 
-    key_jobs.check_is_new(store, "again", secret_of("work"))
+    check(store, "again", secret_of("work"))
     after = key_jobs.add(store, [ENCRYPTION_KEY], "again", secret_of("work"), None, NOW)
 
     assert after == replace(before, name="again", secret_encrypted=after.secret_encrypted)
@@ -332,3 +336,12 @@ def test_a_key_whose_secret_is_lost_is_passed_over(store: Store) -> None:
     with pytest.raises(EncryptionKeyError):
         add(store, "other", SECRET, OTHER_ENCRYPTION_KEY)
     assert key_jobs.reencrypt(store, [ENCRYPTION_KEY]) == 1
+
+
+def test_an_encryption_key_that_does_not_fit_is_found_before_anybody_is_asked(store: Store) -> None:
+    add_key(store)
+
+    with pytest.raises(EncryptionKeyError, match="does not open the stored secret"):
+        key_jobs.check_can_add(store, [OTHER_ENCRYPTION_KEY], "other", SECRET)
+    with pytest.raises(EncryptionKeyError, match="is not set"):
+        key_jobs.check_can_add(store, [], "other", SECRET)

@@ -192,4 +192,4 @@ except StoreUnusableError as error:
     store.path.parent.chmod(0o700)
 
     assert (done.stderr, done.returncode) == ("", 0)
-    assert "cannot create the lock file" in done.stdout
+    assert "cannot open the lock file" in done.stdout

@@ -144,5 +144,5 @@ def test_a_lock_file_that_cannot_be_created_is_told_with_its_path(
 
     monkeypatch.setattr("orwatch.store.locks.os.open", refuse)
 
-    with pytest.raises(expected, match=r"cannot create the lock file .*orwatch.db.sync.lock: "):
+    with pytest.raises(expected, match=r"cannot open the lock file .*orwatch.db.sync.lock for writing: "):
         take(path)
