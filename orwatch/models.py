@@ -47,9 +47,10 @@ class InactiveReason(StrEnum):
 
 
 class UsageSource(StrEnum):
-    """Where a day's rows came from."""
+    """Where a day's rows came from: ``GET /usage``, or the counters of ``GET /key``."""
 
     USAGE = "usage"
+    COUNTERS = "counters"
 
     @property
     def rank(self) -> int:
@@ -57,8 +58,8 @@ class UsageSource(StrEnum):
         return _SOURCE_RANKS[self]
 
 
-# Gaps are left for the sources between and above: counters (10), analytics (20), activity (40).
-_SOURCE_RANKS = {UsageSource.USAGE: 30}
+# Gaps are left for the sources between and above: analytics (20), activity (40).
+_SOURCE_RANKS = {UsageSource.COUNTERS: 10, UsageSource.USAGE: 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class KeyFacts:
     usage_weekly_usd: Decimal | None = None
     usage_monthly_usd: Decimal | None = None
     byok_usage_usd: Decimal | None = None
+    byok_usage_daily_usd: Decimal | None = None
     limit_usd: Decimal | None = None
     limit_remaining_usd: Decimal | None = None
     limit_reset: str | None = None
@@ -103,6 +105,9 @@ class StoredKey:
     last_validated_at: datetime | None
     facts: KeyFacts
     facts_read_at: datetime | None
+    # The source that a person chose (None: the best that answers), and when the best was last looked for.
+    source_setting: UsageSource | None = None
+    source_checked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,16 @@ class UsageRow:
     cost_usd: Decimal
     tokens_reasoning: int | None = None
     tokens_cached: int | None = None
+    byok_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSpan:
+    """What was spent from ``first_day`` to ``last_day``, both inclusive: exact, but only as a sum."""
+
+    first_day: date
+    last_day: date
+    cost_usd: Decimal
     byok_cost_usd: Decimal | None = None
 
 
@@ -154,6 +169,8 @@ class Totals:
     cost_usd: Decimal | None = None
     # The part of the cost whose rows also tell their requests: what a cost per request divides.
     cost_with_requests_usd: Decimal | None = None
+    # An estimate of what the user's own provider keys cost; never part of the cost.
+    byok_cost_usd: Decimal | None = None
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -162,6 +179,7 @@ class Totals:
             _add_known(self.tokens_output, other.tokens_output),
             _add_known_usd(self.cost_usd, other.cost_usd),
             _add_known_usd(self.cost_with_requests_usd, other.cost_with_requests_usd),
+            _add_known_usd(self.byok_cost_usd, other.byok_cost_usd),
         )
 
     @property
