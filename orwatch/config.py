@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orwatch.errors import SettingsError
+from orwatch.models import UsageSource
 
 PREFIX = "ORWATCH_"
 DEFAULT_API_URL = "https://openrouter.ai/api/v1"
@@ -21,6 +22,8 @@ MAX_RETENTION_DAYS = 36_500
 MAX_SYNC_DAYS = 365
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS = ("text", "json")
+AUTO = "auto"
+SOURCE_CHOICES = (AUTO, *UsageSource)
 
 # Every setting, with what it does: the README's table and the nearest-name hint are held to this list.
 SETTING_NAMES: Mapping[str, str] = {
@@ -28,6 +31,7 @@ SETTING_NAMES: Mapping[str, str] = {
     "ORWATCH_DATABASE_URL": "the database",
     "ORWATCH_ENCRYPTION_KEY": "the Fernet keys that the secrets are encrypted with, newest first",
     "ORWATCH_OPENROUTER_API_URL": "the API",
+    "ORWATCH_USAGE_SOURCE": "where usage comes from",
     "ORWATCH_USAGE_STATS_RETENTION_DAYS": "days that cleanup keeps",
     "ORWATCH_SYNC_DAYS": "days that sync asks for",
     "ORWATCH_RATE_LIMIT_PER_MINUTE": "requests that may start within 60 seconds, 0 for no limit",
@@ -50,6 +54,7 @@ class Settings:
     encryption_keys: tuple[str, ...] = field(repr=False)
     encryption_keys_from_environment: bool
     api_url: str
+    usage_source: UsageSource | None
     retention_days: int
     sync_days: int
     rate_limit_per_minute: int
@@ -85,6 +90,7 @@ def load_settings(environ: Mapping[str, str], env_file_option: str | None = None
         ),
         encryption_keys_from_environment=bool(environ.get("ORWATCH_ENCRYPTION_KEY", "").strip()),
         api_url=_api_url(known.get("ORWATCH_OPENROUTER_API_URL") or DEFAULT_API_URL),
+        usage_source=_usage_source(known.get("ORWATCH_USAGE_SOURCE") or AUTO),
         retention_days=_integer(known, "ORWATCH_USAGE_STATS_RETENTION_DAYS", 365, 1, MAX_RETENTION_DAYS),
         sync_days=_integer(known, "ORWATCH_SYNC_DAYS", 7, 1, MAX_SYNC_DAYS),
         rate_limit_per_minute=_integer(known, "ORWATCH_RATE_LIMIT_PER_MINUTE", 20, 0, 100_000),
@@ -97,6 +103,11 @@ def load_settings(environ: Mapping[str, str], env_file_option: str | None = None
         env_file=env_file,
         unknown_names=tuple((name, _nearest_name(name)) for name in unknown),
     )
+
+
+def _usage_source(value: str) -> UsageSource | None:
+    choice = _choice("ORWATCH_USAGE_SOURCE", value.lower(), SOURCE_CHOICES)
+    return None if choice == AUTO else UsageSource(choice)
 
 
 def _nearest_name(name: str) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from orwatch.config import DEFAULT_API_URL, SETTING_NAMES, Settings, is_loopback, load_settings
 from orwatch.errors import EXIT_SETTINGS, SettingsError
+from orwatch.models import UsageSource
 
 KEY, OTHER_KEY = "A" * 43 + "=", "B" * 43 + "="
 
@@ -46,6 +47,7 @@ def test_everything_has_a_default(home: Path) -> None:
         encryption_keys=(),
         encryption_keys_from_environment=False,
         api_url=DEFAULT_API_URL,
+        usage_source=None,
         retention_days=365,
         sync_days=7,
         rate_limit_per_minute=20,
@@ -100,6 +102,7 @@ def test_every_setting_can_come_from_the_env_file(home: Path) -> None:
 ORWATCH_DATABASE_URL=sqlite:////srv/orwatch.db
 export ORWATCH_ENCRYPTION_KEY={KEY}, {OTHER_KEY},
 ORWATCH_OPENROUTER_API_URL='https://gateway.example/v1/'
+ORWATCH_USAGE_SOURCE=Counters
 ORWATCH_USAGE_STATS_RETENTION_DAYS = 90
 ORWATCH_SYNC_DAYS="3"
 ORWATCH_RATE_LIMIT_PER_MINUTE=0
@@ -116,6 +119,7 @@ A line that is none
         encryption_keys=(KEY, OTHER_KEY),
         encryption_keys_from_environment=False,
         api_url="https://gateway.example/v1",
+        usage_source=UsageSource.COUNTERS,
         retention_days=90,
         sync_days=3,
         rate_limit_per_minute=0,

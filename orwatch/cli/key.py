@@ -8,6 +8,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import complete_key_name, json_option
+from orwatch.config import AUTO, SOURCE_CHOICES
 from orwatch.errors import (
     EXIT_NEEDS_PERSON,
     ApiError,
@@ -16,7 +17,7 @@ from orwatch.errors import (
     TryAgainError,
     UsageError,
 )
-from orwatch.models import KeyFacts
+from orwatch.models import KeyFacts, UsageSource
 from orwatch.text import is_terminal, printable
 
 name_argument = click.argument("name", shell_complete=complete_key_name)
@@ -30,8 +31,14 @@ def command() -> None:
 @command.command("add")
 @click.argument("name")
 @click.option("--no-check", is_flag=True, help="Store the key without asking OpenRouter about it.")
+@click.option(
+    "--source",
+    type=click.Choice(SOURCE_CHOICES),
+    default=AUTO,
+    help="Where its usage comes from; auto (the default) takes the best that answers.",
+)
 @pass_context
-def add(context: Context, name: str, no_check: bool) -> None:
+def add(context: Context, name: str, no_check: bool, source: str) -> None:
     """Store an API key under NAME.
 
     The secret is asked for, or read from standard input where that is not a terminal. It is stored
@@ -48,7 +55,10 @@ def add(context: Context, name: str, no_check: bool) -> None:
     secret = _read_secret(name)
     keys.check_can_add(context.store, context.encryption_keys, name, secret)
     facts = None if no_check else _ask(context, secret)
-    key = keys.add(context.store, context.encryption_keys, name, secret, facts, context.now)
+    setting = None if source == AUTO else UsageSource(source)
+    key = keys.add(
+        context.store, context.encryption_keys, name, secret, facts, context.now, source_setting=setting
+    )
     kind = "" if facts is None else f", {key.facts.kind.value}"
     click.echo(f"Stored {printable(name)!r} ({key.hint}{kind}). `orwatch sync` fetches its usage.")
 

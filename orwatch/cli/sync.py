@@ -66,6 +66,7 @@ def command(
         key_names=key_names,
         concurrency=context.settings.concurrency,
         is_dry_run=dry_run,
+        source=context.settings.usage_source,
     )
     context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
     shows_progress = is_terminal(sys.stderr) and not quiet and not verbose

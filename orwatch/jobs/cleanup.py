@@ -10,7 +10,7 @@ from orwatch.clock import Clock
 from orwatch.jobs.run import recorded_run
 from orwatch.models import ZERO, Job, add_exactly
 from orwatch.results import CleanupResult
-from orwatch.store import retention
+from orwatch.store import retention, spans
 from orwatch.store.database import Store
 from orwatch.store.retention import RemovedDay
 
@@ -54,6 +54,7 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
             with store.write() as connection:
                 retention.move_day_to_months(connection, removed.day)
         with store.write() as connection:
+            spans.move_to_months(connection, kept_from)
             retention.raise_watermark(connection, kept_from)
             retention.delete_old_records(connection, *old_records)
         freed = retention.give_space_back(store)

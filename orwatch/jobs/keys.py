@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orwatch.errors import EncryptionKeyError, OrwatchError, UsageError
 from orwatch.jobs.selection import find_key
-from orwatch.models import InactiveReason, KeyFacts, StoredKey
+from orwatch.models import InactiveReason, KeyFacts, StoredKey, UsageSource
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Connection, Store
@@ -70,6 +70,8 @@ def add(
     secret: str,
     facts: KeyFacts | None,
     now: datetime,
+    *,
+    source_setting: UsageSource | None = None,
 ) -> StoredKey:
     """Store a new key; a removed one with the same secret gets its history back.
 
@@ -92,11 +94,18 @@ def add(
                 hint=secret_hint(secret),
                 secret_encrypted=token,
                 facts=facts,
+                source_setting=source_setting,
                 now=now,
             )
         else:
             stored_keys.restore_key(
-                connection, removed.id, name=name, secret_encrypted=token, facts=facts, now=now
+                connection,
+                removed.id,
+                name=name,
+                secret_encrypted=token,
+                facts=facts,
+                source_setting=source_setting,
+                now=now,
             )
         return find_key(stored_keys.list_keys(connection), name)
 

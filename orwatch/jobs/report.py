@@ -9,11 +9,12 @@ from fnmatch import fnmatchcase
 
 from orwatch.errors import UsageError
 from orwatch.jobs.selection import select_keys
-from orwatch.models import NO_USE, Dimension, StoredKey, Totals
+from orwatch.models import NO_USE, Dimension, StoredKey, Totals, UsageSpan
 from orwatch.results import ReportResult, ReportRow
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger, usage_reads
 from orwatch.store.database import Connection, Store
+from orwatch.store.spans import KeySpan, list_spans
 from orwatch.store.usage_reads import Grouping, UsageFilter, UsageSum
 from orwatch.totals import (
     NUMBER_COLUMNS,
@@ -70,6 +71,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         )
         wanted = _filter(request, since, keys, names)
         watermark = ledger.kept_from(connection)
+        found_spans = _find_spans(connection, wanted)
         rows, notes = _rows(connection, by, wanted, watermark, names)
         table = make_table(by, rows, sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
@@ -85,6 +87,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
             ]
     if request.model_globs and wanted.model_ids == ():
         notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
+    notes = (*notes, *_notes_on_spans(found_spans, wanted, names))
     return ReportResult(since, request.until, table, tuple(part for part in beneath if part.rows), notes)
 
 
@@ -167,7 +170,46 @@ def _day_before(day: date) -> date:
 def _ledger_rows(
     connection: Connection, by: tuple[Dimension, ...], wanted: UsageFilter, names: _Names
 ) -> list[ReportRow]:
-    return fold(_named(usage_reads.sum_usage(connection, _grouping(by), wanted), by, names))
+    sums = usage_reads.sum_usage(connection, _grouping(by), wanted)
+    spans = [each for each in _find_spans(connection, wanted) if _is_inside(each.span, wanted)]
+    return fold([*_named(sums, by, names), *_named_spans(spans, by, names)])
+
+
+def _find_spans(connection: Connection, wanted: UsageFilter) -> list[KeySpan]:
+    """The spans that the report touches; their models are unknown, so that a report of models has none."""
+    if wanted.model_ids is not None:
+        return []
+    return list_spans(connection, wanted.since, wanted.until, wanted.key_ids)
+
+
+def _is_inside(span: UsageSpan, wanted: UsageFilter) -> bool:
+    return wanted.since <= span.first_day and span.last_day <= wanted.until
+
+
+def _named_spans(
+    spans: Sequence[KeySpan], by: tuple[Dimension, ...], names: _Names
+) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
+    for each in spans:
+        values = (_span_value(dimension, each, names) for dimension in by)
+        yield tuple(values), Totals(cost_usd=each.span.cost_usd, byok_cost_usd=each.span.byok_cost_usd)
+
+
+def _span_value(dimension: Dimension, each: KeySpan, names: _Names) -> str | None:
+    if dimension.is_time:
+        first = period_name(dimension, each.span.first_day)
+        last = period_name(dimension, each.span.last_day)
+        return first if first == last else f"{first}/{last}"
+    return names.keys[each.key_id] if dimension is Dimension.KEY else None
+
+
+def _notes_on_spans(spans: Sequence[KeySpan], wanted: UsageFilter, names: _Names) -> tuple[str, ...]:
+    """What to say of spans that begin before the report or end after it."""
+    return tuple(
+        f"{names.keys[each.key_id]} spent ${each.span.cost_usd:f} from {each.span.first_day} to "
+        f"{each.span.last_day}; how much of it on which day is not known, so that it is not in this report"
+        for each in spans
+        if not _is_inside(each.span, wanted)
+    )
 
 
 def _grouping(by: tuple[Dimension, ...]) -> Grouping:
@@ -203,8 +245,17 @@ def _with_every_period(
     """The rows and those between them: zero where a sync looked and found no use, unknown where none did."""
     known = {row.values[0]: row for row in rows}
     covered = {period_name(dimension, day) for day in usage_reads.covered_days(connection, wanted)}
+    in_spans = {
+        period_name(dimension, day)
+        for each in _find_spans(connection, wanted)
+        if _is_inside(each.span, wanted)
+        for day in days_between(each.span.first_day, each.span.last_day)
+    }
     periods = dict.fromkeys(period_name(dimension, day) for day in days_between(wanted.since, wanted.until))
-    return [
+    of_several = [row for row in rows if row.values[0] not in periods]
+    return of_several + [
         known.get(period) or ReportRow((period,), NO_USE if period in covered else Totals())
         for period in periods
+        # What was spent there stands in the row of the span.
+        if period in known or period not in in_spans
     ]

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from orwatch.clock import Clock
+from orwatch.counters import CounterReading
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import recorded_run
 from orwatch.jobs.selection import select_keys
-from orwatch.models import Job, RunStatus, StoredKey, UsageAnswer
+from orwatch.models import Job, RunStatus, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.client import Client
-from orwatch.openrouter.sources import choose_source
+from orwatch.openrouter.sources import fetch
 from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.secrets import Vault
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger
-from orwatch.store.database import Store
+from orwatch.store.database import Connection, Store
+from orwatch.store.ledger import WriteCounts
 
 # How far back a sync reaches for a key that it has not seen for long: the API keeps no more.
 MAX_WINDOW_DAYS = 365
@@ -35,6 +37,7 @@ class SyncRequest:
     """What to sync: the days ``since``..``until``, both inclusive, of the named keys or of all.
 
     ``reaches_back``: for a key whose last good sync was before ``since``, from the day of that sync on.
+    ``source`` None: for each key the best that answers.
     """
 
     since: date
@@ -43,6 +46,7 @@ class SyncRequest:
     key_names: tuple[str, ...] = ()
     concurrency: int = 8
     is_dry_run: bool = False
+    source: UsageSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +121,9 @@ def _sync(
     done: dict[int, SyncedKey] = {}
     tasks = _plan(keys, encryption_keys, request, watermark, done)
 
-    def ask(task: _Task) -> tuple[UsageAnswer, float]:
+    def ask(task: _Task) -> tuple[UsageAnswer | CounterReading, float]:
         asked_at = clock.monotonic()
-        answer = choose_source(task.key)(client, task.secret, task.since, task.until)
+        answer = fetch(client, task.key, request.source, task.secret, task.since, task.until, clock.now())
         return answer, clock.monotonic() - asked_at
 
     for key in keys:
@@ -198,11 +202,11 @@ def _failed(key: StoredKey, since: date, error: str, *, is_passing: bool = False
     return SyncedKey(key.name, SyncKeyStatus.FAILED, since, error=error, is_passing=is_passing)
 
 
-def _write(store: Store, task: _Task, answer: UsageAnswer, clock: Clock, is_dry_run: bool) -> SyncedKey:
+def _write(
+    store: Store, task: _Task, answer: UsageAnswer | CounterReading, clock: Clock, is_dry_run: bool
+) -> SyncedKey:
     """Write one key's answer, or find out what writing it would do."""
     now = clock.now()
-    misfits = [row for row in answer.rejected if not row.is_outside_window]
-    error = _rejections(answer) if misfits else None
     try:
         with store.write(is_rehearsal=is_dry_run) as connection:
             # As it stands now: a person may have removed it while it was asked about.
@@ -210,29 +214,83 @@ def _write(store: Store, task: _Task, answer: UsageAnswer, clock: Clock, is_dry_
             if key is None or key.removed_at is not None:
                 notes = (*task.notes, "the key was removed meanwhile: nothing written")
                 return SyncedKey(task.key.name, SyncKeyStatus.OK, task.since, notes=notes)
-            counts = ledger.write_usage(connection, key.id, answer, now)
-            stored_keys.record_sync(
-                connection,
-                key,
-                source=answer.source,
-                since=task.follows_from,
-                until=task.until,
-                error=error,
-                now=now,
-            )
+            if isinstance(answer, CounterReading):
+                return _write_counters(connection, task, key, answer, now)
+            return _write_usage(connection, task, key, answer, now)
     except StoreUnavailableError as store_error:
         return _failed(task.key, task.since, str(store_error), is_passing=True)
+
+
+def _write_usage(
+    connection: Connection, task: _Task, key: StoredKey, answer: UsageAnswer, now: datetime
+) -> SyncedKey:
+    misfits = [row for row in answer.rejected if not row.is_outside_window]
+    error = _rejections(answer) if misfits else None
+    counts = ledger.write_usage(connection, key.id, answer, now)
+    stored_keys.record_sync(
+        connection,
+        key,
+        source=answer.source,
+        since=task.follows_from,
+        until=task.until,
+        error=error,
+        now=now,
+    )
     notes = task.notes
     if answer.rejected and not misfits:
         notes = (*notes, f"left out {len(answer.rejected)} rows of days that were not asked for")
+    return _synced(
+        task,
+        counts,
+        SyncKeyStatus.PARTIAL if misfits else SyncKeyStatus.OK,
+        rejected=len(answer.rejected),
+        error=error,
+        notes=notes,
+    )
+
+
+def _write_counters(
+    connection: Connection, task: _Task, key: StoredKey, reading: CounterReading, now: datetime
+) -> SyncedKey:
+    counts, is_reset = ledger.write_counters(connection, key.id, reading, now)
+    if reading.facts is not None:
+        stored_keys.record_counters(connection, key, reading.facts, now)
+    stored_keys.record_sync(
+        connection,
+        key,
+        source=UsageSource.COUNTERS,
+        since=reading.day,
+        until=reading.day,
+        error=None,
+        now=now,
+    )
+    notes = task.notes
+    if is_reset:
+        notes = (
+            *notes,
+            "its counters went down (reset, or another key's): what was spent before today since the last "
+            "sync cannot be told",
+        )
+    return _synced(task, counts, SyncKeyStatus.OK, notes=notes)
+
+
+def _synced(
+    task: _Task,
+    counts: WriteCounts,
+    status: SyncKeyStatus,
+    *,
+    rejected: int = 0,
+    error: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> SyncedKey:
     return SyncedKey(
         task.key.name,
-        SyncKeyStatus.PARTIAL if misfits else SyncKeyStatus.OK,
+        status,
         task.since,
         rows_written=counts.rows_written,
         rows_unchanged=counts.rows_unchanged,
         rows_removed=counts.rows_removed,
-        rows_rejected=len(answer.rejected),
+        rows_rejected=rejected,
         error=error,
         notes=notes,
     )

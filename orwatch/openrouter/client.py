@@ -109,6 +109,12 @@ class Client:
         Raises ``KeyRejectedError`` (401), ``EndpointMissingError`` (404), ``ApiUnavailableError`` (the
         tries are used up), ``UnexpectedAnswerError`` (too large) or ``ApiError`` (any other status).
         """
+        return self.get_dated(path, secret, params)[0]
+
+    def get_dated(
+        self, path: str, secret: str, params: Mapping[str, str] | None = None
+    ) -> tuple[bytes, datetime]:
+        """As ``get``, with the time of the answer: the server's (``Date``), or ours where it tells none."""
         tries = 1 if self._is_down() else self._patience.max_tries
         deadline: float | None = None
         attempt = 0
@@ -121,7 +127,7 @@ class Client:
                 raise self._given_up(failure, attempt) from failure
             attempt += 1
             try:
-                body = self._try(path, secret, params, deadline)
+                answer = self._try(path, secret, params, deadline)
             except _PassingError as error:
                 failure = error
                 wait = self._wait_seconds(attempt, error.retry_after_seconds)
@@ -134,16 +140,18 @@ class Client:
                 raise
             else:
                 self._note_answer()
-                return body
+                return answer
 
-    def _try(self, path: str, secret: str, params: Mapping[str, str] | None, deadline: float) -> bytes:
+    def _try(
+        self, path: str, secret: str, params: Mapping[str, str] | None, deadline: float
+    ) -> tuple[bytes, datetime]:
         """One try, following redirects within the origin."""
         url = httpx.URL(self._base_url + path, params=dict(params or {}))
         try:
             for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
                 response, body = self._exchange(url, secret, deadline)
                 if not response.has_redirect_location:
-                    return self._checked(response, body, path, secret)
+                    return self._checked(response, body, path, secret), self._answered_at(response)
                 url = self._redirect_target(response, url, secret)
                 if redirects_left:
                     self._wait_for_turn()
@@ -195,6 +203,9 @@ class Client:
                 duration_ms,
                 extra={"key": secret_hint(secret)},
             )
+
+    def _answered_at(self, response: httpx.Response) -> datetime:
+        return _http_date(response.headers.get("Date", "")) or self._clock.now()
 
     def _checked(self, response: httpx.Response, body: bytes, path: str, secret: str) -> bytes:
         status = response.status_code
@@ -288,10 +299,14 @@ def _retry_after_seconds(value: str | None, now: datetime) -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    moment = _http_date(value)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    """A time as HTTP headers write it, in UTC; None for anything else."""
     try:
         moment = parsedate_to_datetime(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())

@@ -102,6 +102,7 @@ def parse_key(body: bytes) -> KeyFacts:
         usage_weekly_usd=_optional_usd(data.get("usage_weekly")),
         usage_monthly_usd=_optional_usd(data.get("usage_monthly")),
         byok_usage_usd=_optional_usd(data.get("byok_usage")),
+        byok_usage_daily_usd=_optional_usd(data.get("byok_usage_daily")),
         limit_usd=_optional_usd(data.get("limit")),
         limit_remaining_usd=_optional_usd(data.get("limit_remaining"), may_be_negative=True),
         limit_reset=_optional_text(data.get("limit_reset")),

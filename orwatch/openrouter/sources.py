@@ -1,21 +1,21 @@
-"""Which endpoint answers for which kind of key.
+"""Which endpoint answers for which key.
 
-A source is a function that asks the API for a window of days of one key. ``choose_source`` is the place
-where further kinds of keys and servers get theirs.
+``GET /usage`` tells days and models, where a server has it; elsewhere the counters of ``GET /key`` tell what
+the days cost. ``fetch`` is the place where further kinds of keys get their sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
-from typing import TypeAlias
+from datetime import date, datetime, timedelta
 
-from orwatch.errors import EndpointMissingError
+from orwatch.counters import CounterReading
+from orwatch.errors import EndpointMissingError, UnexpectedAnswerError
 from orwatch.models import KeyFacts, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.parse import parse_key, parse_usage
 
-Source: TypeAlias = Callable[[Client, str, date, date], UsageAnswer]
+# How long it is believed that a server has no ``/usage``, if validate does not make sync ask before.
+_ASK_AGAIN_AFTER = timedelta(days=1)
 
 
 def fetch_key_facts(client: Client, secret: str) -> KeyFacts:
@@ -23,28 +23,69 @@ def fetch_key_facts(client: Client, secret: str) -> KeyFacts:
 
     Raises ``ApiError``.
     """
+    return _fetch_dated_facts(client, secret)[0]
+
+
+def fetch(
+    client: Client,
+    key: StoredKey,
+    setting: UsageSource | None,
+    secret: str,
+    since: date,
+    until: date,
+    now: datetime,
+) -> UsageAnswer | CounterReading:
+    """The usage of a key from the source that is set, or from the best that answers.
+
+    ``setting`` None: ``/usage`` is asked first; once it has answered 404, only every day anew. Raises
+    ``ApiError``.
+    """
+    source = key.source_setting or setting
+    if source is None and _lacks_usage(key, now):
+        source = UsageSource.COUNTERS
+    if source is UsageSource.COUNTERS:
+        return fetch_counters(client, secret)
     try:
-        body = client.get("/key", secret)
+        return fetch_usage(client, secret, since, until)
     except EndpointMissingError:
-        body = client.get("/auth/key", secret)
-    return parse_key(body)
-
-
-def choose_source(key: StoredKey) -> Source:
-    """The source for a key: so far ``GET /usage``, whatever ``key.facts.kind`` is."""
-    return _SOURCES[key.source or UsageSource.USAGE]
+        if source is not None:
+            raise
+        return fetch_counters(client, secret)
 
 
 def fetch_usage(client: Client, secret: str, since: date, until: date) -> UsageAnswer:
     """``GET /usage`` for the days ``since`` to ``until``, both inclusive. Raises ``ApiError``."""
     params = {"start_date": since.isoformat(), "end_date": until.isoformat()}
+    return parse_usage(client.get("/usage", secret, params), since, until)
+
+
+def fetch_counters(client: Client, secret: str) -> CounterReading:
+    """The counters of ``GET /key``. Raises ``ApiError``, ``UnexpectedAnswerError`` when they are not told."""
+    facts, answered_at = _fetch_dated_facts(client, secret)
+    if facts.usage_usd is None or facts.usage_daily_usd is None:
+        raise UnexpectedAnswerError("GET /key does not tell the counters usage and usage_daily")
+    return CounterReading(
+        # The server's day, not ours: the counters begin theirs when its clock says so.
+        answered_at.date(),
+        facts.usage_usd,
+        facts.usage_daily_usd,
+        facts.byok_usage_usd,
+        facts.byok_usage_daily_usd,
+        facts,
+    )
+
+
+def _lacks_usage(key: StoredKey, now: datetime) -> bool:
+    return (
+        key.source is UsageSource.COUNTERS
+        and key.source_checked_at is not None
+        and now - key.source_checked_at < _ASK_AGAIN_AFTER
+    )
+
+
+def _fetch_dated_facts(client: Client, secret: str) -> tuple[KeyFacts, datetime]:
     try:
-        return parse_usage(client.get("/usage", secret, params), since, until)
-    except EndpointMissingError as error:
-        raise EndpointMissingError(
-            f"{error}. This server does not serve /usage, the one endpoint that this version reads.",
-            error.status,
-        ) from error
-
-
-_SOURCES: dict[UsageSource, Source] = {UsageSource.USAGE: fetch_usage}
+        body, answered_at = client.get_dated("/key", secret)
+    except EndpointMissingError:
+        body, answered_at = client.get_dated("/auth/key", secret)
+    return parse_key(body), answered_at

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import InactiveReason, KeyKind, StoredKey
+from orwatch.models import InactiveReason, KeyKind, StoredKey, UsageSource
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
@@ -53,6 +53,16 @@ def _source(key: StoredKey) -> str:
     return numbers.UNKNOWN if key.source is None else key.source.value
 
 
+def _source_and_why(key: StoredKey) -> str:
+    if key.source_setting is not None:
+        return f"{key.source_setting.value} (set with --source)"
+    if key.source is UsageSource.COUNTERS:
+        return "counters (this server has no /usage: days and dollars from GET /key, no models or tokens)"
+    if key.source is UsageSource.USAGE:
+        return "usage (GET /usage answers)"
+    return f"{numbers.UNKNOWN} (the first sync finds out)"
+
+
 def list_json(keys: Sequence[StoredKey]) -> str:
     """``{"schema_version", "keys": […]}``."""
     return json_text.document({"keys": [_members(key) for key in keys]})
@@ -94,7 +104,7 @@ def _lines(key: StoredKey, now: datetime) -> list[tuple[str, str]]:
         ("Hint", key.hint),
         ("State", f"{state(key)}{inactive}"),
         ("Kind", _kind(key)),
-        ("Source", _source(key)),
+        ("Source", _source_and_why(key)),
         ("Added", f"{numbers.moment(key.created_at)} UTC"),
         ("Last sync", _time(key.last_synced_at, now)),
         ("Synced through", key.synced_through.isoformat() if key.synced_through else numbers.UNKNOWN),
@@ -156,6 +166,8 @@ def show_json(key: StoredKey) -> str:
                 "usage_weekly": facts.usage_weekly_usd,
                 "usage_monthly": facts.usage_monthly_usd,
                 "byok_usage": facts.byok_usage_usd,
+                "byok_usage_daily": facts.byok_usage_daily_usd,
+                "source_setting": key.source_setting.value if key.source_setting else None,
             }
         }
     )

@@ -75,7 +75,8 @@ def _value_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Column
             _HEADERS[dimension],
             [numbers.UNKNOWN if row.values[index] is None else row.values[index] or "" for row in rows],
             footer="Total" if index == 0 else "",
-            is_name=True,
+            is_name=not dimension.is_time,
+            is_word=dimension.is_time,
         )
         for index, dimension in enumerate(table.by)
     ]
@@ -88,6 +89,14 @@ def _number_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Colum
     def column(header: str, cells: list[str], footer: str, dispensable: int = 0) -> Column:
         return Column(header, cells, footer, dispensable=dispensable)
 
+    byok = []
+    if total.byok_cost_usd:
+        # An estimate of what other bills will say: beside the cost, never in it.
+        byok = [
+            column(
+                "BYOK", [numbers.usd(t.byok_cost_usd) for t in all_totals], numbers.usd(total.byok_cost_usd)
+            )
+        ]
     return [
         column("Requests", [numbers.count(t.requests) for t in all_totals], numbers.count(total.requests), 1),
         column(
@@ -109,6 +118,7 @@ def _number_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Colum
             numbers.usd(total.cost_per_request_usd, 4),
             5,
         ),
+        *byok,
         column("Share", [numbers.share(t.cost_usd, total.cost_usd) for t in all_totals], _whole(total), 4),
     ]
 
@@ -158,6 +168,7 @@ def _members(totals: Totals) -> dict[str, JsonValue]:
         "tokens_input": totals.tokens_input,
         "tokens_output": totals.tokens_output,
         "cost": totals.cost_usd,
+        "byok_cost": totals.byok_cost_usd,
     }
 
 
@@ -165,21 +176,25 @@ def as_csv(result: ReportResult) -> str:
     """A header and a line a row, safe to open in a spreadsheet; an unknown number is an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    names = ("requests", "tokens_input", "tokens_output", "cost")
+    names = ("requests", "tokens_input", "tokens_output", "cost", "byok_cost")
     writer.writerow([*(dimension.value for dimension in result.table.by), *names])
     for row in result.table.rows:
         totals = row.totals
-        cost = "" if totals.cost_usd is None else f"{totals.cost_usd:f}"
         writer.writerow(
             [
                 *(_defused(value or "") for value in row.values),
                 totals.requests,
                 totals.tokens_input,
                 totals.tokens_output,
-                cost,
+                _exact(totals.cost_usd),
+                _exact(totals.byok_cost_usd),
             ]
         )
     return buffer.getvalue()
+
+
+def _exact(amount: Decimal | None) -> str:
+    return "" if amount is None else f"{amount:f}"
 
 
 def _defused(cell: str) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, exists, select
 
 from orwatch.models import InactiveReason, KeyFacts, KeyKind, StoredKey, UsageSource
-from orwatch.store.schema import api_keys, usage_days, usage_months, usage_stats
+from orwatch.store.schema import (
+    api_keys,
+    key_counters,
+    usage_days,
+    usage_months,
+    usage_spans,
+    usage_stats,
+)
 
 _FACT_COLUMNS = {
     "label": "label",
@@ -18,6 +25,7 @@ _FACT_COLUMNS = {
     "usage_weekly_usd": "usage_weekly_nano",
     "usage_monthly_usd": "usage_monthly_nano",
     "byok_usage_usd": "byok_usage_nano",
+    "byok_usage_daily_usd": "byok_usage_daily_nano",
     "limit_usd": "limit_nano",
     "limit_remaining_usd": "limit_remaining_nano",
     "limit_reset": "limit_reset",
@@ -54,6 +62,7 @@ def insert_key(
     hint: str,
     secret_encrypted: str,
     facts: KeyFacts | None,
+    source_setting: UsageSource | None = None,
     now: datetime,
 ) -> None:
     """Store a new key, active. ``facts`` None: nobody asked the API."""
@@ -64,6 +73,7 @@ def insert_key(
             hint=hint,
             secret_encrypted=secret_encrypted,
             is_active=True,
+            source_setting=source_setting,
             created_at=now,
             **{"kind": KeyKind.UNKNOWN, **_fact_values(facts, now)},
         )
@@ -77,6 +87,7 @@ def restore_key(
     name: str,
     secret_encrypted: str,
     facts: KeyFacts | None,
+    source_setting: UsageSource | None = None,
     now: datetime,
 ) -> None:
     """Make a removed key a watched one again: its history is its own."""
@@ -91,6 +102,8 @@ def restore_key(
             "inactive_reason": None,
             "inactive_since": None,
             "last_sync_error": None,
+            "source_setting": source_setting,
+            "source_checked_at": None,
             **_fact_values(facts, now),
         },
     )
@@ -119,9 +132,10 @@ def forget_secret(connection: Connection, key_id: int, now: datetime) -> None:
 def purge_key(connection: Connection, key_id: int) -> int:
     """Delete the key with all its history; how many ledger rows went."""
     rows = 0
-    for table in (usage_stats, usage_months, usage_days):
-        deleted = connection.execute(table.delete().where(table.c.api_key_id == key_id)).rowcount
-        rows += 0 if table is usage_days else deleted
+    for table in (usage_stats, usage_months, usage_spans):
+        rows += connection.execute(table.delete().where(table.c.api_key_id == key_id)).rowcount
+    for table in (usage_days, key_counters):
+        connection.execute(table.delete().where(table.c.api_key_id == key_id))
     connection.execute(api_keys.delete().where(api_keys.c.id == key_id))
     return rows
 
@@ -133,8 +147,16 @@ def replace_secrets(connection: Connection, tokens: Mapping[int, str]) -> None:
 
 
 def record_facts(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
-    """Store what ``GET /key`` told."""
-    _update(connection, key_id, {"last_validated_at": now, **_fact_values(facts, now)})
+    """Store what ``GET /key`` told validate, and let the next sync look for a better source."""
+    values = {"last_validated_at": now, "source_checked_at": None, **_fact_values(facts, now)}
+    _update(connection, key_id, values)
+
+
+def record_counters(connection: Connection, key: StoredKey, facts: KeyFacts, now: datetime) -> None:
+    """Store what ``GET /key`` told sync, and since when that is where the usage comes from."""
+    is_new = key.source is not UsageSource.COUNTERS or key.source_checked_at is None
+    checked_at = now if is_new else key.source_checked_at
+    _update(connection, key.id, {"source_checked_at": checked_at, **_fact_values(facts, now)})
 
 
 def record_check(connection: Connection, key_id: int, now: datetime) -> None:
@@ -197,6 +219,8 @@ def _to_key(row: RowMapping) -> StoredKey:
         inactive_reason=InactiveReason(row["inactive_reason"]) if row["inactive_reason"] else None,
         inactive_since=row["inactive_since"],
         source=UsageSource(row["source"]) if row["source"] else None,
+        source_setting=UsageSource(row["source_setting"]) if row["source_setting"] else None,
+        source_checked_at=row["source_checked_at"],
         created_at=row["created_at"],
         removed_at=row["removed_at"],
         synced_through=row["synced_through"],

@@ -12,10 +12,13 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Table, bindparam, select
 
+from orwatch.counters import CounterReading, count_days
 from orwatch.models import UsageAnswer, UsageRow, UsageSource, to_nano
+from orwatch.store import spans
 from orwatch.store.schema import (
     UNKNOWN_NAME_ID,
     from_day_number,
+    key_counters,
     ledger_state,
     models,
     providers,
@@ -87,7 +90,11 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     ledger_rows = _to_ledger_rows(connection, key_id, rows)
     removed = _delete_vanished(connection, key_id, (days - doubtful) | (days & worse), ledger_rows)
     written = _upsert(connection, ledger_rows)
-    _record_days(connection, key_id, answer.source, days | (window - doubtful - better - worse), now)
+    read = days | (window - doubtful - better - worse)
+    _record_days(connection, key_id, answer.source, read, now)
+    if answer.source.rank > UsageSource.COUNTERS.rank:
+        told_before = set(sources) - worse
+        spans.take_days_out(connection, key_id, read - told_before)
     expired = sum(row.day < watermark for row in answer.rows)
     return WriteCounts(
         rows_written=written,
@@ -95,6 +102,59 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
         rows_removed=removed,
         rows_expired=expired,
         rows_outranked=len(answer.rows) - len(rows) - expired,
+    )
+
+
+def write_counters(
+    connection: Connection, key_id: int, reading: CounterReading, now: datetime
+) -> tuple[WriteCounts, bool]:
+    """Write what a reading of a key's counters tells; whether the counters were found to be reset.
+
+    The day so far, and since the last reading of an earlier day either the one day between or the sum of all
+    of them. Asked again later on the same day, all of it is told anew and replaces what this wrote.
+    """
+    earlier = _last_reading(connection, key_id, reading.day)
+    counted = count_days(earlier, reading)
+    since = min(row.day for row in counted.rows)
+    answer = UsageAnswer(UsageSource.COUNTERS, since, reading.day, counted.rows)
+    counts = write_usage(connection, key_id, answer, now)
+    if counted.span is not None and counted.span.first_day >= (kept_from(connection) or date.min):
+        told = _day_sources(connection, key_id, counted.span.first_day, counted.span.last_day)
+        better = {day for day, source in told.items() if source.rank > UsageSource.COUNTERS.rank}
+        spans.write_span(connection, key_id, counted.span, better)
+    connection.execute(
+        key_counters.delete().where(key_counters.c.api_key_id == key_id, key_counters.c.date == reading.day)
+    )
+    connection.execute(
+        key_counters.insert().values(
+            date=reading.day,
+            api_key_id=key_id,
+            read_at=now,
+            usage_nano=reading.usage_usd,
+            usage_daily_nano=reading.usage_daily_usd,
+            byok_usage_nano=reading.byok_usage_usd,
+            byok_usage_daily_nano=reading.byok_usage_daily_usd,
+        )
+    )
+    return counts, counted.is_reset
+
+
+def _last_reading(connection: Connection, key_id: int, before: date) -> CounterReading | None:
+    query = (
+        select(key_counters)
+        .where(key_counters.c.api_key_id == key_id, key_counters.c.date < before)
+        .order_by(key_counters.c.date.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    return CounterReading(
+        row["date"],
+        row["usage_nano"],
+        row["usage_daily_nano"],
+        row["byok_usage_nano"],
+        row["byok_usage_daily_nano"],
     )
 
 

@@ -27,8 +27,8 @@ from sqlalchemy import (
 from orwatch.models import from_nano, to_nano
 
 # The newest revision in migrations/versions, and all that came before it.
-SCHEMA_REVISION = "0001"
-KNOWN_REVISIONS = ("0001",)
+SCHEMA_REVISION = "0002"
+KNOWN_REVISIONS = ("0001", "0002")
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
 
@@ -123,6 +123,10 @@ api_keys = Table(
     Column("limit_reset", Text),
     Column("is_free_tier", Boolean),
     Column("expires_at", Moment),
+    Column("byok_usage_daily_nano", Usd),
+    # Where the usage is to come from (NULL: from what answers best), and when that was last tried.
+    Column("source_setting", Text),
+    Column("source_checked_at", Moment),
     # A removed key gives its name back.
     Index("ix_api_keys_name", "name", unique=True, sqlite_where=text("removed_at IS NULL")),
 )
@@ -180,6 +184,32 @@ usage_days = Table(
 # What cleanup took out of the ledger; `month` is the number of its first day.
 usage_months = Table(
     "usage_months", metadata, *_usage_key("month"), *_usage_columns(), sqlite_with_rowid=False
+)
+
+# The last reading of each day of the counters that GET /key tells.
+key_counters = Table(
+    "key_counters",
+    metadata,
+    Column("date", Day, primary_key=True, autoincrement=False),
+    Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
+    Column("read_at", Moment, nullable=False),
+    Column("usage_nano", Usd, nullable=False),
+    Column("usage_daily_nano", Usd, nullable=False),
+    Column("byok_usage_nano", Usd),
+    Column("byok_usage_daily_nano", Usd),
+    sqlite_with_rowid=False,
+)
+
+# What was spent over several days of which only the sum is known, less the days that were told later.
+usage_spans = Table(
+    "usage_spans",
+    metadata,
+    Column("first_day", Day, primary_key=True, autoincrement=False),
+    Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
+    Column("last_day", Day, nullable=False),
+    Column("cost_nano", Usd, nullable=False),
+    Column("byok_cost_nano", Usd),
+    sqlite_with_rowid=False,
 )
 
 # One row: what holds for the whole database. Days before `kept_from` were removed by cleanup.

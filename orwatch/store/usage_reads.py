@@ -17,6 +17,7 @@ from orwatch.store.schema import (
     to_day_number,
     usage_days,
     usage_months,
+    usage_spans,
     usage_stats,
 )
 
@@ -82,6 +83,7 @@ def _sum(
         func.sum(table.c.tokens_input).label("tokens_input"),
         func.sum(table.c.tokens_output).label("tokens_output"),
         func.sum(table.c.cost_nano).label("cost_nano"),
+        func.sum(table.c.byok_cost_nano).label("byok_cost_nano"),
         func.sum(case((table.c.requests.is_not(None), table.c.cost_nano))).label("counted_nano"),
     ).where(time.between(to_day_number(wanted.since), to_day_number(wanted.until)))
     if wanted.key_ids is not None:
@@ -102,6 +104,7 @@ def _sum(
                 tokens_output=row["tokens_output"],
                 cost_usd=from_nano(row["cost_nano"]),
                 cost_with_requests_usd=_usd(row["counted_nano"]),
+                byok_cost_usd=_usd(row["byok_cost_nano"]),
             ),
         )
         for row in connection.execute(query).mappings()
@@ -126,13 +129,13 @@ def covered_days(connection: Connection, wanted: UsageFilter) -> set[date]:
 
 
 def first_known_day(connection: Connection) -> date | None:
-    """The first day of which anything is known, monthly totals included."""
-    numbers: Sequence[int | None] = [
+    """The first day of which anything is known, spans and monthly totals included."""
+    earliest: Sequence[date | int | None] = [
         connection.execute(select(func.min(column))).scalar()
-        for column in (usage_stats.c.date, usage_days.c.date, usage_months.c.month)
+        for column in (usage_stats.c.date, usage_days.c.date, usage_months.c.month, usage_spans.c.first_day)
     ]
-    known = [number for number in numbers if number is not None]
-    return from_day_number(min(known)) if known else None
+    days = [from_day_number(day) if isinstance(day, int) else day for day in earliest if day is not None]
+    return min(days, default=None)
 
 
 def has_months(connection: Connection) -> bool:

@@ -100,6 +100,7 @@ def test_cleanup_keeps_a_row_that_is_exactly_as_old_as_the_retention(orwatch: Or
         "tokens_input": 200,
         "tokens_output": 500,
         "cost": 10,
+        "byok_cost": None,
     }
 
 

@@ -66,6 +66,7 @@ def test_json_has_exact_totals(orwatch: Orwatch) -> None:
         "tokens_input": 200,
         "tokens_output": 500,
         "cost": Decimal("15.750000001"),
+        "byok_cost": None,
     }
 
 
@@ -154,9 +155,9 @@ def test_csv_has_a_header_and_exact_money(orwatch: Orwatch) -> None:
     code, out, err = orwatch("report", "--by", "key", "--csv")
     assert (code, err) == (0, "")
     assert list(csv.reader(io.StringIO(out))) == [
-        ["key", "requests", "tokens_input", "tokens_output", "cost"],
-        ["production", "15", "150", "375", "15.500000001"],
-        ["ci", "5", "50", "125", "0.25"],
+        ["key", "requests", "tokens_input", "tokens_output", "cost", "byok_cost"],
+        ["production", "15", "150", "375", "15.500000001", ""],
+        ["ci", "5", "50", "125", "0.25", ""],
     ]
     assert not out.endswith("\n\n")
 
@@ -170,7 +171,7 @@ def test_a_file_is_json_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path
 def test_a_file_is_csv_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path) -> None:
     assert orwatch("report", "--output", str(tmp_path / "usage.csv")) == (0, "", "")
     text = (tmp_path / "usage.csv").read_text(encoding="utf-8")
-    assert text.startswith("day,requests,tokens_input,tokens_output,cost\n")
+    assert text.startswith("day,requests,tokens_input,tokens_output,cost,byok_cost\n")
 
 
 def test_a_file_is_a_picture_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ FAULTS: dict[str, tuple[Answer, int, str]] = {
     "500 always": (always(Response(500, b"", NOW)), 5, "GET /usage answered 500 (tried 5 times)"),
     "401": (always(error_response(401, "User not found.")), 1, "GET /usage answered 401: User not found."),
     "402": (always(error_response(402, "No credit")), 1, "GET /usage answered 402: No credit"),
-    "404": (always(error_response(404, "Not Found")), 1, "This server does not serve /usage"),
     "HTML": (always(Response(200, HTML, content_type="text/html")), 1, "the answer is not JSON"),
     "cut JSON": (always(Response(200, b'{"data": [{"date": "20')), 1, "the answer is not JSON"),
     "data: null": (always(json_response({"data": None})), 1, "the answer's data is null, not a list of rows"),

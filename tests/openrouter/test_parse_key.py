@@ -30,6 +30,7 @@ def test_a_whole_answer_is_read_exactly() -> None:
         usage_weekly_usd=Decimal(3),
         usage_monthly_usd=Decimal("4.5"),
         byok_usage_usd=Decimal("0.5"),
+        byok_usage_daily_usd=Decimal(0),
         limit_usd=Decimal(100),
         limit_remaining_usd=Decimal("74.87"),
         limit_reset="monthly",

@@ -9,10 +9,10 @@ import pytest
 import respx
 
 from orwatch.errors import ApiError, ApiUnavailableError, EndpointMissingError, KeyRejectedError
-from orwatch.models import KeyFacts, KeyKind, UsageSource
+from orwatch.models import KeyFacts, KeyKind, UsageAnswer, UsageSource
 from orwatch.openrouter.client import Client
-from orwatch.openrouter.sources import choose_source, fetch_key_facts, fetch_usage
-from tests.support import API_URL, SECRET, stored_key, usage_row
+from orwatch.openrouter.sources import fetch, fetch_counters, fetch_key_facts, fetch_usage
+from tests.support import API_URL, NOW, SECRET, stored_key, usage_row
 
 SINCE, UNTIL = date(2026, 11, 14), date(2026, 11, 20)
 KEY_BODY = {"data": {"usage": 25.5, "is_management_key": True}}
@@ -81,15 +81,31 @@ def test_usage_is_asked_for_from_the_first_day_to_the_last(
 
 def test_a_server_without_usage_is_told_as_such(client: Client, respx_mock: respx.MockRouter) -> None:
     respx_mock.get(f"{API_URL}/usage").respond(404, json={"error": {"message": "Not found"}})
-    with pytest.raises(EndpointMissingError) as raised:
+    with pytest.raises(EndpointMissingError, match="GET /usage answered 404: Not found"):
         fetch_usage(client, SECRET, SINCE, UNTIL)
-    assert str(raised.value).startswith(
-        "GET /usage answered 404: Not found. This server does not serve /usage"
-    )
-    assert raised.value.status == 404
 
 
-@pytest.mark.parametrize("source", [None, *UsageSource])
 @pytest.mark.parametrize("kind", list(KeyKind))
-def test_every_kind_of_key_has_a_source(source: UsageSource | None, kind: KeyKind) -> None:
-    assert choose_source(stored_key(source=source, facts=KeyFacts(kind))) is fetch_usage
+def test_usage_is_asked_for_first_whatever_the_kind_of_the_key(
+    client: Client, respx_mock: respx.MockRouter, kind: KeyKind
+) -> None:
+    respx_mock.get(f"{API_URL}/usage").respond(json=USAGE_BODY)
+    key = stored_key(facts=KeyFacts(kind))
+    answer = fetch(client, key, None, SECRET, SINCE, UNTIL, NOW)
+    assert isinstance(answer, UsageAnswer)
+
+
+def test_the_counters_are_of_the_servers_day(client: Client, respx_mock: respx.MockRouter) -> None:
+    headers = {"Date": "Sat, 21 Nov 2026 00:00:05 GMT"}
+    respx_mock.get(f"{API_URL}/key").respond(json={"data": {"usage": 9, "usage_daily": 1}}, headers=headers)
+    reading = fetch_counters(client, SECRET)
+    assert (reading.day, reading.before_usd) == (date(2026, 11, 21), 8)
+
+
+@pytest.mark.parametrize("header", ["", "yesterday", "Sat, 99 Nov 2026 00:00:05 GMT"])
+def test_without_a_date_of_the_server_the_day_is_ours(
+    client: Client, respx_mock: respx.MockRouter, header: str
+) -> None:
+    data = {"usage": 9, "usage_daily": 1}
+    respx_mock.get(f"{API_URL}/key").respond(json={"data": data}, headers={"Date": header})
+    assert fetch_counters(client, SECRET).day == NOW.date()

@@ -108,7 +108,7 @@ def test_one_key_is_shown_with_all_that_is_known() -> None:
         "Hint": "sk-or-…a29f",
         "State": "active",
         "Kind": "inference",
-        "Source": "usage",
+        "Source": "usage (GET /usage answers)",
         "Added": "2026-11-20 12:30 UTC",
         "Last sync": "2026-11-20 12:25 UTC (5 min ago)",
         "Synced through": "2026-11-20",
@@ -143,7 +143,7 @@ def test_a_limit_whose_rest_is_not_told_is_a_dash() -> None:
 
 def test_facts_that_the_answer_did_not_tell_are_dashes_and_no_zeros() -> None:
     lines = shown(stored_key(facts=KeyFacts(KeyKind.UNKNOWN), last_synced_at=None))
-    unknown = ("Kind", "Source", "Synced through", "Label", "Free tier", "Spent today", "This week", "Ever")
+    unknown = ("Kind", "Synced through", "Label", "Free tier", "Spent today", "This week", "Ever")
     assert {lines[name] for name in unknown} == {"–"}
     assert lines["Last sync"] == "never"
     assert lines["Expires"] == "never"

@@ -219,6 +219,7 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
                 "tokens_input": 2,
                 "tokens_output": 2,
                 "cost": Decimal("0.1"),
+                "byok_cost": None,
             },
             {
                 "day": "2026-11-20",
@@ -226,6 +227,7 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
                 "tokens_input": 4,
                 "tokens_output": 4,
                 "cost": Decimal("0.000000002"),
+                "byok_cost": None,
             },
         ],
         "totals": {
@@ -233,6 +235,7 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
             "tokens_input": 6,
             "tokens_output": 6,
             "cost": Decimal("0.100000002"),
+            "byok_cost": None,
         },
         "notes": ["n"],
     }
@@ -245,7 +248,7 @@ def test_json_tells_unknown_from_zero_and_has_totals_when_there_is_nothing() -> 
     assert rows["n"]["cost"] == 0
     empty = json.loads(as_json(report(report_table([]))))
     assert empty["rows"] == []
-    assert set(empty["totals"]) == {"requests", "tokens_input", "tokens_output", "cost"}
+    assert set(empty["totals"]) == {"requests", "tokens_input", "tokens_output", "cost", "byok_cost"}
 
 
 @given(

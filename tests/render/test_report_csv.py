@@ -28,20 +28,20 @@ def test_a_header_and_a_line_for_each_row() -> None:
         by=(Dimension.DAY, Dimension.MODEL),
     )
     assert as_csv(report(table)).splitlines() == [
-        "day,model,requests,tokens_input,tokens_output,cost",
-        "2026-11-19,openai/gpt-4.1,1,2,2,0.1",
-        "2026-11-20,openai/gpt-4.1,3,4,4,1234567.000000002",
+        "day,model,requests,tokens_input,tokens_output,cost,byok_cost",
+        "2026-11-19,openai/gpt-4.1,1,2,2,0.1,",
+        "2026-11-20,openai/gpt-4.1,3,4,4,1234567.000000002,",
     ]
 
 
 def test_an_unknown_number_is_an_empty_cell_and_zero_is_zero() -> None:
     table = report_table([(["a"], Totals()), (["b"], NO_USE)], by=(Dimension.KEY,), sort="key")
-    assert as_csv(report(table)).splitlines()[1:] == ["a,,,,", "b,0,0,0,0"]
+    assert as_csv(report(table)).splitlines()[1:] == ["a,,,,,", "b,0,0,0,0,"]
 
 
 def test_an_unknown_name_is_an_empty_cell() -> None:
     table = report_table([([None], totals("1", 1, 1))], by=(Dimension.PROVIDER,))
-    assert as_csv(report(table)).splitlines()[1] == ",1,1,1,1"
+    assert as_csv(report(table)).splitlines()[1] == ",1,1,1,1,"
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r="])
@@ -56,7 +56,7 @@ def test_a_name_that_is_a_formula_to_a_spreadsheet_is_defused(start: str) -> Non
 def test_any_name_stays_in_its_cell_and_the_money_is_exact(name: str, cost: Decimal) -> None:
     text = as_csv(report(report_table([([name], totals(str(cost), 1, 1))])))
     header, row = read(text)
-    assert header == ["model", "requests", "tokens_input", "tokens_output", "cost"]
+    assert header == ["model", "requests", "tokens_input", "tokens_output", "cost", "byok_cost"]
     assert len(row) == len(header)
     assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert Decimal(row[4]) == cost

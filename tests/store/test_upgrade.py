@@ -13,9 +13,9 @@ import pytest
 
 from orwatch.store import database
 from orwatch.store.database import Store, open_store
-from orwatch.store.schema import SCHEMA_REVISION
-from tests.store.support import add_key, run_python, scalar, start_python, write
-from tests.support import NOW, usage_answer, usage_row
+from orwatch.store.schema import to_day_number
+from tests.store.support import add_key, get_key, run_python, scalar, start_python, write
+from tests.support import NOW, TODAY, usage_answer, usage_row
 
 
 @pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "INSERT INTO alembic_version"])
@@ -51,14 +51,11 @@ open_store(sys.argv[1], datetime.now(UTC))
 
 
 def test_an_upgrade_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from orwatch.store.migrations.versions import m0001_first_tables
-
     monkeypatch.setattr(database, "ledger_state", Mock(c=Mock(id="no column")))
     with pytest.raises(Exception, match="no column"):
         open_store(f"sqlite:///{tmp_path}/orwatch.db", NOW)
     monkeypatch.undo()
 
-    assert m0001_first_tables.revision == SCHEMA_REVISION
     left = sqlite3.connect(tmp_path / "orwatch.db")
     assert left.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     left.close()
@@ -134,4 +131,33 @@ def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
     store = open_store(url, NOW)
 
     assert scalar(store, "SELECT count(*) FROM ledger_state") == 1
+    store.close()
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/orwatch.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "SCHEMA_REVISION", "0001")
+        old = open_store(url, NOW)
+        with old.write() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO api_keys (name, key_hash, hint, is_active, created_at, kind) "
+                "VALUES ('work', 'hash', '…', 1, 0, 'unknown')"
+            )
+            connection.exec_driver_sql("INSERT INTO models (id, name) VALUES (1, 'openai/gpt-4.1')")
+            connection.exec_driver_sql(
+                "INSERT INTO usage_stats (date, api_key_id, model_id, provider_id, requests, tokens_input, "
+                "tokens_output, cost_nano) VALUES (?, 1, 1, 0, 5, 50, 125, 15000000)",
+                (to_day_number(TODAY),),
+            )
+        old.close()
+
+    store = open_store(url, NOW)
+
+    assert scalar(store, "SELECT version_num FROM alembic_version") == database.SCHEMA_REVISION
+    assert get_key(store).source_setting is None
+    assert scalar(store, "SELECT sum(cost_nano) FROM usage_stats") == 15_000_000
+    assert write(store, usage_answer(usage_row())).rows_written == 0
     store.close()

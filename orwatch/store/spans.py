@@ -1,0 +1,164 @@
+"""Sums of several days: what is left of them once single days of them are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from sqlalchemy import Connection, func, select
+
+from orwatch.models import ZERO, UsageSource, UsageSpan, add_exactly, from_nano, to_nano
+from orwatch.store.schema import (
+    UNKNOWN_NAME_ID,
+    key_counters,
+    to_day_number,
+    usage_days,
+    usage_spans,
+    usage_stats,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpan:
+    """A span and whose it is."""
+
+    key_id: int
+    span: UsageSpan
+
+
+def list_spans(
+    connection: Connection, since: date, until: date, key_ids: Sequence[int] | None = None
+) -> list[KeySpan]:
+    """The spans that touch the days ``since``..``until``, of these keys or of all, by their first day."""
+    query = (
+        select(usage_spans)
+        .where(usage_spans.c.last_day >= since, usage_spans.c.first_day <= until)
+        .order_by(usage_spans.c.first_day, usage_spans.c.api_key_id)
+    )
+    if key_ids is not None:
+        query = query.where(usage_spans.c.api_key_id.in_(key_ids))
+    return [
+        KeySpan(
+            row["api_key_id"],
+            UsageSpan(row["first_day"], row["last_day"], row["cost_nano"], row["byok_cost_nano"]),
+        )
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def write_span(connection: Connection, key_id: int, span: UsageSpan, told: set[date]) -> None:
+    """Store what a span has cost, less the days of it that a better source has ``told``.
+
+    What was known of its other days was a part of this sum, and goes.
+    """
+    first, last = to_day_number(span.first_day), to_day_number(span.last_day)
+    in_span = (usage_stats.c.api_key_id == key_id, usage_stats.c.date.between(first, last))
+    is_told = usage_stats.c.date.in_([to_day_number(day) for day in told])
+    connection.execute(usage_stats.delete().where(*in_span, ~is_told))
+    _delete(connection, key_id, span.first_day)
+    if len(told) <= (span.last_day - span.first_day).days:
+        cost, byok = _known(connection, key_id, told)
+        _insert(connection, key_id, _less(span, cost, byok))
+
+
+def take_days_out(connection: Connection, key_id: int, days: set[date]) -> None:
+    """A better source has told these days for the first time: take them out of the spans they lie in.
+
+    The caller has recorded them as read; a span whose last day this was is gone.
+    """
+    if not days:
+        return
+    for key_span in list_spans(connection, min(days), max(days), (key_id,)):
+        span = key_span.span
+        inside = {day for day in days if span.first_day <= day <= span.last_day}
+        if not inside:
+            continue
+        _delete(connection, key_id, span.first_day)
+        if _told_days(connection, key_id, span) <= (span.last_day - span.first_day).days:
+            cost, byok = _known(connection, key_id, inside)
+            _insert(connection, key_id, _less(span, cost, byok))
+
+
+def _told_days(connection: Connection, key_id: int, span: UsageSpan) -> int:
+    """How many days of the span a better source has told."""
+    query = select(func.count()).where(
+        usage_days.c.api_key_id == key_id,
+        usage_days.c.date.between(to_day_number(span.first_day), to_day_number(span.last_day)),
+        usage_days.c.source != UsageSource.COUNTERS.value,
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def move_to_months(connection: Connection, kept_from: date) -> Decimal:
+    """Add the spans that began before ``kept_from`` to the monthly totals of their first day; their cost.
+
+    Readings of counters from before go too, but for the last one of each key.
+    """
+    moved = ZERO
+    for key_span in list_spans(connection, date.min, kept_from - timedelta(days=1)):
+        span = key_span.span
+        month = to_day_number(span.first_day.replace(day=1))
+        unknown = UNKNOWN_NAME_ID
+        byok = None if span.byok_cost_usd is None else to_nano(span.byok_cost_usd)
+        connection.exec_driver_sql(
+            "INSERT INTO usage_months (month, api_key_id, model_id, provider_id, cost_nano, byok_cost_nano) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (month, api_key_id, model_id, provider_id) DO UPDATE SET "
+            "cost_nano = cost_nano + excluded.cost_nano, byok_cost_nano = COALESCE("
+            "byok_cost_nano + excluded.byok_cost_nano, byok_cost_nano, excluded.byok_cost_nano)",
+            (month, key_span.key_id, unknown, unknown, to_nano(span.cost_usd), byok),
+        )
+        _delete(connection, key_span.key_id, span.first_day)
+        moved = add_exactly(moved, span.cost_usd)
+    last = (
+        select(key_counters.c.api_key_id, func.max(key_counters.c.date).label("date"))
+        .group_by(key_counters.c.api_key_id)
+        .subquery()
+    )
+    connection.execute(
+        key_counters.delete().where(
+            key_counters.c.date < kept_from,
+            ~select(last.c.date)
+            .where(last.c.api_key_id == key_counters.c.api_key_id, last.c.date == key_counters.c.date)
+            .exists(),
+        )
+    )
+    return moved
+
+
+def _known(connection: Connection, key_id: int, days: set[date]) -> tuple[int, int]:
+    """What the ledger tells of these days: cost and BYOK, in nano-dollars."""
+    query = select(func.sum(usage_stats.c.cost_nano), func.sum(usage_stats.c.byok_cost_nano)).where(
+        usage_stats.c.api_key_id == key_id, usage_stats.c.date.in_([to_day_number(day) for day in days])
+    )
+    cost, byok = connection.execute(query).one()
+    return cost or 0, byok or 0
+
+
+def _less(span: UsageSpan, cost_nano: int, byok_nano: int) -> UsageSpan:
+    byok = span.byok_cost_usd
+    return UsageSpan(
+        span.first_day,
+        span.last_day,
+        from_nano(max(0, to_nano(span.cost_usd) - cost_nano)),
+        None if byok is None else from_nano(max(0, to_nano(byok) - byok_nano)),
+    )
+
+
+def _insert(connection: Connection, key_id: int, span: UsageSpan) -> None:
+    connection.execute(
+        usage_spans.insert().values(
+            first_day=span.first_day,
+            api_key_id=key_id,
+            last_day=span.last_day,
+            cost_nano=span.cost_usd,
+            byok_cost_nano=span.byok_cost_usd,
+        )
+    )
+
+
+def _delete(connection: Connection, key_id: int, first_day: date) -> None:
+    connection.execute(
+        usage_spans.delete().where(usage_spans.c.api_key_id == key_id, usage_spans.c.first_day == first_day)
+    )
