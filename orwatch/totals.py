@@ -24,7 +24,7 @@ def period_start(dimension: Dimension, day: date) -> date:
 def period_name(dimension: Dimension, day: date) -> str:
     """How a stretch of time is named: ``2026-11-20``, its Monday for a week, ``2026-11`` for a month."""
     start = period_start(dimension, day)
-    return f"{start:%Y-%m}" if dimension is Dimension.MONTH else start.isoformat()
+    return start.isoformat()[:7] if dimension is Dimension.MONTH else start.isoformat()
 
 
 def month_end(day: date) -> date:

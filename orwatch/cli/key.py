@@ -93,7 +93,8 @@ def _ask(context: Context, secret: str) -> KeyFacts | None:
             if error.status in {402, 403}:
                 return None
             raise TryAgainError(
-                f"{error}. Nothing was stored: try again later, or store the key unchecked with --no-check."
+                f"{str(error).rstrip('.')}. Nothing was stored: try again later, "
+                "or store the key unchecked with --no-check."
             ) from error
 
 

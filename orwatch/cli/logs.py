@@ -20,30 +20,35 @@ def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool)
     """Begin to log; what is returned ends it.
 
     To a file: from INFO on. To standard error: warnings; on a terminal only errors, for the summary that
-    follows tells the rest. ``ORWATCH_LOG_LEVEL`` and ``-v`` (DEBUG) say otherwise; ``--quiet`` keeps
-    everything below a warning off standard error. Raises ``SettingsError`` when the file cannot be opened.
+    follows tells the rest. ``ORWATCH_LOG_LEVEL`` and ``-v`` (DEBUG) say otherwise. With ``--quiet``
+    warnings, and nothing less, go to standard error whatever else is set, for cron mails what it finds
+    there. Raises ``SettingsError`` when the file cannot be opened.
     """
-    handler = _handler(settings)
-    handler.setFormatter(_JsonFormatter(job) if settings.log_format == "json" else _TextFormatter(job))
-    handler.setLevel(_level(settings, is_verbose=is_verbose, is_quiet=is_quiet))
+    formatter = _JsonFormatter(job) if settings.log_format == "json" else _TextFormatter(job)
+    handlers = [handler for handler in (_to_file(settings), _to_stderr(settings, is_quiet)) if handler]
     logger = logging.getLogger("orwatch")
-    logger.addHandler(handler)
-    logger.setLevel(handler.level)
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        if not handler.level:
+            handler.setLevel(_level(settings, is_verbose=is_verbose))
+        logger.addHandler(handler)
+    logger.setLevel(min((handler.level for handler in handlers), default=logging.CRITICAL))
     logger.propagate = False
 
     def stop() -> None:
-        logger.removeHandler(handler)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            with suppress(OSError):  # a full disk has been told of already
+                handler.close()
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
-        with suppress(OSError):  # a full disk has been told of already
-            handler.close()
 
     return stop
 
 
-def _handler(settings: Settings) -> logging.Handler:
+def _to_file(settings: Settings) -> logging.Handler | None:
     if settings.log_file is None:
-        return logging.NullHandler() if sys.stderr is None else logging.StreamHandler(sys.stderr)
+        return None
     try:
         # Opens the file again when logrotate has put it away.
         return _LogFile(settings.log_file, encoding="utf-8", errors="backslashreplace")
@@ -51,6 +56,15 @@ def _handler(settings: Settings) -> logging.Handler:
         raise SettingsError(
             f"cannot open ORWATCH_LOG_FILE={str(settings.log_file)!r}: {error.strerror}."
         ) from error
+
+
+def _to_stderr(settings: Settings, is_quiet: bool) -> logging.Handler | None:
+    if sys.stderr is None or (settings.log_file is not None and not is_quiet):
+        return None
+    handler = logging.StreamHandler(sys.stderr)
+    if is_quiet:
+        handler.setLevel(logging.WARNING)
+    return handler
 
 
 class _LogFile(WatchedFileHandler):
@@ -70,16 +84,14 @@ class _LogFile(WatchedFileHandler):
             print(f"orwatch: cannot write to the log {self.baseFilename}: {error}", file=sys.stderr)  # noqa: T201
 
 
-def _level(settings: Settings, *, is_verbose: bool, is_quiet: bool) -> int:
+def _level(settings: Settings, *, is_verbose: bool) -> int:
     if is_verbose:
         return logging.DEBUG
-    to_file = settings.log_file is not None
     if settings.log_level is not None:
-        level = int(logging.getLevelNamesMapping()[settings.log_level])
-        return max(level, logging.WARNING) if is_quiet and not to_file else level
-    if to_file:
+        return int(logging.getLevelNamesMapping()[settings.log_level])
+    if settings.log_file is not None:
         return logging.INFO
-    return logging.ERROR if is_terminal(sys.stderr) and not is_quiet else logging.WARNING
+    return logging.ERROR if is_terminal(sys.stderr) else logging.WARNING
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -149,6 +149,8 @@ def _data(body: bytes) -> _Json:
         raise UnexpectedAnswerError(f"the answer is {_kind(answer)}, not an object")
     if "data" not in answer:
         raise UnexpectedAnswerError("the answer has no data")
+    if answer.get("truncated") is True:
+        raise UnexpectedAnswerError("the answer is marked as truncated: rows of it are missing")
     return answer["data"]
 
 

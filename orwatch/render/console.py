@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 from rich.console import Console, RenderableType
 
 _PLAIN_WIDTH = 100
+_NARROWEST = 20
 _ANY_HEIGHT = 50  # rich believes a width only together with a height
 
 
@@ -59,6 +60,8 @@ def _console(stream: IO[str], **options: Any) -> Console:
 
 
 def _print(console: Console, view: View) -> None:
+    if console.width < _NARROWEST:  # a COLUMNS that nobody meant: 0 would print nothing at all
+        console.width = _PLAIN_WIDTH if console.width < 1 else _NARROWEST
     for part in view(console.width, ascii_only=console.options.ascii_only):
         # Where a table's numbers are wider than the terminal, the terminal shall wrap, and nobody cut.
         console.print(part, crop=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 UNKNOWN = "–"
 
@@ -20,7 +20,8 @@ def usd(amount: Decimal | None, decimals: int = 2) -> str:
     smallest = Decimal(1).scaleb(-decimals)
     if amount and not round(amount, decimals):
         return f"<${smallest}" if amount > 0 else f">-${smallest}"
-    return f"-${-amount:,.{decimals}f}" if amount < 0 else f"${amount:,.{decimals}f}"
+    rounded = amount.quantize(smallest, ROUND_HALF_UP)
+    return f"-${-rounded:,f}" if rounded < 0 else f"${rounded:,f}"
 
 
 def exact_usd(amount: Decimal | None) -> str:

@@ -60,7 +60,10 @@ def _title(result: ReportResult) -> str:
 def _table(table: ReportTable, width: int, ascii_only: bool, *, with_bar: bool) -> RenderableType:
     rows = [*table.rows]
     if table.others is not None:
-        others = (f"{table.others_count} others", *[""] * (len(table.by) - 1))
+        others = (
+            f"{table.others_count} other{'' if table.others_count == 1 else 's'}",
+            *[""] * (len(table.by) - 1),
+        )
         rows.append(ReportRow(others, table.others))
     is_sum_of_others = [index >= len(table.rows) for index in range(len(rows))]
     columns = [*_value_columns(table, rows), *_number_columns(table, rows)]

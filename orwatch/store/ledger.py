@@ -32,6 +32,10 @@ from orwatch.store.schema import (
 # SQLite takes.
 _ROWS_PER_STATEMENT = 500
 
+# OpenRouter answers for 30 completed days and today. Days before that count as read only from the first one
+# on that an answer mentions.
+_API_MEMORY = timedelta(days=30)
+
 _KEY_COLUMNS = ("date", "api_key_id", "model_id", "provider_id")
 _VALUE_COLUMNS = (
     "requests",
@@ -75,7 +79,7 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     Each day that the answer mentions is replaced: changed rows are written, rows that vanished are
     removed. A day with a row that was not believed loses none: what vanished there cannot be told.
     Days of the window that it does not mention are left alone, and count as read; not those that have not
-    begun, and not those of which only rows came that were not believed.
+    begun, those that the API has forgotten, and those of which only rows came that were not believed.
     """
     watermark = kept_from(connection) or date.min
     first_day = max(answer.since, watermark)
@@ -85,7 +89,9 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
 
     rows = [row for row in answer.rows if row.day >= watermark and row.day not in better]
     days = {row.day for row in rows}
-    window = _days_begun(first_day, answer.until, now)
+    # Of days before its memory an API tells nothing, whether there was use or not.
+    remembered = min([now.date() - _API_MEMORY, *days])
+    window = _days_begun(max(first_day, remembered), answer.until, now)
     doubtful = _doubtful_days(answer, days | window)
     ledger_rows = _to_ledger_rows(connection, key_id, rows)
     removed = _delete_vanished(connection, key_id, (days - doubtful) | (days & worse), ledger_rows)

@@ -63,7 +63,7 @@ def lowest_level(text: str) -> str:
         (True, False, False, "DEBUG", "DEBUG"),
         (True, False, False, "error", "ERROR"),
         (False, True, False, "DEBUG", "WARNING"),
-        (False, True, False, "ERROR", "ERROR"),
+        (False, True, False, "ERROR", "WARNING"),
         (False, False, True, "ERROR", "DEBUG"),
     ],
 )
@@ -208,7 +208,7 @@ def test_after_its_end_nothing_is_logged_any_more(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     settings = load_settings({"HOME": "/", "ORWATCH_LOG_FILE": "/dev/full"})
-    stop = start_log(settings, Job.SYNC, is_verbose=False, is_quiet=True)
+    stop = start_log(settings, Job.SYNC, is_verbose=False, is_quiet=False)
     for number in range(3):
         log.warning("said %d", number)
     stop()
@@ -247,3 +247,17 @@ def test_a_job_with_an_unusable_log_file_is_78_and_does_nothing(orwatch: Orwatch
     assert (code, out) == (78, "")
     assert "cannot open ORWATCH_LOG_FILE='/nonexistent/o.log'" in err
     assert not home.database.exists()
+
+
+def test_a_quiet_run_with_a_log_file_still_warns_on_standard_error_for_crons_mail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "o.log"
+    settings = load_settings({"HOME": "/", "ORWATCH_LOG_FILE": str(file)})
+    stop = start_log(settings, Job.SYNC, is_verbose=False, is_quiet=True)
+    log.info("all is well")
+    log.warning("a key is refused")
+    stop()
+    warning = "2026-11-20T12:30:00Z WARNING sync: a key is refused\n"
+    assert capsys.readouterr().err == warning
+    assert file.read_text(encoding="utf-8") == f"2026-11-20T12:30:00Z INFO sync: all is well\n{warning}"

@@ -45,7 +45,7 @@ def test_csv_has_openrouters_own_numbers_to_the_last_digit(
 
     assert (finished.code, finished.stderr) == (0, "")
     header, *rows = csv.reader(io.StringIO(finished.stdout))
-    assert header == ["key", "day", "model", "requests", "tokens_input", "tokens_output", "cost"]
+    assert header == ["key", "day", "model", "requests", "tokens_input", "tokens_output", "cost", "byok_cost"]
     usage = {(row[0], row[1], row[2]): (*map(int, row[3:6]), Decimal(row[6])) for row in rows}
     assert usage == told(api.answer, keys)
     assert "E" not in "".join(row[6] for row in rows)
@@ -76,7 +76,7 @@ def test_a_file_gets_what_its_ending_or_the_option_says_and_standard_output_noth
 def test_a_file_that_cannot_be_written_is_told(synced: Machine) -> None:
     finished = synced.run("report", "--output", "no/such/folder.csv")
 
-    assert (finished.code, finished.stdout) == (75, "")
+    assert (finished.code, finished.stdout) == (1, "")
     assert finished.stderr == "orwatch: cannot write 'no/such/folder.csv': No such file or directory.\n"
 
 

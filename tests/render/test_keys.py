@@ -213,3 +213,18 @@ def test_the_stored_secret_is_in_no_output() -> None:
         show_json(key),
     ]
     assert all("gAAAAA" not in output for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("source", "setting", "shown_as"),
+    [
+        (UsageSource.COUNTERS, None, "counters (this server has no /usage"),
+        (UsageSource.USAGE, None, "usage (GET /usage answers)"),
+        (UsageSource.USAGE, UsageSource.COUNTERS, "counters (set with --source)"),
+        (None, None, "– (the first sync finds out)"),
+    ],
+)
+def test_one_key_says_where_its_usage_comes_from_and_why(
+    source: UsageSource | None, setting: UsageSource | None, shown_as: str
+) -> None:
+    assert shown(stored_key(source=source, source_setting=setting))["Source"].startswith(shown_as)

@@ -269,3 +269,12 @@ def test_json_has_a_member_for_each_dimension() -> None:
     document = json.loads(as_json(report(table)))
     assert document["by"] == ["key", "provider"]
     assert (document["rows"][0]["key"], document["rows"][0]["provider"]) == ("ci", None)
+
+
+def test_byok_has_a_column_of_its_own_where_there_is_any_and_is_no_part_of_the_cost() -> None:
+    rows = [(["work"], Totals(cost_usd=Decimal(2), byok_cost_usd=Decimal("7.5")))]
+    with_byok = rendered(view(report(report_table(rows, by=(Dimension.KEY,)))))
+    assert "BYOK" in with_byok
+    assert with_byok.count("$7.50") == with_byok.count("$2.00") == 2
+    without = report_table([(["work"], totals("2"))], by=(Dimension.KEY,))
+    assert "BYOK" not in rendered(view(report(without)))

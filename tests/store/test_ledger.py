@@ -338,3 +338,13 @@ def test_the_watermark_and_the_birthday_are_told(store: Store) -> None:
     execute(store, "UPDATE ledger_state SET kept_from = ?", to_day_number(TODAY))
     with store.read() as connection:
         assert ledger.kept_from(connection) == TODAY
+
+
+def test_days_that_the_api_has_forgotten_are_not_days_without_use(store: Store) -> None:
+    mentioned = TODAY - timedelta(days=40)
+
+    write(store, usage_answer(since=TODAY - timedelta(days=100), until=TODAY))
+    assert scalar(store, "SELECT min(date) FROM usage_days") == to_day_number(TODAY - timedelta(days=30))
+    write(store, usage_answer(usage_row(mentioned), since=TODAY - timedelta(days=100), until=TODAY))
+    assert scalar(store, "SELECT min(date) FROM usage_days") == to_day_number(mentioned)
+    assert scalar(store, "SELECT count(*) FROM usage_days") == 41
