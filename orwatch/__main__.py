@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # Asked for often, by scripts; it needs nothing that has to be imported.
     if sys.argv[1:] == ["--version"]:
-        print(f"orwatch {__version__}")  # noqa: T201
+        sys.stdout.write(f"orwatch {__version__}\n")
         return
     from orwatch.cli import run
 

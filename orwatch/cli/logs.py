@@ -81,7 +81,8 @@ class _LogFile(WatchedFileHandler):
         if not self._has_complained:
             self._has_complained = True
             error = sys.exc_info()[1]
-            print(f"orwatch: cannot write to the log {self.baseFilename}: {error}", file=sys.stderr)  # noqa: T201
+            if sys.stderr is not None:
+                sys.stderr.write(f"orwatch: cannot write to the log {self.baseFilename}: {error}\n")
 
 
 def _level(settings: Settings, *, is_verbose: bool) -> int:

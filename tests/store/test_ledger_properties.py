@@ -93,10 +93,19 @@ class Model:
         self.watermark = date.min
 
     def write(self, key_id: int, answer: UsageAnswer, today: date) -> None:
+        source = Source(answer.source)
+        told = [
+            row.day
+            for row in answer.rows
+            if row.day >= self.watermark and self.sources.get((key_id, row.day), source).rank <= source.rank
+        ]
+        # Before that, the API has forgotten what there was.
+        remembered = min([today - timedelta(days=30), *told])
         for number in range((answer.until - answer.since).days + 1):
-            self._write_day(key_id, answer.since + timedelta(days=number), answer, today)
+            day = answer.since + timedelta(days=number)
+            self._write_day(key_id, day, answer, is_readable=remembered <= day <= today)
 
-    def _write_day(self, key_id: int, day: date, answer: UsageAnswer, today: date) -> None:
+    def _write_day(self, key_id: int, day: date, answer: UsageAnswer, *, is_readable: bool) -> None:
         at, source = (key_id, day), Source(answer.source)
         rows = {(row.model, row.provider): numbers(row) for row in answer.rows if row.day == day}
         is_doubtful = any(rejected.day in {day, None} for rejected in answer.rejected)
@@ -107,7 +116,7 @@ class Model:
             is_merged = is_doubtful and rank_before == source.rank
             self.days[at] = {**(self.days.get(at, {}) if is_merged else {}), **rows}
             self.sources[at] = source
-        elif rank_before == source.rank and not is_doubtful and day <= today:
+        elif rank_before == source.rank and not is_doubtful and is_readable:
             self.sources[at] = source
 
     def clean_up(self, kept_from: date) -> None:
