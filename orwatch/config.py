@@ -19,7 +19,7 @@ from orwatch.models import UsageSource
 PREFIX = "ORWATCH_"
 DEFAULT_API_URL = "https://openrouter.ai/api/v1"
 MAX_RETENTION_DAYS = 36_500
-MAX_SYNC_DAYS = 365
+MAX_SYNC_DAYS = 365  # also how far a sync reaches back by itself: the API keeps no more
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS = ("text", "json")
 AUTO = "auto"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from orwatch.clock import Clock
+from orwatch.config import MAX_SYNC_DAYS
 from orwatch.counters import CounterReading
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError
 from orwatch.jobs.fan_out import ask_concurrently
@@ -22,9 +23,6 @@ from orwatch.store import keys as stored_keys
 from orwatch.store import ledger
 from orwatch.store.database import Connection, Store
 from orwatch.store.ledger import WriteCounts
-
-# How far back a sync reaches for a key that it has not seen for long: the API keeps no more.
-MAX_WINDOW_DAYS = 365
 
 # How many rejected rows are told one by one; the rest is a number.
 _REJECTIONS_TOLD = 3
@@ -195,7 +193,7 @@ def _since(key: StoredKey, request: SyncRequest) -> tuple[date, date]:
     if not request.reaches_back or key.synced_through is None:
         return request.since, request.since
     wanted = min(request.since, key.synced_through)
-    return wanted, max(wanted, last_days(request.until, MAX_WINDOW_DAYS))
+    return wanted, max(wanted, last_days(request.until, MAX_SYNC_DAYS))
 
 
 def _failed(key: StoredKey, since: date, error: str, *, is_passing: bool = False) -> SyncedKey:
