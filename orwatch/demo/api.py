@@ -1,49 +1,48 @@
-"""OpenRouter's API over made-up usage: what each endpoint answers to which key.
-
-Ordinary keys only, so far: the management endpoints refuse them as the real ones do.
-"""
+"""OpenRouter's API over made-up usage: which key may ask what, and what a key is told about itself."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
-from hashlib import sha256
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeAlias
 
+from orwatch.demo.account import StandInAccount, demo_account, demo_keys, with_own_seeds
+from orwatch.demo.account_api import (
+    CREATOR,
+    AccountState,
+    answer_activity,
+    answer_credits,
+    answer_keys,
+    answer_models,
+    answer_workspaces,
+    is_deleted,
+    key_facts,
+    parse_day,
+)
+from orwatch.demo.analytics import answer_analytics
+from orwatch.demo.ledger import Ledger
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.usage import CI, OLD_LAPTOP, PRODUCTION, StandInKey, StandInUsage, usage_of
-from orwatch.models import ZERO
+from orwatch.demo.usage import NO_USE, StandInKey, StandInUsage, usage_of
+
+__all__ = ["HISTORY_DAYS", "StandInApi", "demo_account", "demo_keys", "utc_today"]
 
 HISTORY_DAYS = 30
-CI_EXPIRES_AFTER_DAYS = 5
 
-_MANAGEMENT_ENDPOINTS = frozenset(
-    {
-        ("GET", "/activity"),
-        ("GET", "/credits"),
-        ("GET", "/keys"),
-        ("GET", "/workspaces"),
-        ("POST", "/analytics/query"),
-    }
-)
+_Endpoint: TypeAlias = tuple[str, str]
 
-
-def demo_keys(today: date) -> tuple[StandInKey, ...]:
-    """The keys of the demo: ``production`` (with a monthly limit), ``ci`` (expires soon), ``old-laptop``."""
-    expiry_day = today + timedelta(days=CI_EXPIRES_AFTER_DAYS)
-    return (
-        StandInKey(
-            "production",
-            _demo_secret("production"),
-            PRODUCTION,
-            limit_usd=Decimal(300),
-            limit_reset="monthly",
-        ),
-        StandInKey("ci", _demo_secret("ci"), CI, expires_at=datetime.combine(expiry_day, time(12), UTC)),
-        StandInKey("old-laptop", _demo_secret("old-laptop"), OLD_LAPTOP),
-    )
+_MODELS: _Endpoint = ("GET", "/models")
+_USAGE: _Endpoint = ("GET", "/usage")
+_WORKSPACES: _Endpoint = ("GET", "/workspaces")
+_ANALYTICS: _Endpoint = ("POST", "/analytics/query")
+_MANAGEMENT_ENDPOINTS: dict[_Endpoint, Callable[[Request, AccountState], Response]] = {
+    ("GET", "/activity"): answer_activity,
+    ("GET", "/credits"): answer_credits,
+    ("GET", "/keys"): answer_keys,
+    _WORKSPACES: answer_workspaces,
+    _ANALYTICS: answer_analytics,
+}
 
 
 def utc_today() -> date:
@@ -55,83 +54,134 @@ class StandInApi:
     """The keys, and the answers to what is asked with them. Safe to use from several threads at once.
 
     The keys' life begins ``history_days`` back, the day on which this is made included, and goes on as
-    ``today`` moves.
+    ``today`` moves. The account's keys answer to their own secrets as ``keys`` do, which are other people's.
+    What the server does not serve gets 404.
     """
 
     def __init__(
         self,
         keys: Iterable[StandInKey],
         *,
+        account: StandInAccount | None = None,
         today: Callable[[], date] = utc_today,
         history_days: int = HISTORY_DAYS,
+        serves_usage: bool = True,
+        serves_analytics: bool = True,
+        serves_workspaces: bool = True,
     ) -> None:
         self._today = today
         self._first_day = today() - timedelta(days=history_days - 1)
+        self._ledger = Ledger(self._first_day)
         self._lock = threading.Lock()
-        self._keys = {key.secret: key for key in keys}
+        self._account = account
+        account_keys = () if account is None else account.keys
+        self._account_secrets = [key.secret for key in account_keys]
+        # The account's own keys come last: they replace those that are given twice.
+        self._keys = {key.secret: _settled(key, today()) for key in (*keys, *account_keys)}
+        if account is not None:
+            management_key = StandInKey("management", account.management_secret, NO_USE)
+            self._keys[management_key.secret] = management_key
         self._endpoints = {
             ("GET", "/key"): self._answer_key,
             ("GET", "/auth/key"): self._answer_key,
-            ("GET", "/usage"): self._answer_usage,
+            _USAGE: self._answer_usage,
         }
+        served = {_USAGE: serves_usage, _ANALYTICS: serves_analytics, _WORKSPACES: serves_workspaces}
+        self._served = {
+            endpoint
+            for endpoint in (_MODELS, *self._endpoints, *_MANAGEMENT_ENDPOINTS)
+            if served.get(endpoint, True)
+        }
+
+    @property
+    def account_keys(self) -> tuple[StandInKey, ...]:
+        """The account's keys as they are now, deleted ones included."""
+        with self._lock:
+            return self._current_account_keys()
 
     def revoke(self, name: str) -> None:
         """From now on the key of that name gets 401. Raises ``LookupError`` when there is none."""
         with self._lock:
             for secret, key in self._keys.items():
                 if key.name == name:
-                    self._keys[secret] = replace(key, is_revoked=True)
+                    self._keys[secret] = _settled(replace(key, is_revoked=True), self._today())
                     return
         raise LookupError(f"there is no key named {name!r}")
+
+    def delete(self, key_hash: str) -> None:
+        """From today on the key gets 401 and is not listed; what it has used, today included, stays counted.
+
+        Raises ``LookupError`` when there is none.
+        """
+        today = self._today()
+        self._change(key_hash, lambda key: replace(_stopped(key, today), deleted_on=today))
+
+    def rename(self, key_hash: str, name: str) -> None:
+        """Call the key otherwise; its usage stays its own. Raises ``LookupError`` when there is none."""
+        self._change(key_hash, lambda key: replace(key, name=name, seed=key.usage_seed))
+
+    def disable(self, key_hash: str) -> None:
+        """From now on the key gets 401 and has no new usage. Raises ``LookupError`` when there is none."""
+        today = self._today()
+        self._change(key_hash, lambda key: replace(_stopped(key, today), is_disabled=True))
+
+    def add(self, key: StandInKey) -> None:
+        """One more key: the account's, where there is an account. Raises ``ValueError`` for a known secret.
+
+        It has usage since its ``created_on``, or since the beginning.
+        """
+        with self._lock:
+            if key.secret in self._keys:
+                raise ValueError(f"the secret of {key.name!r} is known already")
+            if self._account is not None:
+                key = with_own_seeds((*self._current_account_keys(), key))[-1]
+                self._account_secrets.append(key.secret)
+            self._keys[key.secret] = _settled(key, self._today())
 
     def answer(self, request: Request) -> Response:
         """What OpenRouter would answer, errors included."""
         endpoint = (request.method, request.path)
-        if endpoint not in self._endpoints and endpoint not in _MANAGEMENT_ENDPOINTS:
+        if endpoint not in self._served:
             return error_response(404, "Not Found")
+        if endpoint == _MODELS:
+            return answer_models()
         if request.secret is None:
             return error_response(401, "No auth credentials found")
         today = self._today()
         with self._lock:
             key = self._keys.get(request.secret)
-        if key is None or key.is_revoked or _is_expired(key, today):
+            account_keys = self._current_account_keys()
+        if key is None or not _is_good(key, today):
             return error_response(401, "User not found.")
-        if endpoint in _MANAGEMENT_ENDPOINTS:
+        if endpoint in self._endpoints:
+            return self._endpoints[endpoint](request, key, today)
+        if self._account is None or not self._is_management(key):
             return error_response(403, "Only management keys can perform this operation")
-        return self._endpoints[endpoint](request, key, today)
+        state = AccountState(self._account, account_keys, self._ledger, today)
+        return _MANAGEMENT_ENDPOINTS[endpoint](request, state)
+
+    def _current_account_keys(self) -> tuple[StandInKey, ...]:
+        return tuple(self._keys[secret] for secret in self._account_secrets)
+
+    def _change(self, key_hash: str, change: Callable[[StandInKey], StandInKey]) -> None:
+        with self._lock:
+            for secret, key in self._keys.items():
+                if key.key_hash == key_hash:
+                    self._keys[secret] = change(key)
+                    return
+        raise LookupError(f"there is no key with the hash {key_hash!r}")
+
+    def _is_management(self, key: StandInKey) -> bool:
+        return self._account is not None and key.secret == self._account.management_secret
 
     def _answer_key(self, _request: Request, key: StandInKey, today: date) -> Response:
-        rows = self._usage(key, self._first_day, today)
-        periods = {
-            "lifetime": self._first_day,
-            "daily": today,
-            "weekly": today - timedelta(days=today.weekday()),
-            "monthly": today.replace(day=1),
-        }
-        usage = {
-            period: sum((row.cost_usd for row in rows if row.day >= since), ZERO)
-            for period, since in periods.items()
-        }
-        remaining = None if key.limit_usd is None else key.limit_usd - usage[key.limit_reset or "lifetime"]
+        is_management = self._is_management(key)
         data: dict[str, Json] = {
-            "label": f"{key.secret[:12]}...{key.secret[-3:]}",
-            "usage": usage["lifetime"],
-            "usage_daily": usage["daily"],
-            "usage_weekly": usage["weekly"],
-            "usage_monthly": usage["monthly"],
-            "byok_usage": 0,
-            "byok_usage_daily": 0,
-            "byok_usage_weekly": 0,
-            "byok_usage_monthly": 0,
-            "limit": key.limit_usd,
-            "limit_remaining": remaining,
-            "limit_reset": key.limit_reset,
-            "include_byok_in_limit": False,
-            "expires_at": None if key.expires_at is None else _time_text(key.expires_at),
+            **key_facts(key, self._ledger, today),
             "is_free_tier": key.is_free_tier,
-            "is_management_key": False,
-            "is_provisioning_key": False,
-            "creator_user_id": "user_demo",
+            "is_management_key": is_management,
+            "is_provisioning_key": is_management,
+            "creator_user_id": CREATOR,
             "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated."},
         }
         return json_response({"data": data})
@@ -139,7 +189,7 @@ class StandInApi:
     def _answer_usage(self, request: Request, key: StandInKey, today: date) -> Response:
         days = []
         for name in ("start_date", "end_date"):
-            day = _parse_day(request.query.get(name, ""))
+            day = parse_day(request.query.get(name, ""))
             if day is None:
                 return error_response(400, f"{name} must be a date as YYYY-MM-DD")
             days.append(day)
@@ -168,23 +218,16 @@ class StandInApi:
         return [row for day in days for row in usage_of(key, day)]
 
 
-def _is_expired(key: StandInKey, today: date) -> bool:
+def _is_good(key: StandInKey, today: date) -> bool:
     # ``today`` has no time of day: a key is good through the day on which it expires.
-    return key.expires_at is not None and key.expires_at.astimezone(UTC).date() < today
+    is_expired = key.expires_at is not None and key.expires_at.astimezone(UTC).date() < today
+    return not (key.is_revoked or key.is_disabled or is_expired or is_deleted(key, today))
 
 
-def _time_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _settled(key: StandInKey, today: date) -> StandInKey:
+    """The key, with no use after today where nobody can use it."""
+    return _stopped(key, today) if key.is_revoked or key.is_disabled else key
 
 
-def _parse_day(text: str) -> date | None:
-    """A day in the one form that the API takes; Python would read ``20261120`` and ``2026-W47-5``, too."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if day.isoformat() == text else None
-
-
-def _demo_secret(name: str) -> str:
-    return f"sk-or-v1-{sha256(f'orwatch demo {name}'.encode()).hexdigest()}"
+def _stopped(key: StandInKey, today: date) -> StandInKey:
+    return replace(key, used_until=min(key.last_day, today))
