@@ -83,6 +83,17 @@ class UnexpectedAnswerError(ApiError):
     """200, but not the JSON that the endpoint promises."""
 
 
+class TruncatedAnswerError(UnexpectedAnswerError):
+    """200, but rows of the answer are missing: ask for less at once, and store nothing of it."""
+
+
+class QueryTooHeavyError(ApiError):
+    """408 to a query: ask for less at once."""
+
+    is_passing = True
+    exit_code = EXIT_TRY_AGAIN
+
+
 class ApiUnavailableError(ApiError):
     """Time-outs, broken connections, 408, 429 and 5xx, after all the tries."""
 

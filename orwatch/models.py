@@ -47,9 +47,15 @@ class InactiveReason(StrEnum):
 
 
 class UsageSource(StrEnum):
-    """Where a day's rows came from: ``GET /usage``, or the counters of ``GET /key``."""
+    """Where a day's rows came from.
+
+    ``GET /usage`` or the counters of ``GET /key``; through a management key ``GET /activity`` (completed
+    days by endpoint) or ``POST /analytics/query``.
+    """
 
     USAGE = "usage"
+    ACTIVITY = "activity"
+    ANALYTICS = "analytics"
     COUNTERS = "counters"
 
     @property
@@ -58,8 +64,12 @@ class UsageSource(StrEnum):
         return _SOURCE_RANKS[self]
 
 
-# Gaps are left for the sources between and above: analytics (20), activity (40).
-_SOURCE_RANKS = {UsageSource.COUNTERS: 10, UsageSource.USAGE: 30}
+_SOURCE_RANKS = {
+    UsageSource.COUNTERS: 10,
+    UsageSource.ANALYTICS: 20,
+    UsageSource.USAGE: 30,
+    UsageSource.ACTIVITY: 40,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,7 @@ class KeyFacts:
     usage_monthly_usd: Decimal | None = None
     byok_usage_usd: Decimal | None = None
     byok_usage_daily_usd: Decimal | None = None
+    byok_usage_monthly_usd: Decimal | None = None
     limit_usd: Decimal | None = None
     limit_remaining_usd: Decimal | None = None
     limit_reset: str | None = None
@@ -85,8 +96,82 @@ class KeyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace of an account, as ``GET /workspaces`` tells it."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as ``GET /keys`` tells it: everything but its secret. ``key_hash`` is the secret's SHA-256."""
+
+    key_hash: str
+    name: str
+    workspace: str | None
+    is_disabled: bool
+    created_at: datetime | None
+    facts: KeyFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """What an account has bought and spent in its whole life, in dollars (``GET /credits``)."""
+
+    bought_usd: Decimal
+    spent_usd: Decimal
+
+    @property
+    def balance_usd(self) -> Decimal:
+        """What is left; may be negative."""
+        return add_exactly(self.bought_usd, -self.spent_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a management key last told of a key. ``account_key_id`` is that management key's id.
+
+    ``activity_read_at``: when ``GET /activity`` was last asked about the key, and what had been spent by the
+    beginning of that day.
+    """
+
+    account_key_id: int
+    name: str
+    workspace: str | None
+    is_disabled: bool
+    created_at: datetime | None
+    deleted_at: datetime | None
+    activity_read_at: datetime | None = None
+    activity_before_usd: Decimal | None = None
+    activity_byok_before_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """How far the account of a management key has been read.
+
+    ``account_id`` tells two management keys of one account. ``backfill_from``: the first day that is wanted;
+    ``backfilled_from``: the first that has been read. The ``missing`` times: when an endpoint last answered
+    404 or 403.
+    """
+
+    account_id: str | None = None
+    backfill_from: date | None = None
+    backfilled_from: date | None = None
+    activity_missing_at: datetime | None = None
+    analytics_missing_at: datetime | None = None
+    # When the names of models were last asked for.
+    slugs_read_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredKey:
-    """One row of ``api_keys``. ``secret_encrypted`` is the Fernet token, None once the key was removed."""
+    """One row of ``api_keys``.
+
+    ``secret_encrypted`` is the Fernet token; None for a key that was removed, or that only a management key
+    has told of.
+    """
 
     id: int
     name: str
@@ -108,6 +193,13 @@ class StoredKey:
     # The source that a person chose (None: the best that answers), and when the best was last looked for.
     source_setting: UsageSource | None = None
     source_checked_at: datetime | None = None
+    # None: no management key lists it.
+    listing: Listing | None = None
+
+    @property
+    def is_management(self) -> bool:
+        """Whether it is a management key."""
+        return self.facts.kind is KeyKind.MANAGEMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +219,14 @@ class UsageRow:
     tokens_reasoning: int | None = None
     tokens_cached: int | None = None
     byok_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRow:
+    """A row and the name of the key that it belongs to, where an answer tells one."""
+
+    owner: str | None
+    row: UsageRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +250,17 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class UsageAnswer:
-    """A parsed answer: one row per (day, model, provider), sorted, all within ``since``..``until``."""
+    """A parsed answer: one row per (day, model, provider), sorted, all within ``since``..``until``.
+
+    ``whole_days``: days that it tells in full even where it has no row of them.
+    """
 
     source: UsageSource
     since: date
     until: date
     rows: tuple[UsageRow, ...]
     rejected: tuple[RejectedRow, ...] = ()
+    whole_days: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +281,9 @@ class Totals:
             _add_known(self.requests, other.requests),
             _add_known(self.tokens_input, other.tokens_input),
             _add_known(self.tokens_output, other.tokens_output),
-            _add_known_usd(self.cost_usd, other.cost_usd),
-            _add_known_usd(self.cost_with_requests_usd, other.cost_with_requests_usd),
-            _add_known_usd(self.byok_cost_usd, other.byok_cost_usd),
+            add_known_usd(self.cost_usd, other.cost_usd),
+            add_known_usd(self.cost_with_requests_usd, other.cost_with_requests_usd),
+            add_known_usd(self.byok_cost_usd, other.byok_cost_usd),
         )
 
     @property
@@ -199,7 +303,8 @@ def _add_known(first: int | None, second: int | None) -> int | None:
     return first + second
 
 
-def _add_known_usd(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+def add_known_usd(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    """The exact sum of what is known; None where neither is."""
     if first is None or second is None:
         return second if first is None else first
     return add_exactly(first, second)

@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -24,6 +24,7 @@ from orwatch.errors import (
     ApiUnavailableError,
     EndpointMissingError,
     KeyRejectedError,
+    QueryTooHeavyError,
     SettingsError,
     UnexpectedAnswerError,
 )
@@ -55,6 +56,19 @@ class Patience:
 
     max_tries: int = 5
     max_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One request, whatever number of tries it takes."""
+
+    method: str
+    path: str
+    params: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 class _PassingError(Exception):
@@ -115,6 +129,16 @@ class Client:
         self, path: str, secret: str, params: Mapping[str, str] | None = None
     ) -> tuple[bytes, datetime]:
         """As ``get``, with the time of the answer: the server's (``Date``), or ours where it tells none."""
+        return self._ask(_Question("GET", path, dict(params or {})), secret)
+
+    def query(self, path: str, secret: str, content: bytes) -> bytes:
+        """The body of a 200 answer to ``POST path`` with a JSON text that asks and changes nothing.
+
+        Raises as ``get`` does, and ``QueryTooHeavyError`` (408).
+        """
+        return self._ask(_Question("POST", path, content=content), secret)[0]
+
+    def _ask(self, question: _Question, secret: str) -> tuple[bytes, datetime]:
         tries = 1 if self._is_down() else self._patience.max_tries
         deadline: float | None = None
         attempt = 0
@@ -127,7 +151,7 @@ class Client:
                 raise self._given_up(failure, attempt) from failure
             attempt += 1
             try:
-                answer = self._try(path, secret, params, deadline)
+                answer = self._try(question, secret, deadline)
             except _PassingError as error:
                 failure = error
                 wait = self._wait_seconds(attempt, error.retry_after_seconds)
@@ -142,16 +166,14 @@ class Client:
                 self._note_answer()
                 return answer
 
-    def _try(
-        self, path: str, secret: str, params: Mapping[str, str] | None, deadline: float
-    ) -> tuple[bytes, datetime]:
+    def _try(self, question: _Question, secret: str, deadline: float) -> tuple[bytes, datetime]:
         """One try, following redirects within the origin."""
-        url = httpx.URL(self._base_url + path, params=dict(params or {}))
+        url = httpx.URL(self._base_url + question.path, params=question.params)
         try:
             for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
-                response, body = self._exchange(url, secret, deadline)
+                response, body = self._exchange(question, url, secret, deadline)
                 if not response.has_redirect_location:
-                    return self._checked(response, body, path, secret), self._answered_at(response)
+                    return self._checked(response, body, question, secret), self._answered_at(response)
                 url = self._redirect_target(response, url, secret)
                 if redirects_left:
                     self._wait_for_turn()
@@ -165,10 +187,12 @@ class Client:
         except (httpx.DecodingError, httpx.InvalidURL, UnicodeError) as error:
             # The latter two are about a redirect's target, which httpx reads even where it is not to follow.
             reason = _presentable(str(error), secret)
-            raise UnexpectedAnswerError(f"the answer to GET {path} cannot be read: {reason}") from error
-        raise UnexpectedAnswerError(f"GET {path} is redirected more than {MAX_REDIRECTS} times")
+            raise UnexpectedAnswerError(f"the answer to {question} cannot be read: {reason}") from error
+        raise UnexpectedAnswerError(f"{question} is redirected more than {MAX_REDIRECTS} times")
 
-    def _exchange(self, url: httpx.URL, secret: str, deadline: float) -> tuple[httpx.Response, bytes]:
+    def _exchange(
+        self, question: _Question, url: httpx.URL, secret: str, deadline: float
+    ) -> tuple[httpx.Response, bytes]:
         started_at = self._clock.monotonic()
         status = "no answer"
         try:
@@ -181,7 +205,11 @@ class Client:
                 pool=None,
             )
             headers = {"Authorization": f"Bearer {secret}"}
-            with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
+            if question.content is not None:
+                headers["Content-Type"] = "application/json"
+            with self._http.stream(
+                question.method, url, content=question.content, headers=headers, timeout=timeout
+            ) as response:
                 status = str(response.status_code)
                 body = bytearray()
                 for chunk in response.iter_bytes():
@@ -197,7 +225,8 @@ class Client:
         finally:
             duration_ms = (self._clock.monotonic() - started_at) * 1000
             log.debug(
-                "GET %s %s %.0f ms",
+                "%s %s %s %.0f ms",
+                question.method,
                 _presentable(url.path, secret),
                 status,
                 duration_ms,
@@ -207,14 +236,16 @@ class Client:
     def _answered_at(self, response: httpx.Response) -> datetime:
         return _http_date(response.headers.get("Date", "")) or self._clock.now()
 
-    def _checked(self, response: httpx.Response, body: bytes, path: str, secret: str) -> bytes:
+    def _checked(self, response: httpx.Response, body: bytes, question: _Question, secret: str) -> bytes:
         status = response.status_code
         if status == 200:
             # A server may echo what it was sent, and messages about an answer quote from it.
             return body.replace(secret.encode(), secret_hint(secret).encode())
         said = parse_error(body)
         detail = f": {_presentable(said, secret)}" if said else ""
-        message = f"GET {path} answered {status}{detail}"
+        message = f"{question} answered {status}{detail}"
+        if status == 408 and question.content is not None:
+            raise QueryTooHeavyError(message, status)
         if status in _PASSING_STATUSES or status >= 500:
             retry_after = _retry_after_seconds(response.headers.get("Retry-After"), self._clock.now())
             raise _PassingError(message, status, retry_after)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from orwatch.counters import CounterReading
-from orwatch.errors import EndpointMissingError, UnexpectedAnswerError
+from orwatch.errors import ApiError, EndpointMissingError, UnexpectedAnswerError
 from orwatch.models import KeyFacts, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.parse import parse_key, parse_usage
@@ -45,6 +45,10 @@ def fetch(
         source = UsageSource.COUNTERS
     if source is UsageSource.COUNTERS:
         return fetch_counters(client, secret)
+    if source in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}:
+        raise ApiError(
+            f"its source is set to {source}, which only a management key of its account can read: add one"
+        )
     try:
         return fetch_usage(client, secret, since, until)
     except EndpointMissingError:
@@ -62,16 +66,19 @@ def fetch_usage(client: Client, secret: str, since: date, until: date) -> UsageA
 def fetch_counters(client: Client, secret: str) -> CounterReading:
     """The counters of ``GET /key``. Raises ``ApiError``, ``UnexpectedAnswerError`` when they are not told."""
     facts, answered_at = _fetch_dated_facts(client, secret)
-    if facts.usage_usd is None or facts.usage_daily_usd is None:
+    # The server's day, not ours: the counters begin theirs when its clock says so.
+    reading = counters_of(facts, answered_at.date())
+    if reading is None:
         raise UnexpectedAnswerError("GET /key does not tell the counters usage and usage_daily")
+    return reading
+
+
+def counters_of(facts: KeyFacts, day: date) -> CounterReading | None:
+    """The counters that an answer of that day told of a key; None where it did not."""
+    if facts.usage_usd is None or facts.usage_daily_usd is None:
+        return None
     return CounterReading(
-        # The server's day, not ours: the counters begin theirs when its clock says so.
-        answered_at.date(),
-        facts.usage_usd,
-        facts.usage_daily_usd,
-        facts.byok_usage_usd,
-        facts.byok_usage_daily_usd,
-        facts,
+        day, facts.usage_usd, facts.usage_daily_usd, facts.byok_usage_usd, facts.byok_usage_daily_usd, facts
     )
 
 

@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 
 from orwatch.errors import UnexpectedAnswerError
 from orwatch.models import KeyFacts, UsageAnswer, UsageSource
-from orwatch.openrouter.parse import (
-    MAX_COUNT,
-    MAX_NAME_LENGTH,
-    MAX_USD,
-    parse_error,
-    parse_key,
-    parse_usage,
-)
+from orwatch.openrouter.parse import parse_error, parse_key, parse_usage
+from orwatch.openrouter.values import MAX_COUNT, MAX_NAME_LENGTH, MAX_USD
 
 SINCE, UNTIL = date(2026, 2, 14), date(2026, 2, 20)
 GOOD_ROW = {

@@ -9,7 +9,8 @@ from decimal import Decimal
 import pytest
 
 from orwatch.models import KeyFacts, KeyKind
-from orwatch.openrouter.parse import MAX_NAME_LENGTH, parse_error, parse_key
+from orwatch.openrouter.parse import parse_error, parse_key
+from orwatch.openrouter.values import MAX_NAME_LENGTH
 
 
 def facts(**data: object) -> KeyFacts:

@@ -109,3 +109,12 @@ def test_without_a_date_of_the_server_the_day_is_ours(
     data = {"usage": 9, "usage_daily": 1}
     respx_mock.get(f"{API_URL}/key").respond(json={"data": data}, headers={"Date": header})
     assert fetch_counters(client, SECRET).day == NOW.date()
+
+
+@pytest.mark.parametrize("source", [UsageSource.ACTIVITY, UsageSource.ANALYTICS])
+def test_a_source_of_accounts_is_none_of_a_key_that_no_management_key_lists(
+    client: Client, respx_mock: respx.MockRouter, source: UsageSource
+) -> None:
+    with pytest.raises(ApiError, match=f"set to {source}, which only a management key of its account"):
+        fetch(client, stored_key(source_setting=source), None, SECRET, SINCE, UNTIL, NOW)
+    assert respx_mock.calls.call_count == 0

@@ -1,0 +1,146 @@
+"""What a management key tells of its account: workspaces, keys, usage, credits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from orwatch.errors import EndpointMissingError, UnexpectedAnswerError
+from orwatch.models import Credits, ListedKey
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.parse_account import (
+    Activity,
+    Analytics,
+    parse_activity,
+    parse_analytics,
+    parse_credits,
+    parse_keys,
+    parse_slugs,
+    parse_workspaces,
+)
+
+ACTIVITY_DAYS = 30  # completed days that GET /activity answers for
+ANALYTICS_DAYS = 365  # that POST /analytics/query does, by day
+MAX_ANALYTICS_ROWS = 10_000
+
+_MAX_PAGES = 1_000
+_PAGE_LENGTH = 100
+
+_METRICS = (
+    "request_count",
+    "tokens_prompt",
+    "tokens_completion",
+    "reasoning_tokens",
+    "cached_tokens",
+    "credits_usage",
+    "byok_usage",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountListing:
+    """All keys of an account at one moment. ``account_id`` None: the server has no workspaces."""
+
+    account_id: str | None
+    keys: tuple[ListedKey, ...]
+    answered_at: datetime
+
+
+def fetch_listing(client: Client, secret: str) -> AccountListing:
+    """Every key of every workspace, disabled ones included: ``GET /workspaces``, then ``GET /keys``.
+
+    Raises ``ApiError``: a list that is not whole is none, for what it lacks would seem to be deleted.
+    """
+    try:
+        workspaces = parse_workspaces(client.get("/workspaces", secret))
+    except EndpointMissingError:
+        workspaces = []
+    names = {workspace.id: workspace.name for workspace in workspaces}
+    found: dict[str, ListedKey] = {}
+    # Without a workspace's id the answer is the default workspace's keys.
+    wanted: list[str | None] = [*names] or [None]
+    for workspace_id in wanted:
+        answered_at = _fetch_workspace_keys(client, secret, workspace_id, names, found)
+    return AccountListing(min(names, default=None), tuple(found.values()), answered_at)
+
+
+def _fetch_workspace_keys(
+    client: Client,
+    secret: str,
+    workspace_id: str | None,
+    names: Mapping[str, str],
+    found: dict[str, ListedKey],
+) -> datetime:
+    offset = 0
+    for _ in range(_MAX_PAGES):
+        params = {"offset": str(offset), "include_disabled": "true"}
+        if workspace_id is not None:
+            params["workspace_id"] = workspace_id
+        body, answered_at = client.get_dated("/keys", secret, params)
+        page = parse_keys(body, names)
+        new = [key for key in page if key.key_hash not in found]
+        found.update({key.key_hash: key for key in new})
+        # A server that knows no offset answers with the first page again.
+        if len(page) < _PAGE_LENGTH or not new:
+            return answered_at
+        offset += len(page)
+    raise UnexpectedAnswerError(f"GET /keys has more than {_MAX_PAGES:,} pages")
+
+
+def fetch_activity(client: Client, secret: str, today: date, key_hash: str | None = None) -> Activity:
+    """The last 30 completed days by model and provider: of one key, or of the whole account.
+
+    Raises ``ApiError``.
+    """
+    params = {} if key_hash is None else {"api_key_hash": key_hash}
+    since, until = today - timedelta(days=ACTIVITY_DAYS), today - timedelta(days=1)
+    return parse_activity(client.get("/activity", secret, params), since, until)
+
+
+def fetch_analytics(
+    client: Client,
+    secret: str,
+    since: date,
+    until: date,
+    *,
+    by_key: bool,
+    key_hashes: Sequence[str] = (),
+) -> Analytics:
+    """Usage by day and model, and by the name of the key if ``by_key``; ``since`` and ``until`` inclusive.
+
+    ``key_hashes``: of these keys only. Raises ``ApiError``: ``TruncatedAnswerError`` or
+    ``QueryTooHeavyError`` when less has to be asked for at once.
+    """
+    body = {
+        "metrics": _METRICS,
+        "dimensions": ["model", "api_key_id"] if by_key else ["model"],
+        "granularity": "day",
+        "time_range": {
+            "start": f"{since}T00:00:00Z",
+            "end": f"{until + timedelta(days=1)}T00:00:00Z",
+        },
+        "limit": MAX_ANALYTICS_ROWS,
+    }
+    if key_hashes:
+        is_one = len(key_hashes) == 1
+        body["filters"] = [
+            {
+                "field": "api_key_id",
+                "operator": "eq" if is_one else "in",
+                "value": key_hashes[0] if is_one else list(key_hashes),
+            }
+        ]
+    answer = client.query("/analytics/query", secret, json.dumps(body).encode())
+    return parse_analytics(answer, since, until, MAX_ANALYTICS_ROWS)
+
+
+def fetch_credits(client: Client, secret: str) -> Credits:
+    """What the account has bought and spent (``GET /credits``). Raises ``ApiError``."""
+    return parse_credits(client.get("/credits", secret))
+
+
+def fetch_slugs(client: Client, secret: str) -> dict[str, str]:
+    """The plain slugs of all models by their permaslugs (``GET /models``). Raises ``ApiError``."""
+    return parse_slugs(client.get("/models", secret))

@@ -1,0 +1,230 @@
+"""What the management endpoints answer, to models: pure and distrustful, as ``parse`` is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
+from orwatch.models import (
+    ZERO,
+    Credits,
+    ListedKey,
+    OwnedRow,
+    RejectedRow,
+    UsageAnswer,
+    UsageRow,
+    UsageSource,
+    Workspace,
+    add_exactly,
+)
+from orwatch.openrouter.parse import key_facts, read_rows
+from orwatch.openrouter.values import (
+    MAX_NAME_LENGTH,
+    Json,
+    RowError,
+    cost_of,
+    count_of,
+    data_of,
+    day_of,
+    is_storable,
+    kind_of,
+    list_of,
+    name_of,
+    number_of,
+    optional_text,
+    optional_time,
+)
+
+_HASH_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """An answer of ``GET /activity``; ``slugs`` are its models' plain slugs by their dated permaslugs."""
+
+    answer: UsageAnswer
+    slugs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    """A whole answer of ``POST /analytics/query`` by model and, where asked, by the name of the key.
+
+    ``rows`` bear the models' permaslugs; an ``owner`` of None is usage by no key.
+    """
+
+    since: date
+    until: date
+    rows: tuple[OwnedRow, ...]
+    rejected: tuple[RejectedRow, ...] = ()
+
+
+def parse_workspaces(body: bytes) -> list[Workspace]:
+    """The workspaces. Raises ``UnexpectedAnswerError``."""
+    workspaces = []
+    for item in list_of(data_of(body)):
+        number = optional_text(item.get("id")) if isinstance(item, dict) else None
+        if number is None:
+            raise UnexpectedAnswerError("a workspace in the answer has no id")
+        workspaces.append(Workspace(number, optional_text(item.get("name")) or number))
+    return workspaces
+
+
+def parse_keys(body: bytes, workspaces: Mapping[str, str]) -> list[ListedKey]:
+    """A page of ``GET /keys``; ``workspaces`` are their names by id. Raises ``UnexpectedAnswerError``.
+
+    An item that is not believed spoils the page: a key that is left out would seem to be deleted.
+    """
+    keys = []
+    for item in list_of(data_of(body)):
+        key_hash = item.get("hash") if isinstance(item, dict) else None
+        if not isinstance(key_hash, str) or len(key_hash) != _HASH_LENGTH or not is_storable(key_hash):
+            raise UnexpectedAnswerError("a key in the answer has no hash")
+        workspace = optional_text(item.get("workspace_id"))
+        keys.append(
+            ListedKey(
+                key_hash=key_hash.lower(),
+                name=_key_name(item),
+                workspace=None if workspace is None else workspaces.get(workspace, workspace),
+                is_disabled=item.get("disabled") is True,
+                created_at=optional_time(item.get("created_at")),
+                facts=key_facts(item),
+            )
+        )
+    return keys
+
+
+def _key_name(item: dict[str, Json]) -> str:
+    """The name as it was given: analytics answers with exactly that."""
+    name = item.get("name")
+    return name if isinstance(name, str) and is_storable(name) else ""
+
+
+def parse_activity(body: bytes, since: date, until: date) -> Activity:
+    """An answer of ``GET /activity``, the endpoints of one model and provider added up.
+
+    Raises ``UnexpectedAnswerError``.
+    """
+    items = list_of(data_of(body))
+    rows, rejected = read_rows(items, since, until, day_of, _activity_row)
+    answer = UsageAnswer(UsageSource.ACTIVITY, since, until, tuple(each.row for each in rows), rejected)
+    pairs = ((item.get("model_permaslug"), item.get("model")) for item in items if isinstance(item, dict))
+    return Activity(answer, _slugs(pairs))
+
+
+def _activity_row(item: dict[str, Json], day: date) -> OwnedRow:
+    provider = optional_text(item.get("provider_name"))
+    row = UsageRow(
+        day=day,
+        model=name_of(item, "model", day),
+        provider=provider.strip() or None if provider else None,
+        requests=count_of(item, "requests", day),
+        tokens_input=count_of(item, "prompt_tokens", day),
+        # Reasoning tokens are in there already.
+        tokens_output=count_of(item, "completion_tokens", day),
+        cost_usd=cost_of(item, "usage", day),
+        tokens_reasoning=count_of(item, "reasoning_tokens", day),
+        tokens_cached=count_of(item, "cached_tokens", day),
+        byok_cost_usd=_money_of(item, "byok_usage_inference", day),
+    )
+    return OwnedRow(None, row)
+
+
+def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analytics:
+    """An answer of ``POST /analytics/query`` for the days ``since``..``until``, by model and maybe by key.
+
+    Raises ``TruncatedAnswerError`` when rows are missing, or when there are so many that they may be;
+    ``UnexpectedAnswerError``.
+    """
+    data = data_of(body)
+    if not isinstance(data, dict):
+        raise UnexpectedAnswerError(f"the answer's data is {kind_of(data)}, not an object")
+    items = list_of(data.get("data"))
+    metadata = data.get("metadata")
+    is_marked = isinstance(metadata, dict) and metadata.get("truncated") is True
+    if is_marked or len(items) >= limit:
+        raise TruncatedAnswerError("the answer is truncated: rows of it are missing")
+    rows, rejected = read_rows(items, since, until, _bucket_day, _analytics_row)
+    return Analytics(since, until, tuple(rows), rejected)
+
+
+def _bucket_day(item: Json) -> date:
+    return day_of(item, "date__day", "created_at__day")
+
+
+def _analytics_row(item: dict[str, Json], day: date) -> OwnedRow:
+    owner = item.get("api_key_id")
+    if owner is not None and (not isinstance(owner, str) or not is_storable(owner)):
+        raise RowError(f"{day}: the api_key_id is not a name")
+    byok = _money_of(item, "byok_usage", day) or ZERO
+    row = UsageRow(
+        day=day,
+        model=name_of(item, "model", day) if item.get("model") is not None else None,
+        provider=None,
+        requests=count_of(item, "request_count", day),
+        tokens_input=count_of(item, "tokens_prompt", day),
+        tokens_output=count_of(item, "tokens_completion", day),
+        cost_usd=_credits_of(item, byok, day),
+        tokens_reasoning=count_of(item, "reasoning_tokens", day),
+        tokens_cached=count_of(item, "cached_tokens", day),
+        byok_cost_usd=byok,
+    )
+    return OwnedRow(owner, row)
+
+
+def _credits_of(item: dict[str, Json], byok: Decimal, day: date) -> Decimal:
+    """Money that was not used is null; only where the credits are not there, the total tells them."""
+    if "credits_usage" in item:
+        return _money_of(item, "credits_usage", day) or ZERO
+    return max(ZERO, add_exactly(cost_of(item, "total_usage", day), -byok))
+
+
+def _money_of(item: dict[str, Json], field: str, day: date) -> Decimal | None:
+    return None if item.get(field) is None else cost_of(item, field, day)
+
+
+def parse_credits(body: bytes) -> Credits:
+    """An answer of ``GET /credits``. Raises ``UnexpectedAnswerError``."""
+    data = data_of(body)
+    told = (
+        [number_of(data.get(name)) for name in ("total_credits", "total_usage")]
+        if isinstance(data, dict)
+        else []
+    )
+    bought, spent = told if told else (None, None)
+    if bought is None or spent is None:
+        raise UnexpectedAnswerError("GET /credits does not tell total_credits and total_usage")
+    return Credits(bought, spent)
+
+
+def parse_slugs(body: bytes) -> dict[str, str]:
+    """The models' plain slugs by their permaslugs, from ``GET /models``. Raises ``UnexpectedAnswerError``."""
+    items = list_of(data_of(body))
+    return _slugs((item.get("canonical_slug"), item.get("id")) for item in items if isinstance(item, dict))
+
+
+def _slugs(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
+    """Where variants (``model:free``) share a permaslug, the plain slug stands for all of them."""
+    told = [
+        (permaslug, slug)
+        for permaslug, slug in pairs
+        if isinstance(permaslug, str) and isinstance(slug, str) and permaslug and slug
+        if max(len(permaslug), len(slug)) <= MAX_NAME_LENGTH and is_storable(permaslug) and is_storable(slug)
+    ]
+    # The last one told stays: the plain one, and of several plain ones always the same.
+    told.sort(key=lambda pair: (":" not in pair[1], pair[1]))
+    return dict(told)
+
+
+def with_slugs(row: UsageRow, slugs: Mapping[str, str]) -> UsageRow:
+    """The row under its model's plain slug, where that is known; variants (``:free``) keep their ending."""
+    if row.model is None:
+        return row
+    slug = slugs.get(row.model)
+    if slug is None:
+        plain, colon, variant = row.model.partition(":")
+        slug = f"{slugs[plain]}{colon}{variant}" if colon and plain in slugs else row.model
+    return row if slug == row.model else replace(row, model=slug)

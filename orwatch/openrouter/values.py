@@ -1,0 +1,182 @@
+"""Values of a JSON answer, believed or not: pure and distrustful.
+
+Numbers stay exact (``Decimal`` straight from the JSON text). What cannot be believed of a row is a
+``RowError``; an answer that is not the promised shape is an ``UnexpectedAnswerError``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
+
+from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
+from orwatch.text import printable
+
+# Far beyond what a key spends or uses in a day, and so far below what a 64-bit integer holds (of
+# nano-dollars, too) that sums over a whole ledger stay within it.
+MAX_USD = Decimal(10_000_000)
+MAX_COUNT = 10**13
+MAX_NAME_LENGTH = 256
+
+Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
+
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T]00:00:00(?:\.0+)?(?:Z|\+00:00)?)?", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+class RowError(Exception):
+    """Why a row is not believed."""
+
+
+def load_json(body: bytes) -> Json:
+    """The value of a JSON text, its numbers as ``Decimal``. Raises ``UnexpectedAnswerError``."""
+    try:
+        return json.loads(body, parse_float=_exactly, parse_int=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        start = printable(body[:40].decode("utf-8", "replace").strip())
+        what = f"begins with {start!r}" if start else "is empty"
+        raise UnexpectedAnswerError(f"the answer is not JSON: it {what} ({len(body):,} bytes)") from error
+
+
+def _exactly(number: str) -> Json:
+    # 1e99999999999999999999 is JSON, but more than Decimal holds; kept as text, it costs its row only.
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        return number
+
+
+def _refuse_constant(name: str) -> Json:
+    # NaN and Infinity are not JSON; kept as text, they cost their row and not the answer.
+    return name
+
+
+def data_of(body: bytes) -> Json:
+    """The ``data`` of an answer. Raises ``UnexpectedAnswerError``."""
+    answer = load_json(body)
+    if not isinstance(answer, dict):
+        raise UnexpectedAnswerError(f"the answer is {kind_of(answer)}, not an object")
+    if "data" not in answer:
+        raise UnexpectedAnswerError("the answer has no data")
+    if answer.get("truncated") is True:
+        raise TruncatedAnswerError("the answer is marked as truncated: rows of it are missing")
+    return answer["data"]
+
+
+def list_of(value: Json) -> list[Json]:
+    """The value, if it is a list. Raises ``UnexpectedAnswerError``."""
+    if not isinstance(value, list):
+        raise UnexpectedAnswerError(f"the answer's data is {kind_of(value)}, not a list of rows")
+    return value
+
+
+def kind_of(value: Json) -> str:
+    """What kind of value it is, in words."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def day_of(item: Json, *fields: str) -> date:
+    """The day of a row, from the first of ``fields`` (``date``) that it has. Raises ``RowError``."""
+    if not isinstance(item, dict):
+        raise RowError(f"a row is {kind_of(item)}, not an object")
+    text = next((item[field] for field in fields if field in item), item.get("date"))
+    match = _DAY.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise RowError(f"the date {shown(text)} is not a day")
+    try:
+        return date.fromisoformat(match[1])
+    except ValueError:
+        raise RowError(f"the date {shown(text)} does not exist") from None
+
+
+def name_of(item: dict[str, Json], field: str, day: date) -> str:
+    """A name that can be stored. Raises ``RowError``."""
+    name = item.get(field)
+    if not isinstance(name, str) or not name.strip():
+        raise RowError(f"{day}: the {field} is {shown(name)}, not a name")
+    if len(name) > MAX_NAME_LENGTH:
+        raise RowError(f"{day}: the {field}'s name has {len(name):,} characters")
+    if not is_storable(name):
+        raise RowError(f"{day}: the {field}'s name {shown(name)} is not valid Unicode")
+    return name.strip()
+
+
+def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
+    """A plausible count, or None where it is not told. Raises ``RowError``."""
+    value = item.get(field)
+    if value is None:
+        return None
+    number = number_of(value)
+    if number is None or number != number.to_integral_value() or not 0 <= number <= MAX_COUNT:
+        raise RowError(f"{day}: {field} is {shown(value)}, not a plausible count")
+    return int(number)
+
+
+def cost_of(item: dict[str, Json], field: str, day: date) -> Decimal:
+    """A plausible amount in dollars. Raises ``RowError``."""
+    value = item.get(field)
+    number = number_of(value)
+    if number is None or not 0 <= number <= MAX_USD:
+        raise RowError(f"{day}: {field} is {shown(value)}, not a plausible amount")
+    return number
+
+
+def number_of(value: Json) -> Decimal | None:
+    """A JSON number, or a text that is one, exactly; None for all else."""
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > 400 or not _NUMBER.fullmatch(text):
+            return None
+        try:
+            value = Decimal(text)
+        except InvalidOperation:
+            return None
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return None
+    # Nobody means 1e-5000000; beyond these exponents arithmetic alone would be an attack.
+    if value and not -400 < value.adjusted() < 30:
+        return None
+    return value if value else Decimal(0)
+
+
+def shown(value: Json) -> str:
+    """A value as it came, short enough and safe for a message."""
+    if isinstance(value, dict | list):
+        return kind_of(value)
+    text = f"{value}" if isinstance(value, Decimal) else json.dumps(value)
+    return printable(text if len(text) <= 60 else f"{text[:57]}…")
+
+
+def is_storable(text: str) -> bool:
+    """Whether the text has no lone surrogates (JSON can write them, UTF-8 cannot) and no NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def optional_usd(value: Json, *, may_be_negative: bool = False) -> Decimal | None:
+    """An amount in dollars, or None for what is none."""
+    number = number_of(value)
+    if number is None or abs(number) > MAX_USD or (number < 0 and not may_be_negative):
+        return None
+    return number
+
+
+def optional_text(value: Json) -> str | None:
+    """A short text, or None for what is none."""
+    if not isinstance(value, str) or not value or len(value) > MAX_NAME_LENGTH or not is_storable(value):
+        return None
+    return value
+
+
+def optional_time(value: Json) -> datetime | None:
+    """A time in UTC, or None for what is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
