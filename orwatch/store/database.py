@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -41,17 +42,25 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self, *, is_rehearsal: bool = False) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; undone when the block raises.
-
-        ``is_rehearsal``: undone in any case, for a dry run that shall count what it would do.
-        """
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start; undone when the block raises."""
         with _store_errors(self.path), self._engine.connect() as connection:
             connection = connection.execution_options(begins_with="BEGIN IMMEDIATE")
-            with connection.begin() as transaction:
+            with connection.begin():
                 yield connection
-                if is_rehearsal:
-                    transaction.rollback()
+
+    @contextmanager
+    def scratch_copy(self) -> Iterator[Store]:
+        """A copy to be written to and thrown away: a dry run counts there what the run would do here."""
+        with tempfile.TemporaryDirectory(prefix="orwatch-") as folder:
+            path = Path(folder) / "copy.db"
+            with self.without_transaction() as source, closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+            copy = Store(_sqlite_engine(path), path, is_new=False)
+            try:
+                yield copy
+            finally:
+                copy.close()
 
     @contextmanager
     def without_transaction(self) -> Iterator[sqlite3.Connection]:

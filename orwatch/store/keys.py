@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, select
 
-from orwatch.models import InactiveReason, KeyFacts, KeyKind, StoredKey, UsageSource
+from orwatch.models import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey, UsageSource
 from orwatch.store.schema import (
     api_keys,
     key_counters,
@@ -26,6 +26,7 @@ _FACT_COLUMNS = {
     "usage_monthly_usd": "usage_monthly_nano",
     "byok_usage_usd": "byok_usage_nano",
     "byok_usage_daily_usd": "byok_usage_daily_nano",
+    "byok_usage_monthly_usd": "byok_usage_monthly_nano",
     "limit_usd": "limit_nano",
     "limit_remaining_usd": "limit_remaining_nano",
     "limit_reset": "limit_reset",
@@ -75,7 +76,7 @@ def insert_key(
             is_active=True,
             source_setting=source_setting,
             created_at=now,
-            **{"kind": KeyKind.UNKNOWN, **_fact_values(facts, now)},
+            **{"kind": KeyKind.UNKNOWN, **fact_values(facts, now)},
         )
     )
 
@@ -104,7 +105,7 @@ def restore_key(
             "last_sync_error": None,
             "source_setting": source_setting,
             "source_checked_at": None,
-            **_fact_values(facts, now),
+            **fact_values(facts, now),
         },
     )
 
@@ -148,7 +149,7 @@ def replace_secrets(connection: Connection, tokens: Mapping[int, str]) -> None:
 
 def record_facts(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
     """Store what ``GET /key`` told validate, and let the next sync look for a better source."""
-    values = {"last_validated_at": now, "source_checked_at": None, **_fact_values(facts, now)}
+    values = {"last_validated_at": now, "source_checked_at": None, **fact_values(facts, now)}
     _update(connection, key_id, values)
 
 
@@ -156,7 +157,7 @@ def record_counters(connection: Connection, key: StoredKey, facts: KeyFacts, now
     """Store what ``GET /key`` told sync, and since when that is where the usage comes from."""
     is_new = key.source is not UsageSource.COUNTERS or key.source_checked_at is None
     checked_at = now if is_new else key.source_checked_at
-    _update(connection, key.id, {"source_checked_at": checked_at, **_fact_values(facts, now)})
+    _update(connection, key.id, {"source_checked_at": checked_at, **fact_values(facts, now)})
 
 
 def record_check(connection: Connection, key_id: int, now: datetime) -> None:
@@ -201,7 +202,8 @@ def _update(connection: Connection, key_id: int, values: Mapping[str, Any]) -> N
     connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(**values))
 
 
-def _fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
+def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
+    """The columns that hold what the API told of a key, and when."""
     if facts is None:
         return {}
     values = {column: getattr(facts, name) for name, column in _FACT_COLUMNS.items()}
@@ -232,4 +234,21 @@ def _to_key(row: RowMapping) -> StoredKey:
             **{name: row[column] for name, column in _FACT_COLUMNS.items()},
         ),
         facts_read_at=row["facts_read_at"],
+        listing=_to_listing(row),
+    )
+
+
+def _to_listing(row: RowMapping) -> Listing | None:
+    if row["account_key_id"] is None:
+        return None
+    return Listing(
+        account_key_id=row["account_key_id"],
+        name=row["listed_name"] or "",
+        workspace=row["workspace"],
+        is_disabled=bool(row["is_listed_disabled"]),
+        created_at=row["listed_created_at"],
+        deleted_at=row["deleted_at"],
+        activity_read_at=row["activity_read_at"],
+        activity_before_usd=row["activity_before_nano"],
+        activity_byok_before_usd=row["activity_byok_before_nano"],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import Connection, Table, bindparam, select
 
@@ -32,9 +32,13 @@ from orwatch.store.schema import (
 # SQLite takes.
 _ROWS_PER_STATEMENT = 500
 
-# OpenRouter answers for 30 completed days and today. Days before that count as read only from the first one
-# on that an answer mentions.
+# OpenRouter answers for 30 completed days and today, its analytics for a year. Days before that count as read
+# only from the first one on that an answer mentions.
 _API_MEMORY = timedelta(days=30)
+_ANALYTICS_MEMORY = timedelta(days=365)
+
+# A day that is read so long after its end and has not changed since the last reading is settled.
+_SETTLES_AFTER = timedelta(hours=48)
 
 _KEY_COLUMNS = ("date", "api_key_id", "model_id", "provider_id")
 _VALUE_COLUMNS = (
@@ -60,6 +64,15 @@ class WriteCounts:
     rows_removed: int = 0
     rows_expired: int = 0
     rows_outranked: int = 0
+
+    def __add__(self, other: WriteCounts) -> WriteCounts:
+        return WriteCounts(
+            self.rows_written + other.rows_written,
+            self.rows_unchanged + other.rows_unchanged,
+            self.rows_removed + other.rows_removed,
+            self.rows_expired + other.rows_expired,
+            self.rows_outranked + other.rows_outranked,
+        )
 
 
 def kept_from(connection: Connection) -> date | None:
@@ -88,24 +101,28 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     worse = {day for day, source in sources.items() if source.rank < answer.source.rank}
 
     rows = [row for row in answer.rows if row.day >= watermark and row.day not in better]
-    days = {row.day for row in rows}
+    days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - better
     # Of days before its memory an API tells nothing, whether there was use or not.
-    remembered = min([now.date() - _API_MEMORY, *days])
+    memory = _ANALYTICS_MEMORY if answer.source is UsageSource.ANALYTICS else _API_MEMORY
+    remembered = min([now.date() - memory, *days])
     window = _days_begun(max(first_day, remembered), answer.until, now)
     doubtful = _doubtful_days(answer, days | window)
     ledger_rows = _to_ledger_rows(connection, key_id, rows)
     removed = _delete_vanished(connection, key_id, (days - doubtful) | (days & worse), ledger_rows)
     written = _upsert(connection, ledger_rows)
     read = days | (window - doubtful - better - worse)
-    _record_days(connection, key_id, answer.source, read, now)
+    changed = {from_day_number(number) for number in (*removed, *written)}
+    told_before = set(sources) - worse
+    settled = {day for day in (read & told_before) - changed - doubtful if _is_long_over(day, now)}
+    _record_days(connection, key_id, answer.source, read, settled, now)
     if answer.source.rank > UsageSource.COUNTERS.rank:
-        told_before = set(sources) - worse
         spans.take_days_out(connection, key_id, read - told_before)
     expired = sum(row.day < watermark for row in answer.rows)
     return WriteCounts(
-        rows_written=written,
-        rows_unchanged=len(rows) - written,
-        rows_removed=removed,
+        rows_written=len(written),
+        rows_unchanged=len(rows) - len(written),
+        # What a better source tells otherwise has not vanished.
+        rows_removed=sum(from_day_number(number) not in worse for number in removed),
         rows_expired=expired,
         rows_outranked=len(answer.rows) - len(rows) - expired,
     )
@@ -217,6 +234,11 @@ def _days_begun(since: date, until: date, now: datetime) -> set[date]:
     return {since + timedelta(days=offset) for offset in range(day_count)}
 
 
+def _is_long_over(day: date, now: datetime) -> bool:
+    end = datetime.combine(day + timedelta(days=1), time(), UTC)
+    return now >= end + _SETTLES_AFTER
+
+
 def _doubtful_days(answer: UsageAnswer, days: set[date]) -> set[date]:
     """The days of which the answer has, or may have, a row that was not believed."""
     if any(row.day is None for row in answer.rejected):
@@ -226,8 +248,8 @@ def _doubtful_days(answer: UsageAnswer, days: set[date]) -> set[date]:
 
 def _delete_vanished(
     connection: Connection, key_id: int, days: set[date], ledger_rows: Iterable[_LedgerRow]
-) -> int:
-    """Remove the rows of those days that the answer does not have."""
+) -> list[int]:
+    """Remove the rows of those days that the answer does not have; the day of each."""
     query = select(usage_stats.c.date, usage_stats.c.model_id, usage_stats.c.provider_id).where(
         usage_stats.c.api_key_id == key_id, usage_stats.c.date == bindparam("day")
     )
@@ -243,19 +265,19 @@ def _delete_vanished(
             "DELETE FROM usage_stats WHERE api_key_id = ? AND date = ? AND model_id = ? AND provider_id = ?",
             [(key_id, *row) for row in vanished],
         )
-    return len(vanished)
+    return [row[0] for row in vanished]
 
 
-def _upsert(connection: Connection, rows: Sequence[_LedgerRow]) -> int:
-    """Insert rows, or change those that differ; how many were inserted or changed.
+def _upsert(connection: Connection, rows: Sequence[_LedgerRow]) -> list[int]:
+    """Insert rows, or change those that differ; the day of each that was inserted or changed.
 
     Given to the driver as it is: SQLAlchemy's own batches are fifty times slower here.
     """
-    written = 0
+    written: list[int] = []
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         chunk = rows[start : start + _ROWS_PER_STATEMENT]
         values = tuple(value for row in chunk for value in row)
-        written += connection.exec_driver_sql(_upsert_statement(len(chunk)), values).rowcount
+        written += connection.exec_driver_sql(_upsert_statement(len(chunk)), values).scalars()
     return written
 
 
@@ -266,20 +288,26 @@ def _upsert_statement(row_count: int) -> str:
     differs = " OR ".join(f"usage_stats.{column} IS NOT excluded.{column}" for column in _VALUE_COLUMNS)
     return (
         f"INSERT INTO usage_stats ({', '.join(columns)}) VALUES {', '.join([one_row] * row_count)} "
-        f"ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET {changes} WHERE {differs}"
+        f"ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET {changes} WHERE {differs} "
+        "RETURNING date"
     )
 
 
 def _record_days(
-    connection: Connection, key_id: int, source: UsageSource, days: set[date], now: datetime
+    connection: Connection,
+    key_id: int,
+    source: UsageSource,
+    days: set[date],
+    settled: set[date],
+    now: datetime,
 ) -> None:
-    """Store that these days were read, from where and when."""
+    """Store that these days were read, from where and when, and which of them are settled."""
     read_at = to_seconds(now)
-    rows = [(to_day_number(day), key_id, source.value, read_at) for day in sorted(days)]
+    rows = [(to_day_number(day), key_id, source.value, read_at, day in settled) for day in sorted(days)]
     if rows:
         connection.exec_driver_sql(
-            "INSERT INTO usage_days (date, api_key_id, source, read_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (date, api_key_id) "
-            "DO UPDATE SET source = excluded.source, read_at = excluded.read_at",
+            "INSERT INTO usage_days (date, api_key_id, source, read_at, is_settled) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (date, api_key_id) DO UPDATE SET "
+            "source = excluded.source, read_at = excluded.read_at, is_settled = excluded.is_settled",
             rows,
         )

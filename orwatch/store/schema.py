@@ -27,8 +27,8 @@ from sqlalchemy import (
 from orwatch.models import from_nano, to_nano
 
 # The newest revision in migrations/versions, and all that came before it.
-SCHEMA_REVISION = "0002"
-KNOWN_REVISIONS = ("0001", "0002")
+SCHEMA_REVISION = "0003"
+KNOWN_REVISIONS = ("0001", "0002", "0003")
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
 
@@ -127,6 +127,18 @@ api_keys = Table(
     # Where the usage is to come from (NULL: from what answers best), and when that was last tried.
     Column("source_setting", Text),
     Column("source_checked_at", Moment),
+    Column("byok_usage_monthly_nano", Usd),
+    # What a management key told last; NULL where none lists the key.
+    Column("account_key_id", Integer),
+    Column("listed_name", Text),
+    Column("workspace", Text),
+    Column("is_listed_disabled", Boolean),
+    Column("listed_created_at", Moment),
+    Column("deleted_at", Moment),
+    # When GET /activity was last asked about the key, and what had been spent when that day began.
+    Column("activity_read_at", Moment),
+    Column("activity_before_nano", Usd),
+    Column("activity_byok_before_nano", Usd),
     # A removed key gives its name back.
     Index("ix_api_keys_name", "name", unique=True, sqlite_where=text("removed_at IS NULL")),
 )
@@ -178,6 +190,8 @@ usage_days = Table(
     Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
     Column("source", Text, nullable=False),
     Column("read_at", BigInteger, nullable=False),
+    # Read two days after its end and found unchanged: not asked for again.
+    Column("is_settled", Boolean, nullable=False, server_default=text("0")),
     sqlite_with_rowid=False,
 )
 
@@ -210,6 +224,39 @@ usage_spans = Table(
     Column("cost_nano", Usd, nullable=False),
     Column("byok_cost_nano", Usd),
     sqlite_with_rowid=False,
+)
+
+# How far the account of a management key has been read.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
+    Column("account_id", Text),
+    Column("backfill_from", Day),
+    Column("backfilled_from", Day),
+    Column("activity_missing_at", Moment),
+    Column("analytics_missing_at", Moment),
+    Column("slugs_read_at", Moment),
+)
+
+# The last reading of each day of what an account has bought and spent.
+account_credits = Table(
+    "account_credits",
+    metadata,
+    Column("date", Day, primary_key=True, autoincrement=False),
+    Column("api_key_id", Integer, ForeignKey("api_keys.id"), primary_key=True, autoincrement=False),
+    Column("read_at", Moment, nullable=False),
+    Column("bought_nano", Usd, nullable=False),
+    Column("spent_nano", Usd, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The plain slugs of models by the dated names that analytics gives them.
+model_slugs = Table(
+    "model_slugs",
+    metadata,
+    Column("permaslug", Text, primary_key=True),
+    Column("slug", Text, nullable=False),
 )
 
 # One row: what holds for the whole database. Days before `kept_from` were removed by cleanup.

@@ -189,15 +189,19 @@ def test_a_write_is_undone_when_its_block_raises(store: Store) -> None:
     assert dump(store, "models") == [(0, None)]
 
 
-def test_a_rehearsal_sees_its_own_changes_and_writes_nothing(store: Store) -> None:
+def test_a_scratch_copy_holds_everything_and_what_is_written_there_is_gone(store: Store) -> None:
+    execute(store, ADD_MODEL, "a/b")
     before = contents(store.path.parent)
 
-    with store.write(is_rehearsal=True) as connection:
-        connection.exec_driver_sql(ADD_MODEL, ("a/b",))
-        assert connection.exec_driver_sql("SELECT count(*) FROM models").scalar() == 2
+    with store.scratch_copy() as copy:
+        execute(copy, ADD_MODEL, "c/d")
+        assert [name for _, name in dump(copy, "models")] == [None, "a/b", "c/d"]
+        folder = copy.path.parent
+        assert folder.stat().st_mode & 0o077 == 0
 
-    assert dump(store, "models") == [(0, None)]
+    assert dump(store, "models") == [(0, None), (1, "a/b")]
     assert contents(store.path.parent) == before
+    assert not folder.exists()
 
 
 def test_a_read_sees_one_state_while_another_connection_writes(store: Store) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from orwatch.models import RejectedRow, UsageAnswer, from_nano, to_nano
+from orwatch.models import RejectedRow, UsageAnswer, UsageSource, from_nano, to_nano
 from orwatch.store import ledger, retention
 from orwatch.store.database import Store
 from orwatch.store.schema import models, to_day_number
@@ -22,30 +21,13 @@ YESTERDAY = TODAY - timedelta(days=1)
 BEFORE = TODAY - timedelta(days=2)
 
 
-class Source(StrEnum):
-    """The sources of the design, of which the product has one so far."""
-
-    COUNTERS = "counters"
-    USAGE = "usage"
-    ACTIVITY = "activity"
-
-    @property
-    def rank(self) -> int:
-        return {"counters": 10, "usage": 30, "activity": 40}[self.value]
-
-
 @pytest.fixture(autouse=True)
 def key(store: Store) -> None:
     add_key(store)
 
 
-@pytest.fixture
-def several_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "UsageSource", Source)
-
-
-def from_source(source: Source, answer: UsageAnswer) -> UsageAnswer:
-    return replace(answer, source=source)  # type: ignore[arg-type]
+def from_source(source: UsageSource, answer: UsageAnswer) -> UsageAnswer:
+    return replace(answer, source=source)
 
 
 def costs(store: Store) -> dict[tuple[str, str | None], str]:
@@ -229,38 +211,36 @@ def test_a_day_that_has_not_begun_does_not_count_as_read(store: Store) -> None:
     assert read_days(store) == {TODAY}
 
 
-@pytest.mark.usefixtures("several_sources")
 def test_a_better_source_replaces_the_days_of_a_worse_one_whole(store: Store) -> None:
     write(
-        store, from_source(Source.COUNTERS, usage_answer(usage_row(model=None), usage_row(YESTERDAY, None)))
+        store,
+        from_source(UsageSource.COUNTERS, usage_answer(usage_row(model=None), usage_row(YESTERDAY, None))),
     )
 
     better = usage_answer(usage_row(model="a", provider="azure"), since=YESTERDAY, rejected=(rejected(),))
-    counts = write(store, from_source(Source.USAGE, better))
+    counts = write(store, from_source(UsageSource.USAGE, better))
 
-    assert (counts.rows_written, counts.rows_removed) == (1, 1)
+    assert (counts.rows_written, counts.rows_removed) == (1, 0)
     assert set(costs(store)) == {("2026-11-20", "a"), ("2026-11-19", None)}
     sources = {row[0]: row[2] for row in dump(store, "usage_days")}
     assert sources == {to_day_number(TODAY): "usage", to_day_number(YESTERDAY): "counters"}
 
 
-@pytest.mark.usefixtures("several_sources")
 def test_a_worse_source_never_replaces_a_better_one(store: Store) -> None:
-    write(store, from_source(Source.ACTIVITY, usage_answer(usage_row(model="a"))))
+    write(store, from_source(UsageSource.ACTIVITY, usage_answer(usage_row(model="a"))))
 
     worse = usage_answer(usage_row(model="a", cost="9"), usage_row(model="b"), usage_row(YESTERDAY, "a"))
-    counts = write(store, from_source(Source.USAGE, worse))
+    counts = write(store, from_source(UsageSource.USAGE, worse))
 
     assert (counts.rows_written, counts.rows_removed, counts.rows_outranked) == (1, 0, 2)
     assert costs(store) == {("2026-11-20", "a"): "0.015", ("2026-11-19", "a"): "0.015"}
-    assert (to_day_number(TODAY), 1, "activity", int(NOW.timestamp())) in dump(store, "usage_days")
+    assert (to_day_number(TODAY), 1, "activity", int(NOW.timestamp()), 0) in dump(store, "usage_days")
 
 
-@pytest.mark.usefixtures("several_sources")
 def test_a_better_source_that_found_no_use_keeps_a_worse_one_away(store: Store) -> None:
-    write(store, from_source(Source.ACTIVITY, usage_answer(since=TODAY, until=TODAY)))
+    write(store, from_source(UsageSource.ACTIVITY, usage_answer(since=TODAY, until=TODAY)))
 
-    counts = write(store, from_source(Source.COUNTERS, usage_answer(usage_row())))
+    counts = write(store, from_source(UsageSource.COUNTERS, usage_answer(usage_row())))
 
     assert (counts.rows_written, counts.rows_outranked) == (0, 1)
 

@@ -15,12 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from orwatch.models import RejectedRow, UsageAnswer, UsageRow
+from orwatch.models import RejectedRow, UsageAnswer, UsageRow, UsageSource
 from orwatch.store import ledger, retention
 from orwatch.store.database import Store, open_store
 from orwatch.store.schema import from_day_number
 from tests.store.support import add_key, dump, write
-from tests.store.test_ledger import Source
 from tests.support import NOW, usage_row
 
 FIRST_DAY = date(2026, 9, 25)
@@ -64,8 +63,9 @@ def answers(draw: st.DrawFn) -> UsageAnswer:
         rows[row.day, row.model, row.provider] = row
     rejected = [RejectedRow("no", day) for day in draw(st.lists(st.none() | in_window, max_size=2))]
     ordered = sorted(rows.values(), key=lambda row: (row.day, row.model or "", row.provider or ""))
-    source: Any = draw(st.sampled_from(Source))
-    return UsageAnswer(source, since, until, tuple(ordered), tuple(rejected))
+    source = draw(st.sampled_from(UsageSource))
+    whole_days = frozenset(draw(st.lists(in_window, max_size=3)))
+    return UsageAnswer(source, since, until, tuple(ordered), tuple(rejected), whole_days)
 
 
 def numbers(row: UsageRow) -> Numbers:
@@ -88,31 +88,37 @@ class Model:
 
     def __init__(self) -> None:
         self.days: dict[tuple[int, date], dict[Spot, Numbers]] = {}
-        self.sources: dict[tuple[int, date], Source] = {}
+        self.sources: dict[tuple[int, date], UsageSource] = {}
         self.months: dict[tuple[int, date, Spot], Numbers] = {}
         self.watermark = date.min
 
     def write(self, key_id: int, answer: UsageAnswer, today: date) -> None:
-        source = Source(answer.source)
+        source = answer.source
         told = [
             row.day
             for row in answer.rows
             if row.day >= self.watermark and self.sources.get((key_id, row.day), source).rank <= source.rank
         ]
         # Before that, the API has forgotten what there was.
-        remembered = min([today - timedelta(days=30), *told])
+        memory = 365 if source is UsageSource.ANALYTICS else 30
+        told += [
+            day
+            for day in answer.whole_days
+            if day >= self.watermark and self.sources.get((key_id, day), source).rank <= source.rank
+        ]
+        remembered = min([today - timedelta(days=memory), *told])
         for number in range((answer.until - answer.since).days + 1):
             day = answer.since + timedelta(days=number)
             self._write_day(key_id, day, answer, is_readable=remembered <= day <= today)
 
     def _write_day(self, key_id: int, day: date, answer: UsageAnswer, *, is_readable: bool) -> None:
-        at, source = (key_id, day), Source(answer.source)
+        at, source = (key_id, day), answer.source
         rows = {(row.model, row.provider): numbers(row) for row in answer.rows if row.day == day}
         is_doubtful = any(rejected.day in {day, None} for rejected in answer.rejected)
         rank_before = self.sources[at].rank if at in self.sources else source.rank
         if day < self.watermark or rank_before > source.rank:
             return
-        if rows:
+        if rows or day in answer.whole_days:
             is_merged = is_doubtful and rank_before == source.rank
             self.days[at] = {**(self.days.get(at, {}) if is_merged else {}), **rows}
             self.sources[at] = source
@@ -266,9 +272,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> type[LedgerMachine]:
+def machine(store: Store) -> type[LedgerMachine]:
     """The machine, starting from a database with two keys, knowing all the sources of the design."""
-    monkeypatch.setattr(ledger, "UsageSource", Source)
     for key_id in KEY_IDS:
         assert add_key(store, f"key {key_id}").id == key_id
     store.close()

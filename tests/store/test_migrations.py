@@ -70,7 +70,14 @@ def test_the_ledger_is_stored_in_key_order(store: Store, declared: Connection) -
         assert (
             tables_without_row_ids(connection)
             == tables_without_row_ids(declared)
-            == {"usage_stats", "usage_days", "usage_months", "usage_spans", "key_counters"}
+            == {
+                "usage_stats",
+                "usage_days",
+                "usage_months",
+                "usage_spans",
+                "key_counters",
+                "account_credits",
+            }
         )
 
 
