@@ -5,13 +5,14 @@ It stands below both, so that neither has to import the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
-from orwatch.models import Dimension, Job, JobRun, RunStatus, StoredKey, Totals
+from orwatch.models import Dimension, Job, JobRun, RejectedRow, RunStatus, StoredKey, Totals
 
 
 class SyncKeyStatus(StrEnum):
@@ -36,6 +37,17 @@ class SyncedKey:
     error: str | None = None
     is_passing: bool = False
     notes: tuple[str, ...] = ()
+
+
+# How many rejected rows are told one by one; the rest is a number.
+_REJECTIONS_TOLD = 3
+
+
+def told_rejections(rows: Sequence[RejectedRow]) -> str:
+    """What to say of rows that were not believed."""
+    told = "; ".join(row.reason for row in rows[:_REJECTIONS_TOLD])
+    more = f"; and {len(rows) - _REJECTIONS_TOLD} more" if len(rows) > _REJECTIONS_TOLD else ""
+    return f"{len(rows)} of the answer's rows not believed and left out: {told}{more}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from orwatch.cli.options import (
     key_option,
     quiet_option,
     read_day,
+    read_span,
     verbose_option,
 )
 from orwatch.config import MAX_SYNC_DAYS
@@ -30,6 +31,12 @@ from orwatch.text import is_terminal
 @click.option(
     "-u", "--until", callback=read_day, metavar="DAY", help="The last day to ask for (default: today)."
 )
+@click.option(
+    "--backfill",
+    callback=read_span,
+    metavar="SPAN",
+    help="Fill an account's past, from 365d, 26w or 12m ago on, where it has a management key.",
+)
 @key_option("Sync")
 @dry_run_option
 @json_option
@@ -41,6 +48,7 @@ def command(
     days: int | None,
     since: date | None,
     until: date | None,
+    backfill: date | None,
     key_names: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
@@ -52,21 +60,29 @@ def command(
     Asks for the last ORWATCH_SYNC_DAYS days (7), and further back for a key whose last good sync is longer
     ago. Running it again changes nothing that has not changed at OpenRouter. All days are UTC days.
 
+    A management key brings the keys of its whole account: today's usage, the last 30 completed days with
+    their providers, and on its first sync what OpenRouter remembers of the last 365 days.
+
     \b
     Examples:
       orwatch sync
       orwatch sync --days 30
+      orwatch sync --backfill 365d
       orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
     """
     from orwatch.jobs import sync
+    from orwatch.jobs.sync_request import SyncRequest
 
-    request = sync.SyncRequest(
+    if backfill is not None and (days is not None or since is not None):
+        raise UsageError("--backfill and --days/--since exclude each other.")
+    request = SyncRequest(
         *_window(context, days, since, until),
         reaches_back=days is None and since is None,
         key_names=key_names,
         concurrency=context.settings.concurrency,
         is_dry_run=dry_run,
         source=context.settings.usage_source,
+        backfill_from=backfill,
     )
     context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
     shows_progress = is_terminal(sys.stderr) and not quiet and not verbose
@@ -96,7 +112,7 @@ def command(
 
 
 def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:
-    from orwatch.jobs.sync import last_days
+    from orwatch.jobs.sync_request import last_days
 
     today = context.today
     if days is not None:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from orwatch.errors import UsageError
 from orwatch.jobs.selection import select_keys
 from orwatch.models import NO_USE, Dimension, StoredKey, Totals, UsageSpan
-from orwatch.results import ReportResult, ReportRow
+from orwatch.results import ReportResult, ReportRow, ReportTable
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger, usage_reads
 from orwatch.store.database import Connection, Store
@@ -87,16 +87,20 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
             ]
     if request.model_globs and wanted.model_ids == ():
         notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
-    notes = (*notes, *_notes_on_spans(found_spans, wanted, names))
+    notes = (*notes, *_notes_on_spans(found_spans, wanted, names), *_notes_on_accounts(keys, table))
     return ReportResult(since, request.until, table, tuple(part for part in beneath if part.rows), notes)
 
 
 def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
-    """A name for each key id, no two the same: removed keys say so, and their number where they must."""
+    """A unique name for each key id: removed and deleted ones say so, and their number where they must."""
     labels: dict[int, str] = {}
     # The watched ones first: they keep the names that they have.
     for key in sorted(keys, key=lambda key: key.removed_at is not None):
-        label = key.name if key.removed_at is None else f"{key.name} (removed)"
+        label = key.name
+        if key.removed_at is not None:
+            label = f"{key.name} (removed)"
+        elif key.listing is not None and key.listing.deleted_at is not None:
+            label = f"{key.name} (deleted)"
         while label in labels.values():
             label = f"{label} #{key.id}"
         labels[key.id] = label
@@ -210,6 +214,24 @@ def _notes_on_spans(spans: Sequence[KeySpan], wanted: UsageFilter, names: _Names
         for each in spans
         if not _is_inside(each.span, wanted)
     )
+
+
+def _notes_on_accounts(keys: Sequence[StoredKey], table: ReportTable) -> tuple[str, ...]:
+    """What a management key's name stands for in a table by key: it cannot spend anything itself."""
+    if Dimension.KEY not in table.by:
+        return ()
+    place = table.by.index(Dimension.KEY)
+    shown = {row.values[place] for row in table.rows}
+    owners = [label for key, label in _labelled(keys) if key.is_management and label in shown]
+    return tuple(
+        f"{label}: what its account used with none of the listed keys (deleted ones, the chat room)"
+        for label in owners
+    )
+
+
+def _labelled(keys: Sequence[StoredKey]) -> Iterable[tuple[StoredKey, str]]:
+    labels = key_labels(keys)
+    return ((key, labels[key.id]) for key in keys)
 
 
 def _grouping(by: tuple[Dimension, ...]) -> Grouping:

@@ -5,55 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from orwatch.clock import Clock
 from orwatch.config import MAX_SYNC_DAYS
 from orwatch.counters import CounterReading
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError
+from orwatch.jobs.account import has_own_source, sync_account
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import recorded_run
 from orwatch.jobs.selection import select_keys
-from orwatch.models import Job, RunStatus, StoredKey, UsageAnswer, UsageSource
+from orwatch.jobs.sync_request import SyncProgress, SyncRequest, last_days
+from orwatch.models import Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch
-from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult
+from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult, told_rejections
 from orwatch.secrets import Vault
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger
 from orwatch.store.database import Connection, Store
 from orwatch.store.ledger import WriteCounts
 
-# How many rejected rows are told one by one; the rest is a number.
-_REJECTIONS_TOLD = 3
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
-    """What to sync: the days ``since``..``until``, both inclusive, of the named keys or of all.
-
-    ``reaches_back``: for a key whose last good sync was before ``since``, from the day of that sync on.
-    ``source`` None: for each key the best that answers.
-    """
-
-    since: date
-    until: date
-    reaches_back: bool = False
-    key_names: tuple[str, ...] = ()
-    concurrency: int = 8
-    is_dry_run: bool = False
-    source: UsageSource | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SyncProgress:
-    """Told after each key."""
-
-    keys_done: int
-    keys_total: int
-    rows_written: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +38,6 @@ class _Task:
     # The day that it follows on from: earlier than `since` where what lies between cannot be had any more.
     follows_from: date
     notes: tuple[str, ...]
-
-
-def last_days(today: date, days: int) -> date:
-    """The first of the last ``days`` days through today."""
-    return today - timedelta(days=days - 1)
 
 
 def run(
@@ -87,7 +55,8 @@ def run(
     ``StoreUnusableError``, ``StoreUnavailableError``.
     """
     if request.is_dry_run:
-        return _sync(store, client, encryption_keys, request, clock, on_progress)
+        with store.scratch_copy() as copy:
+            return _sync(copy, client, encryption_keys, request, clock, on_progress)
     with recorded_run(store, Job.SYNC, clock) as outcome:
         result = _sync(store, client, encryption_keys, request, clock, on_progress)
         outcome.status = result.status
@@ -114,54 +83,101 @@ def _sync(
 ) -> SyncResult:
     started_at = clock.monotonic()
     with store.read() as connection:
-        keys = select_keys(stored_keys.list_keys(connection), request.key_names)
-        watermark = ledger.kept_from(connection) or date.min
-    done: dict[int, SyncedKey] = {}
-    tasks = _plan(keys, encryption_keys, request, watermark, done)
+        keys = stored_keys.list_keys(connection)
+    selected = select_keys(keys, request.key_names)
+    done: dict[int, tuple[SyncedKey, ...]] = {}
+    rows_written = 0
+
+    def note(key_id: int, *synced: SyncedKey) -> None:
+        nonlocal rows_written
+        done[key_id] = synced
+        rows_written += sum(each.rows_written for each in synced)
+
+    def tell_progress(keys_total: int) -> None:
+        on_progress(SyncProgress(len(done), keys_total, rows_written))
+
+    through_accounts = _sync_accounts(store, client, encryption_keys, request, clock, keys, selected, note)
+    own = [key for key in selected if key.id not in through_accounts]
+    tasks = _plan(store, own, encryption_keys, request, note)
+    key_count = len(done) + len(tasks)
+    tell_progress(key_count)
 
     def ask(task: _Task) -> tuple[UsageAnswer | CounterReading, float]:
         asked_at = clock.monotonic()
         answer = fetch(client, task.key, request.source, task.secret, task.since, task.until, clock.now())
         return answer, clock.monotonic() - asked_at
 
-    for key in keys:
-        if key.is_active and key.id in done:
-            _record_failure(store, key, done[key.id], request.is_dry_run)
-    key_count = len(done) + len(tasks)
-    on_progress(SyncProgress(len(done), key_count, 0))
+    unknown = []
     for task, answer in ask_concurrently(tasks, ask, request.concurrency):
         if isinstance(answer, ApiError):
             synced = _failed(task.key, task.since, str(answer), is_passing=answer.is_passing)
-            _record_failure(store, task.key, synced, request.is_dry_run)
+            _record_failure(store, task.key, synced)
             log.warning("%s", synced.error, extra={"job": Job.SYNC, "key": task.key.name})
         else:
             usage, seconds = answer
-            synced = _write(store, task, usage, clock, request.is_dry_run)
+            synced = _write(store, task, usage, clock)
             if synced.status is SyncKeyStatus.FAILED:
-                _record_failure(store, task.key, synced, request.is_dry_run)
+                _record_failure(store, task.key, synced)
             _log_synced(synced, seconds)
-        done[task.key.id] = synced
-        on_progress(SyncProgress(len(done), key_count, sum(key.rows_written for key in done.values())))
+            if isinstance(usage, CounterReading) and usage.facts and usage.facts.kind is KeyKind.MANAGEMENT:
+                unknown.append(task)
+        note(task.key.id, synced)
+        tell_progress(key_count)
+    for task in unknown:
+        # It was added unchecked, and has just told what it is.
+        account = sync_account(store, client, task.key, task.secret, request, clock)
+        note(task.key.id, *account.keys)
     return SyncResult(
-        since=min((key.since for key in done.values()), default=request.since),
+        since=min((key.since for group in done.values() for key in group), default=request.since),
         until=request.until,
-        keys=tuple(done[key.id] for key in keys if key.id in done),
+        keys=tuple(synced for key in keys for synced in done.get(key.id, ())),
         duration_seconds=clock.monotonic() - started_at,
         is_dry_run=request.is_dry_run,
     )
 
 
+def _sync_accounts(
+    store: Store,
+    client: Client,
+    encryption_keys: Sequence[str],
+    request: SyncRequest,
+    clock: Clock,
+    keys: Sequence[StoredKey],
+    selected: Sequence[StoredKey],
+    note: Callable[..., None],
+) -> set[int]:
+    """Sync the accounts of the management keys; the ids of all keys whose sync is done with that."""
+    listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
+    handled: set[int] = set()
+    for owner in keys:
+        if not owner.is_management or (owner not in selected and owner.id not in listed_by):
+            continue
+        if not owner.is_active or owner.id in handled:
+            continue
+        try:
+            secret = Vault(encryption_keys).open(owner.secret_encrypted or "")
+        except EncryptionKeyError:
+            continue  # told with those of the other keys
+        account = sync_account(store, client, owner, secret, request, clock)
+        handled |= account.done_ids
+        note(owner.id, *account.keys)
+    return handled
+
+
 def _plan(
+    store: Store,
     keys: Sequence[StoredKey],
     encryption_keys: Sequence[str],
     request: SyncRequest,
-    watermark: date,
-    done: dict[int, SyncedKey],
+    note: Callable[..., None],
 ) -> list[_Task]:
-    """What to ask for each key; the keys that cannot or need not be asked go to ``done``."""
+    """What to ask with each key's own secret; of keys that cannot or need not be asked a note is made."""
+    with store.read() as connection:
+        watermark = ledger.kept_from(connection) or date.min
     tasks = []
+    failures: list[tuple[StoredKey, SyncedKey]] = []
     unopened: EncryptionKeyError | None = None
-    vault = Vault(encryption_keys) if any(key.is_active for key in keys) else None
+    vault = Vault(encryption_keys) if any(_has_secret(key) for key in keys) else None
     for key in keys:
         follows_from, since = _since(key, request)
         notes: tuple[str, ...] = ()
@@ -170,22 +186,31 @@ def _plan(
                 f"days before {watermark} were removed by cleanup: not asked for, nothing written there",
             )
             since = watermark
-        if vault is None or not key.is_active:
+        if vault is None or not _has_secret(key):
             if request.key_names:
-                done[key.id] = _failed(key, since, f"not asked: the key is {key.inactive_reason}")
+                why = key.inactive_reason or "known from a management key only, which could not be read"
+                note(key.id, _failed(key, since, f"not asked: the key is {why}"))
         elif since > request.until:
-            done[key.id] = SyncedKey(key.name, SyncKeyStatus.OK, request.since, notes=notes)
+            note(key.id, SyncedKey(key.name, SyncKeyStatus.OK, request.since, notes=notes))
         else:
             try:
                 secret = vault.open(key.secret_encrypted or "")
             except EncryptionKeyError as error:
                 unopened = error
-                done[key.id] = _failed(key, since, str(error))
+                failures.append((key, _failed(key, since, str(error))))
             else:
                 tasks.append(_Task(key, secret, since, request.until, follows_from, notes))
     if unopened is not None and not tasks:
         raise unopened
+    for key, failed in failures:
+        _record_failure(store, key, failed)
+        note(key.id, failed)
     return tasks
+
+
+def _has_secret(key: StoredKey) -> bool:
+    """Whether the key is to be asked with a secret of its own."""
+    return key.is_active and (key.secret_encrypted is not None or key.listing is None)
 
 
 def _since(key: StoredKey, request: SyncRequest) -> tuple[date, date]:
@@ -200,13 +225,11 @@ def _failed(key: StoredKey, since: date, error: str, *, is_passing: bool = False
     return SyncedKey(key.name, SyncKeyStatus.FAILED, since, error=error, is_passing=is_passing)
 
 
-def _write(
-    store: Store, task: _Task, answer: UsageAnswer | CounterReading, clock: Clock, is_dry_run: bool
-) -> SyncedKey:
+def _write(store: Store, task: _Task, answer: UsageAnswer | CounterReading, clock: Clock) -> SyncedKey:
     """Write one key's answer, or find out what writing it would do."""
     now = clock.now()
     try:
-        with store.write(is_rehearsal=is_dry_run) as connection:
+        with store.write() as connection:
             # As it stands now: a person may have removed it while it was asked about.
             key = stored_keys.find_by_hash(connection, task.key.key_hash)
             if key is None or key.removed_at is not None:
@@ -223,7 +246,7 @@ def _write_usage(
     connection: Connection, task: _Task, key: StoredKey, answer: UsageAnswer, now: datetime
 ) -> SyncedKey:
     misfits = [row for row in answer.rejected if not row.is_outside_window]
-    error = _rejections(answer) if misfits else None
+    error = told_rejections(misfits) if misfits else None
     counts = ledger.write_usage(connection, key.id, answer, now)
     stored_keys.record_sync(
         connection,
@@ -294,15 +317,8 @@ def _synced(
     )
 
 
-def _rejections(answer: UsageAnswer) -> str:
-    reasons = [row.reason for row in answer.rejected if not row.is_outside_window]
-    told = "; ".join(reasons[:_REJECTIONS_TOLD])
-    more = f"; and {len(reasons) - _REJECTIONS_TOLD} more" if len(reasons) > _REJECTIONS_TOLD else ""
-    return f"{len(reasons)} of the answer's rows not believed and left out: {told}{more}"
-
-
-def _record_failure(store: Store, key: StoredKey, synced: SyncedKey, is_dry_run: bool) -> None:
-    if is_dry_run or synced.error is None:
+def _record_failure(store: Store, key: StoredKey, synced: SyncedKey) -> None:
+    if synced.error is None:
         return
     try:
         with store.write() as connection:

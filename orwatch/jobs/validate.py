@@ -12,11 +12,12 @@ from orwatch.jobs.expiry import expiry_warning
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import recorded_run
 from orwatch.jobs.selection import select_keys
-from orwatch.models import InactiveReason, Job, KeyFacts, RunStatus, StoredKey
+from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus, StoredKey
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.results import ValidatedKey, ValidateResult, Verdict
 from orwatch.secrets import Vault
+from orwatch.store import accounts
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 
@@ -103,7 +104,12 @@ def _plan(
     keys: Sequence[StoredKey], encryption_keys: Sequence[str], done: dict[int, ValidatedKey]
 ) -> list[_Task]:
     """The keys to ask about; those whose secret cannot be opened go to ``done``."""
-    wanted = [key for key in keys if key.inactive_reason is not InactiveReason.DISABLED]
+    wanted = [
+        key
+        for key in keys
+        # What a management key has told of is not asked without a secret.
+        if key.inactive_reason is not InactiveReason.DISABLED and (key.secret_encrypted or not key.listing)
+    ]
     if not wanted:
         return []
     vault = Vault(encryption_keys)
@@ -141,6 +147,11 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
             was = "deactivated" if current.is_active else "still inactive"
             return ValidatedKey(key.name, Verdict.INVALID, f"{was}, refused twice: {answer}")
         stored_keys.record_facts(connection, current.id, answer, now)
+        if answer.kind is KeyKind.MANAGEMENT:
+            # The next sync shall see anew what the server has.
+            accounts.update_account(
+                connection, current.id, activity_missing_at=None, analytics_missing_at=None
+            )
         if not current.is_active:
             stored_keys.set_active(connection, current.id)
     verdict = Verdict.VALID if current.is_active else Verdict.REACTIVATED
