@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,15 +19,21 @@ from orwatch.cli.context import Context, pass_context
 from orwatch.config import PREFIX
 from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
 
+if TYPE_CHECKING:
+    from orwatch.demo.account import StandInAccount
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A command to show: what to say before it, and the exit code with which it should end."""
+    """A command to show: what to say before it, and the exit code with which it should end.
+
+    ``deleted_before``: the hash of a key that is deleted at the stand-in before it.
+    """
 
     arguments: tuple[str, ...]
     remark: str
     secret: str | None = None
-    revoked_before: str | None = None
+    deleted_before: str | None = None
     exit_code: int = 0
 
 
@@ -41,19 +48,21 @@ class _Step:
 def command(context: Context, keep: Path | None) -> int:
     """Show everything with made-up data: no key, no network.
 
-    Runs the real commands against a stand-in for OpenRouter on this machine's loopback, with three keys and
-    30 days of usage, in a temporary folder that is gone afterwards. Nothing of yours is read or changed.
+    Runs the real commands against a stand-in for OpenRouter on this machine's loopback, with a management
+    key, the five keys that it finds and a year of usage, in a temporary folder that is gone afterwards.
+    Nothing of yours is read or changed.
 
     \b
     Examples:
       orwatch demo
       orwatch demo --keep /tmp/orwatch-demo
     """
-    from orwatch.demo.api import StandInApi, demo_keys
+    from orwatch.demo.account import ACCOUNT_DAYS, demo_account
+    from orwatch.demo.api import StandInApi
     from orwatch.demo.server import StandInServer
 
-    keys = demo_keys(context.today)
-    api = StandInApi(keys)
+    account = demo_account(context.today)
+    api = StandInApi((), account=account, history_days=ACCOUNT_DAYS, serves_usage=False)
     folder = (
         tempfile.TemporaryDirectory(prefix="orwatch-demo-") if keep is None else nullcontext(_empty(keep))
     )
@@ -63,10 +72,15 @@ def command(context: Context, keep: Path | None) -> int:
         env_file.write_text(
             f"ORWATCH_DATABASE_URL=sqlite:///{env_file.parent / 'orwatch.db'}\n", encoding="utf-8"
         )
-        with _environment(ORWATCH_ENV_FILE=str(env_file), ORWATCH_OPENROUTER_API_URL=server.url):
-            for step in _steps({key.name: key.secret for key in keys}):
-                if step.revoked_before is not None:
-                    api.revoke(step.revoked_before)
+        with _environment(
+            ORWATCH_ENV_FILE=str(env_file),
+            ORWATCH_OPENROUTER_API_URL=server.url,
+            # OpenRouter's limit is not the stand-in's, and nobody shall wait for it.
+            ORWATCH_RATE_LIMIT_PER_MINUTE="0",
+        ):
+            for step in _steps(account):
+                if step.deleted_before is not None:
+                    api.delete(step.deleted_before)
                 _show(step)
     if keep is not None:
         kept = shlex.quote(str(env_file))
@@ -76,32 +90,35 @@ def command(context: Context, keep: Path | None) -> int:
     return 0
 
 
-def _steps(secrets: dict[str, str]) -> list[_Step]:
+def _steps(account: StandInAccount) -> list[_Step]:
     """The tour."""
-    adding = [
-        _Step(
-            ("key", "add", name),
-            "Store an API key; the secret comes from a pipe here." if first else "",
-            secret,
-        )
-        for first, (name, secret) in zip((True, False, False), secrets.items(), strict=True)
-    ]
-    revoked = "old-laptop"
+    old_laptop = next(key for key in account.keys if key.name == "old-laptop")
     return [
-        *adding,
-        _Step(("sync", "--days", "30"), "Fetch what OpenRouter still knows. Cron does this every hour."),
-        _Step(("sync", "--days", "30"), "Once more: what has not changed is not written again."),
+        _Step(
+            ("key", "add", "ops"),
+            "Store a management key; the secret comes from a pipe here.",
+            account.management_secret,
+        ),
+        _Step(
+            ("key", "add", "old-laptop"),
+            "An ordinary key may be added, too. The account lists this one as well: it stays one key.",
+            old_laptop.secret,
+        ),
+        _Step(("sync",), "Find the account's keys and fetch a year of usage. Cron does this every hour."),
+        _Step(("sync",), "Once more: what has not changed is not written again."),
+        _Step(("report",), "What did it cost, and who?"),
         _Step(
             ("validate",),
-            f"Somebody revokes {revoked!r} at OpenRouter. Cron asks daily which keys are still good.",
-            revoked_before=revoked,
+            "Somebody deletes 'old-laptop' at OpenRouter. Cron asks daily which keys are still good.",
+            deleted_before=old_laptop.key_hash,
             exit_code=EXIT_NEEDS_PERSON,
         ),
-        _Step(("report",), "What did it cost, and who?"),
+        _Step(("sync",), "The next sync sees that it is gone, and keeps its history."),
+        _Step(("key", "list"), "All the keys of the account."),
         _Step(("status",), "Does everything run, and does anything need me?", exit_code=EXIT_NEEDS_PERSON),
         _Step(
-            ("cleanup", "--retention-days", "14"),
-            "Cron's Sunday job; with 14 days instead of 365 it has something to do here.",
+            ("cleanup", "--retention-days", "90"),
+            "Cron's Sunday job; with 90 days instead of 365 it has something to do here.",
         ),
         _Step(
             ("report", "--by", "month", "--last", "all"), "The monthly totals remember what cleanup removed."

@@ -38,19 +38,22 @@ def test_it_shows_every_command_with_what_it_prints_and_asks_nobody_outside(orwa
     assert demo.code == 0
     shown = [line for line in demo.out.splitlines() if line.startswith("$ ")]
     assert shown == [
-        "$ orwatch key add production",
-        "$ orwatch key add ci",
+        "$ orwatch key add ops",
         "$ orwatch key add old-laptop",
-        "$ orwatch sync --days 30",
-        "$ orwatch sync --days 30",
-        "$ orwatch validate",
+        "$ orwatch sync",
+        "$ orwatch sync",
         "$ orwatch report",
+        "$ orwatch validate",
+        "$ orwatch sync",
+        "$ orwatch key list",
         "$ orwatch status",
-        "$ orwatch cleanup --retention-days 14",
+        "$ orwatch cleanup --retention-days 90",
         "$ orwatch report --by month --last all",
     ]
-    assert demo.out.count("Wrote 0 rows (") == 1
-    assert "2 keys valid, 1 invalid" in demo.out
+    assert "ops: discovered: ci, production, research, ci (" in demo.out
+    assert "ops: deleted at OpenRouter, history kept: old-laptop" in demo.out
+    assert demo.out.count("Wrote 0 rows (") == 2
+    assert "1 key valid, 1 invalid" in demo.out
     assert demo.out.endswith("That was made-up data. `orwatch key add NAME` starts with yours.\n")
 
 
@@ -106,6 +109,6 @@ def test_a_step_that_ends_otherwise_than_it_should_ends_the_demo(
     monkeypatch.setattr(cleanup, "run", fail)
     code, out, err = orwatch("demo")
     assert code == 1
-    assert "the demo's `orwatch cleanup --retention-days 14` ended with exit code 75." in err
+    assert "the demo's `orwatch cleanup --retention-days 90` ended with exit code 75." in err
     assert not out.endswith("starts with yours.\n")
     assert list(temporary_folder.iterdir()) == []
