@@ -386,7 +386,7 @@ def _due(visit: _Visit, account: Activity) -> list[StoredKey]:
     ids = {key.id for key in visit.members} | {visit.owner.id}
     with visit.store.read() as connection:
         unsettled = accounts.unsettled_days(connection, ids, since, until)
-        changed = differing_days(account.answer.rows, accounts.stored_rows(connection, ids, since, until))
+        changed = differing_days(account.answer.rows, accounts.stored_sums(connection, ids, since, until))
     return [key for key in visit.readable if _is_due(visit, key, unsettled.get(key.id, set()), changed, now)]
 
 
@@ -428,7 +428,7 @@ def _write_remainder(visit: _Visit, account: Activity) -> None:
     ids = {key.id for key in visit.members} - {visit.owner.id}
     with visit.store.write() as connection:
         slugs.record_slugs(connection, account.slugs)
-        keys = accounts.stored_rows(connection, ids, answer.since, answer.until)
+        keys = accounts.stored_sums(connection, ids, answer.since, answer.until)
         rest = replace(
             answer,
             rows=tuple(remainder(answer.rows, keys)),

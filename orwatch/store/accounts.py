@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, func, select
 
 from orwatch.models import (
     AccountState,
@@ -226,6 +226,14 @@ def account_state(connection: Connection, key_id: int) -> AccountState:
     return AccountState(**{name: row[name] for name in AccountState.__dataclass_fields__})
 
 
+def account_states(connection: Connection) -> dict[int, AccountState]:
+    """How far each account was read, by the id of its management key."""
+    return {
+        row["api_key_id"]: AccountState(**{name: row[name] for name in AccountState.__dataclass_fields__})
+        for row in connection.execute(select(accounts)).mappings()
+    }
+
+
 def update_account(connection: Connection, key_id: int, **values: object) -> None:
     """Store what is told of an account; members of ``AccountState``, the rest stays as it is."""
     if connection.execute(accounts.update().where(accounts.c.api_key_id == key_id).values(values)).rowcount:
@@ -293,15 +301,36 @@ def keys_used_on(connection: Connection, key_ids: Collection[int], days: Collect
     return {key_id for key_id in connection.execute(query).scalars() if key_id in key_ids}
 
 
-def stored_rows(connection: Connection, key_ids: Collection[int], since: date, until: date) -> list[UsageRow]:
-    """The ledger's rows of these keys, as the sources told them."""
-    query = (
-        select(usage_stats, models.c.name.label("model"), providers.c.name.label("provider"))
-        .join(models, models.c.id == usage_stats.c.model_id)
-        .join(providers, providers.c.id == usage_stats.c.provider_id)
-        .where(usage_stats.c.date.between(to_day_number(since), to_day_number(until)))
+def stored_sums(connection: Connection, key_ids: Collection[int], since: date, until: date) -> list[UsageRow]:
+    """What the ledger has of all these keys together, a row for each day, model and provider.
+
+    A count that one of them does not tell is None.
+    """
+    table = usage_stats.c
+    counts = (
+        table.requests,
+        table.tokens_input,
+        table.tokens_output,
+        table.tokens_reasoning,
+        table.tokens_cached,
     )
-    wanted = set(key_ids)
+    query = (
+        select(
+            table.date,
+            models.c.name.label("model"),
+            providers.c.name.label("provider"),
+            *(
+                case((func.count() == func.count(column), func.sum(column))).label(column.name)
+                for column in counts
+            ),
+            func.sum(table.cost_nano).label("cost_nano"),
+            func.sum(table.byok_cost_nano).label("byok_cost_nano"),
+        )
+        .join(models, models.c.id == table.model_id)
+        .join(providers, providers.c.id == table.provider_id)
+        .where(table.date.between(to_day_number(since), to_day_number(until)), table.api_key_id.in_(key_ids))
+        .group_by(table.date, table.model_id, table.provider_id)
+    )
     return [
         UsageRow(
             from_day_number(row["date"]),
@@ -316,7 +345,6 @@ def stored_rows(connection: Connection, key_ids: Collection[int], since: date, u
             None if row["byok_cost_nano"] is None else from_nano(row["byok_cost_nano"]),
         )
         for row in connection.execute(query).mappings()
-        if row["api_key_id"] in wanted
     ]
 
 
