@@ -12,7 +12,17 @@ from decimal import Decimal
 from enum import StrEnum
 
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
-from orwatch.models import Dimension, Job, JobRun, RejectedRow, RunStatus, StoredKey, Totals
+from orwatch.models import (
+    Credits,
+    Dimension,
+    Job,
+    JobRun,
+    RejectedRow,
+    RunStatus,
+    StoredKey,
+    Totals,
+    add_exactly,
+)
 
 
 class SyncKeyStatus(StrEnum):
@@ -197,6 +207,85 @@ class ReportResult:
     notes: tuple[str, ...] = ()
 
 
+class KeyFlag(StrEnum):
+    """What strikes about a key. ``DORMANT``: it has existed for 30 days, without use in any of them."""
+
+    UNLIMITED = "unlimited"
+    DORMANT = "dormant"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOverview:
+    """A key and what it has spent, as far as is known. ``listed_by`` is a management key's name.
+
+    ``share_30_days`` is its part, 0 to 1, of all that was spent in the last 30 days, today included.
+    """
+
+    key: StoredKey
+    listed_by: str | None = None
+    spent_30_days_usd: Decimal | None = None
+    share_30_days: Decimal | None = None
+    spent_month_usd: Decimal | None = None
+    flags: tuple[KeyFlag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyListResult:
+    """What ``orwatch key list`` shows; ``spent_30_days_usd`` is of all keys, removed ones included."""
+
+    now: datetime
+    keys: tuple[KeyOverview, ...]
+    spent_30_days_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDetails:
+    """What is known of the account of a management key. ``credits`` None: it was never told."""
+
+    key_count: int
+    backfilled_from: date | None
+    credits: Credits | None = None
+    credits_read_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDetails:
+    """What ``orwatch key show`` shows; ``account`` for a management key only."""
+
+    now: datetime
+    overview: KeyOverview
+    account: AccountDetails | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """The last growth of what an account has bought: after the reading of the day ``since``."""
+
+    amount_usd: Decimal
+    since: date
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """The last reading of an account's credits, by its management key's name; None: there is none."""
+
+    name: str
+    credits: Credits | None = None
+    read_at: datetime | None = None
+    last_purchase: Purchase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What can still be spent with a key that has a limit; ``balance_usd`` is its account's, where known."""
+
+    key: StoredKey
+    amount_usd: Decimal
+    balance_usd: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class JobStatus:
     """When a job last ran and is next due. ``is_missed``: its latest slot passed without a run."""
@@ -228,6 +317,11 @@ class StatusResult:
     ledger_rows: int
     first_day: date | None
     last_day: date | None
+    spent_today_usd: Decimal | None = None
+    spent_month_usd: Decimal | None = None
+    accounts: tuple[AccountBalance, ...] = ()
+    # The least first.
+    allowances: tuple[Allowance, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -239,3 +333,194 @@ class StatusResult:
     def exit_code(self) -> int:
         """1 when something needs a person."""
         return EXIT_NEEDS_PERSON if self.problems else EXIT_DONE
+
+
+class CheckArea(StrEnum):
+    """What ``orwatch doctor`` looks at, in this order."""
+
+    SETTINGS = "settings"
+    DATABASE = "database"
+    SECRETS = "secrets"
+    API = "api"
+    TOTALS = "totals"
+    DAYS = "days"
+    JOBS = "jobs"
+
+
+class CheckStatus(StrEnum):
+    """What a check came to. ``SKIPPED``: there was nothing to check, or something else kept it from it.
+
+    ``UNKNOWN``: it was tried, and could not be told.
+    """
+
+    OK = "ok"
+    FINDING = "finding"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is stored and what OpenRouter tells, of the days ``since``..``until``; None: of the whole life."""
+
+    since: date | None
+    until: date
+    stored_usd: Decimal
+    told_usd: Decimal
+
+    @property
+    def difference_usd(self) -> Decimal:
+        """How much more OpenRouter tells than is stored."""
+        return add_exactly(self.told_usd, -self.stored_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``advice``: what to do about it; every finding has one."""
+
+    area: CheckArea
+    subject: str
+    status: CheckStatus
+    message: str
+    advice: str | None = None
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult:
+    """What ``orwatch doctor`` found, in the order of the areas."""
+
+    now: datetime
+    checks: tuple[Check, ...]
+
+    @property
+    def findings(self) -> tuple[Check, ...]:
+        """The checks that found something."""
+        return tuple(check for check in self.checks if check.status is CheckStatus.FINDING)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something was found."""
+        return EXIT_NEEDS_PERSON if self.findings else EXIT_DONE
+
+
+class CronPlace(StrEnum):
+    """Where the schedule is kept."""
+
+    USER_CRONTAB = "user-crontab"
+    ETC_CRON_D = "etc-cron-d"
+    SYSTEMD = "systemd"
+
+
+class CronState(StrEnum):
+    """Whether what is there is what this version would write."""
+
+    AS_INSTALLED = "as-installed"
+    DIFFERS = "differs"
+    NOT_INSTALLED = "not-installed"
+
+
+class CronChange(StrEnum):
+    """What ``orwatch cron install`` did, or with ``--dry-run`` would do."""
+
+    INSTALLED = "installed"
+    CORRECTED = "corrected"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class CronTime:
+    """One moment, in UTC and in the machine's or another zone."""
+
+    utc: datetime
+    local: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CronWarning:
+    """What would make the schedule fail silently, and what to do. ``is_fatal``: it will not work so."""
+
+    text: str
+    is_fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CronEntry:
+    """One entry: what it runs and when. ``job`` None: it is not one that orwatch writes."""
+
+    job: Job | None
+    command: str
+    next_times: tuple[CronTime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CronSchedule:
+    """What is installed in one place; ``location`` names it for a person."""
+
+    place: CronPlace
+    location: str
+    state: CronState
+    entries: tuple[CronEntry, ...] = ()
+    warnings: tuple[CronWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CronShowResult:
+    """What ``orwatch cron show`` shows: the places in which something is installed."""
+
+    now: datetime
+    schedules: tuple[CronSchedule, ...]
+    warnings: tuple[CronWarning, ...] = ()
+
+    @property
+    def state(self) -> CronState:
+        """``AS_INSTALLED`` when everything that is there is as this version writes it."""
+        if not self.schedules:
+            return CronState.NOT_INSTALLED
+        differs = any(schedule.state is CronState.DIFFERS for schedule in self.schedules)
+        return CronState.DIFFERS if differs else CronState.AS_INSTALLED
+
+    @property
+    def all_warnings(self) -> tuple[CronWarning, ...]:
+        """Those of every place, and those of none."""
+        return (*(warning for schedule in self.schedules for warning in schedule.warnings), *self.warnings)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when nothing is installed, or not as it should be, or when it will not work."""
+        is_fine = self.state is CronState.AS_INSTALLED
+        return EXIT_DONE if is_fine and not _has_fatal(self.all_warnings) else EXIT_NEEDS_PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class CronInstallResult:
+    """What ``orwatch cron install`` wrote, or with ``is_dry_run`` would write."""
+
+    place: CronPlace
+    location: str
+    change: CronChange
+    text: str
+    is_dry_run: bool = False
+    warnings: tuple[CronWarning, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when it will not work like that."""
+        return EXIT_NEEDS_PERSON if _has_fatal(self.warnings) else EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class CronRemoveResult:
+    """From where ``orwatch cron remove`` took the schedule."""
+
+    locations: tuple[str, ...]
+    warnings: tuple[CronWarning, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something could not be removed."""
+        return EXIT_NEEDS_PERSON if _has_fatal(self.warnings) else EXIT_DONE
+
+
+def _has_fatal(warnings: Sequence[CronWarning]) -> bool:
+    return any(warning.is_fatal for warning in warnings)

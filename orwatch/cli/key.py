@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,8 +18,11 @@ from orwatch.errors import (
     TryAgainError,
     UsageError,
 )
-from orwatch.models import KeyFacts, UsageSource
+from orwatch.models import KeyFacts, KeyKind, StoredKey, UsageSource
 from orwatch.text import is_terminal, printable
+
+if TYPE_CHECKING:
+    from orwatch.jobs.keys import Removal
 
 name_argument = click.argument("name", shell_complete=complete_key_name)
 
@@ -33,7 +37,8 @@ def command() -> None:
 @click.option("--no-check", is_flag=True, help="Store the key without asking OpenRouter about it.")
 @click.option(
     "--source",
-    type=click.Choice(SOURCE_CHOICES),
+    # As text: click would want the names of an enum's members.
+    type=click.Choice([str(choice) for choice in SOURCE_CHOICES]),
     default=AUTO,
     help="Where its usage comes from; auto (the default) takes the best that answers.",
 )
@@ -42,11 +47,13 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     """Store an API key under NAME.
 
     The secret is asked for, or read from standard input where that is not a terminal. It is stored
-    encrypted, and never taken from the command line, where others could read it.
+    encrypted, and never taken from the command line, where others could read it. A management key
+    watches its whole account: the next sync finds all the keys of it.
 
     \b
     Examples:
       orwatch key add production
+      orwatch key add ops            # a management key
       pass show openrouter/ci | orwatch key add ci
     """
     from orwatch.jobs import keys
@@ -59,8 +66,26 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     key = keys.add(
         context.store, context.encryption_keys, name, secret, facts, context.now, source_setting=setting
     )
+    click.echo(_told_addition(key, facts, keys.lister_of(context.store, key)))
+    needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
+    if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
+        click.echo(
+            f"orwatch: {printable(name)!r} is an ordinary key: with --source {source} its usage is read only "
+            "through a management key of its account. Add one, or its syncs will fail.",
+            err=True,
+        )
+
+
+def _told_addition(key: StoredKey, facts: KeyFacts | None, lister: str | None) -> str:
     kind = "" if facts is None else f", {key.facts.kind.value}"
-    click.echo(f"Stored {printable(name)!r} ({key.hint}{kind}). `orwatch sync` fetches its usage.")
+    stored = f"Stored {printable(key.name)!r} ({key.hint}{kind})."
+    if key.is_management:
+        far = ", up to a year back" if key.source_setting in {None, UsageSource.ANALYTICS} else ""
+        return f"{stored} `orwatch sync` finds the keys of its account and fetches their usage{far}."
+    if key.listing is not None and lister is not None:
+        listed = printable(key.listing.name)
+        return f"{stored} It is the key that {printable(lister)!r} lists as {listed!r}: its history stays."
+    return f"{stored} `orwatch sync` fetches its usage."
 
 
 def _read_secret(name: str) -> str:
@@ -102,22 +127,24 @@ def _ask(context: Context, secret: str) -> KeyFacts | None:
 @json_option
 @pass_context
 def list_(context: Context, as_json: bool) -> None:
-    """List all keys.
+    """List all keys, and what each of them has spent and may still spend.
+
+    A discovered key is known from a management key alone. A dormant one has had no use for 30 days.
 
     \b
     Example:
       orwatch key list
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs import key_overview
 
-    listed = keys.list_keys(context.store)
+    result = key_overview.list_overviews(context.store, context.now)
     from orwatch.render import console
     from orwatch.render import keys as render
 
     if as_json:
-        click.echo(render.list_json(listed))
+        click.echo(render.list_json(result))
     else:
-        console.show(render.list_view(listed, context.now))
+        console.show(render.list_view(result))
 
 
 @command.command("show")
@@ -131,16 +158,16 @@ def show(context: Context, name: str, as_json: bool) -> None:
     Example:
       orwatch key show production
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs import key_overview
 
-    key = keys.get_key(context.store, name)
+    details = key_overview.describe(context.store, name, context.now)
     from orwatch.render import console
-    from orwatch.render import keys as render
+    from orwatch.render import key_details as render
 
     if as_json:
-        click.echo(render.show_json(key))
+        click.echo(render.show_json(details))
     else:
-        console.show(render.show_view(key, context.now))
+        console.show(render.show_view(details))
 
 
 @command.command("rename")
@@ -183,6 +210,8 @@ def enable(context: Context, name: str) -> None:
 def disable(context: Context, name: str) -> None:
     """Stop watching a key until `orwatch key enable`. Its history stays.
 
+    With a management key the whole account is no longer read.
+
     \b
     Example:
       orwatch key disable ci
@@ -190,7 +219,14 @@ def disable(context: Context, name: str) -> None:
     from orwatch.jobs import keys
 
     changed = keys.disable(context.store, name, context.now)
-    click.echo(f"{printable(name)!r} is{'' if changed else ' already'} disabled.")
+    key = keys.get_key(context.store, name)
+    lister = keys.lister_of(context.store, key)
+    effect = ""
+    if key.is_management:
+        effect = " Its account is not read any more."
+    elif lister is not None:
+        effect = f" Its own secret is not used; its usage is still read through {printable(lister)!r}."
+    click.echo(f"{printable(name)!r} is{'' if changed else ' already'} disabled.{effect}")
 
 
 @command.command("remove")
@@ -201,20 +237,49 @@ def disable(context: Context, name: str) -> None:
 def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     """Remove a key and its secret. Its usage stays in the reports unless --purge is given.
 
+    A key that a management key lists stays without its secret. With a management key go the keys that are
+    known from it alone; their usage stays.
+
     \b
     Example:
       orwatch key remove old-laptop
     """
     from orwatch.jobs import keys
 
-    key = keys.get_key(context.store, name)
-    what = "and ALL ITS USAGE" if purge else "(its usage stays)"
-    if not yes and not _is_confirmed(f"Remove {printable(name)!r} {what}?"):
+    plan = keys.plan_removal(context.store, name, with_history=purge)
+    if not yes and not _is_confirmed(_removal_question(plan, purge)):
         click.echo("Nothing was removed.", err=True)
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
-    rows = keys.remove(context.store, key.name, context.now, with_history=purge)
-    kept = f"and {rows:,} rows of usage" if purge else "its usage stays"
-    click.echo(f"Removed {printable(name)!r}{' ' if purge else '; '}{kept}.")
+    removal = keys.remove(context.store, name, context.now, with_history=purge)
+    click.echo(_told_removal(removal, purge))
+
+
+def _removal_question(plan: Removal, purge: bool) -> str:
+    name = printable(plan.key.name)
+    if plan.listed_by is not None:
+        return f"Forget the secret of {name!r} (the key stays: {printable(plan.listed_by)!r} lists it)?"
+    what = f"Remove {name!r} and ALL ITS USAGE" if purge else f"Remove {name!r} (its usage stays)"
+    gone = len(plan.members.discovered)
+    return f"{what}, and the {_count(gone)} known from it alone (usage stays)?" if gone else f"{what}?"
+
+
+def _told_removal(removal: Removal, purge: bool) -> str:
+    name = printable(removal.key.name)
+    if removal.listed_by is not None:
+        return f"Forgot the secret of {name!r}. The key stays: {printable(removal.listed_by)!r} lists it."
+    kept = f" and {removal.rows:,} rows of usage" if purge else "; its usage stays"
+    told = [f"Removed {name!r}{kept}."]
+    gone, left = len(removal.members.discovered), len(removal.members.with_secret)
+    if gone:
+        told.append(f"{_count(gone)} known from it alone went too; the usage stays.")
+    if left:
+        own = "its own is" if left == 1 else "their own are"
+        told.append(f"{_count(left)} with a secret of {own} watched as before.")
+    return " ".join(told)
+
+
+def _count(keys: int) -> str:
+    return f"{keys:,} key{'' if keys == 1 else 's'}"
 
 
 def _is_confirmed(question: str) -> bool:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orwatch.errors import EncryptionKeyError, OrwatchError, UsageError
 from orwatch.jobs.selection import find_key
-from orwatch.models import InactiveReason, KeyFacts, StoredKey, UsageSource
+from orwatch.models import InactiveReason, KeyFacts, KeyKind, StoredKey, UsageSource
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Connection, Store
+from orwatch.store.members import Members, current_members, detach, release_members
 from orwatch.text import printable, secret_hint
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
 
 MAX_NAME_LENGTH = 100
+
+
+_NO_MEMBERS = Members((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the removal of a key does, or has done.
+
+    ``listed_by``: only the secret goes, for that management key goes on listing the key. ``members``: the
+    keys that a management key lists. ``rows``: the rows of usage that went.
+    """
+
+    key: StoredKey
+    listed_by: str | None = None
+    members: Members = _NO_MEMBERS
+    rows: int = 0
 
 
 def clean_name(text: str) -> str:
@@ -41,6 +60,11 @@ def list_keys(store: Store) -> list[StoredKey]:
 def get_key(store: Store, name: str) -> StoredKey:
     """The key of that name. Raises ``UsageError``."""
     return find_key(list_keys(store), name)
+
+
+def lister_of(store: Store, key: StoredKey) -> str | None:
+    """The name of the management key that lists a key."""
+    return _lister_of(list_keys(store), key)
 
 
 def check_can_add(store: Store, encryption_keys: Sequence[str], name: str, secret: str) -> None:
@@ -73,10 +97,11 @@ def add(
     *,
     source_setting: UsageSource | None = None,
 ) -> StoredKey:
-    """Store a new key; a removed one with the same secret gets its history back.
+    """Store a new key; one that is known already, removed or discovered, keeps its history.
 
     ``secret`` as ``secrets.clean_secret`` gives it. Raises ``OrwatchError`` when the name or the secret is
-    taken, ``EncryptionKeyError`` when the encryption key does not open what is stored already.
+    taken, ``UsageError`` for a source that the key cannot have, ``EncryptionKeyError`` when the encryption
+    key does not open what is stored already.
     """
     vault = Vault(encryption_keys)
     key_hash = hash_secret(secret)
@@ -85,8 +110,9 @@ def add(
         # Under the write lock: nothing can come between the checks and the insertion.
         _refuse_known(connection, name, key_hash)
         _check_fits(connection, vault)
-        removed = stored_keys.find_by_hash(connection, key_hash)
-        if removed is None:
+        known = stored_keys.find_by_hash(connection, key_hash)
+        _refuse_source(known, facts, source_setting)
+        if known is None:
             stored_keys.insert_key(
                 connection,
                 name=name,
@@ -98,16 +124,28 @@ def add(
                 now=now,
             )
         else:
+            if not known.is_management and _lister_of(stored_keys.list_keys(connection), known) is None:
+                detach(connection, [known.id])
             stored_keys.restore_key(
                 connection,
-                removed.id,
+                known.id,
                 name=name,
                 secret_encrypted=token,
                 facts=facts,
                 source_setting=source_setting,
+                hint=secret_hint(secret),
                 now=now,
             )
         return find_key(stored_keys.list_keys(connection), name)
+
+
+def _refuse_source(known: StoredKey | None, facts: KeyFacts | None, setting: UsageSource | None) -> None:
+    kind = facts.kind if facts is not None else known.facts.kind if known is not None else KeyKind.UNKNOWN
+    if kind is KeyKind.MANAGEMENT and setting is UsageSource.USAGE:
+        raise UsageError(
+            "a management key has no usage of its own that --source usage could ask for: "
+            "leave --source out, or choose activity, analytics or counters. Nothing was stored."
+        )
 
 
 def rename(store: Store, name: str, new_name: str) -> None:
@@ -129,23 +167,71 @@ def enable(store: Store, name: str) -> bool:
 
 
 def disable(store: Store, name: str, now: datetime) -> bool:
-    """Stop watching a key until a person enables it; whether that changed anything. Raises ``UsageError``."""
+    """Stop watching a key until a person enables it; whether that changed anything.
+
+    Raises ``UsageError``, and ``OrwatchError`` for a key that only a management key tells of.
+    """
     with store.write() as connection:
-        key = find_key(stored_keys.list_keys(connection), name)
+        keys = stored_keys.list_keys(connection)
+        key = find_key(keys, name)
+        lister = _lister_of(keys, key)
+        if lister is not None and key.secret_encrypted is None:
+            raise OrwatchError(
+                f"{name!r} has no secret here: its usage is read through {lister!r}. "
+                f"Disable the key at OpenRouter, or disable {lister!r} and with it the whole account."
+            )
         if key.inactive_reason is InactiveReason.DISABLED:
             return False
         stored_keys.set_inactive(connection, key.id, InactiveReason.DISABLED, now)
     return True
 
 
-def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> int:
-    """Forget a key's secret; with ``with_history`` its usage too: how many rows. Raises ``UsageError``."""
+def plan_removal(store: Store, name: str, *, with_history: bool) -> Removal:
+    """What ``remove`` would do. Raises as that does."""
+    with store.read() as connection:
+        return _plan_removal(connection, name, with_history)
+
+
+def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> Removal:
+    """Forget a key's secret; with ``with_history`` its usage too.
+
+    A key that a management key lists stays without its secret. With a management key go those that only
+    it told of; their usage stays. Raises ``UsageError``, and ``OrwatchError`` for a key that the next sync
+    would find again.
+    """
     with store.write() as connection:
-        key = find_key(stored_keys.list_keys(connection), name)
+        removal = _plan_removal(connection, name, with_history)
+        key = removal.key
+        if removal.listed_by is not None:
+            stored_keys.drop_secret(connection, key.id)
+            return removal
+        if key.is_management:
+            release_members(connection, key.id, now, is_purge=with_history)
         if with_history:
-            return stored_keys.purge_key(connection, key.id)
+            return replace(removal, rows=stored_keys.purge_key(connection, key.id))
         stored_keys.forget_secret(connection, key.id, now)
-    return 0
+    return removal
+
+
+def _plan_removal(connection: Connection, name: str, with_history: bool) -> Removal:
+    keys = stored_keys.list_keys(connection)
+    key = find_key(keys, name)
+    if key.is_management:
+        return Removal(key, members=current_members(connection, key.id))
+    lister = _lister_of(keys, key)
+    if lister is None or (key.listing is not None and key.listing.deleted_at is not None):
+        return Removal(key)
+    if with_history or key.secret_encrypted is None:
+        raise OrwatchError(
+            f"{name!r} is a key of the account that {lister!r} watches: the next sync would find it again. "
+            f"Delete it at OpenRouter, or remove {lister!r}. Nothing was removed."
+        )
+    return Removal(key, listed_by=lister)
+
+
+def _lister_of(keys: Sequence[StoredKey], key: StoredKey) -> str | None:
+    owner_id = None if key.listing is None else key.listing.account_key_id
+    return next((other.name for other in keys if other.id == owner_id), None)
 
 
 def check_all_open(store: Store, encryption_keys: Sequence[str]) -> None:
@@ -186,8 +272,9 @@ def _open_all(connection: Connection, vault: Vault) -> dict[int, str]:
 def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
     for key in stored_keys.list_keys(connection):
         if key.key_hash == key_hash:
-            raise OrwatchError(f"this secret is stored already, as {key.name!r}.")
-        if key.name == name:
+            if key.secret_encrypted is not None:
+                raise OrwatchError(f"this secret is stored already, as {key.name!r}.")
+        elif key.name == name:
             raise OrwatchError(f"a key named {name!r} exists already.")
 
 

@@ -1,51 +1,128 @@
-"""Keys as tables and JSON."""
+"""The list of keys as a table and JSON, and what it shares with other views of keys."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from decimal import Decimal
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import InactiveReason, KeyKind, StoredKey, UsageSource
+from orwatch.models import InactiveReason, KeyKind, StoredKey, add_known_usd
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.tables import Column, make_table
+from orwatch.results import KeyFlag, KeyListResult, KeyOverview
 from orwatch.text import printable
 
+_BAR_WIDTH = 8
 
-def list_view(keys: Sequence[StoredKey], now: datetime) -> View:
+
+def list_view(result: KeyListResult) -> View:
     """All keys, a row each."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        if not keys:
+        if not result.keys:
             return [Text("No keys yet. `orwatch key add NAME` stores one.")]
         table = make_table(
-            [
-                Column("Key", [key.name for key in keys], is_name=True),
-                Column("State", [state(key) for key in keys], is_word=True),
-                Column("Hint", [key.hint for key in keys], is_word=True, dispensable=1),
-                Column("Kind", [_kind(key) for key in keys], is_word=True, dispensable=4),
-                Column("Source", [_source(key) for key in keys], is_word=True, dispensable=5),
-                Column("Last sync", [numbers.age(key.last_synced_at, now) for key in keys], dispensable=2),
-                Column("Validated", [numbers.age(key.last_validated_at, now) for key in keys], dispensable=3),
-            ],
+            _columns(result, ascii_only),
             width,
-            row_styles=["" if key.is_active else "dim" for key in keys],
+            row_styles=["" if _is_usable(each) else "dim" for each in result.keys],
         )
-        return [table]
+        return [table, *_remarks(result)]
 
     return parts
 
 
+def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
+    found, now = result.keys, result.now
+    keys = [each.key for each in found]
+    has_total = len(found) > 1
+    spent = _sum([each.spent_30_days_usd for each in found])
+    month = _sum([each.spent_month_usd for each in found])
+    columns = [
+        Column("Key", [key.name for key in keys], "Total" if has_total else "", is_name=True),
+        Column("State", [_state_and_flags(each) for each in found], is_word=True),
+        Column(
+            "Share",
+            [numbers.share(each.spent_30_days_usd, result.spent_30_days_usd) for each in found],
+            numbers.share(spent, result.spent_30_days_usd) if has_total else "",
+        ),
+        Column(
+            "This month",
+            [numbers.usd(each.spent_month_usd) for each in found],
+            numbers.usd(month) if has_total else "",
+            dispensable=1,
+        ),
+    ]
+    if any(key.facts.limit_usd is not None for key in keys):
+        bars = [_limit_bar(each, ascii_only) for each in found]
+        columns.append(Column("Limit used", bars, is_word=True, dispensable=2))
+    columns.append(Column("Remaining", [_remaining(each) for each in found]))
+    if any(key.facts.limit_reset for key in keys):
+        columns.append(Column("Resets", [_reset(each) for each in found], is_name=True, dispensable=3))
+    if any(key.facts.expires_at for key in keys):
+        expiries = [_expiry(each, result) for each in found]
+        columns.append(Column("Expires", expiries, dispensable=5))
+    if any(key.listing and key.listing.workspace for key in keys):
+        workspaces = [(key.listing.workspace if key.listing else None) or numbers.UNKNOWN for key in keys]
+        columns.append(Column("Workspace", workspaces, is_name=True, dispensable=7))
+    return [
+        *columns,
+        Column("Hint", [key.hint for key in keys], is_word=True, dispensable=8),
+        Column("Kind", [kind(key) for key in keys], is_word=True, dispensable=6),
+        Column("Source", [_source(key) for key in keys], is_word=True, dispensable=9),
+        Column("Last sync", [numbers.age(key.last_synced_at, now) for key in keys], dispensable=4),
+        Column("Validated", [numbers.age(key.last_validated_at, now) for key in keys], dispensable=10),
+    ]
+
+
+def _remarks(result: KeyListResult) -> list[RenderableType]:
+    remarks = []
+    if result.spent_30_days_usd:
+        remarks.append(f"Share: of {numbers.usd(result.spent_30_days_usd)} in the last 30 days.")
+    owners = [each.key.name for each in result.keys if each.key.is_management and each.spent_30_days_usd]
+    if owners:
+        remarks.append(f"{printable(', '.join(owners))}: what the account used without a listed key.")
+    return [Text(), *(Text(remark) for remark in remarks)] if remarks else []
+
+
+def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    total = None
+    for amount in amounts:
+        total = add_known_usd(total, amount)
+    return total
+
+
+def _is_usable(overview: KeyOverview) -> bool:
+    return overview.key.is_active and not {KeyFlag.DISABLED, KeyFlag.DELETED} & set(overview.flags)
+
+
 def state(key: StoredKey) -> str:
-    """``active``, ``invalid`` or ``disabled``."""
-    return "active" if key.is_active else (key.inactive_reason or InactiveReason.DISABLED).value
+    """``active``, ``discovered``, ``disabled``, ``deleted`` or ``invalid``."""
+    if key.listing is not None and key.listing.deleted_at is not None:
+        return "deleted"
+    if key.listing is not None and key.listing.is_disabled:
+        return "disabled"
+    if not key.is_active:
+        return (key.inactive_reason or InactiveReason.DISABLED).value
+    return "discovered" if is_discovered(key) else "active"
 
 
-def _kind(key: StoredKey) -> str:
+def is_discovered(key: StoredKey) -> bool:
+    """Whether only a management key tells of it."""
+    return key.listing is not None and key.secret_encrypted is None
+
+
+def _state_and_flags(overview: KeyOverview) -> str:
+    """The state, and of the flags what no other column says."""
+    word = state(overview.key)
+    return f"{word}, dormant" if KeyFlag.DORMANT in overview.flags else word
+
+
+def kind(key: StoredKey) -> str:
+    """``inference`` or ``management``."""
     return numbers.UNKNOWN if key.facts.kind is KeyKind.UNKNOWN else key.facts.kind.value
 
 
@@ -53,121 +130,84 @@ def _source(key: StoredKey) -> str:
     return numbers.UNKNOWN if key.source is None else key.source.value
 
 
-def _source_and_why(key: StoredKey) -> str:
-    if key.source_setting is not None:
-        return f"{key.source_setting.value} (set with --source)"
-    if key.source is UsageSource.COUNTERS:
-        return "counters (this server has no /usage: days and dollars from GET /key, no models or tokens)"
-    if key.source is UsageSource.USAGE:
-        return "usage (GET /usage answers)"
-    return f"{numbers.UNKNOWN} (the first sync finds out)"
+def _cannot_spend(overview: KeyOverview) -> bool:
+    return overview.key.is_management or KeyFlag.DELETED in overview.flags
 
 
-def list_json(keys: Sequence[StoredKey]) -> str:
-    """``{"schema_version", "keys": […]}``."""
-    return json_text.document({"keys": [_members(key) for key in keys]})
+def _limit_bar(overview: KeyOverview, ascii_only: bool) -> str:
+    facts = overview.key.facts
+    if _cannot_spend(overview) or KeyFlag.UNLIMITED in overview.flags:
+        return ""
+    part = numbers.used_part(facts.limit_usd, facts.limit_remaining_usd)
+    if part is None:
+        return numbers.UNKNOWN
+    bar = numbers.bar(part, Decimal(1), _BAR_WIDTH, ascii_only=ascii_only)
+    return f"{bar.ljust(_BAR_WIDTH)} {numbers.whole_percent(part):>4}"
 
 
-def _members(key: StoredKey) -> dict[str, JsonValue]:
+def _remaining(overview: KeyOverview) -> str:
+    if _cannot_spend(overview):
+        return ""
+    if KeyFlag.UNLIMITED in overview.flags:
+        return "unlimited"
+    return numbers.usd(overview.key.facts.limit_remaining_usd)
+
+
+def _reset(overview: KeyOverview) -> str:
+    facts = overview.key.facts
+    if _cannot_spend(overview) or KeyFlag.UNLIMITED in overview.flags:
+        return ""
+    if overview.key.facts_read_at is None or facts.limit_usd is None:
+        return numbers.UNKNOWN
+    return facts.limit_reset or "never"
+
+
+def _expiry(overview: KeyOverview, result: KeyListResult) -> str:
+    key = overview.key
+    if KeyFlag.DELETED in overview.flags:
+        return ""
+    if key.facts.expires_at is None:
+        return numbers.UNKNOWN if key.facts_read_at is None else "never"
+    return numbers.age(key.facts.expires_at, result.now)
+
+
+def list_json(result: KeyListResult) -> str:
+    """``{"schema_version", "keys": […], "spent_30_days"}``."""
+    return json_text.document(
+        {
+            "keys": [overview_members(each) for each in result.keys],
+            "spent_30_days": result.spent_30_days_usd,
+        }
+    )
+
+
+def overview_members(overview: KeyOverview) -> dict[str, JsonValue]:
+    """What every JSON about keys tells of each."""
+    key, listing, facts = overview.key, overview.key.listing, overview.key.facts
     return {
         "id": key.id,
         "name": key.name,
-        "kind": key.facts.kind.value,
+        "kind": facts.kind.value,
         "hint": key.hint,
+        "state": state(key),
         "is_active": key.is_active,
         "inactive_reason": key.inactive_reason.value if key.inactive_reason else None,
         "source": key.source.value if key.source else None,
         "last_synced_at": key.last_synced_at,
         "last_validated_at": key.last_validated_at,
+        "share_30_days": overview.share_30_days,
+        "spent_30_days": overview.spent_30_days_usd,
+        "spent_this_month": overview.spent_month_usd,
+        "limit": facts.limit_usd,
+        "limit_remaining": facts.limit_remaining_usd,
+        "limit_reset": facts.limit_reset,
+        "expires_at": facts.expires_at,
+        "facts_read_at": key.facts_read_at,
+        "flags": [flag.value for flag in overview.flags],
+        "is_discovered": is_discovered(key),
+        "listed_by": overview.listed_by,
+        "listed_name": listing.name if listing else None,
+        "workspace": listing.workspace if listing else None,
+        "disabled": listing.is_disabled if listing else None,
+        "deleted_at": listing.deleted_at if listing else None,
     }
-
-
-def show_view(key: StoredKey, now: datetime) -> View:
-    """Everything that is known of one key."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        lines = _lines(key, now)
-        label_width = max(len(label) for label, _ in lines) + 2
-        return [Text(f"{label.ljust(label_width)}{printable(value)}") for label, value in lines]
-
-    return parts
-
-
-def _lines(key: StoredKey, now: datetime) -> list[tuple[str, str]]:
-    facts = key.facts
-    limit = "none (unlimited)" if facts.limit_usd is None else numbers.exact_usd(facts.limit_usd)
-    if facts.limit_usd is not None and facts.limit_reset:
-        limit = f"{limit}, reset {facts.limit_reset}"
-    inactive = f" since {numbers.moment(key.inactive_since)} UTC" if key.inactive_since else ""
-    lines = [
-        ("Name", key.name),
-        ("Hint", key.hint),
-        ("State", f"{state(key)}{inactive}"),
-        ("Kind", _kind(key)),
-        ("Source", _source_and_why(key)),
-        ("Added", f"{numbers.moment(key.created_at)} UTC"),
-        ("Last sync", _time(key.last_synced_at, now)),
-        ("Synced through", key.synced_through.isoformat() if key.synced_through else numbers.UNKNOWN),
-        ("Last validate", _time(key.last_validated_at, now)),
-        ("SHA-256", key.key_hash),
-    ]
-    if key.last_sync_error:
-        lines.append(("Last problem", key.last_sync_error))
-    if key.facts_read_at is None:
-        return [*lines, ("Facts", "not known: `orwatch validate` asks OpenRouter for them")]
-    return [
-        *lines,
-        ("Label", facts.label or numbers.UNKNOWN),
-        ("Free tier", {True: "yes", False: "no", None: numbers.UNKNOWN}[facts.is_free_tier]),
-        ("Expires", _time(facts.expires_at, now) if facts.expires_at else "never"),
-        ("Limit", limit),
-        ("Remaining", _remaining(key)),
-        ("Spent today", numbers.exact_usd(facts.usage_daily_usd)),
-        ("This week", numbers.exact_usd(facts.usage_weekly_usd)),
-        ("This month", numbers.exact_usd(facts.usage_monthly_usd)),
-        ("Ever", numbers.exact_usd(facts.usage_usd)),
-        ("As of", _time(key.facts_read_at, now)),
-    ]
-
-
-def _remaining(key: StoredKey) -> str:
-    if key.facts.limit_usd is None and key.facts.limit_remaining_usd is None:
-        return "unlimited"
-    return numbers.exact_usd(key.facts.limit_remaining_usd)
-
-
-def _time(value: datetime | None, now: datetime) -> str:
-    if value is None:
-        return "never"
-    return f"{numbers.moment(value)} UTC ({numbers.age(value, now)})"
-
-
-def show_json(key: StoredKey) -> str:
-    """``{"schema_version", "key": {…}}``: the list's members and what ``GET /key`` told."""
-    facts = key.facts
-    return json_text.document(
-        {
-            "key": {
-                **_members(key),
-                "hash": key.key_hash,
-                "created_at": key.created_at,
-                "inactive_since": key.inactive_since,
-                "synced_through": key.synced_through,
-                "last_sync_error": key.last_sync_error,
-                "facts_read_at": key.facts_read_at,
-                "label": facts.label,
-                "is_free_tier": facts.is_free_tier,
-                "expires_at": facts.expires_at,
-                "limit": facts.limit_usd,
-                "limit_remaining": facts.limit_remaining_usd,
-                "limit_reset": facts.limit_reset,
-                "usage": facts.usage_usd,
-                "usage_daily": facts.usage_daily_usd,
-                "usage_weekly": facts.usage_weekly_usd,
-                "usage_monthly": facts.usage_monthly_usd,
-                "byok_usage": facts.byok_usage_usd,
-                "byok_usage_daily": facts.byok_usage_daily_usd,
-                "source_setting": key.source_setting.value if key.source_setting else None,
-            }
-        }
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 UNKNOWN = "–"
 
@@ -39,6 +39,20 @@ def share(part: Decimal | None, whole: Decimal | None) -> str:
         return UNKNOWN
     percent = part / whole * 100
     return "<0.1%" if percent > 0 and not round(percent, 1) else f"{percent:.1f}%"
+
+
+def used_part(limit: Decimal | None, remaining: Decimal | None) -> Decimal | None:
+    """How much of a limit is used, 0 to 1; None where the limit or what remains of it is not known."""
+    if limit is None or remaining is None:
+        return None
+    if remaining <= 0 or limit <= 0:
+        return Decimal(1)
+    return max(Decimal(0), 1 - remaining / limit)
+
+
+def whole_percent(part: Decimal) -> str:
+    """``61%``; ``100%`` is the whole and nothing less."""
+    return f"{(part * 100).quantize(Decimal(1), ROUND_DOWN)}%"
 
 
 def size(bytes_count: int) -> str:

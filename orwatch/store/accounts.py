@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,10 +32,14 @@ from orwatch.store.schema import (
     usage_days,
     usage_stats,
 )
+from orwatch.store.spans import list_spans
 from orwatch.text import printable
 
 _MAX_NAME_LENGTH = 100
 _SHORT_HASH = 6
+
+# A management key that follows another one reads this far back itself.
+_TAKEN_OVER_WITHIN = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ def merge_listing(
     more counts as deleted, and keeps its history. Names stay unique in orwatch: a key that has its name from
     the list follows it, with a piece of its hash behind it where another key has that name already.
     """
+    listed = list(listed)
+    _mark_listed(connection, owner, {key.key_hash for key in listed})
     by_hash = {key.key_hash: key for key in list_keys(connection, with_removed=True)}
     in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
     deleted = _mark_deleted(connection, owner, {key.key_hash for key in in_order}, now)
@@ -100,6 +106,13 @@ def _mark_deleted(
     for key in gone:
         _update_key(connection, key.id, {"deleted_at": now})
     return tuple(key.name for key in gone)
+
+
+def _mark_listed(connection: Connection, owner: StoredKey, hashes: Collection[str]) -> None:
+    """Keys that are back are no longer deleted, before any name is given away."""
+    for key in members(connection, owner.id):
+        if key.key_hash in hashes and key.listing is not None and key.listing.deleted_at is not None:
+            _update_key(connection, key.id, {"deleted_at": None})
 
 
 def _insert(connection: Connection, owner: StoredKey, key: ListedKey, now: datetime) -> str:
@@ -157,7 +170,7 @@ def _free_name(connection: Connection, key: ListedKey, known: StoredKey | None) 
 
 
 def _base_name(name: str, key_hash: str) -> str:
-    return printable(name).strip()[:_MAX_NAME_LENGTH] or f"key {key_hash[:_SHORT_HASH]}"
+    return printable(name.strip())[:_MAX_NAME_LENGTH].strip() or f"key {key_hash[:_SHORT_HASH]}"
 
 
 def _numbered(base: str, key_hash: str) -> str:
@@ -194,28 +207,40 @@ def find_twin(
     return None
 
 
-def take_over(connection: Connection, owner: StoredKey, account_id: str | None) -> None:
-    """Make the members of management keys that are no longer watched, and these keys, the owner's.
+def take_over(
+    connection: Connection, owner: StoredKey, account_id: str | None, hashes: Collection[str], today: date
+) -> None:
+    """Make the other management keys of the account, and their members, the owner's.
 
     What was kept under them then counts as a part of the account, and nothing is counted twice.
     """
-    for key in list_keys(connection, with_removed=True):
-        is_former = key.is_management and key.id != owner.id and (not key.is_active or key.removed_at)
-        if not is_former or account_id is None:
+    keys = list_keys(connection, with_removed=True)
+    listers = {key.listing.account_key_id for key in keys if key.listing and key.key_hash in hashes}
+    for key in keys:
+        if not key.is_management or key.id == owner.id:
             continue
-        if account_state(connection, key.id).account_id != account_id:
+        before = account_state(connection, key.id)
+        if key.id not in listers and (account_id is None or before.account_id != account_id):
             continue
         connection.execute(
             api_keys.update().where(api_keys.c.account_key_id == key.id).values(account_key_id=owner.id)
         )
+        if key.listing is not None and key.listing.account_key_id == owner.id:
+            continue
         _update_key(connection, key.id, {"account_key_id": owner.id, "listed_name": key.name})
-        before = account_state(connection, key.id)
-        update_account(
-            connection,
-            owner.id,
-            backfill_from=before.backfill_from,
-            backfilled_from=before.backfilled_from,
-        )
+        # Days that nobody has read since are read with the rest of the past.
+        if key.synced_through is not None and key.synced_through >= today - _TAKEN_OVER_WITHIN:
+            state = account_state(connection, owner.id)
+            update_account(
+                connection,
+                owner.id,
+                backfill_from=_earlier(state.backfill_from, before.backfill_from),
+                backfilled_from=_earlier(state.backfilled_from, before.backfilled_from),
+            )
+
+
+def _earlier(first: date | None, second: date | None) -> date | None:
+    return min((day for day in (first, second) if day is not None), default=None)
 
 
 def account_state(connection: Connection, key_id: int) -> AccountState:
@@ -299,6 +324,24 @@ def keys_used_on(connection: Connection, key_ids: Collection[int], days: Collect
         .where(usage_stats.c.date.in_([to_day_number(day) for day in days]))
     )
     return {key_id for key_id in connection.execute(query).scalars() if key_id in key_ids}
+
+
+def days_in_spans(connection: Connection, key_ids: Collection[int], since: date, until: date) -> set[date]:
+    """The days that one of these keys has used something on that is known as a sum of days only."""
+    found: set[date] = set()
+    for each in list_spans(connection, since, until, tuple(key_ids)):
+        span = each.span
+        if not span.cost_usd and not span.byok_cost_usd:
+            continue
+        first, last = max(span.first_day, since), min(span.last_day, until)
+        told = select(usage_days.c.date).where(
+            usage_days.c.api_key_id == each.key_id,
+            usage_days.c.date.between(to_day_number(first), to_day_number(last)),
+            usage_days.c.source != UsageSource.COUNTERS,
+        )
+        days = {first + timedelta(days=number) for number in range((last - first).days + 1)}
+        found |= days - {from_day_number(number) for number in connection.execute(told).scalars()}
+    return found
 
 
 def stored_sums(connection: Connection, key_ids: Collection[int], since: date, until: date) -> list[UsageRow]:

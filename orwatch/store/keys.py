@@ -10,6 +10,8 @@ from sqlalchemy import Connection, RowMapping, exists, select
 
 from orwatch.models import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey, UsageSource
 from orwatch.store.schema import (
+    account_credits,
+    accounts,
     api_keys,
     key_counters,
     usage_days,
@@ -89,14 +91,19 @@ def restore_key(
     secret_encrypted: str,
     facts: KeyFacts | None,
     source_setting: UsageSource | None = None,
+    hint: str | None = None,
     now: datetime,
 ) -> None:
-    """Make a removed key a watched one again: its history is its own."""
+    """Give a key that was removed or discovered its secret: it is watched with it, its history is its own.
+
+    ``hint`` None: it has the right one already.
+    """
     _update(
         connection,
         key_id,
         {
             "name": name,
+            **({} if hint is None else {"hint": hint}),
             "secret_encrypted": secret_encrypted,
             "removed_at": None,
             "is_active": True,
@@ -130,12 +137,29 @@ def forget_secret(connection: Connection, key_id: int, now: datetime) -> None:
     _update(connection, key_id, {"secret_encrypted": None, "removed_at": now, "is_active": False})
 
 
+def drop_secret(connection: Connection, key_id: int) -> None:
+    """Make a key that a management key lists one that was merely discovered."""
+    _update(
+        connection,
+        key_id,
+        {
+            "secret_encrypted": None,
+            "is_active": True,
+            "inactive_reason": None,
+            "inactive_since": None,
+            "last_sync_error": None,
+            "source_setting": None,
+            "source_checked_at": None,
+        },
+    )
+
+
 def purge_key(connection: Connection, key_id: int) -> int:
     """Delete the key with all its history; how many ledger rows went."""
     rows = 0
     for table in (usage_stats, usage_months, usage_spans):
         rows += connection.execute(table.delete().where(table.c.api_key_id == key_id)).rowcount
-    for table in (usage_days, key_counters):
+    for table in (usage_days, key_counters, accounts, account_credits):
         connection.execute(table.delete().where(table.c.api_key_id == key_id))
     connection.execute(api_keys.delete().where(api_keys.c.id == key_id))
     return rows

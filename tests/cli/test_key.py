@@ -31,7 +31,10 @@ def usage_rows(home: Home) -> int:
 def test_the_list_shows_every_key_and_no_secret(orwatch: Orwatch) -> None:
     code, out, err = orwatch("key", "list")
     assert (code, err) == (0, "")
-    assert [line.split()[:2] for line in out.splitlines()[2:]] == [["production", "active"], ["ci", "active"]]
+    assert [line.split()[:2] for line in out.splitlines()[2:4]] == [
+        ["production", "active"],
+        ["ci", "active"],
+    ]
     assert SECRET[9:] not in out
     assert "sk-or-…a29f" in out
 
@@ -52,6 +55,22 @@ def test_the_list_in_json_has_the_promised_members(orwatch: Orwatch) -> None:
         "source",
         "last_synced_at",
         "last_validated_at",
+        "state",
+        "share_30_days",
+        "spent_30_days",
+        "spent_this_month",
+        "limit",
+        "limit_remaining",
+        "limit_reset",
+        "expires_at",
+        "facts_read_at",
+        "flags",
+        "is_discovered",
+        "listed_by",
+        "listed_name",
+        "workspace",
+        "disabled",
+        "deleted_at",
     }
 
 

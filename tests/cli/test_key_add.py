@@ -37,7 +37,10 @@ def test_the_secret_is_read_from_a_pipe_without_the_blanks_around_it(
     route = api.get("/key").mock(return_value=key_answer(is_management_key=True))
     code, out, err = orwatch("key", "add", " production ")
     assert (code, err) == (0, "")
-    assert out == "Stored 'production' (sk-or-…a29f, management). `orwatch sync` fetches its usage.\n"
+    assert out == (
+        "Stored 'production' (sk-or-…a29f, management). "
+        "`orwatch sync` finds the keys of its account and fetches their usage, up to a year back.\n"
+    )
     assert route.calls.last.request.headers["Authorization"] == f"Bearer {SECRET}"
     assert home.opened_secret("production", ENCRYPTION_KEY) == SECRET
     assert home.keys()["production"].key_hash == hash_secret(SECRET)

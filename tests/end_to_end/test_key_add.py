@@ -186,6 +186,6 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is(
     assert machine.run("key", "add", name, input=keys[0].secret).code == 0
 
     for arguments in (("key", "list"), ("key", "show", name), ("status",)):
-        finished = machine.run(*arguments, COLUMNS="120")
+        finished = machine.run(*arguments, COLUMNS="160")
         assert (finished.code, finished.stderr) == (0, "")
         assert name in finished.stdout

@@ -144,7 +144,7 @@ def test_a_removed_key_keeps_its_history_and_has_no_secret(store: Store) -> None
     add_key(store)
     spend(store, (TODAY, "a", "1"))
 
-    assert key_jobs.remove(store, "work", NOW, with_history=False) == 0
+    assert key_jobs.remove(store, "work", NOW, with_history=False).rows == 0
 
     assert names(store) == []
     assert get_key(store).secret_encrypted is None
@@ -188,7 +188,7 @@ def test_a_purge_takes_the_history_too_and_counts_its_rows(store: Store) -> None
     add_key(store)
     spend(store, (TODAY, "a", "1"), (days_ago(1), "a", "1"))
 
-    assert key_jobs.remove(store, "work", NOW, with_history=True) == 2
+    assert key_jobs.remove(store, "work", NOW, with_history=True).rows == 2
 
     assert dump(store, "usage_stats") == dump(store, "usage_days") == dump(store, "api_keys") == []
 

@@ -1,48 +1,34 @@
-"""Keys as tables and JSON."""
+"""The list of keys as a table and JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from orwatch.models import InactiveReason, KeyFacts, KeyKind, StoredKey, UsageSource
-from orwatch.render.keys import list_json, list_view, show_json, show_view, state
+from orwatch.models import InactiveReason, KeyFacts, KeyKind, UsageSource
+from orwatch.render.keys import state
+from orwatch.results import KeyFlag
+from tests.render.key_support import (
+    FACTS,
+    discovered,
+    list_json,
+    list_view,
+    listing,
+    overview,
+    rows,
+)
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW
 
-FACTS = KeyFacts(
-    KeyKind.INFERENCE,
-    label="sk-or-v1-012...a29f",
-    usage_usd=Decimal("25.1234567891"),
-    usage_daily_usd=Decimal("0"),
-    usage_weekly_usd=Decimal("3"),
-    usage_monthly_usd=Decimal("4.5"),
-    byok_usage_usd=Decimal("0.1"),
-    limit_usd=Decimal("100"),
-    limit_remaining_usd=Decimal("-0.25"),
-    limit_reset="monthly",
-    is_free_tier=False,
-    expires_at=datetime(2026, 11, 23, 12, 30, tzinfo=UTC),
-)
-
-
-def shown(key: StoredKey) -> dict[str, str]:
-    """The lines of ``key show`` by their labels, which end where two blanks begin."""
-    lines = (line.split("  ", 1) for line in rendered(show_view(key, NOW), 200).splitlines())
-    return {label: value.strip() for label, value in lines}
-
-
-def with_facts(**changes: Any) -> StoredKey:
-    return stored_key(facts=replace(FACTS, **changes))
-
 
 def test_without_keys_it_says_how_to_add_one() -> None:
-    assert rendered(list_view([], NOW)) == "No keys yet. `orwatch key add NAME` stores one.\n"
+    assert rendered(list_view([])) == "No keys yet. `orwatch key add NAME` stores one.\n"
 
 
 def test_a_key_is_a_row() -> None:
@@ -52,27 +38,37 @@ def test_a_key_is_a_row() -> None:
         last_synced_at=NOW - timedelta(minutes=5),
         last_validated_at=NOW - timedelta(hours=3),
     )
-    head, _rule, row = rendered(list_view([key], NOW), 120).splitlines()
-    assert head.split() == ["Key", "State", "Hint", "Kind", "Source", "Last", "sync", "Validated"]
-    assert row.split() == [
+    head, _rule, row = rendered(list_view([key]), 120).splitlines()
+    assert re.split(r"  +", head.strip()) == [
+        "Key",
+        "State",
+        "Share",
+        "This month",
+        "Remaining",
+        "Hint",
+        "Kind",
+        "Source",
+        "Last sync",
+        "Validated",
+    ]
+    assert re.split(r"  +", row.strip()) == [
         "ci",
         "active",
+        "–",
+        "–",
+        "–",
         "sk-or-…a29f",
         "inference",
         "usage",
-        "5",
-        "min",
-        "ago",
-        "3",
-        "h",
-        "ago",
+        "5 min ago",
+        "3 h ago",
     ]
 
 
 def test_what_is_not_known_of_a_key_is_a_dash() -> None:
     key = stored_key("new", facts=KeyFacts(KeyKind.UNKNOWN), last_synced_at=None, last_validated_at=None)
-    row = rendered(list_view([key], NOW), 120).splitlines()[2]
-    assert row.split() == ["new", "active", "sk-or-…a29f", "–", "–", "–", "–"]
+    row = rendered(list_view([key]), 120).splitlines()[2]
+    assert row.split() == ["new", "active", "–", "–", "–", "sk-or-…a29f", "–", "–", "–", "–"]
 
 
 @pytest.mark.parametrize(
@@ -85,80 +81,10 @@ def test_an_inactive_key_says_why(reason: InactiveReason | None, expected: str) 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_list_fits_the_terminal_and_keeps_name_and_state(width: int) -> None:
-    keys = [stored_key("a-key-with-quite-a-long-name-of-its-own"), stored_key("深度求索" * 8)]
-    text = rendered(list_view(keys, NOW), width)
+    found = [stored_key("a-key-with-quite-a-long-name-of-its-own"), stored_key("深度求索" * 8)]
+    text = rendered(list_view(found), width)
     assert widest_line(text) <= width
     assert text.count("active") == 2
-
-
-def test_hostile_names_are_inert_in_the_list_and_alone() -> None:
-    key = stored_key(HOSTILE_NAME, last_sync_error="\x1b[2Jbad", facts=replace(FACTS, label="\u202elabel"))
-    assert INERT_NAME in rendered(list_view([key], NOW), 200)
-    lines = shown(key)
-    assert lines["Name"] == INERT_NAME
-    assert lines["Last problem"] == "�[2Jbad"
-    assert lines["Label"] == "�label"
-
-
-def test_one_key_is_shown_with_all_that_is_known() -> None:
-    key = stored_key(facts=FACTS, source=UsageSource.USAGE, synced_through=date(2026, 11, 20))
-    lines = shown(key)
-    assert lines == {
-        "Name": "production",
-        "Hint": "sk-or-…a29f",
-        "State": "active",
-        "Kind": "inference",
-        "Source": "usage (GET /usage answers)",
-        "Added": "2026-11-20 12:30 UTC",
-        "Last sync": "2026-11-20 12:25 UTC (5 min ago)",
-        "Synced through": "2026-11-20",
-        "Last validate": "2026-11-20 12:25 UTC (5 min ago)",
-        "SHA-256": "0" * 64,
-        "Label": "sk-or-v1-012...a29f",
-        "Free tier": "no",
-        "Expires": "2026-11-23 12:30 UTC (in 3 d)",
-        "Limit": "$100.00, reset monthly",
-        "Remaining": "-$0.25",
-        "Spent today": "$0.00",
-        "This week": "$3.00",
-        "This month": "$4.50",
-        "Ever": "$25.1234567891",
-        "As of": "2026-11-20 12:25 UTC (5 min ago)",
-    }
-
-
-def test_a_key_without_a_limit_is_unlimited_and_not_at_zero() -> None:
-    lines = shown(with_facts(limit_usd=None, limit_remaining_usd=None, limit_reset=None))
-    assert lines["Limit"] == "none (unlimited)"
-    assert lines["Remaining"] == "unlimited"
-
-
-def test_a_limit_that_never_resets_says_nothing_of_a_reset() -> None:
-    assert shown(with_facts(limit_reset=None))["Limit"] == "$100.00"
-
-
-def test_a_limit_whose_rest_is_not_told_is_a_dash() -> None:
-    assert shown(with_facts(limit_remaining_usd=None))["Remaining"] == "–"
-
-
-def test_facts_that_the_answer_did_not_tell_are_dashes_and_no_zeros() -> None:
-    lines = shown(stored_key(facts=KeyFacts(KeyKind.UNKNOWN), last_synced_at=None))
-    unknown = ("Kind", "Synced through", "Label", "Free tier", "Spent today", "This week", "Ever")
-    assert {lines[name] for name in unknown} == {"–"}
-    assert lines["Last sync"] == "never"
-    assert lines["Expires"] == "never"
-    assert "$0.00" not in lines.values()
-
-
-def test_of_a_key_that_nobody_asked_about_there_are_no_facts() -> None:
-    lines = shown(stored_key(facts=KeyFacts(KeyKind.UNKNOWN), facts_read_at=None))
-    assert "orwatch validate" in lines["Facts"]
-    assert "Limit" not in lines
-
-
-def test_an_inactive_key_says_since_when() -> None:
-    key = stored_key(is_active=False, inactive_reason=InactiveReason.INVALID, inactive_since=NOW)
-    assert shown(key)["State"] == "invalid since 2026-11-20 12:30 UTC"
 
 
 def test_the_list_in_json_has_the_promised_members() -> None:
@@ -170,7 +96,7 @@ def test_the_list_in_json_has_the_promised_members() -> None:
         source=UsageSource.USAGE,
         last_validated_at=None,
     )
-    assert json.loads(list_json([key])) == {
+    assert json.loads(list_json([overview(key, flags=(KeyFlag.DISABLED,))])) == {
         "schema_version": 1,
         "keys": [
             {
@@ -178,53 +104,190 @@ def test_the_list_in_json_has_the_promised_members() -> None:
                 "name": "ci",
                 "kind": "inference",
                 "hint": "sk-or-…a29f",
+                "state": "disabled",
                 "is_active": False,
                 "inactive_reason": "disabled",
                 "source": "usage",
                 "last_synced_at": "2026-11-20T12:25:00Z",
                 "last_validated_at": None,
+                "share_30_days": None,
+                "spent_30_days": None,
+                "spent_this_month": None,
+                "limit": None,
+                "limit_remaining": None,
+                "limit_reset": None,
+                "expires_at": None,
+                "facts_read_at": "2026-11-20T12:25:00Z",
+                "flags": ["disabled"],
+                "is_discovered": False,
+                "listed_by": None,
+                "listed_name": None,
+                "workspace": None,
+                "disabled": None,
+                "deleted_at": None,
             }
         ],
+        "spent_30_days": None,
     }
 
 
+def test_a_discovered_key_in_json_tells_its_list_its_numbers_and_its_flags() -> None:
+    key = discovered("prod", listing=listing(name="[b]x", is_disabled=True, deleted_at=NOW))
+    found = overview(
+        key,
+        listed_by="ops",
+        spent_30_days_usd=Decimal("1.000000001"),
+        share_30_days=Decimal("0.25"),
+        spent_month_usd=Decimal(0),
+        flags=(KeyFlag.DELETED,),
+    )
+    document = json.loads(list_json([found], "4.000000004"), parse_float=Decimal)
+    expected = {
+        "state": "deleted",
+        "share_30_days": Decimal("0.25"),
+        "spent_30_days": Decimal("1.000000001"),
+        "spent_this_month": 0,
+        "limit": 100,
+        "limit_remaining": Decimal("-0.25"),
+        "limit_reset": "monthly",
+        "expires_at": "2026-11-23T12:30:00Z",
+        "flags": ["deleted"],
+        "is_discovered": True,
+        "listed_by": "ops",
+        "listed_name": "[b]x",
+        "workspace": "Default",
+        "disabled": True,
+        "deleted_at": "2026-11-20T12:30:00Z",
+    }
+    assert expected.items() <= document["keys"][0].items()
+    assert document["spent_30_days"] == Decimal("4.000000004")
+
+
 def test_no_keys_are_an_empty_list_in_json() -> None:
-    assert json.loads(list_json([])) == {"schema_version": 1, "keys": []}
-
-
-def test_one_key_in_json_has_the_members_of_the_list_and_exact_facts() -> None:
-    key = stored_key(facts=FACTS)
-    document = json.loads(show_json(key), parse_float=Decimal)
-    assert document["schema_version"] == 1
-    listed = json.loads(list_json([key]))["keys"][0]
-    assert listed.items() <= document["key"].items()
-    assert document["key"]["usage"] == Decimal("25.1234567891")
-    assert document["key"]["limit_remaining"] == Decimal("-0.25")
-    assert document["key"]["expires_at"] == "2026-11-23T12:30:00Z"
-    assert document["key"]["hash"] == "0" * 64
-
-
-def test_the_stored_secret_is_in_no_output() -> None:
-    key = stored_key(facts=FACTS, secret_encrypted="gAAAAA-the-token")
-    outputs = [
-        rendered(list_view([key], NOW), 200),
-        rendered(show_view(key, NOW), 200),
-        list_json([key]),
-        show_json(key),
-    ]
-    assert all("gAAAAA" not in output for output in outputs)
+    assert json.loads(list_json([])) == {"schema_version": 1, "keys": [], "spent_30_days": None}
 
 
 @pytest.mark.parametrize(
-    ("source", "setting", "shown_as"),
+    ("changes", "expected"),
     [
-        (UsageSource.COUNTERS, None, "counters (this server has no /usage"),
-        (UsageSource.USAGE, None, "usage (GET /usage answers)"),
-        (UsageSource.USAGE, UsageSource.COUNTERS, "counters (set with --source)"),
-        (None, None, "– (the first sync finds out)"),
+        ({}, "discovered"),
+        ({"secret_encrypted": "token"}, "active"),
+        ({"listing": listing(is_disabled=True)}, "disabled"),
+        ({"listing": listing(is_disabled=True, deleted_at=NOW)}, "deleted"),
+        (
+            {
+                "secret_encrypted": "token",
+                "is_active": False,
+                "inactive_reason": InactiveReason.INVALID,
+                "listing": listing(is_disabled=True),
+            },
+            "disabled",
+        ),
+        (
+            {"secret_encrypted": "token", "is_active": False, "inactive_reason": InactiveReason.INVALID},
+            "invalid",
+        ),
     ],
 )
-def test_one_key_says_where_its_usage_comes_from_and_why(
-    source: UsageSource | None, setting: UsageSource | None, shown_as: str
-) -> None:
-    assert shown(stored_key(source=source, source_setting=setting))["Source"].startswith(shown_as)
+def test_the_state_of_a_listed_key_is_what_became_of_it(changes: dict[str, Any], expected: str) -> None:
+    assert state(discovered(**changes)) == expected
+
+
+def test_the_list_tells_share_month_limit_remaining_reset_expiry_and_workspace() -> None:
+    facts = replace(FACTS, limit_remaining_usd=Decimal("38.5"))
+    found = overview(
+        discovered(facts=facts), spent_30_days_usd=Decimal("1.5"), spent_month_usd=Decimal("1.25")
+    )
+    (row,) = rows(list_view([found], "6"))
+    assert re.split(r"  +", row)[:5] == ["production", "discovered", "25.0%", "$1.25", "████▉"]
+    assert re.search(r"61% +\$38\.50  monthly   in 3 d  Default", row)
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "bar", "percent"),
+    [
+        ("100", "-0.25", "████████", "100%"),
+        ("100", "0", "████████", "100%"),
+        ("100", "0.01", "████████", "99%"),
+        ("100", "50", "████", "50%"),
+        ("100", "100", "", "0%"),
+        ("100", "130", "", "0%"),
+        ("0", "0", "████████", "100%"),
+    ],
+)
+def test_the_bar_shows_the_used_part_of_the_limit(limit: str, remaining: str, bar: str, percent: str) -> None:
+    facts = replace(FACTS, limit_usd=Decimal(limit), limit_remaining_usd=Decimal(remaining), limit_reset=None)
+    (row,) = rows(list_view([stored_key(facts=facts)]))
+    assert row.count("█") == len(bar)
+    assert f" {percent} " in row
+
+
+def test_the_bar_is_plain_where_the_terminal_knows_no_other() -> None:
+    text = rendered(list_view([stored_key(facts=FACTS)]), 120, encoding="ascii")
+    assert "######## 100%" in text
+
+
+def test_a_limit_whose_rest_was_not_told_has_no_bar_but_a_dash() -> None:
+    facts = replace(FACTS, limit_remaining_usd=None, expires_at=None, limit_reset=None)
+    (row,) = rows(list_view([stored_key("key", facts=facts)]))
+    assert row.split()[:6] == ["key", "active", "–", "–", "–", "–"]
+
+
+def test_an_unlimited_key_says_so_and_has_no_bar_beside_one_with_a_limit() -> None:
+    free = overview(stored_key("free"), flags=(KeyFlag.UNLIMITED,))
+    first, second = rows(list_view([free, stored_key("bound", facts=FACTS)]))
+    assert re.split(r"  +", first)[:6] == ["free", "active", "–", "–", "unlimited", "never"]
+    assert "$" not in first
+    assert "-$0.25" in second
+
+
+def test_a_management_key_and_a_deleted_one_have_nothing_left_to_tell() -> None:
+    owner = stored_key("ops", facts=replace(FACTS, kind=KeyKind.MANAGEMENT))
+    gone = overview(discovered("gone", listing=listing(deleted_at=NOW)), flags=(KeyFlag.DELETED,))
+    first, second = rows(list_view([owner, gone]))
+    assert "%" not in first + second
+    assert "$" not in first + second
+
+
+def test_columns_without_a_single_value_are_left_out() -> None:
+    head = rendered(list_view([stored_key(), stored_key("other")]), 200).splitlines()[0]
+    assert not {"Limit used", "Resets", "Expires", "Workspace"} & set(re.split(r"  +", head))
+
+
+def test_a_dormant_key_says_so_in_the_list() -> None:
+    found = overview(discovered(), flags=(KeyFlag.DORMANT,))
+    assert "discovered, dormant" in rendered(list_view([found]), 80)
+
+
+def test_several_keys_have_a_total_and_the_share_says_of_what() -> None:
+    found = [
+        overview(stored_key("a"), spent_30_days_usd=Decimal(1), spent_month_usd=Decimal("0.5")),
+        overview(stored_key("b"), spent_30_days_usd=Decimal(2), spent_month_usd=None),
+    ]
+    lines = rendered(list_view(found, "4"), 80).splitlines()
+    assert next(line for line in lines if line.startswith("Total")).split() == ["Total", "75.0%", "$0.50"]
+    assert lines[-1] == "Share: of $4.00 in the last 30 days."
+
+
+def test_what_stands_under_a_management_key_is_explained() -> None:
+    owner = stored_key(HOSTILE_NAME, facts=KeyFacts(KeyKind.MANAGEMENT))
+    text = rendered(list_view([overview(owner, spent_30_days_usd=Decimal(1))], "4"), 200)
+    assert f"\n{INERT_NAME}: what the account used without a listed key.\n" in text
+    assert "what the account" not in rendered(list_view([owner], "4"), 200)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_list_with_everything_fits_and_keeps_share_state_and_remaining(width: int) -> None:
+    key = discovered("a-key-with-quite-a-long-name-of-its-own", facts=FACTS)
+    found = overview(
+        key,
+        spent_30_days_usd=Decimal(1),
+        spent_month_usd=Decimal("1234.5"),
+        flags=(KeyFlag.DORMANT,) if width >= 60 else (),
+    )
+    text = rendered(list_view([found, found], "4"), width)
+    assert widest_line(text) <= width
+    assert text.count("discovered") == text.count("-$0.25") == 2
+    assert text.count("25.0%") == 2
+    if width >= 80:
+        assert text.count("$1,234.50") == 2
