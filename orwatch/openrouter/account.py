@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from orwatch.errors import EndpointMissingError, UnexpectedAnswerError
+from orwatch.errors import ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
 from orwatch.models import Credits, ListedKey
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.parse_account import (
@@ -59,10 +59,14 @@ def fetch_listing(client: Client, secret: str) -> AccountListing:
         workspaces = []
     names = {workspace.id: workspace.name for workspace in workspaces}
     found: dict[str, ListedKey] = {}
+    days: set[date] = set()
     # Without a workspace's id the answer is the default workspace's keys.
     wanted: list[str | None] = [*names] or [None]
     for workspace_id in wanted:
-        answered_at = _fetch_workspace_keys(client, secret, workspace_id, names, found)
+        answered_at = _fetch_workspace_keys(client, secret, workspace_id, names, found, days)
+    if len(days) > 1:
+        # The counters of the first pages are of the day before: as a whole the list is of no day.
+        raise ApiUnavailableError("GET /keys was answered across midnight")
     return AccountListing(min(names, default=None), tuple(found.values()), answered_at)
 
 
@@ -72,20 +76,27 @@ def _fetch_workspace_keys(
     workspace_id: str | None,
     names: Mapping[str, str],
     found: dict[str, ListedKey],
+    days: set[date],
 ) -> datetime:
     offset = 0
+    last_hash = None
     for _ in range(_MAX_PAGES):
         params = {"offset": str(offset), "include_disabled": "true"}
         if workspace_id is not None:
             params["workspace_id"] = workspace_id
         body, answered_at = client.get_dated("/keys", secret, params)
+        days.add(answered_at.date())
         page = parse_keys(body, names)
+        # Each page begins with the last key of the one before: a key deleted meanwhile would move all others.
+        if last_hash is not None and last_hash not in {key.key_hash for key in page}:
+            raise ApiUnavailableError("the account's keys changed while GET /keys was read page by page")
         new = [key for key in page if key.key_hash not in found]
         found.update({key.key_hash: key for key in new})
         # A server that knows no offset answers with the first page again.
         if len(page) < _PAGE_LENGTH or not new:
             return answered_at
-        offset += len(page)
+        offset += len(page) - 1
+        last_hash = page[-1].key_hash
     raise UnexpectedAnswerError(f"GET /keys has more than {_MAX_PAGES:,} pages")
 
 

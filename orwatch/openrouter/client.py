@@ -10,7 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -27,6 +27,7 @@ from orwatch.errors import (
     QueryTooHeavyError,
     SettingsError,
     UnexpectedAnswerError,
+    WrongClockError,
 )
 from orwatch.openrouter.parse import parse_error
 from orwatch.text import printable, secret_hint
@@ -44,6 +45,8 @@ _MAX_SAID_LENGTH = 200
 # After this many requests in a row that failed in all their tries, the API counts as down, and further
 # requests get one try each: an outage must not take hours where there are hundreds of keys.
 _FAILURES_UNTIL_DOWN = 3
+
+_MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
 _PASSING_STATUSES = frozenset({408, 425, 429})  # and 5xx
 
@@ -233,12 +236,21 @@ class Client:
                 extra={"key": secret_hint(secret)},
             )
 
+    def _check_clock(self, response: httpx.Response) -> None:
+        told, now = _http_date(response.headers.get("Date", "")), self._clock.now()
+        if told is not None and abs(told - now) > _MAX_CLOCK_DIFFERENCE:
+            raise WrongClockError(
+                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC and the API's {told:%Y-%m-%d %H:%M}. "
+                "Set it right; until then nothing is written, for it would be written to wrong days."
+            )
+
     def _answered_at(self, response: httpx.Response) -> datetime:
         return _http_date(response.headers.get("Date", "")) or self._clock.now()
 
     def _checked(self, response: httpx.Response, body: bytes, question: _Question, secret: str) -> bytes:
         status = response.status_code
         if status == 200:
+            self._check_clock(response)
             # A server may echo what it was sent, and messages about an answer quote from it.
             return body.replace(secret.encode(), secret_hint(secret).encode())
         said = parse_error(body)

@@ -64,7 +64,7 @@ def read_rows(
     """The rows within ``since``..``until``, those of one owner, day, model and provider added up, sorted;
     and those that are not believed or not asked for.
     """
-    groups: dict[tuple[str, date, str, str], list[OwnedRow]] = {}
+    groups: dict[tuple[bool, str, date, str, str], list[OwnedRow]] = {}
     rejected: list[RejectedRow] = []
     for item in items:
         day = None
@@ -75,7 +75,9 @@ def read_rows(
                 continue
             each = read_row(item, day)
             row = each.row
-            groups.setdefault((each.owner or "", day, row.model or "", row.provider or ""), []).append(each)
+            # A key without a name is not the same as no key.
+            spot = (each.owner is not None, each.owner or "", day, row.model or "", row.provider or "")
+            groups.setdefault(spot, []).append(each)
         except RowError as error:
             rejected.append(RejectedRow(str(error), day))
     rows = []
@@ -86,7 +88,9 @@ def read_rows(
         except RowError as error:
             rejected.extend(RejectedRow(str(error), each.row.day) for each in group)
         else:
-            rows.append(OwnedRow(group[0].owner, replace(row, cost_usd=from_nano(to_nano(row.cost_usd)))))
+            byok = None if row.byok_cost_usd is None else from_nano(to_nano(row.byok_cost_usd))
+            rounded = replace(row, cost_usd=from_nano(to_nano(row.cost_usd)), byok_cost_usd=byok)
+            rows.append(OwnedRow(group[0].owner, rounded))
     return rows, tuple(rejected)
 
 
@@ -162,7 +166,7 @@ def _added(first: UsageRow, second: UsageRow) -> UsageRow:
 
 
 def _plausible(row: UsageRow) -> UsageRow:
-    counts = (row.requests, row.tokens_input, row.tokens_output)
+    counts = (row.requests, row.tokens_input, row.tokens_output, row.tokens_reasoning, row.tokens_cached)
     amounts = (row.cost_usd, row.byok_cost_usd)
     if any(amount is not None and amount > MAX_USD for amount in amounts) or any(
         count is not None and count > MAX_COUNT for count in counts

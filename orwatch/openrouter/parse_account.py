@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -32,13 +33,14 @@ from orwatch.openrouter.values import (
     is_storable,
     kind_of,
     list_of,
+    load_json,
     name_of,
     number_of,
     optional_text,
     optional_time,
 )
 
-_HASH_LENGTH = 64
+_HASH = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,16 @@ class Analytics:
 
 
 def parse_workspaces(body: bytes) -> list[Workspace]:
-    """The workspaces. Raises ``UnexpectedAnswerError``."""
-    workspaces = []
+    """The workspaces. Raises ``UnexpectedAnswerError``, also where the answer counts more than it tells."""
+    workspaces: list[Workspace] = []
     for item in list_of(data_of(body)):
         number = optional_text(item.get("id")) if isinstance(item, dict) else None
         if number is None:
             raise UnexpectedAnswerError("a workspace in the answer has no id")
         workspaces.append(Workspace(number, optional_text(item.get("name")) or number))
+    total = number_of(load_json(body).get("total_count"))
+    if total is not None and total > len(workspaces):
+        raise UnexpectedAnswerError(f"the answer tells {len(workspaces)} of {total} workspaces")
     return workspaces
 
 
@@ -81,7 +86,7 @@ def parse_keys(body: bytes, workspaces: Mapping[str, str]) -> list[ListedKey]:
     keys = []
     for item in list_of(data_of(body)):
         key_hash = item.get("hash") if isinstance(item, dict) else None
-        if not isinstance(key_hash, str) or len(key_hash) != _HASH_LENGTH or not is_storable(key_hash):
+        if not isinstance(key_hash, str) or not _HASH.fullmatch(key_hash):
             raise UnexpectedAnswerError("a key in the answer has no hash")
         workspace = optional_text(item.get("workspace_id"))
         keys.append(
@@ -226,5 +231,5 @@ def with_slugs(row: UsageRow, slugs: Mapping[str, str]) -> UsageRow:
     slug = slugs.get(row.model)
     if slug is None:
         plain, colon, variant = row.model.partition(":")
-        slug = f"{slugs[plain]}{colon}{variant}" if colon and plain in slugs else row.model
+        slug = f"{slugs[plain].partition(':')[0]}{colon}{variant}" if colon and plain in slugs else row.model
     return row if slug == row.model else replace(row, model=slug)

@@ -23,7 +23,9 @@ MAX_NAME_LENGTH = 256
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 
-_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T]00:00:00(?:\.0+)?(?:Z|\+00:00)?)?", re.ASCII)
+_DAY = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[ Tt]00:00(?::00(?:\.0+)?)?(?:[Zz]|[+-]00(?::?00)?| UTC)?)?", re.ASCII
+)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -83,7 +85,7 @@ def day_of(item: Json, *fields: str) -> date:
     """The day of a row, from the first of ``fields`` (``date``) that it has. Raises ``RowError``."""
     if not isinstance(item, dict):
         raise RowError(f"a row is {kind_of(item)}, not an object")
-    text = next((item[field] for field in fields if field in item), item.get("date"))
+    text = next((item[field] for field in fields if item.get(field) is not None), item.get("date"))
     match = _DAY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise RowError(f"the date {shown(text)} is not a day")

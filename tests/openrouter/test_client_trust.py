@@ -7,17 +7,25 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import respx
 
-from orwatch.errors import ApiError, ApiUnavailableError, SettingsError, UnexpectedAnswerError
+from orwatch.errors import (
+    ApiError,
+    ApiUnavailableError,
+    SettingsError,
+    UnexpectedAnswerError,
+    WrongClockError,
+)
 from orwatch.openrouter import client as client_module
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch_key_facts
-from tests.support import API_URL, SECRET, FakeClock
+from tests.support import API_URL, NOW, SECRET, FakeClock
 
 KEY_URL = f"{API_URL}/key"
 HINT = "sk-or-…a29f"
@@ -251,3 +259,21 @@ def test_a_cookie_that_comes_with_one_keys_answer_does_not_go_out_with_another_k
     client.get("/key", SECRET)
     client.get("/key", SECRET[::-1])
     assert [call.request.headers.get("Cookie") for call in route.calls] == [None, None]
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_clock_that_is_days_off_ends_everything(
+    client: Client, respx_mock: respx.MockRouter, days: int
+) -> None:
+    told = format_datetime(NOW + timedelta(days=days), usegmt=True)
+    respx_mock.get(f"{API_URL}/usage").respond(json={"data": []}, headers={"Date": told})
+    with pytest.raises(WrongClockError, match="this machine's clock says 2026-11-20 12:30 UTC and the API's"):
+        client.get("/usage", SECRET)
+
+
+def test_a_clock_that_is_hours_off_is_none_of_the_clients_business(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    told = format_datetime(NOW + timedelta(hours=23), usegmt=True)
+    respx_mock.get(f"{API_URL}/usage").respond(json={"data": []}, headers={"Date": told})
+    assert client.get("/usage", SECRET) == b'{"data":[]}'
