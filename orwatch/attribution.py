@@ -87,13 +87,13 @@ def remainder(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[Usa
 def _rest_of_day(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[UsageRow]:
     if all(row.provider is not None for row in keys):
         rest = _subtract(account, keys)
-        if _is_possible(rest):
+        if _is_possible(rest) and _is_countable(rest):
             return _worth_telling(rest)
-    for coarser in (_without_provider, _without_model):
-        rest = _subtract([coarser(row) for row in account], [coarser(row) for row in keys])
-        if _is_possible(rest):
-            return _worth_telling(rest)
-    return []
+    rest = _subtract(map(_without_provider, account), map(_without_provider, keys))
+    if _is_possible(rest) and _is_countable(rest):
+        return _worth_telling(rest)
+    rest = _subtract(map(_without_model, account), map(_without_model, keys))
+    return _worth_telling(rest) if _is_possible(rest) else []
 
 
 def _without_provider(row: UsageRow) -> UsageRow:
@@ -155,6 +155,10 @@ def _is_possible(rest: Iterable[UsageRow]) -> bool:
     return all(row.cost_usd > -DUST_USD and (row.byok_cost_usd or ZERO) > -DUST_USD for row in rest)
 
 
+def _is_countable(rest: Iterable[UsageRow]) -> bool:
+    return all((row.requests or 0) >= 0 for row in rest)
+
+
 def _worth_telling(rest: Iterable[UsageRow]) -> list[UsageRow]:
     """The rows that tell of some use, none of their numbers below zero."""
     rows = []
@@ -181,10 +185,16 @@ def _not_negative(count: int | None) -> int | None:
     return None if count is None else max(count, 0)
 
 
-def differing_days(account: Iterable[UsageRow], stored: Iterable[UsageRow]) -> set[date]:
+def differing_days(
+    account: Iterable[UsageRow], stored: Iterable[UsageRow], *, with_requests: bool = True
+) -> set[date]:
     """The days of ``account`` whose dollars or requests are not what is stored of all keys together."""
     told, known = _by_day(account), _by_day(stored)
-    return {day for day, rows in told.items() if _differ(_day_sums(rows), _day_sums(known.get(day, [])))}
+    return {
+        day
+        for day, rows in told.items()
+        if _differ(_day_sums(rows), _day_sums(known.get(day, [])), with_requests=with_requests)
+    }
 
 
 def _day_sums(rows: Iterable[UsageRow]) -> tuple[Decimal, Decimal, int]:
@@ -196,9 +206,13 @@ def _day_sums(rows: Iterable[UsageRow]) -> tuple[Decimal, Decimal, int]:
     return cost, byok, requests
 
 
-def _differ(first: tuple[Decimal, Decimal, int], second: tuple[Decimal, Decimal, int]) -> bool:
+def _differ(
+    first: tuple[Decimal, Decimal, int], second: tuple[Decimal, Decimal, int], *, with_requests: bool
+) -> bool:
     return (
-        abs(first[0] - second[0]) > DUST_USD or abs(first[1] - second[1]) > DUST_USD or first[2] != second[2]
+        abs(first[0] - second[0]) > DUST_USD
+        or abs(first[1] - second[1]) > DUST_USD
+        or (with_requests and first[2] != second[2])
     )
 
 

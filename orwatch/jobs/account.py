@@ -100,6 +100,11 @@ class _Visit:
         """The members whose usage comes through the account, not by a source of their own."""
         return [key for key in self.members if not key.is_management and not has_own_source(key)]
 
+    @property
+    def kin(self) -> list[StoredKey]:
+        """The other management keys of the account: what was kept under them before is a part of it."""
+        return [key for key in self.members if key.is_management and key.id != self.owner.id]
+
     def tally(self, key: StoredKey) -> _Tally:
         return self.tallies.setdefault(key.id, _Tally())
 
@@ -135,9 +140,11 @@ def sync_account(
         )
         if twin is not None:
             return _second_to(connection, owner, twin, listing, now)
-        accounts.take_over(connection, owner, listing.account_id)
+        accounts.take_over(
+            connection, owner, listing.account_id, {key.key_hash for key in listing.keys}, now.date()
+        )
         changes = accounts.merge_listing(connection, owner, listing.keys, now)
-        accounts.update_account(connection, owner.id, account_id=listing.account_id)
+        _record_account_id(connection, owner, listing)
         visit = _Visit(
             store,
             client,
@@ -175,7 +182,7 @@ def _second_to(
     connection: Connection, owner: StoredKey, twin: StoredKey, listing: AccountListing, now: datetime
 ) -> SyncedAccount:
     """A second management key of one account: all is read with the first."""
-    accounts.update_account(connection, owner.id, account_id=listing.account_id)
+    _record_account_id(connection, owner, listing)
     today = now.date()
     stored_keys.record_sync(
         connection, owner, source=UsageSource.ACTIVITY, since=today, until=today, error=None, now=now
@@ -184,6 +191,12 @@ def _second_to(
     return SyncedAccount(
         (SyncedKey(owner.name, SyncKeyStatus.OK, today, notes=(note,)),), frozenset({owner.id})
     )
+
+
+def _record_account_id(connection: Connection, owner: StoredKey, listing: AccountListing) -> None:
+    # What was known stays known while a server has no workspaces.
+    if listing.account_id is not None:
+        accounts.update_account(connection, owner.id, account_id=listing.account_id)
 
 
 def _told_changes(changes: ListingChanges) -> Iterator[str]:
@@ -224,9 +237,10 @@ def _try(
     try:
         return action()
     except ApiError as error:
-        if missing is not None and (isinstance(error, EndpointMissingError) or error.status == 403):
-            _update(visit, **{missing: visit.clock.now()})
-            visit.notes.append(f"{what}: {error}; asked again tomorrow")
+        if isinstance(error, EndpointMissingError) or error.status == 403:
+            if missing is not None:
+                _update(visit, **{missing: visit.clock.now()})
+            visit.notes.append(f"{what}: {error}" + ("; asked again tomorrow" if missing else ""))
         elif error.is_passing:
             visit.notes.append(f"{what}: {error}; the next sync asks again")
             log.warning("%s: %s", what, error, extra={"job": Job.SYNC, "key": visit.owner.name})
@@ -269,9 +283,10 @@ def _analytics_days(visit: _Visit) -> tuple[date, date]:
 
 
 def _windows(visit: _Visit, since: date, until: date) -> Iterator[Window]:
+    keys = [key for key in visit.members if not key.is_management]
     if visit.rows_per_day is None:
-        visit.rows_per_day = expected_rows_per_day(visit.members)
-    for window in read_windows(visit.client, visit.secret, visit.members, since, until, visit.rows_per_day):
+        visit.rows_per_day = expected_rows_per_day(keys)
+    for window in read_windows(visit.client, visit.secret, keys, since, until, visit.rows_per_day):
         visit.rows_per_day = window.rows_per_day
         yield window
 
@@ -283,7 +298,6 @@ def _write_window(visit: _Visit, window: Window, **account_values: object) -> No
     whole_days = frozenset(row.day for row in window.account)
     account = _named(window.account, names)
     keys = {key_id: _named(rows, names) for key_id, rows in window.keys.items()}
-    rest = remainder(account, [row for rows in keys.values() for row in rows])
 
     def answer(rows: Sequence[UsageRow]) -> UsageAnswer:
         return UsageAnswer(
@@ -295,6 +309,10 @@ def _write_window(visit: _Visit, window: Window, **account_values: object) -> No
         concerned = accounts.keys_used_on(connection, wanted, whole_days) | (keys.keys() & wanted.keys())
         for key_id in sorted(concerned):
             _add(visit, wanted[key_id], _write(connection, key_id, answer(keys.get(key_id, [])), now))
+        for key in visit.kin:
+            _add(visit, visit.owner, _write(connection, key.id, answer([]), now))
+        kept = accounts.stored_sums(connection, {key.id for key in visit.kin}, window.since, window.until)
+        rest = remainder(account, [*kept, *(row for rows in keys.values() for row in rows)])
         _add(visit, visit.owner, _write(connection, visit.owner.id, answer(rest), now))
         if account_values:
             accounts.update_account(connection, visit.owner.id, **account_values)
@@ -363,6 +381,7 @@ def _read_completed_days(visit: _Visit, on_key_done: Callable[[], None]) -> None
         return
     visit.sources.add(UsageSource.ACTIVITY)
     due = _due(visit, before)
+    told_days = frozenset(row.day for row in before.answer.rows)
 
     def ask(key: StoredKey) -> Activity:
         return fetch_activity(visit.client, visit.secret, visit.today, key.key_hash)
@@ -371,7 +390,7 @@ def _read_completed_days(visit: _Visit, on_key_done: Callable[[], None]) -> None
         if isinstance(answer, ApiError):
             _note_failure(visit, key, answer)
         else:
-            _write_activity(visit, key, answer)
+            _write_activity(visit, key, answer, told_days)
         on_key_done()
     # Read after its keys: what they used meanwhile is in it.
     account = _try(visit, "activity", ask_account) if due else before
@@ -386,7 +405,10 @@ def _due(visit: _Visit, account: Activity) -> list[StoredKey]:
     ids = {key.id for key in visit.members} | {visit.owner.id}
     with visit.store.read() as connection:
         unsettled = accounts.unsettled_days(connection, ids, since, until)
-        changed = differing_days(account.answer.rows, accounts.stored_sums(connection, ids, since, until))
+        stored = accounts.stored_sums(connection, ids, since, until)
+    # Sources of a key's own may count dollars only: there requests always differ.
+    is_counted = not any(has_own_source(key) for key in visit.members)
+    changed = differing_days(account.answer.rows, stored, with_requests=is_counted)
     return [key for key in visit.readable if _is_due(visit, key, unsettled.get(key.id, set()), changed, now)]
 
 
@@ -411,33 +433,49 @@ def _is_due(visit: _Visit, key: StoredKey, unsettled: set[date], changed: set[da
     return is_new_day and (bool(unsettled) or may_be_free)
 
 
-def _write_activity(visit: _Visit, key: StoredKey, activity: Activity) -> None:
+def _write_activity(visit: _Visit, key: StoredKey, activity: Activity, told_days: frozenset[date]) -> None:
+    """Write a key's completed days; ``told_days``: those that the answer for the whole account has."""
     now = visit.clock.now()
+    is_deleted = key.listing is not None and key.listing.deleted_at is not None
+    # That a server tells nothing of a deleted key does not take its history away.
+    answer = activity.answer if is_deleted else replace(activity.answer, whole_days=told_days)
     with visit.store.write() as connection:
         slugs.record_slugs(connection, activity.slugs)
-        counts = ledger.write_usage(connection, key.id, activity.answer, now)
+        counts = ledger.write_usage(connection, key.id, answer, now)
         accounts.record_activity_read(connection, key.id, key.facts, now)
     _add(visit, key, counts)
-    _note_rejections(visit, key, activity.answer)
-    visit.since = min(visit.since, activity.answer.since)
+    _note_rejections(visit, key, answer)
+    visit.since = min(visit.since, answer.since)
 
 
 def _write_remainder(visit: _Visit, account: Activity) -> None:
     """What the account used beyond its keys, under the management key."""
     answer = account.answer
     ids = {key.id for key in visit.members} - {visit.owner.id}
+    now = visit.clock.now()
+    nothing = replace(answer, rows=(), whole_days=frozenset(row.day for row in answer.rows))
     with visit.store.write() as connection:
         slugs.record_slugs(connection, account.slugs)
+        for key in visit.kin:
+            _add(visit, visit.owner, _write(connection, key.id, nothing, now))
         keys = accounts.stored_sums(connection, ids, answer.since, answer.until)
-        rest = replace(
-            answer,
-            rows=tuple(remainder(answer.rows, keys)),
-            whole_days=frozenset(row.day for row in answer.rows),
-        )
-        counts = ledger.write_usage(connection, visit.owner.id, rest, visit.clock.now())
+        # Where a key's use of a day is not known, neither is what is left of it: analytics' word stays.
+        unknown = accounts.days_in_spans(connection, ids, answer.since, answer.until)
+        unknown |= {day for day in nothing.whole_days if _is_open(visit, day)}
+        rows = tuple(row for row in remainder(answer.rows, keys) if row.day not in unknown)
+        rest = replace(nothing, rows=rows, whole_days=nothing.whole_days - unknown)
+        counts = _write(connection, visit.owner.id, rest, now)
     _add(visit, visit.owner, counts)
     _note_rejections(visit, visit.owner, answer)
     visit.since = min(visit.since, answer.since)
+
+
+def _is_open(visit: _Visit, day: date) -> bool:
+    """Whether a key that is asked with its own secret, after the account, may tell more of the day."""
+    return any(
+        has_own_source(key) and key.last_synced_at is not None and key.last_synced_at.date() <= day
+        for key in visit.members
+    )
 
 
 def _read_back(visit: _Visit) -> None:
@@ -503,7 +541,10 @@ def _finish(visit: _Visit, *, has_today: bool) -> SyncedAccount:
     since = min(visit.since, visit.today)
     if not has_today and not visit.tally(visit.owner).errors:
         visit.tally(visit.owner).errors.append("today's usage could not be read")
-    concerned = [visit.owner, *visit.readable]
+    # Where nothing was read, those that have a secret of their own are asked with it.
+    concerned = [visit.owner, *visit.readable] if visit.sources else [visit.owner]
+    is_whole = visit.request.reaches_back or UsageSource.ACTIVITY in visit.sources
+    until = visit.today if is_whole else min(visit.request.until, visit.today)
     with visit.store.write() as connection:
         for key in concerned:
             error = "; ".join(visit.tally(key).errors) or None
@@ -517,7 +558,7 @@ def _finish(visit: _Visit, *, has_today: bool) -> SyncedAccount:
                 key,
                 source=_source_of(visit, key),
                 since=since,
-                until=visit.today,
+                until=until,
                 error=error,
                 now=now,
             )
