@@ -13,9 +13,20 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"orwatch {__version__}\n")
         return
+    import os
+    import threading
+    from contextlib import suppress
+
     from orwatch.cli import run
 
-    sys.exit(run())
+    code = run()
+    if threading.active_count() > 1:
+        # A run that was stopped may have requests under way: nobody waits for their answers any more.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ PREFIX = "ORWATCH_"
 DEFAULT_API_URL = "https://openrouter.ai/api/v1"
 MAX_RETENTION_DAYS = 36_500
 MAX_SYNC_DAYS = 365  # also how far a sync reaches back by itself: the API keeps no more
+MAX_JOB_TIMEOUT_MINUTES = 7 * 24 * 60
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS = ("text", "json")
 AUTO = "auto"
@@ -36,6 +37,8 @@ SETTING_NAMES: Mapping[str, str] = {
     "ORWATCH_SYNC_DAYS": "days that sync asks for",
     "ORWATCH_RATE_LIMIT_PER_MINUTE": "requests that may start within 60 seconds, 0 for no limit",
     "ORWATCH_CONCURRENCY": "requests under way at once",
+    "ORWATCH_JOB_TIMEOUT": "minutes after which a run is ended, 0 for no limit",
+    "ORWATCH_HEARTBEAT_URL": "where runs are reported to",
     "ORWATCH_LOG_LEVEL": "what is logged",
     "ORWATCH_LOG_FILE": "where it is logged",
     "ORWATCH_LOG_FORMAT": "how it is logged",
@@ -59,6 +62,8 @@ class Settings:
     sync_days: int
     rate_limit_per_minute: int
     concurrency: int
+    job_timeout_minutes: int
+    heartbeat_url: str | None = field(repr=False)
     log_level: str | None
     log_file: Path | None
     log_format: str
@@ -95,6 +100,8 @@ def load_settings(environ: Mapping[str, str], env_file_option: str | None = None
         sync_days=_integer(known, "ORWATCH_SYNC_DAYS", 7, 1, MAX_SYNC_DAYS),
         rate_limit_per_minute=_integer(known, "ORWATCH_RATE_LIMIT_PER_MINUTE", 20, 0, 100_000),
         concurrency=_integer(known, "ORWATCH_CONCURRENCY", 8, 1, 64),
+        job_timeout_minutes=_integer(known, "ORWATCH_JOB_TIMEOUT", 50, 0, MAX_JOB_TIMEOUT_MINUTES),
+        heartbeat_url=check_heartbeat_url(known.get("ORWATCH_HEARTBEAT_URL") or None),
         log_level=_choice("ORWATCH_LOG_LEVEL", level.upper(), LOG_LEVELS) if level else None,
         log_file=_absolute("ORWATCH_LOG_FILE", log_file) if log_file else None,
         log_format=_choice(
@@ -306,6 +313,23 @@ def _api_url(value: str) -> str:
         raise SettingsError(
             f"ORWATCH_OPENROUTER_API_URL={value!r} would send your keys unencrypted: use https://. "
             "http:// is for addresses of this machine only."
+        )
+    return value.rstrip("/")
+
+
+def check_heartbeat_url(value: str | None) -> str | None:
+    """The address, with ``{job}`` in it or not. Raises ``SettingsError``, which does not show the secret."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.fragment
+    except ValueError:
+        is_usable = False
+    if not is_usable or not value.isprintable() or " " in value:
+        raise SettingsError(
+            "ORWATCH_HEARTBEAT_URL is not an address like https://hc-ping.com/UUID or "
+            "https://hc-ping.com/PING-KEY/orwatch-{job}."
         )
     return value.rstrip("/")
 

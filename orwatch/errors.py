@@ -46,6 +46,14 @@ class InterruptedRunError(TryAgainError):
     """The run was told to stop while it waited."""
 
 
+class JobTimeoutError(InterruptedRunError):
+    """The run took longer than its limit."""
+
+
+class WrongClockError(SettingsError):
+    """This machine's clock and the API's are more than a day apart: days would be written wrongly."""
+
+
 class EncryptionKeyError(SettingsError):
     """The encryption key is missing, malformed, or opens none of what it should open."""
 

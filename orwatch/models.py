@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -346,7 +347,7 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """One row of ``job_runs``."""
+    """One row of ``job_runs``. ``slot`` None: it did a part of the job only."""
 
     id: int
     job: Job
@@ -354,3 +355,5 @@ class JobRun:
     finished_at: datetime | None
     status: RunStatus
     error: str | None
+    slot: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)

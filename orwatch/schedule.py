@@ -35,10 +35,10 @@ def next_slot(job: Job, now: datetime) -> datetime:
     return latest_slot(job, now) + interval
 
 
-def is_missed(job: Job, last_started_at: datetime | None, watched_since: datetime, now: datetime) -> bool:
-    """Whether the job's latest slot, grace over, passed without a run.
+def is_missed(job: Job, last_slot: datetime | None, watched_since: datetime, now: datetime) -> bool:
+    """Whether the job's latest slot, grace over, passed without a run; ``last_slot``: that of its last run.
 
     ``watched_since``: slots before it are nobody's fault.
     """
     slot = latest_slot(job, now - GRACE)
-    return watched_since < slot and (last_started_at is None or last_started_at < slot)
+    return watched_since < slot and (last_slot is None or last_slot < slot)

@@ -52,6 +52,8 @@ def test_everything_has_a_default(home: Path) -> None:
         sync_days=7,
         rate_limit_per_minute=20,
         concurrency=8,
+        job_timeout_minutes=50,
+        heartbeat_url=None,
         log_level=None,
         log_file=None,
         log_format="text",
@@ -107,6 +109,8 @@ ORWATCH_USAGE_STATS_RETENTION_DAYS = 90
 ORWATCH_SYNC_DAYS="3"
 ORWATCH_RATE_LIMIT_PER_MINUTE=0
 ORWATCH_CONCURRENCY=64   # as many as there may be
+ORWATCH_JOB_TIMEOUT=30
+ORWATCH_HEARTBEAT_URL=https://hc-ping.com/KEY/orwatch-{{job}}/
 ORWATCH_LOG_LEVEL=debug
 ORWATCH_LOG_FILE=~/logs/${{HOME}}.log
 ORWATCH_LOG_FORMAT=JSON
@@ -124,6 +128,8 @@ A line that is none
         sync_days=3,
         rate_limit_per_minute=0,
         concurrency=64,
+        job_timeout_minutes=30,
+        heartbeat_url="https://hc-ping.com/KEY/orwatch-{job}",
         log_level="DEBUG",
         log_file=home / "logs/${HOME}.log",
         log_format="json",
@@ -412,3 +418,12 @@ def test_no_secret_is_in_the_traceback_of_another_setting_s_error(home: Path) ->
     shown = "".join(traceback.format_exception(raised.value))
     assert KEY not in shown
     assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    "value", ["hc-ping.com/secret", "ftp://a/secret", "https://", "https://a b/secret", "https://[/"]
+)
+def test_a_heartbeat_address_that_is_none_is_refused_and_not_shown(home: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="ORWATCH_HEARTBEAT_URL is not an address") as refused:
+        load_settings({"ORWATCH_HEARTBEAT_URL": value})
+    assert "secret" not in str(refused.value)

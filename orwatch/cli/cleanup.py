@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.options import dry_run_option, json_option, quiet_option, verbose_option
+from orwatch.cli.options import dry_run_option, json_option, quiet_option, verbose_option, wait_option
 from orwatch.config import MAX_RETENTION_DAYS
 from orwatch.models import Job
 
@@ -18,12 +18,19 @@ from orwatch.models import Job
     help="Keep N days (default: ORWATCH_USAGE_STATS_RETENTION_DAYS, 365).",
 )
 @dry_run_option
+@wait_option
 @json_option
 @quiet_option
 @verbose_option
 @pass_context
 def command(
-    context: Context, retention_days: int | None, dry_run: bool, as_json: bool, quiet: bool, verbose: bool
+    context: Context,
+    retention_days: int | None,
+    dry_run: bool,
+    wait_seconds: float,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     """Move usage past the retention to the monthly totals.
 
@@ -35,12 +42,40 @@ def command(
       orwatch cleanup --dry-run
       orwatch cleanup --retention-days 730
     """
+    context.start_log(Job.CLEANUP, is_verbose=verbose, is_quiet=quiet)
+    return run_cleanup(
+        context,
+        retention_days=retention_days,
+        dry_run=dry_run,
+        wait_seconds=wait_seconds,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def run_cleanup(
+    context: Context,
+    *,
+    retention_days: int | None = None,
+    dry_run: bool = False,
+    wait_seconds: float = 0.0,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Clean up, and show what came of it; the exit code."""
+    from orwatch.cli.job_run import job_run
     from orwatch.jobs import cleanup
 
-    context.start_log(Job.CLEANUP, is_verbose=verbose, is_quiet=quiet)
-    result = cleanup.run(
-        context.store, retention_days or context.settings.retention_days, context.clock, is_dry_run=dry_run
-    )
+    store = context.store
+    with job_run(context, Job.CLEANUP, wait_seconds) as ending:
+        result = cleanup.run(
+            store,
+            retention_days or context.settings.retention_days,
+            context.clock,
+            is_dry_run=dry_run,
+            options=ending.options,
+        )
+        ending.summary = f"{result.rows_removed} rows of {result.days_removed} days moved"
     from orwatch.render import console, jobs
 
     if as_json:

@@ -19,6 +19,14 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
 json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Answer in JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well; for cron.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log every request.")
+wait_option = click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for another run of this job to end.",
+)
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Show what would change; write nothing.")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,11 +19,15 @@ from orwatch.cli.options import (
     read_day,
     read_span,
     verbose_option,
+    wait_option,
 )
 from orwatch.config import MAX_SYNC_DAYS
 from orwatch.errors import UsageError
 from orwatch.models import Job
 from orwatch.text import is_terminal
+
+if TYPE_CHECKING:
+    from orwatch.jobs.sync_request import SyncProgress
 
 
 @click.command("sync")
@@ -38,7 +45,9 @@ from orwatch.text import is_terminal
     help="Fill an account's past, from 365d, 26w or 12m ago on, where it has a management key.",
 )
 @key_option("Sync")
+@click.option("--catch-up", is_flag=True, help="Then run a validate or cleanup that was missed; for cron.")
 @dry_run_option
+@wait_option
 @json_option
 @quiet_option
 @verbose_option
@@ -50,7 +59,9 @@ def command(
     until: date | None,
     backfill: date | None,
     key_names: tuple[str, ...],
+    catch_up: bool,
     dry_run: bool,
+    wait_seconds: float,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -70,6 +81,8 @@ def command(
       orwatch sync --backfill 365d
       orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
     """
+    from orwatch.cli.job_run import catch_up as run_missed
+    from orwatch.cli.job_run import job_run, worst
     from orwatch.jobs import sync
     from orwatch.jobs.sync_request import SyncRequest
 
@@ -87,28 +100,36 @@ def command(
     context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
     shows_progress = is_terminal(sys.stderr) and not quiet and not verbose
     store = context.store
-    with context.client() as client:
-        if shows_progress:
-            from orwatch.render.console import progress_bar
-
-            with progress_bar("Syncing") as update:
-                result = sync.run(
-                    store,
-                    client,
-                    context.encryption_keys,
-                    request,
-                    context.clock,
-                    lambda progress: update(progress.keys_done, progress.keys_total, progress.rows_written),
-                )
-        else:
-            result = sync.run(store, client, context.encryption_keys, request, context.clock)
+    with (
+        job_run(context, Job.SYNC, wait_seconds) as ending,
+        context.client() as client,
+        _progress(shows_progress) as tell,
+    ):
+        result = sync.run(
+            store, client, context.encryption_keys, request, context.clock, tell, ending.options
+        )
+        ending.exit_code = result.exit_code
+        ending.summary = f"{result.status}: {result.rows_written} rows written for {len(result.keys)} keys"
     from orwatch.render import console, jobs
 
     if as_json:
         click.echo(jobs.sync_json(result))
     elif not quiet:
         console.show(jobs.sync_view(result))
-    return result.exit_code
+    if not catch_up or dry_run:
+        return result.exit_code
+    return worst(result.exit_code, run_missed(context, quiet=quiet or as_json))
+
+
+@contextmanager
+def _progress(is_shown: bool) -> Iterator[Callable[[SyncProgress], None]]:
+    if not is_shown:
+        yield lambda _progress: None
+        return
+    from orwatch.render.console import progress_bar
+
+    with progress_bar("Syncing") as update:
+        yield lambda told: update(told.keys_done, told.keys_total, told.rows_written)
 
 
 def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:

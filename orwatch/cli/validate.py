@@ -5,17 +5,25 @@ from __future__ import annotations
 import click
 
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option
+from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option, wait_option
 from orwatch.models import Job
 
 
 @click.command("validate")
 @key_option("Ask about")
+@wait_option
 @json_option
 @quiet_option
 @verbose_option
 @pass_context
-def command(context: Context, key_names: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool) -> int:
+def command(
+    context: Context,
+    key_names: tuple[str, ...],
+    wait_seconds: float,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
     """Ask OpenRouter about every key and deactivate invalid ones.
 
     A key is invalid when it is refused (401) twice. One that is accepted again becomes active again; one
@@ -26,11 +34,24 @@ def command(context: Context, key_names: tuple[str, ...], as_json: bool, quiet: 
       orwatch validate
       orwatch validate --key production
     """
+    context.start_log(Job.VALIDATE, is_verbose=verbose, is_quiet=quiet)
+    return run_validate(context, key_names=key_names, wait_seconds=wait_seconds, as_json=as_json, quiet=quiet)
+
+
+def run_validate(
+    context: Context,
+    *,
+    key_names: tuple[str, ...] = (),
+    wait_seconds: float = 0.0,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Validate, and show what came of it; the exit code."""
+    from orwatch.cli.job_run import job_run
     from orwatch.jobs import validate
 
-    context.start_log(Job.VALIDATE, is_verbose=verbose, is_quiet=quiet)
     store = context.store
-    with context.client() as client:
+    with job_run(context, Job.VALIDATE, wait_seconds) as ending, context.client() as client:
         result = validate.run(
             store,
             client,
@@ -38,7 +59,10 @@ def command(context: Context, key_names: tuple[str, ...], as_json: bool, quiet: 
             context.clock,
             key_names=key_names,
             concurrency=context.settings.concurrency,
+            options=ending.options,
         )
+        ending.exit_code = result.exit_code
+        ending.summary = f"{result.status}: {len(result.keys)} keys"
     from orwatch.render import console, jobs
 
     if as_json:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from orwatch.clock import Clock
-from orwatch.jobs.run import recorded_run
+from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.models import ZERO, Job, add_exactly
 from orwatch.results import CleanupResult
 from orwatch.store import retention, spans
@@ -21,7 +21,14 @@ _REQUESTS_KEPT = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
-def run(store: Store, retention_days: int, clock: Clock, *, is_dry_run: bool = False) -> CleanupResult:
+def run(
+    store: Store,
+    retention_days: int,
+    clock: Clock,
+    *,
+    is_dry_run: bool = False,
+    options: RunOptions | None = None,
+) -> CleanupResult:
     """Remove what is older than ``retention_days`` UTC days; a row exactly that old stays.
 
     Each day goes in a transaction of its own, together with its addition to the monthly totals. Raises
@@ -29,7 +36,7 @@ def run(store: Store, retention_days: int, clock: Clock, *, is_dry_run: bool = F
     """
     if is_dry_run:
         return _cleanup(store, retention_days, clock, is_dry_run=True)
-    with recorded_run(store, Job.CLEANUP, clock) as outcome:
+    with recorded_run(store, Job.CLEANUP, clock, options) as outcome:
         result = _cleanup(store, retention_days, clock, is_dry_run=False)
         outcome.counts = {
             "rows_removed": result.rows_removed,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from orwatch import schedule
 from orwatch.clock import Clock
 from orwatch.errors import InterruptedRunError, OrwatchError
 from orwatch.models import Job, RunStatus
@@ -25,17 +26,36 @@ class RunOutcome:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How long to wait for another run of the job to end, and what to call when this one begins."""
+
+    wait_seconds: float = 0.0
+    on_start: Callable[[], None] = lambda: None
+
+
 @contextmanager
-def recorded_run(store: Store, job: Job, clock: Clock) -> Iterator[RunOutcome]:
+def recorded_run(
+    store: Store,
+    job: Job,
+    clock: Clock,
+    options: RunOptions | None = None,
+    *,
+    is_whole: bool = True,
+) -> Iterator[RunOutcome]:
     """Hold the job's lock and record the run, however it ends.
 
+    ``is_whole`` False: it does a part of the job only, so that it does not stand for a slot of the schedule.
     Raises ``LockHeldError`` when the same job runs already. A run that is killed stays ``running`` until
     the next one, which finds its lock free and calls it ``interrupted``.
     """
-    started_at = clock.now()
-    with locks.job_lock(store.path, job, started_at):
+    options = options or RunOptions()
+    with locks.job_lock(store.path, job, clock, options.wait_seconds):
+        started_at = clock.now()
+        slot = schedule.latest_slot(job, started_at) if is_whole else None
         with store.write() as connection:
-            run_id = runs.start_run(connection, job, started_at)
+            run_id = runs.start_run(connection, job, started_at, slot)
+        options.on_start()
         outcome = RunOutcome()
         try:
             yield outcome

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 
 from orwatch import schedule
 from orwatch.jobs.expiry import expiry_warning
-from orwatch.models import InactiveReason, Job, JobRun, RunStatus, StoredKey
-from orwatch.results import JobStatus, KeyStatus, StatusResult
+from orwatch.jobs.spending import Spending, read_spending, spent_on, total_usd
+from orwatch.models import ZERO, InactiveReason, Job, JobRun, RunStatus, StoredKey, add_exactly
+from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.store import accounts, ledger, locks, runs, usage_reads
 from orwatch.store import keys as stored_keys
-from orwatch.store import ledger, locks, runs, usage_reads
+from orwatch.store.accounts import CreditsReading
 from orwatch.store.database import Store
 
 
@@ -19,27 +23,95 @@ def run(store: Store, now: datetime) -> StatusResult:
     with store.read() as connection:
         created_at = ledger.created_at(connection)
         last_runs = {job: runs.last_run(connection, job) for job in Job}
-        keys = stored_keys.list_keys(connection)
+        last_slots = {job: runs.latest_slot(connection, job) for job in Job}
+        all_keys = stored_keys.list_keys(connection, with_removed=True)
         extent = usage_reads.ledger_extent(connection)
+        spending = read_spending(connection, now)
+        spent_today = spent_on(connection, now.date())
+        owners = _account_owners(all_keys, spending)
+        readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
+    keys = [key for key in all_keys if key.removed_at is None and not _is_deleted(key)]
+    active_owners = {key.id for key in keys if key.is_management and key.is_active}
+    watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
-    watched_keys = [key.created_at for key in keys if key.is_active]
-    watched_since = max(created_at, min(watched_keys)) if watched_keys else None
+    watched_since = max(created_at, min(watched.values())) if watched else None
+    balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
     return StatusResult(
         now=now,
-        jobs=tuple(_job_status(store, job, last_runs[job], watched_since, now) for job in Job),
-        keys=tuple(KeyStatus(key, _key_problem(key, now)) for key in keys),
+        jobs=tuple(
+            _job_status(store, job, last_runs[job], last_slots[job], watched_since, now) for job in Job
+        ),
+        keys=tuple(KeyStatus(key, _key_problem(key, now, is_watched=key.id in watched)) for key in keys),
         database=str(store.path),
         database_bytes=store.size_bytes(),
         ledger_rows=extent.rows,
         first_day=extent.first_day,
         last_day=extent.last_day,
+        spent_today_usd=spent_today,
+        spent_month_usd=total_usd([spending.spent_month_by(key) for key in all_keys]),
+        accounts=tuple(balances.values()),
+        allowances=tuple(_allowances(keys, balances)),
     )
+
+
+def _is_deleted(key: StoredKey) -> bool:
+    return key.listing is not None and key.listing.deleted_at is not None
+
+
+def _is_watched(key: StoredKey, active_owners: Collection[int]) -> bool:
+    """Whether a sync is to read the key, with its own secret or through a management key."""
+    is_listed = key.listing is not None and key.listing.account_key_id in active_owners
+    return key.is_active and (key.secret_encrypted is not None or is_listed)
+
+
+def _account_owners(keys: Sequence[StoredKey], spending: Spending) -> list[StoredKey]:
+    """The active management keys, one for each account: with the first all is read."""
+    owners: list[StoredKey] = []
+    seen: set[str] = set()
+    for key in keys:
+        if not key.is_management or not key.is_active or key.removed_at is not None:
+            continue
+        state = spending.accounts.get(key.id)
+        account_id = None if state is None else state.account_id
+        if account_id is None or account_id not in seen:
+            owners.append(key)
+        if account_id is not None:
+            seen.add(account_id)
+    return owners
+
+
+def _balance(owner: StoredKey, readings: Sequence[CreditsReading]) -> AccountBalance:
+    if not readings:
+        return AccountBalance(owner.name)
+    purchase = None
+    for before, after in pairwise(readings):
+        growth = add_exactly(after.credits.bought_usd, -before.credits.bought_usd)
+        if growth > 0:
+            purchase = Purchase(growth, before.read_at.date())
+    return AccountBalance(owner.name, readings[-1].credits, readings[-1].read_at, purchase)
+
+
+def _allowances(keys: Sequence[StoredKey], balances: Mapping[int, AccountBalance]) -> list[Allowance]:
+    """What can still be spent with each usable key that has a limit, the least first."""
+    found = []
+    for key in keys:
+        listing, remaining = key.listing, key.facts.limit_remaining_usd
+        if key.is_management or not key.is_active or remaining is None or key.facts_read_at is None:
+            continue
+        if listing is not None and listing.is_disabled:
+            continue
+        account = None if listing is None else balances.get(listing.account_key_id)
+        balance = account.credits.balance_usd if account is not None and account.credits else None
+        least = remaining if balance is None else min(remaining, balance)
+        found.append(Allowance(key, max(ZERO, least), balance))
+    return sorted(found, key=lambda each: each.amount_usd)
 
 
 def _job_status(
     store: Store,
     job: Job,
     last_run: JobRun | None,
+    last_slot: datetime | None,
     watched_since: datetime | None,
     now: datetime,
 ) -> JobStatus:
@@ -48,8 +120,8 @@ def _job_status(
         with store.read() as connection:
             latest = runs.last_run(connection, job)
         last_run = replace(last_run, status=RunStatus.INTERRUPTED) if latest == last_run else latest
-    last_started_at = None if last_run is None else last_run.started_at
-    is_missed = watched_since is not None and schedule.is_missed(job, last_started_at, watched_since, now)
+    # A run of single keys does not stand for the job's.
+    is_missed = watched_since is not None and schedule.is_missed(job, last_slot, watched_since, now)
     problem = None
     if is_missed:
         problem = f"{job} was due and did not run: is it in the crontab, and does cron run?"
@@ -60,11 +132,17 @@ def _job_status(
     return JobStatus(job, last_run, schedule.next_slot(job, now), is_missed, problem)
 
 
-def _key_problem(key: StoredKey, now: datetime) -> str | None:
+def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | None:
+    if key.listing is not None and key.listing.is_disabled:
+        return None
     if key.inactive_reason is InactiveReason.INVALID:
         return "invalid: OpenRouter refuses it. Add its successor and remove or disable this one"
-    if not key.is_active:
+    if not is_watched:
         return None
     if key.last_sync_error is not None:
         return f"the last sync: {key.last_sync_error}"
-    return expiry_warning(key.facts.expires_at, now)
+    expires_at = key.facts.expires_at
+    if key.secret_encrypted is None and expires_at is not None and expires_at <= now:
+        # It stays listed for as long as nobody deletes it, and nothing is lost with it here.
+        return None
+    return expiry_warning(expires_at, now)

@@ -13,7 +13,7 @@ from orwatch.counters import CounterReading
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError
 from orwatch.jobs.account import has_own_source, sync_account
 from orwatch.jobs.fan_out import ask_concurrently
-from orwatch.jobs.run import recorded_run
+from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.jobs.selection import select_keys
 from orwatch.jobs.sync_request import SyncProgress, SyncRequest, last_days
 from orwatch.models import Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
@@ -47,6 +47,7 @@ def run(
     request: SyncRequest,
     clock: Clock,
     on_progress: Callable[[SyncProgress], None] = lambda _progress: None,
+    options: RunOptions | None = None,
 ) -> SyncResult:
     """Fetch and write what ``request`` names, key by key, each in a transaction of its own.
 
@@ -57,7 +58,7 @@ def run(
     if request.is_dry_run:
         with store.scratch_copy() as copy:
             return _sync(copy, client, encryption_keys, request, clock, on_progress)
-    with recorded_run(store, Job.SYNC, clock) as outcome:
+    with recorded_run(store, Job.SYNC, clock, options, is_whole=not request.key_names) as outcome:
         result = _sync(store, client, encryption_keys, request, clock, on_progress)
         outcome.status = result.status
         outcome.counts = {

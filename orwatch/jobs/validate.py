@@ -10,7 +10,7 @@ from orwatch.clock import Clock
 from orwatch.errors import ApiError, EncryptionKeyError, KeyRejectedError
 from orwatch.jobs.expiry import expiry_warning
 from orwatch.jobs.fan_out import ask_concurrently
-from orwatch.jobs.run import recorded_run
+from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.jobs.selection import select_keys
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus, StoredKey
 from orwatch.openrouter.client import Client
@@ -42,6 +42,7 @@ def run(
     *,
     key_names: Sequence[str] = (),
     concurrency: int = 8,
+    options: RunOptions | None = None,
 ) -> ValidateResult:
     """Ask about every key that is active or that an earlier validate deactivated.
 
@@ -50,7 +51,7 @@ def run(
     ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
     ``StoreUnusableError``, ``StoreUnavailableError``.
     """
-    with recorded_run(store, Job.VALIDATE, clock) as outcome:
+    with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
         result = _validate(store, client, encryption_keys, clock, key_names, concurrency)
         outcome.status = result.status
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -13,13 +14,19 @@ from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.keys import state
 from orwatch.render.tables import Column, make_table
-from orwatch.results import JobStatus, KeyStatus, StatusResult
+from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
 from orwatch.text import printable
 
 # With more keys than this, only those with a problem are listed.
 _KEYS_LISTED = 25
 
-_RUN_STYLES = {
+# Of the keys with a limit, so many of those with the least left.
+_ALLOWANCES_LISTED = 5
+
+# A reading that is as old as that says so: sync reads anew every hour.
+_OLD = timedelta(hours=2)
+
+RUN_STYLES = {
     RunStatus.RUNNING: "",
     RunStatus.OK: "",
     RunStatus.PARTIAL: "yellow",
@@ -32,7 +39,9 @@ def view(result: StatusResult) -> View:
     """Jobs, keys, the database, and what needs a person."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown: list[RenderableType] = [_job_table(result, width), Text()]
+        shown: list[RenderableType] = [_job_table(result, width), Text(), *_money_lines(result), Text()]
+        if result.allowances:
+            shown += [_allowance_table(result, width), Text()]
         listed = [key for key in result.keys if len(result.keys) <= _KEYS_LISTED or key.problem]
         if listed:
             shown += [_key_table(result, listed, width), Text()]
@@ -44,6 +53,48 @@ def view(result: StatusResult) -> View:
         return [*shown, Text(), *(problems or [Text("Nothing needs you.", style="green")])]
 
     return parts
+
+
+def _money_lines(result: StatusResult) -> list[Text]:
+    lines = [
+        f"Spent:    {numbers.usd(result.spent_today_usd)} today, "
+        f"{numbers.usd(result.spent_month_usd)} this month so far (UTC)"
+    ]
+    for account in result.accounts:
+        parts = [numbers.usd(account.credits.balance_usd if account.credits else None)]
+        if len(result.accounts) > 1:
+            parts[0] += f" ({account.name})"
+        if account.last_purchase is not None:
+            purchase = account.last_purchase
+            parts.append(f"bought {numbers.usd(purchase.amount_usd)} since {purchase.since}")
+        if _is_old(account.read_at, result.now):
+            parts.append(f"read {numbers.age(account.read_at, result.now)}")
+        label = "Balance:" if account is result.accounts[0] else ""
+        lines.append(f"{label:10}{', '.join(parts)}")
+    return [Text(printable(line), overflow="fold") for line in lines]
+
+
+def _is_old(read_at: datetime | None, now: datetime) -> bool:
+    return read_at is not None and now - read_at >= _OLD
+
+
+def _allowance_table(result: StatusResult, width: int) -> RenderableType:
+    """The keys with the least left, of those that have a limit."""
+    least = result.allowances[:_ALLOWANCES_LISTED]
+    keys = [each.key for each in least]
+    return make_table(
+        [
+            Column("Least left", [key.name for key in keys], is_name=True),
+            Column("Can spend", [numbers.usd(each.amount_usd) for each in least]),
+            Column(
+                "Of its limit", [numbers.usd(key.facts.limit_remaining_usd) for key in keys], dispensable=2
+            ),
+            Column("Limit", [numbers.usd(key.facts.limit_usd) for key in keys], dispensable=3),
+            Column("Resets", [key.facts.limit_reset or "never" for key in keys], is_name=True, dispensable=4),
+            Column("Read", [numbers.age(key.facts_read_at, result.now) for key in keys], dispensable=1),
+        ],
+        width,
+    )
 
 
 def _job_table(result: StatusResult, width: int) -> RenderableType:
@@ -80,7 +131,7 @@ def _result(job: JobStatus) -> str:
 
 
 def _run_style(job: JobStatus) -> str:
-    return _RUN_STYLES[job.last_run.status] if job.last_run else ""
+    return RUN_STYLES[job.last_run.status] if job.last_run else ""
 
 
 def _key_table(result: StatusResult, keys: Sequence[KeyStatus], width: int) -> RenderableType:
@@ -129,6 +180,10 @@ def as_json(result: StatusResult) -> str:
                 }
                 for key in result.keys
             ],
+            "spent_today": result.spent_today_usd,
+            "spent_this_month": result.spent_month_usd,
+            "accounts": [_account_members(account) for account in result.accounts],
+            "can_spend": [_allowance_members(each) for each in result.allowances],
             "database": {
                 "path": result.database,
                 "size_bytes": result.database_bytes,
@@ -139,6 +194,33 @@ def as_json(result: StatusResult) -> str:
             "problems": list(result.problems),
         }
     )
+
+
+def _account_members(account: AccountBalance) -> dict[str, JsonValue]:
+    credits, purchase = account.credits, account.last_purchase
+    return {
+        "name": account.name,
+        "balance": None if credits is None else credits.balance_usd,
+        "bought": None if credits is None else credits.bought_usd,
+        "spent": None if credits is None else credits.spent_usd,
+        "read_at": account.read_at,
+        "last_purchase": None
+        if purchase is None
+        else {"amount": purchase.amount_usd, "since": purchase.since},
+    }
+
+
+def _allowance_members(allowance: Allowance) -> dict[str, JsonValue]:
+    facts = allowance.key.facts
+    return {
+        "key": allowance.key.name,
+        "amount": allowance.amount_usd,
+        "limit": facts.limit_usd,
+        "limit_remaining": facts.limit_remaining_usd,
+        "limit_reset": facts.limit_reset,
+        "balance": allowance.balance_usd,
+        "read_at": allowance.key.facts_read_at,
+    }
 
 
 def _job_members(job: JobStatus, result: StatusResult) -> dict[str, JsonValue]:

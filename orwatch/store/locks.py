@@ -12,25 +12,38 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from orwatch.clock import Clock
 from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableError
 from orwatch.models import Job
 
+# How often a run that waits for another one looks whether that has ended.
+_LOOK_AGAIN_SECONDS = 0.5
+
 
 @contextmanager
-def job_lock(database: Path, job: Job, now: datetime) -> Iterator[None]:
-    """Hold the lock of one job on one database.
+def job_lock(database: Path, job: Job, clock: Clock, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold the lock of one job on one database, having waited for it so long at most.
 
     Raises ``LockHeldError``, naming the holder and its age, when another process holds it.
     """
     with open_lock_file(database, job) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockHeldError(
-                f"another {job} of this database is running{_holder(file, now)}; nothing was done."
-            ) from None
-        _write_holder(file, now)
+        deadline = clock.monotonic() + wait_seconds
+        while not _try_lock(file):
+            seconds_left = deadline - clock.monotonic()
+            if seconds_left <= 0:
+                holder = _holder(file, clock.now())
+                raise LockHeldError(f"another {job} of this database is running{holder}; nothing was done.")
+            clock.sleep(min(_LOOK_AGAIN_SECONDS, seconds_left))
+        _write_holder(file, clock.now())
         yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_held(database: Path, job: Job) -> bool:

@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from orwatch.models import Job, JobRun, RunStatus
 from orwatch.store.schema import job_runs
 
 
-def start_run(connection: Connection, job: Job, now: datetime) -> int:
-    """Record that a run began; its id.
+def start_run(connection: Connection, job: Job, now: datetime, slot: datetime | None = None) -> int:
+    """Record that a run began, for a slot of the schedule; its id.
 
     The caller holds the job's lock, so a run of it that never said that it ended is a dead one.
     """
@@ -24,7 +24,9 @@ def start_run(connection: Connection, job: Job, now: datetime) -> int:
         .values(status=RunStatus.INTERRUPTED, error="the run ended without saying so (killed, or power lost)")
     )
     result = connection.execute(
-        job_runs.insert().values(job=job, started_at=now, status=RunStatus.RUNNING, pid=os.getpid())
+        job_runs.insert().values(
+            job=job, started_at=now, status=RunStatus.RUNNING, pid=os.getpid(), slot=slot
+        )
     )
     return int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
 
@@ -48,10 +50,35 @@ def finish_run(
 
 def last_run(connection: Connection, job: Job) -> JobRun | None:
     """The latest run of a job, under way or over."""
-    query = select(job_runs).where(job_runs.c.job == job).order_by(job_runs.c.id.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        return None
+    return next(iter(list_runs(connection, job, 1)), None)
+
+
+def list_runs(connection: Connection, job: Job | None, limit: int) -> list[JobRun]:
+    """The latest runs of a job, or of all, the newest first."""
+    query = select(job_runs).order_by(job_runs.c.id.desc()).limit(limit)
+    if job is not None:
+        query = query.where(job_runs.c.job == job)
+    return [_to_run(row) for row in connection.execute(query).mappings()]
+
+
+def latest_slot(connection: Connection, job: Job) -> datetime | None:
+    """The latest slot of a job for which a run began."""
+    moment: datetime | None = connection.execute(
+        select(func.max(job_runs.c.slot)).where(job_runs.c.job == job)
+    ).scalar()
+    return moment
+
+
+def latest_done_slot(connection: Connection, job: Job) -> datetime | None:
+    """The latest slot of a job for which a run was finished; one that failed as a whole finished nothing."""
+    query = select(func.max(job_runs.c.slot)).where(
+        job_runs.c.job == job, job_runs.c.status.in_([RunStatus.OK, RunStatus.PARTIAL])
+    )
+    moment: datetime | None = connection.execute(query).scalar()
+    return moment
+
+
+def _to_run(row: RowMapping) -> JobRun:
     return JobRun(
         id=row["id"],
         job=Job(row["job"]),
@@ -59,4 +86,6 @@ def last_run(connection: Connection, job: Job) -> JobRun | None:
         finished_at=row["finished_at"],
         status=RunStatus(row["status"]),
         error=row["error"],
+        slot=row["slot"],
+        counts=json.loads(row["counts"]) if row["counts"] else {},
     )

@@ -27,8 +27,8 @@ from sqlalchemy import (
 from orwatch.models import from_nano, to_nano
 
 # The newest revision in migrations/versions, and all that came before it.
-SCHEMA_REVISION = "0003"
-KNOWN_REVISIONS = ("0001", "0002", "0003")
+SCHEMA_REVISION = "0004"
+KNOWN_REVISIONS = ("0001", "0002", "0003", "0004")
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
 
@@ -279,6 +279,8 @@ job_runs = Table(
     Column("counts", Text),
     Column("error", Text),
     Column("pid", Integer, nullable=False),
+    # The time for which the run stands in the schedule; NULL: it did a part of the job only.
+    Column("slot", Moment),
     Index("ix_job_runs_job_started_at", "job", "started_at"),
 )
 

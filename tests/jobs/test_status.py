@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from orwatch import schedule
 from orwatch.jobs import cleanup, status
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus
@@ -35,7 +36,7 @@ def record(
 ) -> None:
     """A run as it would have left its record; ``outcome`` None: it never ended."""
     with store.write() as connection:
-        run_id = runs.start_run(connection, job, started_at)
+        run_id = runs.start_run(connection, job, started_at, schedule.latest_slot(job, started_at))
         if outcome is not None:
             runs.finish_run(connection, run_id, status=outcome, counts={}, error=error, now=started_at)
 
@@ -176,7 +177,7 @@ def test_a_run_that_never_ended_and_holds_no_lock_was_interrupted(
 
 def test_a_run_under_way_is_no_trouble(watched: Store) -> None:
     record(watched, Job.SYNC, NOW, None)
-    with locks.job_lock(watched.path, Job.SYNC, NOW):
+    with locks.job_lock(watched.path, Job.SYNC, FakeClock()):
         result = status.run(watched, NOW)
 
     last = job_of(result, Job.SYNC).last_run
@@ -204,6 +205,8 @@ def test_a_run_that_ends_while_status_looks_is_not_called_interrupted(
 
 
 def test_a_missed_slot_is_told_before_an_older_failure(watched: Store) -> None:
+    with watched.write() as connection:
+        connection.exec_driver_sql("DELETE FROM job_runs WHERE job = 'sync'")
     record(watched, Job.SYNC, NOW - timedelta(days=2), RunStatus.FAILED, "old trouble")
 
     assert [problem[:12] for problem in status.run(watched, NOW).problems] == ["sync was due"]
@@ -268,3 +271,14 @@ def test_status_writes_nothing(watched: Store, clock: FakeClock) -> None:
     status.run(watched, NOW)
 
     assert dump(watched, "job_runs") == before
+
+
+def test_a_run_of_single_keys_does_not_stand_for_the_job(watched: Store) -> None:
+    all_ran(watched)
+    with watched.write() as connection:
+        connection.exec_driver_sql("UPDATE job_runs SET slot = NULL WHERE job = 'sync'")
+
+    (sync_status, *_) = status.run(watched, NOW).jobs
+
+    assert sync_status.last_run is not None
+    assert sync_status.is_missed

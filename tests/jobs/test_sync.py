@@ -120,7 +120,7 @@ def test_a_run_is_recorded_with_what_it_did(run: Runner, api: FakeApi) -> None:
 
     run()
 
-    ((_, job, _, _, status, counts, error, _),) = dump(run.store, "job_runs")
+    ((_, job, _, _, status, counts, error, *_),) = dump(run.store, "job_runs")
     assert (job, status, error) == ("sync", "ok", None)
     assert json.loads(counts) == {
         "keys": 1,
@@ -329,7 +329,7 @@ def test_a_dry_run_that_fails_leaves_no_trace_either(run: Runner, api: FakeApi) 
 @pytest.mark.usefixtures("work")
 def test_a_dry_run_needs_no_lock(run: Runner, api: FakeApi) -> None:
     api.on("work", usage())
-    with locks.job_lock(run.store.path, Job.SYNC, NOW):
+    with locks.job_lock(run.store.path, Job.SYNC, FakeClock()):
         assert run(is_dry_run=True).exit_code == 0
 
 

@@ -197,7 +197,7 @@ def test_a_cleanup_meanwhile_is_obeyed(run: Runner, api: FakeApi) -> None:
 
 
 def test_another_sync_under_way_is_left_alone(run: Runner, api: FakeApi) -> None:
-    with locks.job_lock(run.store.path, Job.SYNC, NOW), pytest.raises(LockHeldError):
+    with locks.job_lock(run.store.path, Job.SYNC, FakeClock()), pytest.raises(LockHeldError):
         run()
 
     assert api.requests == []

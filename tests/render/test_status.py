@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from orwatch.models import InactiveReason, Job, JobRun, RunStatus
+from orwatch.models import Credits, InactiveReason, Job, JobRun, KeyFacts, KeyKind, RunStatus
 from orwatch.render.status import as_json, view
-from orwatch.results import JobStatus, KeyStatus, StatusResult
+from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW, TODAY
 
@@ -177,6 +178,8 @@ def test_json_tells_jobs_keys_database_and_problems() -> None:
         "first_day": "2026-11-20",
         "last_day": "2026-11-20",
     }
+    assert (document["spent_today"], document["spent_this_month"]) == (None, None)
+    assert (document["accounts"], document["can_spend"]) == ([], [])
 
 
 def test_json_of_a_job_that_never_ran_is_null_and_not_zero() -> None:
@@ -186,3 +189,113 @@ def test_json_of_a_job_that_never_ran_is_null_and_not_zero() -> None:
     never = document["jobs"][1]
     assert {never[name] for name in ("last_run_at", "finished_at", "result", "age_seconds")} == {None}
     assert never["next_due_at"] == "2026-11-20T13:00:00Z"
+
+
+def allowance(name: str, amount: str, remaining: str | None = None, **changes: Any) -> Allowance:
+    facts = KeyFacts(
+        KeyKind.INFERENCE,
+        limit_usd=Decimal(300),
+        limit_remaining_usd=Decimal(remaining or amount),
+        limit_reset="monthly",
+    )
+    return Allowance(stored_key(name, facts=facts, **changes), Decimal(amount), Decimal("74.75"))
+
+
+BALANCE = AccountBalance(
+    "ops",
+    Credits(Decimal("100.5"), Decimal("25.75")),
+    NOW - timedelta(minutes=5),
+    Purchase(Decimal(100), date(2026, 11, 2)),
+)
+RICH = replace(
+    GOOD,
+    spent_today_usd=Decimal("1.234"),
+    spent_month_usd=Decimal(45),
+    accounts=(BALANCE,),
+    allowances=(allowance("ci", "0", "-0.25"), allowance("production", "74.75", "88.2")),
+)
+
+
+def test_what_was_spent_and_what_is_left_are_told() -> None:
+    text = rendered(view(RICH), 100)
+    assert "\nSpent:    $1.23 today, $45.00 this month so far (UTC)\n" in text
+    assert "\nBalance:  $74.75, bought $100.00 since 2026-11-02\n" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["ci", "$0.00", "-$0.25", "$300.00", "monthly", "5", "min", "ago"] in lines
+    assert ["production", "$74.75", "$88.20", "$300.00", "monthly", "5", "min", "ago"] in lines
+
+
+def test_what_is_not_known_of_the_money_is_a_dash_and_no_zero() -> None:
+    text = rendered(view(replace(GOOD, accounts=(AccountBalance("ops"),))), 100)
+    assert "Spent:    – today, – this month so far (UTC)\n" in text
+    assert "Balance:  –\n" in text
+    assert "$0.00" not in text
+
+
+def test_without_a_management_key_there_is_no_balance_and_without_a_limit_no_table() -> None:
+    text = rendered(view(GOOD), 100)
+    assert "Balance" not in text
+    assert "Least left" not in text
+
+
+def test_an_old_reading_says_its_age_and_several_accounts_their_names() -> None:
+    old = AccountBalance(HOSTILE_NAME, BALANCE.credits, NOW - timedelta(hours=5))
+    text = rendered(view(replace(RICH, accounts=(BALANCE, old))), 200)
+    assert "Balance:  $74.75 (ops), bought $100.00 since 2026-11-02\n" in text
+    assert f"          $74.75 ({INERT_NAME}), read 5 h ago\n" in text
+
+
+def test_of_many_keys_with_a_limit_those_with_the_least_left_are_shown_and_json_has_all() -> None:
+    many = tuple(allowance(f"key-{number}", str(number)) for number in range(500))
+    result = replace(RICH, allowances=many)
+    text = rendered(view(result), 100)
+    assert "key-4 " in text
+    assert "key-5 " not in text
+    assert len(json.loads(as_json(result))["can_spend"]) == 500
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_money_fits_the_terminal(width: int) -> None:
+    long = allowance("a-key-with-quite-a-long-name-of-its-own", "74.75", facts_read_at=None)
+    text = rendered(view(replace(RICH, allowances=(long, *RICH.allowances))), width)
+    assert widest_line(text) <= width
+    assert "$0.00" in text
+
+
+def test_hostile_keys_with_a_limit_are_inert() -> None:
+    text = rendered(view(replace(RICH, allowances=(allowance(HOSTILE_NAME, "1"),))), 200)
+    assert INERT_NAME in text
+    assert "\x1b" not in text
+
+
+def test_json_tells_the_money_to_the_digit() -> None:
+    document = json.loads(as_json(RICH), parse_float=Decimal)
+    assert (document["spent_today"], document["spent_this_month"]) == (Decimal("1.234"), 45)
+    assert document["accounts"] == [
+        {
+            "name": "ops",
+            "balance": Decimal("74.75"),
+            "bought": Decimal("100.5"),
+            "spent": Decimal("25.75"),
+            "read_at": "2026-11-20T12:25:00Z",
+            "last_purchase": {"amount": 100, "since": "2026-11-02"},
+        }
+    ]
+    assert document["can_spend"][0] == {
+        "key": "ci",
+        "amount": 0,
+        "limit": 300,
+        "limit_remaining": Decimal("-0.25"),
+        "limit_reset": "monthly",
+        "balance": Decimal("74.75"),
+        "read_at": "2026-11-20T12:25:00Z",
+    }
+    unread = json.loads(as_json(replace(GOOD, accounts=(AccountBalance("ops"),))))["accounts"][0]
+    assert unread == {
+        "name": "ops",
+        "balance": None,
+        "bought": None,
+        "spent": None,
+        "read_at": None,
+        "last_purchase": None,
+    }

@@ -15,7 +15,7 @@ from orwatch.models import Job
 from orwatch.store.database import Store, open_store
 from orwatch.store.locks import is_held, job_lock
 from tests.store.support import add_key, dump, file_size_limit, run_python, write
-from tests.support import NOW, usage_answer, usage_row
+from tests.support import NOW, FakeClock, usage_answer, usage_row
 
 PR_CAPBSET_DROP = 24
 CAP_DAC_OVERRIDE = 1
@@ -98,9 +98,9 @@ def test_no_room_for_a_new_database_is_passing_trouble_and_leaves_nothing_in_the
 def test_a_lock_is_held_on_a_full_disk_too_only_its_holder_is_not_told(store: Store) -> None:
     with (
         file_size_limit(0),
-        job_lock(store.path, Job.SYNC, NOW),
+        job_lock(store.path, Job.SYNC, FakeClock()),
         pytest.raises(LockHeldError, match="is running; nothing was done"),
-        job_lock(store.path, Job.SYNC, NOW),
+        job_lock(store.path, Job.SYNC, FakeClock()),
     ):
         pass
 
@@ -128,7 +128,7 @@ import sys
 from contextlib import closing
 from orwatch.errors import StoreUnusableError
 from orwatch.store.database import open_store
-from tests.support import NOW
+from tests.support import NOW, FakeClock
 try:
     with closing(open_store(sys.argv[1], NOW)) as store:
         with store.write() if sys.argv[2] == "write" else store.read() as connection:
@@ -178,12 +178,12 @@ from pathlib import Path
 from orwatch.errors import StoreUnusableError
 from orwatch.models import Job
 from orwatch.store.locks import is_held, job_lock
-from tests.support import NOW
+from tests.support import NOW, FakeClock
 try:
     if sys.argv[2] == "whether it is held":
         is_held(Path(sys.argv[1]), Job.SYNC)
     else:
-        job_lock(Path(sys.argv[1]), Job.SYNC, NOW).__enter__()
+        job_lock(Path(sys.argv[1]), Job.SYNC, FakeClock()).__enter__()
 except StoreUnusableError as error:
     print(error)
 """

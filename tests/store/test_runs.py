@@ -58,7 +58,8 @@ def test_a_run_that_ended_says_how_and_when(store: Store, status: RunStatus) -> 
 
     finish(store, run_id, status, {"rows_written": 3, "keys": 2}, "the reason")
 
-    assert last(store) == JobRun(run_id, Job.SYNC, NOW, LATER, status, "the reason")
+    counts = {"rows_written": 3, "keys": 2}
+    assert last(store) == JobRun(run_id, Job.SYNC, NOW, LATER, status, "the reason", None, counts)
     assert json.loads(scalar(store, "SELECT counts FROM job_runs")) == {"rows_written": 3, "keys": 2}
 
 

@@ -1,0 +1,68 @@
+"""What the commands that cron starts share: signals, the time limit, the wait for the lock, the heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orwatch.cli.context import Context
+from orwatch.cli.interruption import interruptible
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN, LockHeldError
+from orwatch.heartbeat import Heartbeat
+from orwatch.jobs.run import RunOptions
+from orwatch.models import Job
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a run ended, as the command found it."""
+
+    options: RunOptions
+    exit_code: int = EXIT_DONE
+    summary: str = ""
+
+
+@contextmanager
+def job_run(context: Context, job: Job, wait_seconds: float = 0.0) -> Iterator[Ending]:
+    """Run one job: it can be stopped, and tells its heartbeat how it began and ended."""
+    heartbeat = Heartbeat(context.settings.heartbeat_url, job)
+    ending = Ending(RunOptions(wait_seconds, heartbeat.start))
+    try:
+        with interruptible(context.settings.job_timeout_minutes):
+            yield ending
+    except BaseException as error:
+        heartbeat.fail(str(error) or type(error).__name__)
+        raise
+    heartbeat.finish(ending.exit_code, ending.summary)
+
+
+def catch_up(context: Context, *, quiet: bool) -> int:
+    """Run what was missed, validate and cleanup; the exit code that a person has to see first."""
+    from orwatch.jobs.catch_up import missed_jobs
+
+    runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
+    codes = [EXIT_DONE]
+    for job in missed_jobs(context.store, context.now):
+        try:
+            codes.append(runs[job](context, quiet))
+        except LockHeldError:
+            continue  # it is being done
+    return worst(*codes)
+
+
+def worst(*codes: int) -> int:
+    """Of several exit codes the one that needs somebody most."""
+    return next((code for code in (EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN) if code in codes), max(codes))
+
+
+def _validate(context: Context, quiet: bool) -> int:
+    from orwatch.cli.validate import run_validate
+
+    return run_validate(context, as_json=False, quiet=quiet)
+
+
+def _cleanup(context: Context, quiet: bool) -> int:
+    from orwatch.cli.cleanup import run_cleanup
+
+    return run_cleanup(context, as_json=False, quiet=quiet)

@@ -1,0 +1,36 @@
+"""``orwatch runs``."""
+
+from __future__ import annotations
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.options import json_option
+from orwatch.models import Job
+
+
+@click.command("runs")
+@click.option("--job", type=click.Choice([job.value for job in Job]), help="Only the runs of this job.")
+@click.option(
+    "-l", "--last", type=click.IntRange(1, 100_000), default=20, metavar="N", help="The last N (default: 20)."
+)
+@json_option
+@pass_context
+def command(context: Context, job: str | None, last: int, as_json: bool) -> None:
+    """Show the history of runs.
+
+    \b
+    Examples:
+      orwatch runs
+      orwatch runs --job validate --last 7
+    """
+    from orwatch.jobs.runs import list_runs
+
+    listed = list_runs(context.store, Job(job) if job else None, last)
+    from orwatch.render import console
+    from orwatch.render import runs as render
+
+    if as_json:
+        click.echo(render.as_json(listed))
+    else:
+        console.show(render.view(listed))

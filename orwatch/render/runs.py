@@ -1,0 +1,72 @@
+"""Runs as a table and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from orwatch.models import JobRun
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.status import RUN_STYLES
+from orwatch.render.tables import Column, make_table
+
+
+def view(runs: Sequence[JobRun]) -> View:
+    """The runs, a row each, the newest first."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        if not runs:
+            return [Text("No runs yet. cron starts them: see crontab.example.")]
+        table = make_table(
+            [
+                Column("Began (UTC)", [f"{run.started_at:%Y-%m-%d %H:%M:%S}" for run in runs], is_word=True),
+                Column("Job", [run.job.value for run in runs], is_word=True),
+                Column("Result", [run.status.value for run in runs], is_word=True),
+                Column("Took", [_duration(run) for run in runs]),
+                Column("What", [_what(run) for run in runs], is_name=True),
+            ],
+            width,
+            row_styles=[RUN_STYLES[run.status] for run in runs],
+        )
+        return [table]
+
+    return parts
+
+
+def _duration(run: JobRun) -> str:
+    if run.finished_at is None:
+        return numbers.UNKNOWN
+    return numbers.duration((run.finished_at - run.started_at).total_seconds())
+
+
+def _what(run: JobRun) -> str:
+    if run.error:
+        return run.error
+    told = [f"{numbers.count(count)} {name.replace('_', ' ')}" for name, count in run.counts.items() if count]
+    return ", ".join(told)
+
+
+def as_json(runs: Sequence[JobRun]) -> str:
+    """``{"schema_version", "runs": […]}``, the newest first."""
+    return json_text.document(
+        {
+            "runs": [
+                {
+                    "job": run.job.value,
+                    "started_at": run.started_at,
+                    "finished_at": run.finished_at,
+                    "duration_seconds": int((run.finished_at - run.started_at).total_seconds())
+                    if run.finished_at
+                    else None,
+                    "result": run.status.value,
+                    "slot": run.slot,
+                    "counts": dict(run.counts),
+                    "error": run.error,
+                }
+                for run in runs
+            ]
+        }
+    )

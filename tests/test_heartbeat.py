@@ -1,0 +1,81 @@
+"""Pings: in the form that healthchecks.io takes, and never in the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import respx
+
+from orwatch.heartbeat import Heartbeat
+from orwatch.models import Job
+
+URL = "https://ping.example/secret-uuid"
+
+
+def pinged(router: respx.MockRouter) -> list[tuple[str, bytes]]:
+    return [(call.request.url.path, call.request.content) for call in router.calls]
+
+
+@pytest.fixture
+def router() -> Iterator[respx.MockRouter]:
+    with respx.mock(assert_all_called=False) as router:
+        router.post(host="ping.example").respond(200)
+        yield router
+
+
+def test_a_run_is_told_when_it_begins_and_how_it_ended(router: respx.MockRouter) -> None:
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.finish(1, "partial: 5 keys")
+    assert pinged(router) == [("/secret-uuid/start", b""), ("/secret-uuid/1", b"partial: 5 keys")]
+
+
+def test_a_run_that_broke_off_is_a_failure_with_its_reason(router: respx.MockRouter) -> None:
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.fail("stopped by SIGTERM")
+    assert pinged(router)[1] == ("/secret-uuid/fail", b"stopped by SIGTERM")
+
+
+def test_the_address_may_name_the_job(router: respx.MockRouter) -> None:
+    heartbeat = Heartbeat("https://ping.example/key/orwatch-{job}", Job.VALIDATE)
+    heartbeat.start()
+    heartbeat.finish(0, "")
+    assert [path for path, _ in pinged(router)] == ["/key/orwatch-validate/start", "/key/orwatch-validate/0"]
+
+
+def test_a_run_that_never_began_tells_nothing(router: respx.MockRouter) -> None:
+    Heartbeat(URL, Job.SYNC).finish(75, "another sync is running")
+    Heartbeat(URL, Job.SYNC).fail("another sync is running")
+    nothing = Heartbeat(None, Job.SYNC)
+    nothing.start()
+    nothing.finish(0, "")
+    assert pinged(router) == []
+
+
+@pytest.mark.parametrize("trouble", [httpx.ConnectError("no"), httpx.ReadTimeout("no"), ValueError("no")])
+def test_a_ping_that_fails_fails_nothing_and_its_address_is_not_logged(
+    router: respx.MockRouter, trouble: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    router.post(host="ping.example").mock(side_effect=trouble)
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.finish(0, "ok")
+    told = [record.getMessage() for record in caplog.records if record.name == "orwatch.heartbeat"]
+    assert told == [f"heartbeat: {type(trouble).__name__}"] * 2
+
+
+def test_an_answer_that_is_no_success_is_logged(
+    router: respx.MockRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "orwatch.heartbeat")
+    router.post(host="ping.example").respond(404)
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.finish(0, "x" * 20_000)
+    assert "heartbeat: answered 404" in caplog.messages
+    assert len(pinged(router)[1][1]) == 10_000
