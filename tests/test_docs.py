@@ -14,7 +14,9 @@ import pytest
 from orwatch import __version__, errors
 from orwatch.cli import cli
 from orwatch.config import SETTING_NAMES
-from orwatch.models import Dimension
+from orwatch.crontab import MARK_BEGIN, Invocation
+from orwatch.crontab import entries as crontab_entries
+from orwatch.models import Dimension, Job
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -123,8 +125,27 @@ def test_every_runtime_dependency_has_a_lower_bound() -> None:
     assert all(">=" in dependency for dependency in project["dependencies"])
 
 
+def test_the_crontab_holds_what_is_installed_for_the_default_paths() -> None:
+    default = Invocation("/home/you/.local/bin/orwatch", "/home/you/.config/orwatch/.env")
+    explained, mark, block = CRONTAB.partition(MARK_BEGIN)
+    assert mark + block == crontab_entries(default)
+    assert all(line.startswith("#") or not line for line in explained.splitlines())
+
+
+def test_the_crontab_explains_every_part_of_its_entries() -> None:
+    explained = CRONTAB.partition(MARK_BEGIN)[0]
+    parts = {
+        part for entry in ENTRIES for part in re.findall(r"\*/15 \* \* \* \*|date -u|--[a-z-]+|esac", entry)
+    }
+    assert [part for part in parts if f"#   {part}" not in explained and part not in explained] == []
+    assert all(f"#   {job.value}" in explained for job in Job)
+    assert all(path in explained for entry in ENTRIES for path in re.findall(r"/home/\S+", entry))
+
+
 def test_the_crontab_has_one_entry_for_each_job() -> None:
-    jobs = [re.search(r"orwatch --env-file \S+ (\w+) --quiet;; esac$", entry) for entry in ENTRIES]
+    jobs = [
+        re.search(r"orwatch --env-file \S+ (\w+)(?: --catch-up)? --quiet;; esac$", entry) for entry in ENTRIES
+    ]
     assert [match[1] for match in jobs if match] == ["sync", "validate", "cleanup"]
 
 
@@ -157,7 +178,7 @@ def test_the_shell_accepts_every_crontab_entry_and_runs_it_in_its_quarter_of_an_
             shell = ["sh", "-c", command.replace(asked[0], printed)]
             if subprocess.run(shell, capture_output=True, check=True).stdout:
                 ran_at.add((weekday, hour, minute))
-    job = entry.split()[-3]
+    job = next(word for word in entry.split() if word in set(Job))
     due = {
         "sync": HOURS,
         "validate": [(weekday, hour) for weekday, hour in HOURS if hour == 2],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -78,6 +78,11 @@ class Context:
     def now(self) -> datetime:
         """The current time in UTC."""
         return self.clock.now()
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of this command."""
+        return os.environ
 
     @property
     def today(self) -> date:

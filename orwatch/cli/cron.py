@@ -1,0 +1,188 @@
+"""``orwatch cron``: install, show, remove."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.options import dry_run_option, json_option
+from orwatch.errors import SettingsError, UsageError
+from orwatch.results import CronPlace, CronWarning
+from orwatch.text import printable
+
+if TYPE_CHECKING:
+    from orwatch.jobs.cron_places import Surroundings
+
+_PROGRAM = "orwatch"
+
+
+@click.group("cron")
+def command() -> None:
+    """Put the jobs into cron or systemd, show and remove them."""
+
+
+@command.command("install")
+@dry_run_option
+@click.option("--user-crontab", is_flag=True, help="Into your own crontab (the default).")
+@click.option("--etc-cron-d", is_flag=True, help="Into /etc/cron.d/orwatch; as root, for who called sudo.")
+@click.option("--systemd", is_flag=True, help="As timers of your own systemd instead of cron.")
+@click.option("--log-file", metavar="F", help="Let the jobs log to this file.")
+@click.option(
+    "--heartbeat-url", metavar="U", help="Let the jobs ping this address; {job} becomes their name."
+)
+@pass_context
+def install(
+    context: Context,
+    dry_run: bool,
+    user_crontab: bool,
+    etc_cron_d: bool,
+    systemd: bool,
+    log_file: str | None,
+    heartbeat_url: str | None,
+) -> int:
+    """Let cron run sync every hour, validate daily, cleanup weekly.
+
+    Puts three entries between two marks into your crontab and leaves everything else in it as it is. Run
+    again it changes nothing, or corrects the entries after an upgrade or a move; --log-file and
+    --heartbeat-url stay as they were unless given. The times are right in every time zone.
+
+    Warns of what would keep the jobs from running, and exits with 1 when they will not run like that.
+
+    \b
+    Examples:
+      orwatch cron install --dry-run
+      orwatch cron install --log-file /home/you/orwatch.log
+      orwatch cron install --systemd
+    """
+    from orwatch.jobs import cron
+
+    request = cron.InstallRequest(
+        _place(user_crontab=user_crontab, etc_cron_d=etc_cron_d, systemd=systemd),
+        _clean_log_file(log_file),
+        _clean_heartbeat_url(heartbeat_url),
+        is_dry_run=dry_run,
+    )
+    result = cron.install(request, _surroundings(context), context.settings)
+    from orwatch.render import cron as render
+
+    if result.is_dry_run:
+        click.echo(result.text, nl=False)
+        click.echo(f"orwatch: {render.install_sentence(result)}", err=True)
+    else:
+        click.echo(render.install_sentence(result))
+    _warn(result.warnings)
+    return result.exit_code
+
+
+def _place(*, user_crontab: bool, etc_cron_d: bool, systemd: bool) -> CronPlace:
+    if user_crontab + etc_cron_d + systemd > 1:
+        raise UsageError("--user-crontab, --etc-cron-d and --systemd exclude each other.")
+    if systemd:
+        return CronPlace.SYSTEMD
+    return CronPlace.ETC_CRON_D if etc_cron_d else CronPlace.USER_CRONTAB
+
+
+def _clean_log_file(value: str | None) -> str | None:
+    if value is None:
+        return None
+    path = Path(value)
+    if not path.is_absolute():
+        raise UsageError(f"--log-file {value!r} is not an absolute path; cron's folder is not yours.")
+    if path.is_dir():
+        raise UsageError(f"--log-file {value!r} is a folder.")
+    return str(path)
+
+
+def _clean_heartbeat_url(value: str | None) -> str | None:
+    from orwatch.config import check_heartbeat_url
+
+    try:
+        return check_heartbeat_url(value)
+    except SettingsError as error:
+        raise UsageError(str(error).replace("ORWATCH_HEARTBEAT_URL", "--heartbeat-url", 1)) from None
+
+
+def _warn(warnings: Sequence[CronWarning]) -> None:
+    for warning in warnings:
+        weight = "" if warning.is_fatal else "warning: "
+        click.echo(f"orwatch: {weight}{printable(warning.text)}", err=True)
+
+
+@command.command("show")
+@json_option
+@pass_context
+def show(context: Context, as_json: bool) -> int:
+    """Show what is installed, what it runs and when.
+
+    Exits with 1 when nothing is installed, when it is not as this version would write it, or when something
+    keeps it from running.
+
+    \b
+    Example:
+      orwatch cron show
+    """
+    from orwatch.jobs import cron_show
+
+    result = cron_show.show(_surroundings(context), context.settings, context.now)
+    from orwatch.render import console
+    from orwatch.render import cron as render
+
+    if as_json:
+        click.echo(render.as_json(result))
+    else:
+        console.show(render.view(result))
+    return result.exit_code
+
+
+@command.command("remove")
+@pass_context
+def remove(context: Context) -> int:
+    """Take the jobs out of cron and systemd, and nothing else.
+
+    \b
+    Example:
+      orwatch cron remove
+    """
+    from orwatch.jobs import cron
+
+    result = cron.remove(_surroundings(context))
+    from orwatch.render import cron as render
+
+    click.echo(render.remove_sentence(result))
+    _warn(result.warnings)
+    return result.exit_code
+
+
+def _surroundings(context: Context) -> Surroundings:
+    from orwatch.jobs.cron_places import Surroundings
+
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid)
+        name, home = user.pw_name, user.pw_dir
+    except KeyError:  # a container's made-up user
+        name, home = str(uid), "/"
+    return Surroundings(context.environ, name, uid, Path(home), _program())
+
+
+def _program() -> Path:
+    """This very installation's program, by the path by which it was called. Raises ``UsageError``."""
+    called = Path(sys.argv[0]).absolute()
+    candidates = (
+        called,
+        Path(sys.executable).with_name(_PROGRAM),
+        Path(sysconfig.get_path("scripts"), _PROGRAM),
+        Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), _PROGRAM),
+    )
+    for path in candidates:
+        if path.name == _PROGRAM and path.is_file() and os.access(path, os.X_OK):
+            return Path(os.path.normpath(path))
+    raise UsageError(f"cannot find the program of this installation, {candidates[1]}: call `orwatch` itself.")

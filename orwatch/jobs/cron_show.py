@@ -1,0 +1,211 @@
+"""``orwatch cron show``: what is installed where, and whether this version would write the same."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from orwatch import crontab
+from orwatch.config import Settings
+from orwatch.crontab import Entry, Invocation
+from orwatch.errors import OrwatchError
+from orwatch.jobs import cron_checks, cron_places
+from orwatch.jobs.cron_places import Surroundings
+from orwatch.models import Job
+from orwatch.results import CronEntry, CronPlace, CronSchedule, CronShowResult, CronState, CronWarning
+
+_TIMES_SHOWN = 3
+
+
+def show(
+    surroundings: Surroundings, settings: Settings, now: datetime, zone: tzinfo | None = None
+) -> CronShowResult:
+    """What is installed, and whether this version would write the same. ``zone`` None: the machine's own."""
+    schedules: list[CronSchedule] = []
+    warnings: list[CronWarning] = []
+    for place, find in _FINDERS.items():
+        try:
+            found = find(surroundings)
+        except OrwatchError as error:
+            warnings.append(CronWarning(str(error), is_fatal=True))
+            continue
+        if found is not None:
+            schedules.append(_schedule(place, found, surroundings, settings, now, zone))
+    if len(schedules) > 1:
+        warnings.append(
+            CronWarning(
+                "the jobs are installed in more than one place, so that each is started more than once: "
+                "`orwatch cron remove` takes them out everywhere; then install once more."
+            )
+        )
+    return CronShowResult(now, tuple(schedules), tuple(warnings))
+
+
+def _schedule(
+    place: CronPlace,
+    found: _Found,
+    surroundings: Surroundings,
+    settings: Settings,
+    now: datetime,
+    zone: tzinfo | None,
+) -> CronSchedule:
+    installed = first_invocation(found.entries)
+    expected = invocation_of(surroundings, settings, installed)
+    warnings = list(found.warnings)
+    try:
+        is_same = found.text == found.expected(expected)
+    except OrwatchError as error:
+        is_same = False
+        warnings.append(CronWarning(str(error), is_fatal=True))
+    if place is not CronPlace.SYSTEMD:
+        warnings += cron_checks.check_daemon(surroundings, place)
+    if installed is not None:
+        warnings += _differences(installed, expected)
+        warnings += cron_checks.check_files(installed, _as_user_of(found, surroundings))
+    entries = tuple(
+        CronEntry(
+            entry.job,
+            entry.command,
+            crontab.next_times(entry.job, now, _TIMES_SHOWN, zone) if entry.job else (),
+        )
+        for entry in found.entries
+    )
+    state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
+    return CronSchedule(place, location(place, surroundings), state, entries, tuple(warnings))
+
+
+def _as_user_of(found: _Found, surroundings: Surroundings) -> Surroundings:
+    name = next((entry.user for entry in found.entries if entry.user), surroundings.user)
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        return surroundings
+    return replace(surroundings, user=name, uid=user.pw_uid, home=Path(user.pw_dir))
+
+
+def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWarning]:
+    if installed.program != expected.program:
+        yield CronWarning(f"the entries run {installed.program}, and this is {expected.program}.")
+    if installed.env_file != expected.env_file:
+        yield CronWarning(f"the entries read {installed.env_file}, and this command {expected.env_file}.")
+
+
+def invocation_of(
+    surroundings: Surroundings,
+    settings: Settings,
+    installed: Invocation | None,
+    log_file: str | None = None,
+    heartbeat_url: str | None = None,
+) -> Invocation:
+    """What the entries are to call. What an installed one sets stays, unless it is asked for anew."""
+    return Invocation(
+        _program(surroundings, installed),
+        str(settings.env_file),
+        log_file or (installed.log_file if installed else None),
+        heartbeat_url or (installed.heartbeat_url if installed else None),
+    )
+
+
+def _program(surroundings: Surroundings, installed: Invocation | None) -> str:
+    """This program; spelt as in the entry where that is another way (a link) to the same file."""
+    try:
+        if installed and Path(installed.program).samefile(surroundings.program):
+            return installed.program
+    except OSError:
+        pass
+    return str(surroundings.program)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is installed in one place, and how to tell what would be written there for an invocation."""
+
+    entries: tuple[Entry, ...]
+    text: str
+    expected: Callable[[Invocation], str]
+    warnings: tuple[CronWarning, ...] = ()
+
+
+def _find_crontab(surroundings: Surroundings) -> _Found | None:
+    if surroundings.find_command("crontab") is None:
+        return None
+    text = cron_places.read_crontab(surroundings)
+    block = crontab.find_block(text)
+    if block is None:
+        return None
+    warnings = tuple(cron_checks.check_crontab_variables(text))
+    return _Found(crontab.read_entries(block.text), block.text, crontab.entries, warnings)
+
+
+def _find_cron_d(surroundings: Surroundings) -> _Found | None:
+    path = surroundings.cron_d_file
+    block = crontab.find_block(cron_places.read_file(path))
+    if block is None:
+        return None
+    found = crontab.read_entries(block.text)
+    user = next((entry.user for entry in found if entry.user), surroundings.user)
+    warnings = tuple(cron_checks.check_cron_d_file(path))
+    return _Found(found, block.text, lambda invocation: crontab.entries(invocation, user), warnings)
+
+
+def _find_units(surroundings: Surroundings) -> _Found | None:
+    files = cron_places.read_units(surroundings)
+    if not files:
+        return None
+    wants = surroundings.unit_folder / "timers.target.wants"
+    missing = [name for name in cron_places.timer_names() if not (wants / name).is_symlink()]
+    warnings = list(cron_checks.check_lingering(surroundings))
+    if missing:
+        warnings.append(
+            CronWarning(
+                f"not enabled: run `systemctl --user enable --now {' '.join(missing)}`.", is_fatal=True
+            )
+        )
+    expected = lambda invocation: _joined(crontab.units(invocation))  # noqa: E731
+    return _Found(unit_entries(files), _joined(files), expected, tuple(warnings))
+
+
+_FINDERS: Mapping[CronPlace, Callable[[Surroundings], _Found | None]] = {
+    CronPlace.USER_CRONTAB: _find_crontab,
+    CronPlace.ETC_CRON_D: _find_cron_d,
+    CronPlace.SYSTEMD: _find_units,
+}
+
+
+def _joined(files: Mapping[str, str]) -> str:
+    return "".join(f"{name}\n{text}" for name, text in sorted(files.items()))
+
+
+def unit_entries(files: Mapping[str, str]) -> tuple[Entry, ...]:
+    """What the services among unit files start."""
+    named = ((job, files.get(crontab.unit_name(job, "service"))) for job in Job)
+    return tuple(crontab.read_service(job, text) for job, text in named if text is not None)
+
+
+def first_invocation(entries: tuple[Entry, ...]) -> Invocation | None:
+    """What the first entry that is ours calls."""
+    return next((entry.invocation for entry in entries if entry.invocation), None)
+
+
+def location(place: CronPlace, surroundings: Surroundings) -> str:
+    """A place's name for a person."""
+    if place is CronPlace.USER_CRONTAB:
+        return f"the crontab of {surroundings.user}"
+    return str(surroundings.cron_d_file if place is CronPlace.ETC_CRON_D else surroundings.unit_folder)
+
+
+def warn_of_others(place: CronPlace, surroundings: Surroundings) -> Iterator[CronWarning]:
+    """Whether the jobs are started from another place as well."""
+    for other, find in _FINDERS.items():
+        try:
+            is_found = other is not place and find(surroundings) is not None
+        except OrwatchError:
+            continue  # that place is nobody's concern now
+        if is_found:
+            yield CronWarning(
+                f"{location(other, surroundings)} has the jobs too, so that each would be started twice: "
+                "`orwatch cron remove` takes them out everywhere; then install once more."
+            )

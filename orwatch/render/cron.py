@@ -1,0 +1,162 @@
+"""The installed schedule as text and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.json_text import JsonValue
+from orwatch.render.tables import Column, make_table
+from orwatch.results import (
+    CronChange,
+    CronEntry,
+    CronInstallResult,
+    CronPlace,
+    CronRemoveResult,
+    CronSchedule,
+    CronShowResult,
+    CronState,
+    CronTime,
+    CronWarning,
+)
+from orwatch.text import printable
+
+_STATES = {
+    CronState.AS_INSTALLED: "as this version writes them.",
+    CronState.DIFFERS: "not as this version writes them: run `orwatch cron install{option}`.",
+}
+_OPTIONS = {
+    CronPlace.USER_CRONTAB: "",
+    CronPlace.ETC_CRON_D: " --etc-cron-d",
+    CronPlace.SYSTEMD: " --systemd",
+}
+_STYLES = {CronState.AS_INSTALLED: "green", CronState.DIFFERS: "yellow"}
+_UNITS = {CronPlace.SYSTEMD: "Units in "}
+
+
+def view(result: CronShowResult) -> View:
+    """Each place with its entries, when they are next due and what they run."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        shown: list[RenderableType] = []
+        for schedule in result.schedules:
+            shown += _schedule_parts(schedule, width)
+        if not result.schedules:
+            shown += [Text("Not installed: `orwatch cron install` lets cron run the jobs.", style="yellow")]
+        return [*shown, *_warning_lines(result.warnings)]
+
+    return parts
+
+
+def _schedule_parts(schedule: CronSchedule, width: int) -> list[RenderableType]:
+    place = f"{_UNITS.get(schedule.place, 'Entries in ')}{printable(schedule.location)}: "
+    state = _STATES[schedule.state].format(option=_OPTIONS[schedule.place])
+    return [
+        Text(f"{place}{state}", style=_STYLES[schedule.state]),
+        Text(),
+        _table(schedule.entries, width),
+        Text(),
+        Text("Commands", style="bold"),
+        *(Padding(Text(printable(entry.command)), (0, 0, 0, 2), expand=False) for entry in schedule.entries),
+        Text(),
+        *_warning_lines(schedule.warnings),
+    ]
+
+
+def _table(entries: Sequence[CronEntry], width: int) -> RenderableType:
+    rows = [
+        (_name(entry) if not index else "", time)
+        for entry in entries
+        for index, time in enumerate(entry.next_times or (None,))
+    ]
+    return make_table(
+        [
+            Column("Job", [name for name, _ in rows], is_word=True),
+            Column(
+                "Next three times (UTC)", [numbers.moment(time.utc if time else None) for _, time in rows]
+            ),
+            Column("Local time", [_local(time) for _, time in rows], is_word=True),
+        ],
+        width,
+    )
+
+
+def _name(entry: CronEntry) -> str:
+    return entry.job.value if entry.job else "not orwatch's"
+
+
+def _local(time: CronTime | None) -> str:
+    return f"{time.local:%Y-%m-%d %H:%M %z}" if time else numbers.UNKNOWN
+
+
+def _warning_lines(warnings: Sequence[CronWarning]) -> list[RenderableType]:
+    return [
+        Text(f"! {printable(warning.text)}", style="red" if warning.is_fatal else "yellow")
+        for warning in warnings
+    ]
+
+
+def as_json(result: CronShowResult) -> str:
+    """The places with their entries, and what is wrong."""
+    return json_text.document(
+        {
+            "status": "ok" if not result.exit_code else "attention",
+            "state": result.state.value,
+            "now": result.now,
+            "schedules": [_members(schedule) for schedule in result.schedules],
+            "warnings": [_warning_members(warning) for warning in result.all_warnings],
+        }
+    )
+
+
+def _members(schedule: CronSchedule) -> dict[str, JsonValue]:
+    return {
+        "place": schedule.place.value,
+        "location": schedule.location,
+        "state": schedule.state.value,
+        "entries": [
+            {
+                "job": entry.job.value if entry.job else None,
+                "command": entry.command,
+                "next_times": [
+                    {"utc": time.utc, "local": time.local.isoformat(timespec="seconds")}
+                    for time in entry.next_times
+                ],
+            }
+            for entry in schedule.entries
+        ],
+    }
+
+
+def _warning_members(warning: CronWarning) -> dict[str, JsonValue]:
+    return {"text": warning.text, "is_fatal": warning.is_fatal}
+
+
+_DONE = {
+    CronChange.INSTALLED: "Put the three jobs into {location}.",
+    CronChange.CORRECTED: "Corrected the three jobs in {location}.",
+    CronChange.UNCHANGED: "The three jobs are in {location} as they should be; nothing was changed.",
+}
+_WOULD = {
+    CronChange.INSTALLED: "would put this into {location}; nothing was changed.",
+    CronChange.CORRECTED: "would correct {location} to this; nothing was changed.",
+    CronChange.UNCHANGED: "this is in {location} already; nothing was changed.",
+}
+
+
+def install_sentence(result: CronInstallResult) -> str:
+    """What was done, or would be."""
+    sentences = _WOULD if result.is_dry_run else _DONE
+    return sentences[result.change].format(location=printable(result.location))
+
+
+def remove_sentence(result: CronRemoveResult) -> str:
+    """What was taken out."""
+    if not result.locations:
+        return "There was nothing to remove." if not result.warnings else "Nothing was removed."
+    return f"Removed the three jobs from {printable(', '.join(result.locations))}."

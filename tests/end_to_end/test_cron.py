@@ -1,0 +1,175 @@
+"""``orwatch cron`` as a user runs it: the program, a `crontab` command, and a process named cron."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orwatch.crontab import Invocation, entries
+from tests.end_to_end.support import ORWATCH, Finished, Machine
+from tests.jobs.cron_machine import CRONTAB, write_program
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+MINE = b"# caf\xe9\r\n5 4 * * * backup"
+
+
+class Cron:
+    """A machine whose `crontab` command keeps its file in a folder."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.folder = machine.home / "cron"
+        self.tab = self.folder / "tab"
+        write_program(self.folder / "crontab", CRONTAB.replace("{folder}", str(self.folder)))
+        machine.env_file.parent.mkdir(parents=True)
+        # cron takes another folder for this user's home than the test does.
+        machine.env_file.write_text(
+            f"ORWATCH_DATABASE_URL=sqlite:///{machine.database}\n"
+            f"ORWATCH_OPENROUTER_API_URL={machine.api_url}\nORWATCH_RATE_LIMIT_PER_MINUTE=0\n",
+            encoding="utf-8",
+        )
+
+    def run(self, *arguments: str, **environment: str | None) -> Finished:
+        return self.machine.run("cron", *arguments, **{"PATH": f"{self.folder}:/usr/bin:/bin", **environment})
+
+    @property
+    def block(self) -> bytes:
+        return entries(Invocation(str(ORWATCH), str(self.machine.env_file))).encode()
+
+
+@pytest.fixture
+def cron(machine: Machine) -> Cron:
+    return Cron(machine)
+
+
+@pytest.fixture(autouse=True)
+def daemon(tmp_path: Path) -> Iterator[None]:
+    """A process that is called cron."""
+    name = tmp_path / "cron"
+    name.symlink_to(Path(sys.executable).resolve())
+    with subprocess.Popen(
+        [name, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as it:
+        assert it.stdout is not None
+        it.stdout.readline()
+        yield
+        it.kill()
+
+
+def test_from_nothing_to_installed_shown_and_removed(cron: Cron) -> None:
+    cron.tab.write_bytes(MINE)
+    assert cron.run("install") == Finished(0, f"Put the three jobs into the crontab of {ME}.\n", "")
+    assert cron.tab.read_bytes() == MINE + b"\n" + cron.block
+    again = cron.run("install")
+    assert (again.code, again.stderr, "nothing was changed" in again.stdout) == (0, "", True)
+    shown = cron.run("show", "--json")
+    assert (shown.code, shown.json["state"], shown.json["warnings"]) == (0, "as-installed", [])
+    assert cron.run("remove").code == 0
+    assert cron.tab.read_bytes() == MINE + b"\n"
+    assert cron.run("show").code == 1
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", ""])
+def test_the_locale_and_the_home_do_not_matter(cron: Cron, locale: str) -> None:
+    cron.tab.write_bytes(MINE)
+    arguments = ("--env-file", str(cron.machine.env_file))
+    finished = cron.machine.run(
+        *arguments,
+        "cron",
+        "install",
+        PATH=f"{cron.folder}:/usr/bin:/bin",
+        LANG=locale,
+        LC_ALL=locale,
+        HOME=None,
+    )
+    assert (finished.code, finished.stderr) == (0, "")
+    assert cron.tab.read_bytes() == MINE + b"\n" + cron.block
+
+
+def test_the_installed_entry_runs_in_the_bare_environment_of_cron(cron: Cron) -> None:
+    assert cron.run("install").code == 0
+    lines = cron.tab.read_text(encoding="utf-8").splitlines()
+    command = next(line for line in lines if " cleanup " in line).split(maxsplit=5)[5]
+    for asked, is_due in (("7" + "0314", True), ("7" + "0315", False)):
+        guarded = command.replace('"$(date -u +\\%u\\%H\\%M)"', asked)
+        assert guarded != command
+        done = subprocess.run(
+            ["/bin/sh", "-c", guarded],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "HOME": "/", "SHELL": "/bin/sh", "LOGNAME": ME},
+            capture_output=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout) == (0, b"")
+        assert cron.machine.database.exists() is is_due
+        shutil.rmtree(cron.machine.data_folder, ignore_errors=True)
+
+
+def test_no_crontab_command_changes_nothing_and_says_what_to_do(cron: Cron) -> None:
+    if shutil.which("crontab", path="/usr/bin:/bin:/usr/sbin:/sbin"):
+        pytest.skip("this machine has a crontab command of its own, which is looked for everywhere")
+    finished = cron.run("install", PATH="/nowhere")
+    assert (finished.code, finished.stdout) == (1, "")
+    assert "there is no `crontab` command: install cron" in finished.stderr
+
+
+def test_a_crontab_that_is_refused_is_told(cron: Cron) -> None:
+    (cron.folder / "refusal").write_text(f"You ({ME}) are not allowed to use this program (crontab)\n")
+    finished = cron.run("install")
+    assert (finished.code, finished.stdout) == (1, "")
+    assert "not allowed to use this program" in finished.stderr
+    assert "cron.allow" in finished.stderr
+    assert not cron.tab.exists()
+
+
+def test_a_setting_that_is_wrong_stops_it(cron: Cron) -> None:
+    finished = cron.run("install", ORWATCH_CONCURRENCY="0")
+    assert (finished.code, finished.stdout, cron.tab.exists()) == (78, "", False)
+    cron.tab.write_bytes(MINE + b"\n" + cron.block)
+    assert cron.run("remove", ORWATCH_CONCURRENCY="0").code == 0
+    assert cron.tab.read_bytes() == MINE + b"\n"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_systemd_finds_nothing_wrong_with_the_units(cron: Cron, tmp_path: Path) -> None:
+    finished = cron.run(
+        "install",
+        "--systemd",
+        "--log-file",
+        f'{tmp_path}/it\'s 100% $x "y".log',
+        "--heartbeat-url",
+        "https://hc-ping.com/k/orwatch-{job}?a=%20&b",
+    )
+    folder = cron.machine.home / ".config" / "systemd" / "user"
+    assert str(folder) in finished.stdout
+    files = sorted(folder.glob("orwatch-*"))
+    assert len(files) == 6
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "verify", *files],
+        env={**cron.machine.environment(), "XDG_RUNTIME_DIR": str(runtime)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    calendars = [
+        line.partition("=")[2]
+        for file in files
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line.startswith("OnCalendar=")
+    ]
+    done = subprocess.run(
+        ["systemd-analyze", "calendar", *calendars], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.count("Next elapse:")) == (0, 3)
+    assert cron.run("remove").code == 0
+    assert list(folder.glob("orwatch-*")) == []
