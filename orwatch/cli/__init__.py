@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from orwatch import __version__
+from orwatch.cli.interruption import StoppedBySignal
 from orwatch.errors import EXIT_BUG, EXIT_TRY_AGAIN, LockHeldError, OrwatchError
 from orwatch.text import printable
 
@@ -29,6 +30,9 @@ COMMANDS = {
     "cleanup": "Move usage past the retention to the monthly totals.",
     "report": "Show what was used and what it cost.",
     "status": "Show how the jobs and the keys stand.",
+    "doctor": "Check that everything is right, and say what to do where it is not.",
+    "runs": "Show the history of runs.",
+    "cron": "Put the jobs into cron or systemd, show and remove them.",
     "secret": "Look after the encryption key.",
     "demo": "Show everything with made-up data: no key, no network.",
 }
@@ -110,6 +114,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(arguments, prog_name="orwatch", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
+    except StoppedBySignal as stop:
+        click.echo(f"orwatch: {stop}; what was written stays, the next run carries on.", err=True)
+        return stop.exit_code
     except click.Abort:
         click.echo("orwatch: interrupted.", err=True)
         return EXIT_INTERRUPTED

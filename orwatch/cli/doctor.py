@@ -1,0 +1,80 @@
+"""``orwatch doctor``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.options import json_option
+from orwatch.text import is_terminal
+
+if TYPE_CHECKING:
+    from orwatch.config import Settings
+    from orwatch.openrouter.client import Client
+    from orwatch.store.database import Store
+
+
+@click.command("doctor")
+@json_option
+@pass_context
+def command(context: Context, as_json: bool) -> int:
+    """Check that everything is right, and say what to do where it is not.
+
+    Looks at the settings and who can read their files, the database, the encryption key, the API and the
+    clock; compares what is stored of each key and account with what OpenRouter's own counters tell; and
+    looks for days without data, jobs that did not run, and cron. Changes nothing.
+
+    Exits with 1 when something was found.
+
+    \b
+    Example:
+      orwatch doctor
+    """
+    from orwatch.jobs import doctor
+
+    env_file = click.get_current_context().find_root().params.get("env_file")
+    result = doctor.run(
+        doctor.Surroundings(os.environ, env_file),
+        lambda settings, store: _open_client(context, settings, store),
+        context.clock,
+        _tell_of_waiting,
+    )
+    from orwatch.render import console
+    from orwatch.render import doctor as render
+
+    if as_json:
+        click.echo(render.as_json(result))
+    else:
+        console.show(render.view(result))
+    return result.exit_code
+
+
+def _open_client(context: Context, settings: Settings, store: Store | None) -> Client:
+    """A client that soon gives up: somebody waits for the answers."""
+    from orwatch.openrouter.client import Client, Patience
+    from orwatch.store.rate_limit import RateLimiter
+
+    def start_at_once() -> None:
+        """Without a database the requests of all processes cannot be counted; it is one or two then."""
+
+    limit = settings.rate_limit_per_minute
+    return Client(
+        settings.api_url,
+        clock=context.clock,
+        wait_for_turn=RateLimiter(store, limit, context.clock).wait_for_turn if store else start_at_once,
+        connections=settings.concurrency,
+        patience=Patience(max_tries=2, max_seconds=20),
+    )
+
+
+def _tell_of_waiting(requests: int, settings: Settings) -> None:
+    limit = settings.rate_limit_per_minute
+    if 0 < limit < requests and is_terminal(sys.stderr):
+        click.echo(
+            f"orwatch: asking about {requests:,} keys, {limit} a minute: {requests // limit} minutes or so",
+            err=True,
+        )

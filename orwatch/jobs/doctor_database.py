@@ -1,0 +1,134 @@
+"""Doctor's look at the database: its file, its schema, the room on its disk, and the secrets in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from orwatch import config
+from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
+from orwatch.jobs.doctor_settings import database_mode_checks
+from orwatch.models import StoredKey
+from orwatch.results import Check, CheckArea, CheckStatus
+from orwatch.secrets import Vault
+from orwatch.store import checks as reads
+from orwatch.store.checks import FileState, NoDatabaseError, SchemaBehindError
+from orwatch.store.database import Store
+from orwatch.store.schema import SCHEMA_REVISION
+
+LEAST_FREE_BYTES = 100_000_000
+
+_NAMES_TOLD = 10
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk that the folder is on. Raises ``OSError``."""
+    return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDatabase:
+    """The open database, or None where it cannot or must not be opened."""
+
+    store: Store | None
+    checks: tuple[Check, ...]
+
+
+def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> FoundDatabase:
+    """Open and check the database. Nothing is created or upgraded."""
+    path = config.database_path(url)
+    try:
+        store = reads.open_existing(url, now)
+    except OrwatchError as error:
+        return FoundDatabase(None, (_unopened(error),))
+    checks = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
+    try:
+        state = reads.read_file_state(store)
+    except OrwatchError as error:
+        store.close()
+        return FoundDatabase(None, (_unopened(error),))
+    checks += [_file_check(store, state), *database_mode_checks(path), _disk_check(path.parent, free)]
+    if not state.is_readable:
+        store.close()
+        return FoundDatabase(None, tuple(checks))
+    return FoundDatabase(store, tuple(checks))
+
+
+def _unopened(error: OrwatchError) -> Check:
+    if isinstance(error, NoDatabaseError):
+        advice = "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL."
+    elif isinstance(error, SchemaBehindError):
+        advice = "Any other command brings it up to date: run `orwatch status`, then this again."
+    elif isinstance(error, StoreUnavailableError):
+        advice = "Run this again when the other process has ended or there is room on the disk."
+    else:
+        advice = "See to that first: without the database little else can be checked."
+    return _check("database", str(error), advice)
+
+
+def _file_check(store: Store, state: FileState) -> Check:
+    if not state.problems:
+        return _check("file", "SQLite finds it in order")
+    advice = f"Stop the jobs, keep a copy of {store.path}, and restore it from a backup."
+    return _check("file", "; ".join(state.problems), advice)
+
+
+def _disk_check(folder: Path, free: Callable[[Path], int]) -> Check:
+    try:
+        available = free(folder)
+    except OSError as error:
+        return Check(CheckArea.DATABASE, "disk", CheckStatus.UNKNOWN, f"cannot be asked: {error.strerror}")
+    room = f"{available // 1_000_000:,} MB are free on the disk of {folder}"
+    return _check("disk", room, "Make room." if available < LEAST_FREE_BYTES else None)
+
+
+def _check(subject: str, message: str, advice: str | None = None) -> Check:
+    """A finding where there is something to do about it."""
+    status = CheckStatus.FINDING if advice else CheckStatus.OK
+    return Check(CheckArea.DATABASE, subject, status, message, advice)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSecrets:
+    """The secrets that could be opened, by key id."""
+
+    secrets: dict[int, str] = field(repr=False)
+    checks: tuple[Check, ...]
+
+
+def open_secrets(keys: Sequence[StoredKey], encryption_keys: Sequence[str]) -> FoundSecrets:
+    """Open every secret, to see whether each can be opened."""
+    sealed = {key.id: key.secret_encrypted for key in keys if key.secret_encrypted is not None}
+    if not sealed:
+        return FoundSecrets({}, (_secrets(CheckStatus.SKIPPED, "no secret is stored yet"),))
+    try:
+        vault = Vault(encryption_keys)
+    except EncryptionKeyError as error:
+        return FoundSecrets({}, (_unopened_secrets(str(error)),))
+    opened: dict[int, str] = {}
+    for key_id, token in sealed.items():
+        try:
+            opened[key_id] = vault.open(token)
+        except EncryptionKeyError:
+            continue
+    closed = [key.name for key in keys if key.id in sealed and key.id not in opened]
+    if not closed:
+        return FoundSecrets(opened, (_secrets(CheckStatus.OK, f"it opens every secret ({len(opened):,})"),))
+    told = ", ".join(closed[:_NAMES_TOLD])
+    more = f" and {len(closed) - _NAMES_TOLD} more" if len(closed) > _NAMES_TOLD else ""
+    return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {told}{more}"),))
+
+
+def _unopened_secrets(message: str) -> Check:
+    advice = (
+        "Put back the encryption key that they were stored with (several with commas, newest first); "
+        "without it, remove those keys and add them again."
+    )
+    return _secrets(CheckStatus.FINDING, message, advice)
+
+
+def _secrets(status: CheckStatus, message: str, advice: str | None = None) -> Check:
+    return Check(CheckArea.SECRETS, "encryption key", status, message, advice)

@@ -1,0 +1,126 @@
+"""Doctor's checks as a list by area, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.json_text import JsonValue
+from orwatch.results import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.text import printable
+
+# In an area with more checks than this, only those that want a look are listed.
+_CHECKS_LISTED = 25
+
+_MARKS = {
+    CheckStatus.OK: ("ok", "green"),
+    CheckStatus.FINDING: ("!", "bold red"),
+    CheckStatus.SKIPPED: (numbers.UNKNOWN, "dim"),
+    CheckStatus.UNKNOWN: ("?", "yellow"),
+}
+_HEADINGS = {
+    CheckArea.SETTINGS: "Settings and files",
+    CheckArea.DATABASE: "Database",
+    CheckArea.SECRETS: "Secrets",
+    CheckArea.API: "OpenRouter",
+    CheckArea.TOTALS: "Totals against OpenRouter's",
+    CheckArea.DAYS: "Days without data",
+    CheckArea.JOBS: "Jobs",
+}
+_MARK_WIDTH = 2
+_WIDEST_SUBJECT = 24
+_NARROWEST_MESSAGE = 24
+_GAPS = 4
+
+
+def view(result: DoctorResult) -> View:
+    """Each area with its checks, what to do beneath each finding, and how many findings there are."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        shown: list[RenderableType] = []
+        for area in CheckArea:
+            checks = [check for check in result.checks if check.area is area]
+            if checks:
+                shown += [Text(_HEADINGS[area], style="bold"), _list(checks, width), Text()]
+        return [*shown, _sentence(result)]
+
+    return parts
+
+
+def _list(checks: Sequence[Check], width: int) -> RenderableType:
+    listed = [check for check in checks if len(checks) <= _CHECKS_LISTED or _wants_a_look(check)]
+    rest = len(checks) - len(listed)
+    subjects = [printable(check.subject) for check in listed] + (["others"] if rest else [])
+    room = max(4, min(_WIDEST_SUBJECT, width - _MARK_WIDTH - _GAPS - _NARROWEST_MESSAGE))
+    subject_width = min(max(map(cell_len, subjects)), room)
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(width=_MARK_WIDTH, no_wrap=True)
+    table.add_column(width=subject_width, no_wrap=True, overflow="ellipsis")
+    table.add_column(overflow="fold")
+    for check in listed:
+        mark, style = _MARKS[check.status]
+        table.add_row(Text(mark, style=style), Text(printable(check.subject)), _message(check))
+    if rest:
+        table.add_row(Text("ok", style="green"), Text("others"), Text(f"{numbers.count(rest)} more checks"))
+    return table
+
+
+def _wants_a_look(check: Check) -> bool:
+    return check.status in {CheckStatus.FINDING, CheckStatus.UNKNOWN}
+
+
+def _message(check: Check) -> Text:
+    style = {CheckStatus.FINDING: "red", CheckStatus.SKIPPED: "dim"}.get(check.status, "")
+    text = Text(printable(check.message), style=style)
+    if check.advice:
+        to_do = "To do: " if check.status is CheckStatus.FINDING else ""
+        # Not of the finding's colour: it is what to read next.
+        text = Text.assemble(text, "\n", to_do, printable(check.advice))
+    return text
+
+
+def _sentence(result: DoctorResult) -> Text:
+    findings, checks = len(result.findings), len(result.checks)
+    if findings:
+        return Text(f"{numbers.count(findings)} finding{'' if findings == 1 else 's'}.", style="bold red")
+    unknown = sum(check.status is CheckStatus.UNKNOWN for check in result.checks)
+    untold = f"; {numbers.count(unknown)} could not be told" if unknown else ""
+    return Text(f"Nothing found; {numbers.count(checks)} checks{untold}.", style="bold green")
+
+
+def as_json(result: DoctorResult) -> str:
+    """``{"schema_version", "status", "now", "findings", "checks": […]}``; amounts in dollars."""
+    return json_text.document(
+        {
+            "status": "attention" if result.findings else "ok",
+            "now": result.now,
+            "findings": len(result.findings),
+            "checks": [_members(check) for check in result.checks],
+        }
+    )
+
+
+def _members(check: Check) -> dict[str, JsonValue]:
+    members: dict[str, JsonValue] = {
+        "area": check.area.value,
+        "subject": check.subject,
+        "status": check.status.value,
+        "message": check.message,
+        "advice": check.advice,
+    }
+    compared = check.comparison
+    if compared is not None:
+        members |= {
+            "since": compared.since,
+            "until": compared.until,
+            "stored_usd": compared.stored_usd,
+            "told_usd": compared.told_usd,
+            "difference_usd": compared.difference_usd,
+        }
+    return members

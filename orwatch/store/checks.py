@@ -1,0 +1,227 @@
+"""What doctor reads: the state of the file, and by key what is stored of which days. Nothing is changed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Integer, func, inspect, select, type_coerce
+
+from orwatch.config import database_path
+from orwatch.errors import StoreUnusableError
+from orwatch.models import ZERO, UsageSource, UsageSpan, add_exactly
+from orwatch.store import usage_reads
+from orwatch.store.database import Store, open_store
+from orwatch.store.schema import (
+    KNOWN_REVISIONS,
+    SCHEMA_REVISION,
+    from_day_number,
+    metadata,
+    to_day_number,
+    usage_days,
+    usage_months,
+    usage_spans,
+    usage_stats,
+)
+from orwatch.store.spans import list_spans
+from orwatch.store.usage_reads import Grouping, UsageFilter
+
+_PROBLEMS_TOLD = 3
+
+
+class SchemaBehindError(StoreUnusableError):
+    """The database has an older schema, which opening it would bring up to date."""
+
+
+class NoDatabaseError(StoreUnusableError):
+    """There is no database yet, and opening it would create one."""
+
+
+def open_existing(url: str, now: datetime) -> Store:
+    """Open the database as ``open_store`` does, where that neither creates nor upgrades anything.
+
+    Raises ``NoDatabaseError``, ``SchemaBehindError``, and what ``open_store`` does.
+    """
+    path = database_path(url)
+    revision = _peek_revision(path)
+    if revision in KNOWN_REVISIONS and revision != SCHEMA_REVISION:
+        raise SchemaBehindError(
+            f"the database {path} has the schema {revision}, this version's is {SCHEMA_REVISION}."
+        )
+    return open_store(url, now)
+
+
+def _peek_revision(path: Path) -> str:
+    """The revision of the schema, by a look that changes nothing."""
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            raise NoDatabaseError(f"there is no database {path}.")
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+            if not tables:
+                raise NoDatabaseError(f"the database {path} was never finished: it has no tables.")
+            row = None
+            if "alembic_version" in tables:
+                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except OSError as error:
+        raise StoreUnusableError(f"cannot open the database {path}: {error.strerror}.") from error
+    except sqlite3.Error as error:
+        raise StoreUnusableError(
+            f"the database {path} cannot be read ({error}). Check the owner and the mode of the file and "
+            "of its folder; where it is damaged, restore it from a backup."
+        ) from error
+    if row is None:
+        raise StoreUnusableError(
+            f"{path} holds tables that are not orwatch's. Name a file of its own in ORWATCH_DATABASE_URL."
+        )
+    return str(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What SQLite finds wrong with the file, in sentences. ``is_readable``: it can be read all the same."""
+
+    problems: tuple[str, ...] = ()
+    is_readable: bool = True
+
+
+def read_file_state(store: Store) -> FileState:
+    """Look for torn pages, rows that refer to nothing, and tables and indices that are missing."""
+    with store.without_transaction() as connection:
+        torn = [str(row[0]) for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+    if torn:
+        more = f"and {len(torn) - _PROBLEMS_TOLD} more"
+        return FileState(
+            (*torn[:_PROBLEMS_TOLD], *([more] if len(torn) > _PROBLEMS_TOLD else [])), is_readable=False
+        )
+    with store.read() as reading:
+        tables, indices = _missing(reading)
+    if tables:
+        return FileState(tuple(f"the table {name} is missing" for name in tables), is_readable=False)
+    with store.without_transaction() as connection:
+        dangling = [
+            f"{count} rows of {table} refer to rows that do not exist"
+            for table, count in _dangling(connection)
+        ]
+    return FileState((*(f"the index {name} is missing" for name in indices), *dangling))
+
+
+def _dangling(connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+    counts: dict[str, int] = {}
+    for row in connection.execute("PRAGMA foreign_key_check"):
+        counts[row[0]] = counts.get(row[0], 0) + 1
+    yield from sorted(counts.items())
+
+
+def _missing(connection: Connection) -> tuple[list[str], list[str]]:
+    """The tables and the indices that the schema has and the file has not."""
+    found = inspect(connection)
+    missing = metadata.tables.keys() - set(found.get_table_names())
+    indices = [
+        str(index.name)
+        for table in metadata.sorted_tables
+        if table.name not in missing
+        for index in table.indexes
+        if index.name not in {present["name"] for present in found.get_indexes(table.name)}
+    ]
+    return sorted(missing), sorted(indices)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySum:
+    """What a key cost. ``byok_usd``: as far as the sources tell it."""
+
+    cost_usd: Decimal = ZERO
+    byok_usd: Decimal = ZERO
+
+    def __add__(self, other: KeySum) -> KeySum:
+        return KeySum(add_exactly(self.cost_usd, other.cost_usd), add_exactly(self.byok_usd, other.byok_usd))
+
+
+NOTHING = KeySum()
+
+
+def sums_by_key(connection: Connection, since: date, until: date) -> dict[int, KeySum]:
+    """What each key has cost on the days ``since``..``until``, without sums of several days."""
+    return _by_key(usage_reads.sum_usage(connection, Grouping(by_key=True), UsageFilter(since, until)))
+
+
+def month_sums_by_key(connection: Connection, since: date, until: date) -> dict[int, KeySum]:
+    """What each key has in the monthly totals of the months that begin within ``since``..``until``."""
+    return _by_key(usage_reads.sum_months(connection, Grouping(by_key=True), UsageFilter(since, until)))
+
+
+def _by_key(sums: list[usage_reads.UsageSum]) -> dict[int, KeySum]:
+    return {
+        row.key_id: KeySum(row.totals.cost_usd or ZERO, row.totals.byok_cost_usd or ZERO)
+        for row in sums
+        if row.key_id is not None
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDay:
+    """From where a day was read, and whether it can still change."""
+
+    source: UsageSource
+    is_settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHistory:
+    """Which days of a key are known. ``first_day`` None: not one; ``first_month``: of its monthly totals."""
+
+    first_day: date | None = None
+    first_month: date | None = None
+    days: dict[date, ReadDay] = field(default_factory=dict)
+    spans: tuple[UsageSpan, ...] = ()
+
+
+def histories(connection: Connection, since: date, until: date) -> dict[int, KeyHistory]:
+    """By key, the days and spans of ``since``..``until``, and where its whole history begins."""
+    first_days: dict[int, date] = {}
+    for table, column in ((usage_stats, "date"), (usage_days, "date"), (usage_spans, "first_day")):
+        number = type_coerce(func.min(table.c[column]), Integer)
+        for key_id, first in connection.execute(
+            select(table.c.api_key_id, number).group_by(table.c.api_key_id)
+        ):
+            day = from_day_number(first)
+            first_days[key_id] = min(day, first_days.get(key_id, day))
+    first_months = {
+        row[0]: from_day_number(row[1])
+        for row in connection.execute(
+            select(usage_months.c.api_key_id, func.min(usage_months.c.month)).group_by(
+                usage_months.c.api_key_id
+            )
+        )
+    }
+    days = _read_days(connection, since, until)
+    spans = _spans(connection, since, until)
+    return {
+        key_id: KeyHistory(
+            first_days.get(key_id), first_months.get(key_id), days.get(key_id, {}), spans.get(key_id, ())
+        )
+        for key_id in {*first_days, *first_months}
+    }
+
+
+def _read_days(connection: Connection, since: date, until: date) -> dict[int, dict[date, ReadDay]]:
+    query = select(usage_days).where(usage_days.c.date.between(to_day_number(since), to_day_number(until)))
+    found: dict[int, dict[date, ReadDay]] = {}
+    for row in connection.execute(query):
+        day = ReadDay(UsageSource(row.source), bool(row.is_settled))
+        found.setdefault(row.api_key_id, {})[from_day_number(row.date)] = day
+    return found
+
+
+def _spans(connection: Connection, since: date, until: date) -> dict[int, tuple[UsageSpan, ...]]:
+    found: dict[int, tuple[UsageSpan, ...]] = {}
+    for each in list_spans(connection, since, until):
+        found[each.key_id] = (*found.get(each.key_id, ()), each.span)
+    return found
