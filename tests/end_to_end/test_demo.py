@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -33,9 +32,7 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_shows_every_command_in_under_ten_seconds_and_leaves_nothing(
-    synced: Machine, temporary: Path
-) -> None:
+def test_it_shows_every_command_and_leaves_nothing(synced: Machine, temporary: Path) -> None:
     # Settings that the real commands would stumble over.
     mine = {
         "ORWATCH_ENCRYPTION_KEY": "no key at all",
@@ -44,14 +41,11 @@ def test_it_shows_every_command_in_under_ten_seconds_and_leaves_nothing(
     }
     before = (synced.files(), synced.dump())
 
-    started_at = time.monotonic()
     finished = synced.run(
         "demo", TMPDIR=str(temporary), ORWATCH_OPENROUTER_API_URL="https://nobody.example/", **mine
     )
-    seconds = time.monotonic() - started_at
 
     assert finished.code == 0
-    assert seconds < 10
     assert re.findall(r"^\$ orwatch (.+)$", finished.stdout, re.MULTILINE) == STEPS
     assert "Traceback" not in finished.stderr
     first, *others = re.findall(r"Wrote (\S+) rows", finished.stdout)
