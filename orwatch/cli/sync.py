@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--backfill",
     callback=read_span,
     metavar="SPAN",
-    help="Fill an account's past, from 365d, 26w or 12m ago on, where it has a management key.",
+    help="Fill an account's past from so long ago on: 365d, 26w, 12m or all. For management keys.",
 )
 @key_option("Sync")
 @click.option("--catch-up", is_flag=True, help="Then run a validate or cleanup that was missed; for cron.")

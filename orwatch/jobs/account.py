@@ -480,7 +480,9 @@ def _is_open(visit: _Visit, day: date) -> bool:
 
 def _read_back(visit: _Visit) -> None:
     """The days before those of ``GET /activity``, as far back as is wanted and analytics remembers."""
-    if not visit.request.reaches_back or not _may_use(visit, UsageSource.ANALYTICS):
+    names = visit.request.key_names
+    is_of_others = bool(names) and visit.owner.name not in names
+    if is_of_others or not visit.request.reaches_back or not _may_use(visit, UsageSource.ANALYTICS):
         return
     oldest = visit.today - timedelta(days=ANALYTICS_DAYS - 1)
     wanted = visit.request.backfill_from or visit.state.backfill_from or oldest
@@ -563,7 +565,12 @@ def _finish(visit: _Visit, *, has_today: bool) -> SyncedAccount:
                 now=now,
             )
     names = visit.request.key_names
-    told = [key for key in concerned if not names or visit.owner.name in names or key.name in names]
+    # An answer of analytics is of all keys: what was written for others is told as well.
+    told = [
+        key
+        for key in concerned
+        if not names or visit.owner.name in names or key.name in names or visit.tally(key).counts.rows_written
+    ]
     if visit.owner not in told and visit.tally(visit.owner).errors:
         told.insert(0, visit.owner)
     results = tuple(_synced(visit, key, since) for key in told)

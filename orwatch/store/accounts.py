@@ -144,14 +144,16 @@ def _listing_values(owner: StoredKey, key: ListedKey) -> dict[str, Any]:
 
 def _followed_name(connection: Connection, known: StoredKey, key: ListedKey) -> str:
     """The name in orwatch: its own where a person gave it one, otherwise the list's."""
-    if known.removed_at is not None and known.secret_encrypted is None:
-        return _free_name(connection, key, known)
     before = known.listing
-    if before is None or before.name == key.name:
-        return known.name
-    base = _base_name(before.name, known.key_hash)
-    is_from_list = known.name in {base, _numbered(base, known.key_hash)}
-    return _free_name(connection, key, known) if is_from_list else known.name
+    if before is not None and before.name != key.name:
+        base = _base_name(before.name, known.key_hash)
+        if known.name in {base, _numbered(base, known.key_hash)}:
+            return _free_name(connection, key, known)
+    # A key that was removed gave its name back: another one may have it by now.
+    is_taken = known.removed_at is not None and any(
+        other.name == known.name for other in list_keys(connection)
+    )
+    return _free_name(connection, key, known) if is_taken else known.name
 
 
 def _free_name(connection: Connection, key: ListedKey, known: StoredKey | None) -> str:

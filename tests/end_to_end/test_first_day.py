@@ -173,7 +173,8 @@ def test_jobs_that_did_not_run_when_they_were_due_are_missed(synced: Machine) ->
     assert synced.run("status").code == 0
     for table in ("ledger_state", "api_keys"):
         synced.query(f"UPDATE {table} SET created_at = created_at - 30 * 86400")
-    synced.query("UPDATE job_runs SET started_at = started_at - 86400, finished_at = finished_at - 86400")
+    for column in ("started_at", "finished_at", "slot"):
+        synced.query(f"UPDATE job_runs SET {column} = {column} - 86400")
 
     status = synced.run("status", "--json")
 

@@ -10,8 +10,9 @@ import pytest
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import UsageSource
 from orwatch.results import SyncKeyStatus
+from orwatch.store import accounts
 from orwatch.store.database import Store
-from tests.jobs.account_server import DEFAULT_WORKSPACE, MANAGEMENT, AccountWatcher
+from tests.jobs.account_server import DEFAULT_WORKSPACE, GPT, MANAGEMENT, AccountWatcher, Use
 from tests.jobs.support import ENCRYPTION_KEY, add_key, secret_of
 from tests.support import NOW, TODAY, FakeClock
 
@@ -334,3 +335,86 @@ def test_while_the_first_management_key_fails_the_second_reads_nothing_and_count
     result = watcher.sync()
     assert result["boss"].status is SyncKeyStatus.FAILED
     assert watcher.total_nano() == watcher.server.spent().cost_nano
+
+
+@pytest.mark.parametrize("has_activity", [True, False])
+def test_what_an_earlier_management_key_kept_is_corrected_with_the_new_one(
+    watcher: AccountWatcher, has_activity: bool
+) -> None:
+    server = watcher.server
+    if not has_activity:
+        server.missing["/activity"] = 404
+    server.create("red")
+    server.use(None, "1")
+    watcher.sync()
+    watcher.next_day()
+    watcher.sync()
+    add_key(watcher.store, "deputy", facts=MANAGEMENT)
+    server.managers = {secret_of("deputy")}
+    server.revoked = {secret_of("boss")}
+    watcher.validate()
+    server.correct((TODAY, None, GPT, "OpenAI"), Use(1, 10, 20, 2 * 10**8))
+    watcher.sync()
+    assert watcher.costs(TODAY) == {"deputy": Decimal("0.2")}
+
+
+def test_what_an_earlier_management_key_knew_better_is_not_told_again_by_the_new_one(
+    watcher: AccountWatcher,
+) -> None:
+    server = watcher.server
+    server.create("red")
+    server.use(None, "1")
+    watcher.sync()
+    watcher.next_day()
+    watcher.sync()
+    add_key(watcher.store, "deputy", facts=MANAGEMENT)
+    server.managers = {secret_of("deputy")}
+    server.revoked = {secret_of("boss")}
+    watcher.validate()
+    server.missing["/activity"] = 404
+    server.use(None, "0.5", day=TODAY)
+    watcher.sync()
+    assert watcher.costs(TODAY) == {"boss": Decimal(1), "deputy": Decimal("0.5")}
+
+
+def test_the_last_day_of_a_deleted_key_is_completed_with_its_providers(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "2")
+    watcher.sync()
+    watcher.server.use(red, "1")
+    watcher.server.keys[red].is_deleted = True
+    watcher.sync()
+    watcher.next_day()
+    watcher.sync()
+    assert watcher.rows(TODAY) == {("red", GPT, "OpenAI"): Use(2, 20, 40, 3 * 10**9)}
+
+
+def test_an_account_stays_known_while_its_workspaces_are_not_told(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "2")
+    watcher.sync()
+    watcher.server.missing["/workspaces"] = 404
+    watcher.sync()
+    with watcher.store.read() as connection:
+        assert accounts.account_state(connection, watcher.boss.id).account_id == DEFAULT_WORKSPACE
+
+
+def test_a_key_alone_can_be_synced_and_what_comes_with_it_is_told(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    blue = watcher.server.create("blue")
+    watcher.server.use(red, "1")
+    watcher.server.use(blue, "2")
+    result = watcher.sync(key_names=("boss",))
+    assert {"boss", "red", "blue"} <= set(result)
+    watcher.server.use(red, "3")
+    assert watcher.sync(key_names=("blue",))["red"].rows_written == 1
+
+
+def test_a_name_that_a_person_gave_outlives_the_management_key(watcher: AccountWatcher, store: Store) -> None:
+    watcher.server.create("red")
+    watcher.sync()
+    key_jobs.rename(store, "red", "mine")
+    key_jobs.remove(store, "boss", NOW, with_history=False)
+    add_key(store, "boss", facts=MANAGEMENT)
+    watcher.sync()
+    assert watcher.key("mine").removed_at is None
