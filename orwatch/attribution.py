@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from orwatch.models import ZERO, OwnedRow, StoredKey, UsageRow, add_exactly
+from orwatch.models import ZERO, OwnedRow, StoredKey, UsageRow, add_exactly, add_rows
 
 # Sums of rounded amounts differ by less than this for no reason of their own.
 DUST_USD = Decimal("0.000001")
@@ -135,20 +135,9 @@ def _negated(count: int | None) -> int | None:
 
 
 def _sum(first: UsageRow, second: UsageRow) -> UsageRow:
-    return replace(
-        first,
-        requests=_sum_if_known(first.requests, second.requests),
-        tokens_input=_sum_if_known(first.tokens_input, second.tokens_input),
-        tokens_output=_sum_if_known(first.tokens_output, second.tokens_output),
-        tokens_reasoning=_sum_if_known(first.tokens_reasoning, second.tokens_reasoning),
-        tokens_cached=_sum_if_known(first.tokens_cached, second.tokens_cached),
-        cost_usd=add_exactly(first.cost_usd, second.cost_usd),
-        byok_cost_usd=add_exactly(first.byok_cost_usd or ZERO, second.byok_cost_usd or ZERO),
-    )
-
-
-def _sum_if_known(first: int | None, second: int | None) -> int | None:
-    return None if first is None or second is None else first + second
+    """As ``add_rows``; of an account, BYOK that nobody told is none."""
+    added = add_rows(first, second)
+    return added if added.byok_cost_usd is not None else replace(added, byok_cost_usd=ZERO)
 
 
 def _is_possible(rest: Iterable[UsageRow]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
@@ -220,6 +220,24 @@ class UsageRow:
     tokens_reasoning: int | None = None
     tokens_cached: int | None = None
     byok_cost_usd: Decimal | None = None
+
+
+def add_rows(first: UsageRow, second: UsageRow) -> UsageRow:
+    """The first row with the second one's numbers added; a count with an unknown part is unknown."""
+    return replace(
+        first,
+        requests=_sum_if_known(first.requests, second.requests),
+        tokens_input=_sum_if_known(first.tokens_input, second.tokens_input),
+        tokens_output=_sum_if_known(first.tokens_output, second.tokens_output),
+        tokens_reasoning=_sum_if_known(first.tokens_reasoning, second.tokens_reasoning),
+        tokens_cached=_sum_if_known(first.tokens_cached, second.tokens_cached),
+        cost_usd=add_exactly(first.cost_usd, second.cost_usd),
+        byok_cost_usd=add_known_usd(first.byok_cost_usd, second.byok_cost_usd),
+    )
+
+
+def _sum_if_known(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
 
 
 @dataclass(frozen=True, slots=True)

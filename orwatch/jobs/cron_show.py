@@ -164,7 +164,10 @@ def _find_units(surroundings: Surroundings) -> _Found | None:
                 f"not enabled: run `systemctl --user enable --now {' '.join(missing)}`.", is_fatal=True
             )
         )
-    expected = lambda invocation: _joined(crontab.units(invocation))  # noqa: E731
+
+    def expected(invocation: crontab.Invocation) -> str:
+        return _joined(crontab.units(invocation))
+
     return _Found(unit_entries(files), _joined(files), expected, tuple(warnings))
 
 

@@ -20,8 +20,7 @@ from orwatch.models import (
     UsageAnswer,
     UsageRow,
     UsageSource,
-    add_exactly,
-    add_known_usd,
+    add_rows,
     from_nano,
     to_nano,
 )
@@ -84,7 +83,7 @@ def read_rows(
     # Believed or not as a whole: which of the rows is the wrong one, their order does not tell.
     for _, group in sorted(groups.items(), key=lambda item: item[0]):
         try:
-            row = _plausible(reduce(_added, (each.row for each in group)))
+            row = _plausible(reduce(add_rows, (each.row for each in group)))
         except RowError as error:
             rejected.extend(RejectedRow(str(error), each.row.day) for each in group)
         else:
@@ -152,19 +151,6 @@ def _usage_row(item: dict[str, Json], day: date) -> OwnedRow:
     )
 
 
-def _added(first: UsageRow, second: UsageRow) -> UsageRow:
-    return replace(
-        first,
-        requests=_sum_if_known(first.requests, second.requests),
-        tokens_input=_sum_if_known(first.tokens_input, second.tokens_input),
-        tokens_output=_sum_if_known(first.tokens_output, second.tokens_output),
-        tokens_reasoning=_sum_if_known(first.tokens_reasoning, second.tokens_reasoning),
-        tokens_cached=_sum_if_known(first.tokens_cached, second.tokens_cached),
-        cost_usd=add_exactly(first.cost_usd, second.cost_usd),
-        byok_cost_usd=add_known_usd(first.byok_cost_usd, second.byok_cost_usd),
-    )
-
-
 def _plausible(row: UsageRow) -> UsageRow:
     counts = (row.requests, row.tokens_input, row.tokens_output, row.tokens_reasoning, row.tokens_cached)
     amounts = (row.cost_usd, row.byok_cost_usd)
@@ -173,8 +159,3 @@ def _plausible(row: UsageRow) -> UsageRow:
     ):
         raise RowError(f"{row.day}: rows of one model add up to more than is plausible")
     return row
-
-
-def _sum_if_known(first: int | None, second: int | None) -> int | None:
-    """A sum with an unknown part is unknown."""
-    return None if first is None or second is None else first + second
