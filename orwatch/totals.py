@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -25,16 +25,6 @@ def period_name(dimension: Dimension, day: date) -> str:
     """How a stretch of time is named: ``2026-11-20``, its Monday for a week, ``2026-11`` for a month."""
     start = period_start(dimension, day)
     return start.isoformat()[:7] if dimension is Dimension.MONTH else start.isoformat()
-
-
-def month_end(day: date) -> date:
-    """The last day of the month."""
-    return (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-
-
-def days_between(since: date, until: date) -> Iterator[date]:
-    """Every day from ``since`` to ``until``, both inclusive."""
-    return (since + timedelta(days=offset) for offset in range((until - since).days + 1))
 
 
 def add_up(rows: Iterable[Totals]) -> Totals:

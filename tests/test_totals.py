@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orwatch.days import days_between, month_end
 from orwatch.models import NO_USE, Dimension, Totals
 from orwatch.results import ReportRow
 from orwatch.totals import (
     NUMBER_COLUMNS,
     add_up,
-    days_between,
     fold,
     make_table,
-    month_end,
     period_name,
     period_start,
 )

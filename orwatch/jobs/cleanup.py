@@ -31,7 +31,7 @@ def run(
 ) -> CleanupResult:
     """Remove what is older than ``retention_days`` UTC days; a row exactly that old stays.
 
-    Each day goes in a transaction of its own, together with its addition to the monthly totals. Raises
+    Each day goes in a transaction of its own; the monthly totals have it from the start. Raises
     ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``.
     """
     if is_dry_run:
@@ -59,7 +59,7 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
     if not is_dry_run:
         for removed in days:
             with store.write() as connection:
-                retention.move_day_to_months(connection, removed.day)
+                retention.remove_day(connection, removed.day)
         with store.write() as connection:
             spans.move_to_months(connection, kept_from)
             retention.raise_watermark(connection, kept_from)

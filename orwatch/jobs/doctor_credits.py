@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
+from orwatch.days import days_between
 from orwatch.errors import ApiError
-from orwatch.jobs.doctor_stored import Stored, days_between, told_days
+from orwatch.jobs.doctor_stored import Stored, told_days
 from orwatch.jobs.doctor_totals import REMEMBERED_DAYS, usd
 from orwatch.models import ZERO, Credits, StoredKey, add_exactly
 from orwatch.results import Check, CheckArea, CheckStatus, Comparison

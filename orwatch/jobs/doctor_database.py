@@ -15,6 +15,7 @@ from orwatch.models import StoredKey
 from orwatch.results import Check, CheckArea, CheckStatus
 from orwatch.secrets import Vault
 from orwatch.store import checks as reads
+from orwatch.store import ledger, rollups
 from orwatch.store.checks import FileState, NoDatabaseError, SchemaBehindError
 from orwatch.store.database import Store
 from orwatch.store.schema import SCHEMA_REVISION
@@ -54,7 +55,25 @@ def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_by
     if not state.is_readable:
         store.close()
         return FoundDatabase(None, tuple(checks))
+    checks.append(_totals_check(store))
     return FoundDatabase(store, tuple(checks))
+
+
+def _totals_check(store: Store) -> Check:
+    with store.read() as connection:
+        kept_from = ledger.kept_from(connection)
+        days = rollups.wrong_days(connection)
+        months = rollups.wrong_months(connection, kept_from)
+    if not days and not months:
+        return _check("totals", "those by day and by month are what the ledger adds up to")
+    told = [str(day) for day in sorted(days)] + [f"{month:%Y-%m}" for month in sorted(months)]
+    more = f" and {len(told) - _NAMES_TOLD} more" if len(told) > _NAMES_TOLD else ""
+    return _check(
+        "totals",
+        f"those of {', '.join(told[:_NAMES_TOLD])}{more} are not what the ledger adds up to: somebody else "
+        "has written to it",
+        "`orwatch db check --repair` adds them up anew.",
+    )
 
 
 def _unopened(error: OrwatchError) -> Check:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from orwatch.jobs.doctor_stored import Stored, days_between, in_spans, told_days
+from orwatch.days import days_between
+from orwatch.jobs.doctor_stored import Stored, in_spans, told_days
 from orwatch.models import StoredKey, UsageSource
 from orwatch.results import Check, CheckArea, CheckStatus
 

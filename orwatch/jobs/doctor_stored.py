@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -68,7 +68,7 @@ class Stored:
 
 def read_stored(connection: Connection, today: date) -> Stored:
     """Read it all in one transaction."""
-    month_start, yesterday = today.replace(day=1), today - _DAY
+    month_start = today.replace(day=1)
     histories = reads.histories(connection, date.min, today)
     keys = stored_keys.list_keys(connection, with_removed=True)
     for key in keys:
@@ -76,9 +76,9 @@ def read_stored(connection: Connection, today: date) -> Stored:
             read_back_to = accounts.account_state(connection, key.id).backfilled_from
             first_day = min(filter(None, (histories[key.id].first_day, read_back_to)), default=None)
             histories[key.id] = replace(histories[key.id], first_day=first_day)
-    month = reads.sums_by_key(connection, month_start, yesterday)
-    life = reads.sums_by_key(connection, date.min, yesterday)
-    put_away_this_month = reads.month_sums_by_key(connection, month_start, month_start)
+    on_today = reads.sums_by_key(connection, today, today)
+    month = reads.month_sums_by_key(connection, month_start, month_start)
+    life = reads.month_sums_by_key(connection, date.min, month_start)
     spans = {key_id: history.spans for key_id, history in histories.items()}
     inside = {
         key_id: [span for span in each if span.first_day >= month_start] for key_id, each in spans.items()
@@ -87,9 +87,9 @@ def read_stored(connection: Connection, today: date) -> Stored:
         today=today,
         kept_from=ledger.kept_from(connection) or date.min,
         keys=tuple(keys),
-        month_before=_added(month, put_away_this_month, _span_sums(inside)),
-        life_before=_added(life, reads.month_sums_by_key(connection, date.min, today), _span_sums(spans)),
-        on_today=reads.sums_by_key(connection, today, today),
+        month_before=_added(_less(month, on_today), _span_sums(inside)),
+        life_before=_added(_less(life, on_today), _span_sums(spans)),
+        on_today=on_today,
         crossing={
             key_id: [span for span in each if span.first_day < month_start <= span.last_day]
             for key_id, each in spans.items()
@@ -105,17 +105,16 @@ def _span_sums(spans: Mapping[int, Iterable[UsageSpan]]) -> dict[int, KeySum]:
     }
 
 
+def _less(sums: Mapping[int, KeySum], part: Mapping[int, KeySum]) -> dict[int, KeySum]:
+    return {key_id: each - part.get(key_id, NOTHING) for key_id, each in sums.items()}
+
+
 def _added(*parts: Mapping[int, KeySum]) -> dict[int, KeySum]:
     total: dict[int, KeySum] = {}
     for part in parts:
         for key_id, each in part.items():
             total[key_id] = total.get(key_id, NOTHING) + each
     return total
-
-
-def days_between(since: date, until: date) -> Iterator[date]:
-    """Every day from ``since`` to ``until``, both inclusive."""
-    return (since + timedelta(days=number) for number in range((until - since).days + 1))
 
 
 def in_spans(days: Iterable[date], spans: Iterable[UsageSpan]) -> list[date]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from orwatch.jobs.doctor_stored import Stored, days_between, in_spans, told_days
+from orwatch.days import days_between
+from orwatch.jobs.doctor_stored import Stored, in_spans, told_days
 from orwatch.models import ZERO, KeyFacts, StoredKey, UsageSource, UsageSpan, add_exactly
 from orwatch.results import Check, CheckArea, CheckStatus, Comparison
 from orwatch.store.checks import NOTHING, KeyHistory

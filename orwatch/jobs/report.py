@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 
+from orwatch.days import days_between, month_end, month_start, next_month
 from orwatch.errors import UsageError
 from orwatch.jobs.selection import select_keys
 from orwatch.models import NO_USE, Dimension, StoredKey, Totals, UsageSpan
@@ -18,10 +19,8 @@ from orwatch.store.spans import KeySpan, list_spans
 from orwatch.store.usage_reads import Grouping, UsageFilter, UsageSum
 from orwatch.totals import (
     NUMBER_COLUMNS,
-    days_between,
     fold,
     make_table,
-    month_end,
     period_name,
 )
 
@@ -128,53 +127,51 @@ def _rows(
     watermark: date | None,
     names: _Names,
 ) -> tuple[list[ReportRow], tuple[str, ...]]:
-    rows = _ledger_rows(connection, by, wanted, names)
+    """The rows of a table; months of which cleanup has removed days count where they lie in it as a whole."""
+    needs_days = Dimension.DAY in by or Dimension.WEEK in by
+    touched: Collection[date] = ()
+    if watermark is not None and wanted.since < watermark:
+        touched = usage_reads.removed_months(connection, replace(wanted, since=month_start(wanted.since)))
+    shown = [] if needs_days else [month for month in touched if _is_whole(connection, month, wanted)]
     notes: tuple[str, ...] = ()
-    months = None
-    if watermark is not None and wanted.since < watermark and usage_reads.has_months(connection):
-        needs_days = Dimension.DAY in by or Dimension.WEEK in by
-        months = None if needs_days else _whole_months(wanted, watermark)
-        touched = replace(wanted, since=wanted.since.replace(day=1))
-        if _leaves_months_out(connection, touched, months):
-            how = "--by month shows them" if needs_days else "only whole months of them can be shown"
-            notes = (f"days before {watermark} are kept as monthly totals: {how}",)
-    if months is not None:
-        sums = usage_reads.sum_months(connection, _grouping(by), months)
-        rows = fold([*((row.values, row.totals) for row in rows), *_named(sums, by, names)])
+    if len(shown) < len(touched):
+        how = "--by month shows them" if needs_days else "only whole months of them can be shown"
+        notes = (f"days before {watermark} are kept as monthly totals: {how}",)
+    if shown:
+        months = replace(wanted, since=min(shown), until=max(shown))
+        sums = [
+            *usage_reads.sum_months(connection, _grouping(by), months),
+            *usage_reads.sum_usage(connection, _grouping(by), replace(wanted, since=next_month(max(shown)))),
+        ]
+        rows = _folded(connection, sums, by, wanted, names)
+    else:
+        rows = _ledger_rows(connection, by, wanted, names)
     if len(by) == 1 and by[0].is_time:
         rows = _with_every_period(connection, by[0], rows, wanted)
     return rows, notes
 
 
-def _whole_months(wanted: UsageFilter, watermark: date) -> UsageFilter | None:
-    """The window in which a monthly total can stand for its days: those it holds all lie in ``wanted``."""
-    since = wanted.since if wanted.since.day == 1 else _next_month(wanted.since)
-    until = wanted.until
-    if until < min(month_end(until), _day_before(watermark)):
-        until = _day_before(until.replace(day=1))
-    return replace(wanted, since=since, until=until) if since <= until else None
-
-
-def _leaves_months_out(connection: Connection, touched: UsageFilter, shown: UsageFilter | None) -> bool:
-    """Whether monthly totals that the window touches are left out."""
-    all_months = {row.day for row in usage_reads.sum_months(connection, Grouping(by_day=True), touched)}
-    return any(
-        shown is None or not shown.since <= month <= shown.until for month in all_months if month is not None
-    )
-
-
-def _next_month(day: date) -> date:
-    return date.fromordinal(month_end(day).toordinal() + 1)
-
-
-def _day_before(day: date) -> date:
-    return date.fromordinal(day.toordinal() - 1)
+def _is_whole(connection: Connection, month: date, wanted: UsageFilter) -> bool:
+    """Whether all that is stored of a month lies in the window."""
+    _, last = usage_reads.extent_days(connection)
+    end = month_end(month) if last is None else min(month_end(month), last)
+    return wanted.since <= month and end <= wanted.until
 
 
 def _ledger_rows(
     connection: Connection, by: tuple[Dimension, ...], wanted: UsageFilter, names: _Names
 ) -> list[ReportRow]:
     sums = usage_reads.sum_usage(connection, _grouping(by), wanted)
+    return _folded(connection, sums, by, wanted, names)
+
+
+def _folded(
+    connection: Connection,
+    sums: Sequence[UsageSum],
+    by: tuple[Dimension, ...],
+    wanted: UsageFilter,
+    names: _Names,
+) -> list[ReportRow]:
     spans = [each for each in _find_spans(connection, wanted) if _is_inside(each.span, wanted)]
     return fold([*_named(sums, by, names), *_named_spans(spans, by, names)])
 
@@ -236,7 +233,8 @@ def _labelled(keys: Sequence[StoredKey]) -> Iterable[tuple[StoredKey, str]]:
 
 def _grouping(by: tuple[Dimension, ...]) -> Grouping:
     return Grouping(
-        by_day=any(dimension.is_time for dimension in by),
+        by_day=Dimension.DAY in by or Dimension.WEEK in by,
+        by_month=Dimension.MONTH in by,
         by_key=Dimension.KEY in by,
         by_model=Dimension.MODEL in by,
         by_provider=Dimension.PROVIDER in by,

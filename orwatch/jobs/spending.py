@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +11,7 @@ from orwatch.models import ZERO, AccountState, StoredKey, Totals, UsageSource, a
 from orwatch.store import accounts, usage_reads
 from orwatch.store.database import Connection
 from orwatch.store.spans import list_spans
-from orwatch.store.usage_reads import Grouping, UsageFilter
+from orwatch.store.usage_reads import Grouping, UsageFilter, UsageSum
 
 WINDOW_DAYS = 30
 
@@ -107,8 +107,6 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
     today = now.date()
     since, month = today - timedelta(days=WINDOW_DAYS - 1), today.replace(day=1)
     by_key = Grouping(by_key=True)
-    # What cleanup took out of this month.
-    put_away = usage_reads.sum_months(connection, by_key, UsageFilter(month, month))
     in_spans = {
         each.key_id
         for each in list_spans(connection, since, today)
@@ -116,8 +114,13 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
     }
     return Spending(
         now=now,
-        last_30_days=_sums(connection, since, today),
-        this_month=_added(_sums(connection, month, today), put_away),
+        last_30_days=_with_spans(
+            connection, usage_reads.sum_usage(connection, by_key, UsageFilter(since, today)), since, today
+        ),
+        # What cleanup has removed of this month included.
+        this_month=_with_spans(
+            connection, usage_reads.sum_months(connection, by_key, UsageFilter(month, month)), month, today
+        ),
         covered=usage_reads.covered_spans(connection, min(since, month), today),
         in_spans=frozenset(in_spans),
         accounts=accounts.account_states(connection),
@@ -141,18 +144,13 @@ def total_usd(amounts: Collection[Decimal | None]) -> Decimal | None:
     return total
 
 
-def _sums(connection: Connection, since: date, until: date) -> dict[int, Totals]:
+def _with_spans(
+    connection: Connection, sums: Sequence[UsageSum], since: date, until: date
+) -> dict[int, Totals]:
     """The sums by key, with those sums of several days that lie within."""
-    found = _added({}, usage_reads.sum_usage(connection, Grouping(by_key=True), UsageFilter(since, until)))
+    found = {row.key_id: row.totals for row in sums if row.key_id is not None}
     for each in list_spans(connection, since, until):
         if since <= each.span.first_day and each.span.last_day <= until:
             spent = Totals(cost_usd=each.span.cost_usd, byok_cost_usd=each.span.byok_cost_usd)
             found[each.key_id] = found.get(each.key_id, Totals()) + spent
     return found
-
-
-def _added(sums: dict[int, Totals], more: Collection[usage_reads.UsageSum]) -> dict[int, Totals]:
-    for row in more:
-        if row.key_id is not None:
-            sums[row.key_id] = sums.get(row.key_id, Totals()) + row.totals
-    return sums

@@ -29,6 +29,7 @@ from orwatch.store.schema import (
     models,
     providers,
     to_day_number,
+    usage_by_key,
     usage_days,
     usage_stats,
 )
@@ -299,15 +300,15 @@ def unsettled_days(
 ) -> dict[int, set[date]]:
     """By key, the days of which there is usage that may still change or become more exact."""
     query = (
-        select(usage_stats.c.api_key_id, usage_stats.c.date)
-        .distinct()
+        select(usage_by_key.c.api_key_id, usage_by_key.c.date)
         .join(
             usage_days,
-            (usage_days.c.date == usage_stats.c.date) & (usage_days.c.api_key_id == usage_stats.c.api_key_id),
+            (usage_days.c.date == usage_by_key.c.date)
+            & (usage_days.c.api_key_id == usage_by_key.c.api_key_id),
             isouter=True,
         )
         .where(
-            usage_stats.c.date.between(to_day_number(since), to_day_number(until)),
+            usage_by_key.c.date.between(to_day_number(since), to_day_number(until)),
             usage_days.c.is_settled.is_not(True) | (usage_days.c.source != UsageSource.ACTIVITY),
         )
     )
@@ -321,9 +322,9 @@ def unsettled_days(
 def keys_used_on(connection: Connection, key_ids: Collection[int], days: Collection[date]) -> set[int]:
     """The keys that have usage on one of these days."""
     query = (
-        select(usage_stats.c.api_key_id)
+        select(usage_by_key.c.api_key_id)
         .distinct()
-        .where(usage_stats.c.date.in_([to_day_number(day) for day in days]))
+        .where(usage_by_key.c.date.in_([to_day_number(day) for day in days]))
     )
     return {key_id for key_id in connection.execute(query).scalars() if key_id in key_ids}
 
@@ -351,7 +352,7 @@ def stored_sums(connection: Connection, key_ids: Collection[int], since: date, u
 
     A count that one of them does not tell is None.
     """
-    table = usage_stats.c
+    table, read = usage_stats.c, usage_by_key.c
     counts = (
         table.requests,
         table.tokens_input,
@@ -371,9 +372,11 @@ def stored_sums(connection: Connection, key_ids: Collection[int], since: date, u
             func.sum(table.cost_nano).label("cost_nano"),
             func.sum(table.byok_cost_nano).label("byok_cost_nano"),
         )
+        .select_from(usage_by_key)
+        .join(usage_stats, (table.date == read.date) & (table.api_key_id == read.api_key_id))
         .join(models, models.c.id == table.model_id)
         .join(providers, providers.c.id == table.provider_id)
-        .where(table.date.between(to_day_number(since), to_day_number(until)), table.api_key_id.in_(key_ids))
+        .where(read.date.between(to_day_number(since), to_day_number(until)), read.api_key_id.in_(key_ids))
         .group_by(table.date, table.model_id, table.provider_id)
     )
     return [

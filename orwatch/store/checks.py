@@ -24,10 +24,9 @@ from orwatch.store.schema import (
     from_day_number,
     metadata,
     to_day_number,
+    usage_by_key,
     usage_days,
-    usage_months,
     usage_spans,
-    usage_stats,
 )
 from orwatch.store.spans import list_spans
 from orwatch.store.usage_reads import Grouping, UsageFilter
@@ -143,17 +142,23 @@ class KeySum:
     def __add__(self, other: KeySum) -> KeySum:
         return KeySum(add_exactly(self.cost_usd, other.cost_usd), add_exactly(self.byok_usd, other.byok_usd))
 
+    def __sub__(self, other: KeySum) -> KeySum:
+        return self + KeySum(-other.cost_usd, -other.byok_usd)
+
 
 NOTHING = KeySum()
 
 
 def sums_by_key(connection: Connection, since: date, until: date) -> dict[int, KeySum]:
-    """What each key has cost on the days ``since``..``until``, without sums of several days."""
+    """What each key has cost on the days ``since``..``until`` of the ledger, without sums of several days."""
     return _by_key(usage_reads.sum_usage(connection, Grouping(by_key=True), UsageFilter(since, until)))
 
 
 def month_sums_by_key(connection: Connection, since: date, until: date) -> dict[int, KeySum]:
-    """What each key has in the monthly totals of the months that begin within ``since``..``until``."""
+    """What each key has cost in the months that begin within ``since``..``until``, as above.
+
+    Days that cleanup has removed are in it.
+    """
     return _by_key(usage_reads.sum_months(connection, Grouping(by_key=True), UsageFilter(since, until)))
 
 
@@ -175,7 +180,7 @@ class ReadDay:
 
 @dataclass(frozen=True, slots=True)
 class KeyHistory:
-    """Which days of a key are known. ``first_day`` None: not one; ``first_month``: of its monthly totals."""
+    """Which days of a key are known. ``first_day`` None: not one; ``first_month``: of those cleanup cut."""
 
     first_day: date | None = None
     first_month: date | None = None
@@ -186,21 +191,17 @@ class KeyHistory:
 def histories(connection: Connection, since: date, until: date) -> dict[int, KeyHistory]:
     """By key, the days and spans of ``since``..``until``, and where its whole history begins."""
     first_days: dict[int, date] = {}
-    for table, column in ((usage_stats, "date"), (usage_days, "date"), (usage_spans, "first_day")):
+    for table, column in ((usage_by_key, "date"), (usage_days, "date"), (usage_spans, "first_day")):
         number = type_coerce(func.min(table.c[column]), Integer)
         for key_id, first in connection.execute(
             select(table.c.api_key_id, number).group_by(table.c.api_key_id)
         ):
             day = from_day_number(first)
             first_days[key_id] = min(day, first_days.get(key_id, day))
-    first_months = {
-        row[0]: from_day_number(row[1])
-        for row in connection.execute(
-            select(usage_months.c.api_key_id, func.min(usage_months.c.month)).group_by(
-                usage_months.c.api_key_id
-            )
-        )
-    }
+    first_months: dict[int, date] = {}
+    for month, key_ids in usage_reads.removed_months(connection, UsageFilter(date.min, until)).items():
+        for key_id in key_ids:
+            first_months[key_id] = min(month, first_months.get(key_id, month))
     days = _read_days(connection, since, until)
     spans = _spans(connection, since, until)
     return {

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, select
+from sqlalchemy import Connection, RowMapping, exists, func, select
 
 from orwatch.models import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey, UsageSource
+from orwatch.store import rollups
 from orwatch.store.schema import (
     account_credits,
     accounts,
     api_keys,
     key_counters,
+    usage_by_key,
     usage_days,
     usage_months,
     usage_spans,
-    usage_stats,
 )
 
 _FACT_COLUMNS = {
@@ -155,11 +156,14 @@ def drop_secret(connection: Connection, key_id: int) -> None:
 
 
 def purge_key(connection: Connection, key_id: int) -> int:
-    """Delete the key with all its history; how many ledger rows went."""
-    rows = 0
-    for table in (usage_stats, usage_months, usage_spans):
-        rows += connection.execute(table.delete().where(table.c.api_key_id == key_id)).rowcount
-    for table in (usage_days, key_counters, accounts, account_credits):
+    """Delete the key with all its history; how many rows of usage went."""
+    of_months = select(func.sum(usage_months.c.row_count)).where(usage_months.c.api_key_id == key_id)
+    of_spans = select(func.count()).where(usage_spans.c.api_key_id == key_id)
+    rows = int(connection.execute(of_months).scalar() or 0) + connection.execute(of_spans).scalar_one()
+    days = connection.execute(select(usage_by_key.c.date).where(usage_by_key.c.api_key_id == key_id))
+    part = rollups.Part(days.scalars().all(), (key_id,))
+    rollups.delete(connection, part)
+    for table in (usage_months, usage_spans, usage_days, key_counters, accounts, account_credits):
         connection.execute(table.delete().where(table.c.api_key_id == key_id))
     connection.execute(api_keys.delete().where(api_keys.c.id == key_id))
     return rows

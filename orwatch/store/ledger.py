@@ -6,15 +6,17 @@ the reverse. What cleanup removed is not written again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, Table, select
 
 from orwatch.counters import CounterReading, count_days
 from orwatch.models import UsageAnswer, UsageRow, UsageSource, to_nano
-from orwatch.store import spans
+from orwatch.store import rollups, spans
 from orwatch.store.schema import (
     UNKNOWN_NAME_ID,
     from_day_number,
@@ -25,7 +27,6 @@ from orwatch.store.schema import (
     to_day_number,
     to_seconds,
     usage_days,
-    usage_stats,
 )
 
 # Rows of one INSERT: measured, larger ones are no faster, and 500 rows of 11 values stay within what every
@@ -51,7 +52,12 @@ _VALUE_COLUMNS = (
     "byok_cost_nano",
 )
 
-_LedgerRow = tuple[int | None, ...]
+_COST, _BYOK = _VALUE_COLUMNS.index("cost_nano"), _VALUE_COLUMNS.index("byok_cost_nano")
+
+_LedgerRow = tuple[Any, ...]  # the columns of the key, then the values
+_Values = tuple[int | None, ...]
+_Spot = tuple[int, int, int]  # date, model, provider
+_StoredRows = dict[_Spot, _Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +114,22 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     window = _days_begun(max(first_day, remembered), answer.until, now)
     doubtful = _doubtful_days(answer, days | window)
     ledger_rows = _to_ledger_rows(connection, key_id, rows)
-    removed = _delete_vanished(connection, key_id, (days - doubtful) | (days & worse), ledger_rows)
-    written = _upsert(connection, ledger_rows)
+    change = _compare(
+        _stored_rows(connection, key_id, days), ledger_rows, whole_days=(days - doubtful) | (days & worse)
+    )
+    _apply(connection, key_id, change)
     read = days | (window - doubtful - better - worse)
-    changed = {from_day_number(number) for number in (*removed, *written)}
     told_before = set(sources) - worse
-    settled = {day for day in (read & told_before) - changed - doubtful if _is_long_over(day, now)}
+    settled = {day for day in (read & told_before) - change.days - doubtful if _is_long_over(day, now)}
     _record_days(connection, key_id, answer.source, read, settled, now)
     if answer.source.rank > UsageSource.COUNTERS.rank:
-        spans.take_days_out(connection, key_id, read - told_before)
+        spans.take_days_out(connection, key_id, read - told_before, change.growth)
     expired = sum(row.day < watermark for row in answer.rows)
     return WriteCounts(
-        rows_written=len(written),
-        rows_unchanged=len(rows) - len(written),
+        rows_written=len(change.written),
+        rows_unchanged=len(rows) - len(change.written),
         # What a better source tells otherwise has not vanished.
-        rows_removed=sum(from_day_number(number) not in worse for number in removed),
+        rows_removed=sum(from_day_number(spot[0]) not in worse for spot in change.vanished),
         rows_expired=expired,
         rows_outranked=len(answer.rows) - len(rows) - expired,
     )
@@ -246,50 +253,95 @@ def _doubtful_days(answer: UsageAnswer, days: set[date]) -> set[date]:
     return days & {row.day for row in answer.rejected}
 
 
-def _delete_vanished(
-    connection: Connection, key_id: int, days: set[date], ledger_rows: Iterable[_LedgerRow]
-) -> list[int]:
-    """Remove the rows of those days that the answer does not have; the day of each."""
-    query = select(usage_stats.c.date, usage_stats.c.model_id, usage_stats.c.provider_id).where(
-        usage_stats.c.api_key_id == key_id, usage_stats.c.date == bindparam("day")
+def _stored_rows(connection: Connection, key_id: int, days: set[date]) -> _StoredRows:
+    """What the ledger has of a key on these days."""
+    if not days:
+        return {}
+    numbers = ", ".join(str(to_day_number(day)) for day in sorted(days))
+    found = connection.exec_driver_sql(
+        f"SELECT date, model_id, provider_id, {', '.join(_VALUE_COLUMNS)} FROM usage_stats "
+        f"WHERE api_key_id = {int(key_id)} AND date IN ({numbers})"
     )
-    kept = {(row[0], row[2], row[3]) for row in ledger_rows}
-    vanished = [
-        row
-        for day in sorted(days)
-        for row in connection.execute(query, {"day": to_day_number(day)})
-        if tuple(row) not in kept
-    ]
-    if vanished:
+    return {row[:3]: row[3:] for row in map(tuple, found)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What an answer changes: rows that are new or differ, and the (date, model, provider) of those that go.
+
+    ``growth``: by day, by how many nano-dollars (credits, BYOK) what is stored grows. ``is_first``: nothing
+    was stored of the days that change.
+    """
+
+    written: list[_LedgerRow]
+    vanished: list[_Spot]
+    growth: dict[date, tuple[int, int]]
+    is_first: bool
+
+    @property
+    def days(self) -> set[date]:
+        return set(self.growth)
+
+
+def _compare(stored: _StoredRows, rows: Sequence[_LedgerRow], whole_days: set[date]) -> _Change:
+    """What writing these rows changes; of ``whole_days``, rows that are not among them go."""
+    written = [row for row in rows if stored.get((row[0], row[2], row[3])) != row[4:]]
+    told = {(row[0], row[2], row[3]) for row in rows}
+    whole = {to_day_number(day) for day in whole_days}
+    vanished = [spot for spot in stored if spot[0] in whole and spot not in told]
+    growth: dict[int, tuple[int, int]] = {}
+
+    def grow(day: int, values: _Values, sign: int) -> None:
+        cost, byok = growth.get(day, (0, 0))
+        growth[day] = cost + sign * (values[_COST] or 0), byok + sign * (values[_BYOK] or 0)
+
+    for row in written:
+        grow(row[0], row[4:], 1)
+        before = stored.get((row[0], row[2], row[3]))
+        if before is not None:
+            grow(row[0], before, -1)
+    for spot in vanished:
+        grow(spot[0], stored[spot], -1)
+    return _Change(
+        written,
+        vanished,
+        {from_day_number(day): each for day, each in growth.items()},
+        is_first=not any(spot[0] in growth for spot in stored),
+    )
+
+
+def _apply(connection: Connection, key_id: int, change: _Change) -> None:
+    part = rollups.Part(sorted(map(to_day_number, change.days)), (key_id,))
+    if not change.is_first:
+        rollups.take_out(connection, part)
+    if change.vanished:
         connection.exec_driver_sql(
             "DELETE FROM usage_stats WHERE api_key_id = ? AND date = ? AND model_id = ? AND provider_id = ?",
-            [(key_id, *row) for row in vanished],
+            [(key_id, *spot) for spot in change.vanished],
         )
-    return [row[0] for row in vanished]
+    _upsert(connection, change.written)
+    rollups.put_in(connection, part)
+    if change.vanished:
+        rollups.drop_empty(connection, part.days)
 
 
-def _upsert(connection: Connection, rows: Sequence[_LedgerRow]) -> list[int]:
-    """Insert rows, or change those that differ; the day of each that was inserted or changed.
+def _upsert(connection: Connection, rows: Sequence[_LedgerRow]) -> None:
+    """Insert rows, or replace them.
 
     Given to the driver as it is: SQLAlchemy's own batches are fifty times slower here.
     """
-    written: list[int] = []
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         chunk = rows[start : start + _ROWS_PER_STATEMENT]
-        values = tuple(value for row in chunk for value in row)
-        written += connection.exec_driver_sql(_upsert_statement(len(chunk)), values).scalars()
-    return written
+        connection.exec_driver_sql(_upsert_statement(len(chunk)), tuple(chain.from_iterable(chunk)))
 
 
 def _upsert_statement(row_count: int) -> str:
     columns = _KEY_COLUMNS + _VALUE_COLUMNS
     one_row = f"({', '.join('?' * len(columns))})"
     changes = ", ".join(f"{column} = excluded.{column}" for column in _VALUE_COLUMNS)
-    differs = " OR ".join(f"usage_stats.{column} IS NOT excluded.{column}" for column in _VALUE_COLUMNS)
     return (
         f"INSERT INTO usage_stats ({', '.join(columns)}) VALUES {', '.join([one_row] * row_count)} "
-        f"ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET {changes} WHERE {differs} "
-        "RETURNING date"
+        f"ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET {changes}"
     )
 
 

@@ -16,6 +16,8 @@ from orwatch.store.schema import (
     ledger_state,
     request_log,
     to_day_number,
+    usage_by_key,
+    usage_by_model,
     usage_days,
     usage_stats,
 )
@@ -25,7 +27,7 @@ _PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: well under a millisecond
 
 @dataclass(frozen=True, slots=True)
 class RemovedDay:
-    """A day of the ledger that went to the monthly totals, or would go there."""
+    """A day of the ledger that only the monthly totals keep, or would keep."""
 
     day: date
     rows: int
@@ -34,28 +36,28 @@ class RemovedDay:
 
 def expired_days(connection: Connection, kept_from: date) -> list[RemovedDay]:
     """The days before ``kept_from`` that are still in the ledger, oldest first."""
+    totals = usage_by_key.c
     query = (
         select(
-            usage_stats.c.date, func.count().label("rows"), func.sum(usage_stats.c.cost_nano).label("cost")
+            totals.date, func.sum(totals.row_count).label("rows"), func.sum(totals.cost_nano).label("cost")
         )
-        .where(usage_stats.c.date < to_day_number(kept_from))
-        .group_by(usage_stats.c.date)
-        .order_by(usage_stats.c.date)
+        .where(totals.date < to_day_number(kept_from))
+        .group_by(totals.date)
+        .order_by(totals.date)
     )
     return [
-        RemovedDay(from_day_number(row.date), row.rows, from_nano(row.cost))
+        RemovedDay(from_day_number(row.date), int(row.rows), from_nano(int(row.cost)))
         for row in connection.execute(query)
     ]
 
 
-def move_day_to_months(connection: Connection, day: date) -> None:
-    """Add a day to the monthly totals and take it out of the ledger.
+def remove_day(connection: Connection, day: date) -> None:
+    """Take a day out of the ledger; the monthly totals keep it.
 
     From then on no sync writes this day or one before it.
     """
-    number = to_day_number(day)
-    connection.exec_driver_sql(_ADD_TO_MONTHS, (to_day_number(day.replace(day=1)), number))
-    connection.execute(usage_stats.delete().where(usage_stats.c.date == number))
+    for table in (usage_stats, usage_by_model, usage_by_key):
+        connection.execute(table.delete().where(table.c.date == to_day_number(day)))
     raise_watermark(connection, day + timedelta(days=1))
 
 
@@ -105,23 +107,3 @@ def _is_old_run(before: datetime) -> ColumnElement[bool]:
 
 def _is_old_request(before: datetime) -> ColumnElement[bool]:
     return request_log.c.started_at_ms < int(before.timestamp() * 1000)
-
-
-# A sum keeps what is known: NULL only where no row of the month tells.
-_ADD_TO_MONTHS = """
-INSERT INTO usage_months (month, api_key_id, model_id, provider_id, requests, tokens_input, tokens_output,
-                          tokens_reasoning, tokens_cached, cost_nano, byok_cost_nano)
-SELECT ?, api_key_id, model_id, provider_id, requests, tokens_input, tokens_output,
-       tokens_reasoning, tokens_cached, cost_nano, byok_cost_nano
-FROM usage_stats WHERE date = ?
-ON CONFLICT (month, api_key_id, model_id, provider_id) DO UPDATE SET
-    requests = COALESCE(requests + excluded.requests, requests, excluded.requests),
-    tokens_input = COALESCE(tokens_input + excluded.tokens_input, tokens_input, excluded.tokens_input),
-    tokens_output = COALESCE(tokens_output + excluded.tokens_output, tokens_output, excluded.tokens_output),
-    tokens_reasoning = COALESCE(
-        tokens_reasoning + excluded.tokens_reasoning, tokens_reasoning, excluded.tokens_reasoning),
-    tokens_cached = COALESCE(tokens_cached + excluded.tokens_cached, tokens_cached, excluded.tokens_cached),
-    cost_nano = cost_nano + excluded.cost_nano,
-    byok_cost_nano = COALESCE(
-        byok_cost_nano + excluded.byok_cost_nano, byok_cost_nano, excluded.byok_cost_nano)
-"""

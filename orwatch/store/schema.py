@@ -6,6 +6,7 @@ that sums are exact and rows are small. ``usage_daily`` shows them with names, d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -27,8 +28,8 @@ from sqlalchemy import (
 from orwatch.models import from_nano, to_nano
 
 # The newest revision in migrations/versions, and all that came before it.
-SCHEMA_REVISION = "0004"
-KNOWN_REVISIONS = ("0001", "0002", "0003", "0004")
+SCHEMA_REVISION = "0005"
+KNOWN_REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
 
@@ -179,6 +180,27 @@ def _usage_key(time_column: str) -> list[Column[int]]:
     ]
 
 
+def _total_columns(counts: Sequence[str]) -> list[Column[int]]:
+    """The sums of several ledger rows, NULL where none of them tells, and how many rows tell it."""
+    return [
+        Column("row_count", BigInteger, nullable=False),
+        Column("cost_nano", BigInteger, nullable=False),
+        # The cost of those rows that tell their requests.
+        Column("counted_nano", BigInteger, nullable=False),
+        *(Column(name, BigInteger) for name in counts),
+        *(Column(told_column(name), BigInteger, nullable=False) for name in counts),
+    ]
+
+
+def told_column(name: str) -> str:
+    """The column that counts the rows that tell a number."""
+    return f"{name}_told"
+
+
+# The ledger's numbers that a source need not tell; the totals by day have those that reports show.
+COUNTS = ("requests", "tokens_input", "tokens_output", "tokens_reasoning", "tokens_cached", "byok_cost_nano")
+DAILY_COUNTS = ("requests", "tokens_input", "tokens_output", "byok_cost_nano")
+
 # The ledger.
 usage_stats = Table("usage_stats", metadata, *_usage_key("date"), *_usage_columns(), sqlite_with_rowid=False)
 
@@ -195,9 +217,22 @@ usage_days = Table(
     sqlite_with_rowid=False,
 )
 
-# What cleanup took out of the ledger; `month` is the number of its first day.
+# The ledger added up, day by day (rollups.py keeps it exact): what reports read.
+usage_by_model = Table(
+    "usage_by_model",
+    metadata,
+    *(column for column in _usage_key("date") if column.name != "api_key_id"),
+    *_total_columns(DAILY_COUNTS),
+    sqlite_with_rowid=False,
+)
+usage_by_key = Table(
+    "usage_by_key", metadata, *_usage_key("date")[:2], *_total_columns(DAILY_COUNTS), sqlite_with_rowid=False
+)
+
+# All that was ever in the ledger, by month, the days that cleanup has removed included; `month` is the number
+# of its first day.
 usage_months = Table(
-    "usage_months", metadata, *_usage_key("month"), *_usage_columns(), sqlite_with_rowid=False
+    "usage_months", metadata, *_usage_key("month"), *_total_columns(COUNTS), sqlite_with_rowid=False
 )
 
 # The last reading of each day of the counters that GET /key tells.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
-from orwatch.store.schema import model_slugs, models
-
-_VALUE_COLUMNS = ("requests", "tokens_input", "tokens_output", "tokens_reasoning", "tokens_cached")
+from orwatch.store import rollups
+from orwatch.store.schema import COUNTS, model_slugs, models, usage_by_model, usage_months, usage_stats
 
 
 def known_slugs(connection: Connection) -> dict[str, str]:
@@ -46,24 +45,41 @@ def _rename_model(connection: Connection, model_id: int, slug: str, other_id: in
     if other_id is None:
         connection.execute(models.update().where(models.c.id == model_id).values(name=slug))
         return model_id
-    for table, time_column in (("usage_stats", "date"), ("usage_months", "month")):
-        connection.exec_driver_sql(_merge_statement(table, time_column), (other_id, model_id))
-        connection.exec_driver_sql(f"DELETE FROM {table} WHERE model_id = ?", (model_id,))
+    both = (model_id, other_id)
+    days = select(usage_by_model.c.date).where(usage_by_model.c.model_id.in_(both)).distinct()
+    part = rollups.Part(connection.execute(days).scalars().all(), model_ids=both)
+    rollups.take_out(connection, part)
+    rollups.drop_empty(connection, part.days)
+    for statement in (_MERGE_DAYS, _MERGE_MONTHS):
+        connection.execute(text(statement), {"model_id": model_id, "other_id": other_id})
+    for table in (usage_stats, usage_months):
+        connection.execute(table.delete().where(table.c.model_id == model_id))
+    rollups.put_in(connection, part)
     connection.execute(models.delete().where(models.c.id == model_id))
     return other_id
 
 
-def _merge_statement(table: str, time_column: str) -> str:
+def _merge_statement(table: str, time_column: str, values: Sequence[str], changes: str) -> str:
     key = f"{time_column}, api_key_id, model_id, provider_id"
-    values = ", ".join((*_VALUE_COLUMNS, "cost_nano", "byok_cost_nano"))
-    # A day that one of the two names does not count is not counted; money adds up.
-    sums = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in _VALUE_COLUMNS)
-    byok = (
-        f"{table}.byok_cost_nano + excluded.byok_cost_nano, {table}.byok_cost_nano, excluded.byok_cost_nano"
-    )
     return (
-        f"INSERT INTO {table} ({key}, {values}) "
-        f"SELECT {time_column}, api_key_id, ?, provider_id, {values} FROM {table} WHERE model_id = ? "
-        f"ON CONFLICT ({key}) DO UPDATE SET {sums}, cost_nano = {table}.cost_nano + excluded.cost_nano, "
-        f"byok_cost_nano = COALESCE({byok})"
+        f"INSERT INTO {table} ({key}, {', '.join(values)}) "
+        f"SELECT {time_column}, api_key_id, :other_id, provider_id, {', '.join(values)} "
+        f"FROM {table} WHERE model_id = :model_id ON CONFLICT ({key}) DO UPDATE SET {changes}"
     )
+
+
+def _day_addition() -> str:
+    """A day that one of the two names does not count is not counted; money adds up."""
+    columns = [
+        f"{column} = usage_stats.{column} + excluded.{column}" for column in (*_DAY_COUNTS, "cost_nano")
+    ]
+    byok = "usage_stats.byok_cost_nano"
+    parts = f"{byok} + excluded.byok_cost_nano, {byok}, excluded.byok_cost_nano"
+    return ", ".join((*columns, f"byok_cost_nano = COALESCE({parts})"))
+
+
+_DAY_COUNTS = tuple(count for count in COUNTS if count != "byok_cost_nano")
+_MERGE_DAYS = _merge_statement("usage_stats", "date", (*COUNTS, "cost_nano"), _day_addition())
+_MERGE_MONTHS = _merge_statement(
+    "usage_months", "month", rollups.total_columns(COUNTS), rollups.addition("usage_months", COUNTS)
+)

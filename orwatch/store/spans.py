@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -10,8 +10,8 @@ from decimal import Decimal
 from sqlalchemy import Connection, func, select
 
 from orwatch.models import ZERO, UsageSource, UsageSpan, add_exactly, from_nano, to_nano
+from orwatch.store import rollups
 from orwatch.store.schema import (
-    UNKNOWN_NAME_ID,
     key_counters,
     to_day_number,
     usage_days,
@@ -54,30 +54,35 @@ def write_span(connection: Connection, key_id: int, span: UsageSpan, told: set[d
     What was known of its other days was a part of this sum, and goes.
     """
     first, last = to_day_number(span.first_day), to_day_number(span.last_day)
-    in_span = (usage_stats.c.api_key_id == key_id, usage_stats.c.date.between(first, last))
-    is_told = usage_stats.c.date.in_([to_day_number(day) for day in told])
-    connection.execute(usage_stats.delete().where(*in_span, ~is_told))
+    part = rollups.Part(set(range(first, last + 1)) - {to_day_number(day) for day in told}, (key_id,))
+    rollups.delete(connection, part)
     _delete(connection, key_id, span.first_day)
     if len(told) <= (span.last_day - span.first_day).days:
         cost, byok = _known(connection, key_id, told)
         _insert(connection, key_id, _less(span, cost, byok))
 
 
-def take_days_out(connection: Connection, key_id: int, days: set[date]) -> None:
+def take_days_out(
+    connection: Connection, key_id: int, days: set[date], growth: Mapping[date, tuple[int, int]]
+) -> None:
     """A better source has told these days for the first time: take them out of the spans they lie in.
 
-    The caller has recorded them as read; a span whose last day this was is gone.
+    ``growth``: by how many nano-dollars (credits, BYOK) what is stored of a day has grown with that. A day
+    that was told before may have grown, too, and what a span and its told days have cost together stays.
+    The caller has recorded the days as read; a span whose last day this was is gone.
     """
-    if not days:
+    told = {*days, *growth}
+    if not told:
         return
-    for key_span in list_spans(connection, min(days), max(days), (key_id,)):
+    for key_span in list_spans(connection, min(told), max(told), (key_id,)):
         span = key_span.span
-        inside = {day for day in days if span.first_day <= day <= span.last_day}
+        inside = [day for day in told if span.first_day <= day <= span.last_day]
         if not inside:
             continue
         _delete(connection, key_id, span.first_day)
         if _told_days(connection, key_id, span) <= (span.last_day - span.first_day).days:
-            cost, byok = _known(connection, key_id, inside)
+            grown = [growth.get(day, (0, 0)) for day in inside]
+            cost, byok = sum(each[0] for each in grown), sum(each[1] for each in grown)
             _insert(connection, key_id, _less(span, cost, byok))
 
 
@@ -100,15 +105,8 @@ def move_to_months(connection: Connection, kept_from: date) -> Decimal:
     for key_span in list_spans(connection, date.min, kept_from - timedelta(days=1)):
         span = key_span.span
         month = to_day_number(span.first_day.replace(day=1))
-        unknown = UNKNOWN_NAME_ID
         byok = None if span.byok_cost_usd is None else to_nano(span.byok_cost_usd)
-        connection.exec_driver_sql(
-            "INSERT INTO usage_months (month, api_key_id, model_id, provider_id, cost_nano, byok_cost_nano) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (month, api_key_id, model_id, provider_id) DO UPDATE SET "
-            "cost_nano = cost_nano + excluded.cost_nano, byok_cost_nano = COALESCE("
-            "byok_cost_nano + excluded.byok_cost_nano, byok_cost_nano, excluded.byok_cost_nano)",
-            (month, key_span.key_id, unknown, unknown, to_nano(span.cost_usd), byok),
-        )
+        rollups.add_to_month(connection, month, key_span.key_id, to_nano(span.cost_usd), byok)
         _delete(connection, key_span.key_id, span.first_day)
         moved = add_exactly(moved, span.cost_usd)
     last = (

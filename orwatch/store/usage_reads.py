@@ -1,20 +1,24 @@
-"""Reads of the ledger for reports: sums by days, keys, models and providers."""
+"""Reads of the ledger and its totals for reports: sums by days, keys, models and providers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Column, ColumnElement, Connection, FromClause, case, func, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, case, func, select
 
+from orwatch.days import ONE_DAY, month_end, month_start, next_month
 from orwatch.models import Totals, from_nano
+from orwatch.store.ledger import kept_from
 from orwatch.store.schema import (
     from_day_number,
     models,
     providers,
     to_day_number,
+    usage_by_key,
+    usage_by_model,
     usage_days,
     usage_months,
     usage_spans,
@@ -34,76 +38,162 @@ class UsageFilter:
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """One group's sums. What was not grouped by is None; for monthly totals ``day`` is the month's first."""
+    """One group's sums over so many rows of the ledger. What was not grouped by is None.
+
+    For sums by month ``day`` is the month's first.
+    """
 
     day: date | None
     key_id: int | None
     model_id: int | None
     provider_id: int | None
+    row_count: int
     totals: Totals
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """What to group by."""
+    """What to group by. ``by_month``: days may be told apart or not, but months are."""
 
     by_day: bool = False
+    by_month: bool = False
     by_key: bool = False
     by_model: bool = False
     by_provider: bool = False
 
 
 def sum_usage(connection: Connection, grouping: Grouping, wanted: UsageFilter) -> list[UsageSum]:
-    """Sums of the ledger."""
-    return _sum(connection, usage_stats, usage_stats.c.date, grouping, wanted)
+    """Sums of the ledger, read from the smallest totals that can tell them.
+
+    By month, a group may come in several parts.
+    """
+    needs_key = grouping.by_key or wanted.key_ids is not None
+    needs_model = grouping.by_model or grouping.by_provider or wanted.model_ids is not None
+    if not needs_key:
+        return _sum_days(connection, usage_by_model, grouping, wanted)
+    if not needs_model:
+        return _sum_days(connection, usage_by_key, grouping, wanted)
+    months = None if grouping.by_day else _whole_months(connection, wanted)
+    if months is None:
+        return _sum_days(connection, usage_stats, grouping, wanted)
+    before = replace(wanted, until=months.since - ONE_DAY)
+    after = replace(wanted, since=next_month(months.until))
+    return [
+        *_sum_days(connection, usage_stats, grouping, before),
+        *sum_months(connection, grouping, months),
+        *_sum_days(connection, usage_stats, grouping, after),
+    ]
 
 
 def sum_months(connection: Connection, grouping: Grouping, wanted: UsageFilter) -> list[UsageSum]:
-    """Sums of the monthly totals whose month begins within ``wanted``."""
-    return _sum(connection, usage_months, usage_months.c.month, grouping, wanted)
+    """Sums of the months that begin within ``wanted``, what cleanup has removed of them included."""
+    return _sum(connection, usage_months, usage_months, usage_months.c.month, grouping, wanted)
+
+
+def removed_months(connection: Connection, wanted: UsageFilter) -> dict[date, set[int]]:
+    """The months that begin within ``wanted`` of which cleanup has removed days, and of which keys."""
+    watermark = kept_from(connection)
+    if watermark is None:
+        return {}
+    cut = month_start(watermark)
+    months = sum_months(
+        connection, Grouping(by_month=True, by_key=True), replace(wanted, until=min(wanted.until, cut))
+    )
+    kept = sum_usage(connection, Grouping(by_key=True), replace(wanted, since=cut, until=month_end(cut)))
+    kept_rows = {row.key_id: row.row_count for row in kept}
+    found: dict[date, set[int]] = {}
+    for row in months:
+        if row.day is None or row.key_id is None:
+            continue
+        if row.row_count > (kept_rows.get(row.key_id, 0) if row.day == cut else 0):
+            found.setdefault(row.day, set()).add(row.key_id)
+    return found
+
+
+def _whole_months(connection: Connection, wanted: UsageFilter) -> UsageFilter | None:
+    """The months of which ``wanted`` has all that is stored, and cleanup has removed nothing."""
+    first, last = extent_days(connection)
+    if first is None or last is None:
+        return None
+    begin = max(month_start(first), _month_from(kept_from(connection) or date.min))
+    if wanted.since > first:
+        begin = max(begin, _month_from(wanted.since))
+    end = month_start(min(wanted.until, last))
+    if wanted.until < min(month_end(end), last):
+        end = month_start(end - ONE_DAY)
+    return replace(wanted, since=begin, until=end) if begin <= end else None
+
+
+def _month_from(day: date) -> date:
+    """The first day of the first month that begins on that day or later."""
+    return day if day.day == 1 else next_month(day)
+
+
+def extent_days(connection: Connection) -> tuple[date | None, date | None]:
+    """The first and the last day that the ledger has a row of."""
+    # One by one: then each is a single look at an end of the table.
+    first, last = (
+        connection.execute(select(end(usage_by_key.c.date))).scalar() for end in (func.min, func.max)
+    )
+    return None if first is None else from_day_number(first), None if last is None else from_day_number(last)
+
+
+def _sum_days(
+    connection: Connection, table: Table, grouping: Grouping, wanted: UsageFilter
+) -> list[UsageSum]:
+    source: FromClause = table
+    if table is usage_stats and wanted.key_ids is not None:
+        # The ledger is in the order of days: only those are visited on which the keys were used.
+        source = usage_by_key.join(
+            table, (table.c.date == usage_by_key.c.date) & (table.c.api_key_id == usage_by_key.c.api_key_id)
+        )
+        time, keys = usage_by_key.c.date, usage_by_key.c.api_key_id
+        return _sum(connection, table, source, time, grouping, wanted, keys)
+    return _sum(connection, table, source, table.c.date, grouping, wanted)
 
 
 def _sum(
     connection: Connection,
-    table: FromClause,
+    table: Table,
+    source: FromClause,
     time: ColumnElement[int],
     grouping: Grouping,
     wanted: UsageFilter,
+    keys: ColumnElement[int] | None = None,
 ) -> list[UsageSum]:
-    groups: list[tuple[str, ColumnElement[int], bool]] = [
-        ("day", time, grouping.by_day),
-        ("key_id", table.c.api_key_id, grouping.by_key),
-        ("model_id", table.c.model_id, grouping.by_model),
-        ("provider_id", table.c.provider_id, grouping.by_provider),
+    by_time = grouping.by_day or grouping.by_month
+    key = keys if keys is not None else table.c.get("api_key_id")
+    groups: list[tuple[str, ColumnElement[int] | None, bool]] = [
+        ("day", time, by_time),
+        ("key_id", key, grouping.by_key),
+        ("model_id", table.c.get("model_id"), grouping.by_model),
+        ("provider_id", table.c.get("provider_id"), grouping.by_provider),
     ]
-    columns = [column.label(name) for name, column, is_used in groups if is_used]
-    query = select(
-        *columns,
-        func.sum(table.c.requests).label("requests"),
-        func.sum(table.c.tokens_input).label("tokens_input"),
-        func.sum(table.c.tokens_output).label("tokens_output"),
-        func.sum(table.c.cost_nano).label("cost_nano"),
-        func.sum(table.c.byok_cost_nano).label("byok_cost_nano"),
-        func.sum(case((table.c.requests.is_not(None), table.c.cost_nano))).label("counted_nano"),
-    ).where(time.between(to_day_number(wanted.since), to_day_number(wanted.until)))
-    if wanted.key_ids is not None:
-        query = query.where(table.c.api_key_id.in_(wanted.key_ids))
+    columns = {name: column for name, column, is_used in groups if is_used and column is not None}
+    query = (
+        select(*(column.label(name) for name, column in columns.items()), *_measures(table))
+        .select_from(source)
+        .where(time.between(to_day_number(wanted.since), to_day_number(wanted.until)))
+    )
+    if wanted.key_ids is not None and key is not None:
+        query = query.where(key.in_(wanted.key_ids))
     if wanted.model_ids is not None:
         query = query.where(table.c.model_id.in_(wanted.model_ids))
     if columns:
-        query = query.group_by(*(column for _, column, is_used in groups if is_used))
+        query = query.group_by(*columns.values())
     return [
         UsageSum(
-            day=from_day_number(row["day"]) if grouping.by_day else None,
+            day=from_day_number(row["day"]) if by_time else None,
             key_id=row["key_id"] if grouping.by_key else None,
             model_id=row["model_id"] if grouping.by_model else None,
             provider_id=row["provider_id"] if grouping.by_provider else None,
+            row_count=int(row["row_count"]),
             totals=Totals(
-                requests=row["requests"],
-                tokens_input=row["tokens_input"],
-                tokens_output=row["tokens_output"],
-                cost_usd=from_nano(row["cost_nano"]),
-                cost_with_requests_usd=_usd(row["counted_nano"]),
+                requests=_count(row["requests"]),
+                tokens_input=_count(row["tokens_input"]),
+                tokens_output=_count(row["tokens_output"]),
+                cost_usd=from_nano(int(row["cost_nano"])),
+                cost_with_requests_usd=None if row["requests"] is None else _usd(row["counted_nano"]),
                 byok_cost_usd=_usd(row["byok_cost_nano"]),
             ),
         )
@@ -112,8 +202,21 @@ def _sum(
     ]
 
 
+def _measures(table: Table) -> list[ColumnElement[int]]:
+    names = ("requests", "tokens_input", "tokens_output", "cost_nano", "byok_cost_nano")
+    sums: list[ColumnElement[int]] = [func.sum(table.c[name]).label(name) for name in names]
+    if table is usage_stats:
+        counted = case((table.c.requests.is_not(None), table.c.cost_nano), else_=0)
+        return [*sums, func.count().label("row_count"), func.sum(counted).label("counted_nano")]
+    return [*sums, *(func.sum(table.c[name]).label(name) for name in ("row_count", "counted_nano"))]
+
+
+def _count(number: int | None) -> int | None:
+    return None if number is None else int(number)
+
+
 def _usd(amount_nano: int | None) -> Decimal | None:
-    return None if amount_nano is None else from_nano(amount_nano)
+    return None if amount_nano is None else from_nano(int(amount_nano))
 
 
 def covered_days(connection: Connection, wanted: UsageFilter) -> set[date]:
@@ -143,18 +246,13 @@ def covered_spans(connection: Connection, since: date, until: date) -> dict[int,
 
 
 def first_known_day(connection: Connection) -> date | None:
-    """The first day of which anything is known, spans and monthly totals included."""
+    """The first day of which anything is known; a month's first where cleanup has removed days of it."""
     earliest: Sequence[date | int | None] = [
         connection.execute(select(func.min(column))).scalar()
-        for column in (usage_stats.c.date, usage_days.c.date, usage_months.c.month, usage_spans.c.first_day)
+        for column in (usage_by_key.c.date, usage_days.c.date, usage_spans.c.first_day)
     ]
     days = [from_day_number(day) if isinstance(day, int) else day for day in earliest if day is not None]
-    return min(days, default=None)
-
-
-def has_months(connection: Connection) -> bool:
-    """Whether cleanup has moved anything to the monthly totals yet."""
-    return connection.execute(select(usage_months.c.month).limit(1)).first() is not None
+    return min([*days, *removed_months(connection, UsageFilter(date.min, date.max))], default=None)
 
 
 def model_names(connection: Connection) -> dict[int, str | None]:
@@ -182,11 +280,5 @@ class LedgerExtent:
 
 def ledger_extent(connection: Connection) -> LedgerExtent:
     """The ledger's size and its first and last day."""
-    rows, first, last = connection.execute(
-        select(func.count(), func.min(usage_stats.c.date), func.max(usage_stats.c.date))
-    ).one()
-    return LedgerExtent(
-        rows,
-        None if first is None else from_day_number(first),
-        None if last is None else from_day_number(last),
-    )
+    rows = connection.execute(select(func.sum(usage_by_key.c.row_count))).scalar()
+    return LedgerExtent(int(rows or 0), *extent_days(connection))

@@ -22,13 +22,17 @@ from orwatch.demo.usage import CI, OLD_LAPTOP, PRODUCTION, StandInKey
 from orwatch.models import KeyFacts, KeyKind
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store import keys as stored_keys
+from orwatch.store import rollups
 from orwatch.store.database import open_store
 from orwatch.text import secret_hint
 
 ORWATCH = Path(sys.executable).with_name("orwatch")
 HISTORY_DAYS = 30
 DEADLINE_SECONDS = 120.0
-EVERYTHING = ("api_keys", "usage_stats", "usage_days", "usage_months", "models", "providers", "ledger_state")
+EVERYTHING = (
+    *("api_keys", "usage_stats", "usage_days", "usage_by_key", "usage_by_model", "usage_months"),
+    *("models", "providers", "ledger_state"),
+)
 
 # Requests, tokens in, tokens out and dollars, by (key, day, model).
 Usage: TypeAlias = dict[tuple[str, str, str], tuple[int, int, int, Decimal]]
@@ -55,6 +59,15 @@ sys.exit(run(sys.argv[2:]))
 WITHOUT_PRIVILEGES = (sys.executable, "-c", _BECOME.format(_DROP))
 # Its retries of broken connections, which cannot say Retry-After, wait for hundredths of a second.
 IMPATIENT = (sys.executable, "-c", _IMPATIENT)
+
+
+def forget_days(machine: Machine, days: Iterable[int], key_id: int = 1) -> None:
+    """Take days (as numbers) of a key out of the database, as if no sync had ever read them."""
+    store = open_store(f"sqlite:///{machine.database}", datetime.now(UTC))
+    part = rollups.Part(tuple(days), (key_id,))
+    with closing(store), store.write() as connection:
+        rollups.delete(connection, part)
+        connection.exec_driver_sql(f"DELETE FROM usage_days WHERE {part.condition}")
 
 
 def with_largest_file(size_bytes: int) -> tuple[str, ...]:

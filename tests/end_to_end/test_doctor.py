@@ -16,7 +16,7 @@ import pytest
 from orwatch.demo.account import demo_account
 from orwatch.demo.api import StandInApi, utc_today
 from orwatch.demo.server import Answer, StandInServer
-from tests.end_to_end.support import Finished, Machine, days_ago
+from tests.end_to_end.support import Finished, Machine, days_ago, forget_days
 
 CRONTAB = """#!/bin/sh
 [ "$1" = -l ] || exit 2
@@ -100,8 +100,7 @@ def test_everything_that_is_broken_is_found_at_once_with_what_to_do(synced: Mach
     lost = synced.query(
         "SELECT sum(cost_nano) FROM usage_stats WHERE api_key_id = 1 AND date = ?", day_number(days_ago(3))
     )[0][0]
-    for table in ("usage_stats", "usage_days"):
-        synced.query(f"DELETE FROM {table} WHERE api_key_id = 1 AND date = ?", day_number(days_ago(3)))
+    forget_days(synced, [day_number(days_ago(3))], key_id=1)
     finished = examine(synced, "--json", ORWATCH_CONCURRENCY="none")
     assert finished.code == 1
     found = findings(finished)
@@ -133,8 +132,7 @@ def test_everything_that_is_broken_is_found_at_once_with_what_to_do(synced: Mach
 
 
 def test_what_doctor_advises_mends_what_it_found(synced: Machine) -> None:
-    for table in ("usage_stats", "usage_days"):
-        synced.query(f"DELETE FROM {table} WHERE api_key_id = 1 AND date = ?", day_number(days_ago(12)))
+    forget_days(synced, [day_number(days_ago(12))], key_id=1)
     assert examine(synced).code == 1
     [days] = of(examine(synced, "--json"), "days", "production")
     assert days["advice"] == "`orwatch sync --days 13` reads them."

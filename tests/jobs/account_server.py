@@ -416,8 +416,8 @@ class AccountWatcher:
             return ledger.kept_from(connection) or date.min
 
     def total_nano(self) -> int:
-        """All that is stored, of days and of spans, in the ledger and in the months."""
-        tables = ("usage_stats", "usage_months", "usage_spans")
+        """All that was ever stored of days, by month, and of spans."""
+        tables = ("usage_months", "usage_spans")
         with self.store.read() as connection:
             return sum(
                 connection.exec_driver_sql(f"SELECT coalesce(sum(cost_nano), 0) FROM {table}").scalar_one()

@@ -39,7 +39,20 @@ def test_a_database_in_order_has_no_finding(store: Store) -> None:
         ("file", "ok", "SQLite finds it in order"),
         ("database", "ok", f"{store.path} is yours alone to read and write"),
         ("disk", "ok", f"1,000 MB are free on the disk of {store.path.parent}"),
+        ("totals", "ok", "those by day and by month are what the ledger adds up to"),
     ]
+
+
+def test_totals_that_are_not_the_ledgers_are_a_finding(store: Store) -> None:
+    add_key(store)
+    spend(store, (TODAY, "m", "1"))
+    execute(store, "UPDATE usage_stats SET cost_nano = 7")
+
+    (check,) = [check for check in look(store.path).checks if check.status is CheckStatus.FINDING]
+
+    assert check.subject == "totals"
+    assert f"those of {TODAY}, {TODAY:%Y-%m} are not what the ledger adds up to" in check.message
+    assert check.advice == "`orwatch db check --repair` adds them up anew."
 
 
 @pytest.mark.parametrize("content", [None, b""])
@@ -136,7 +149,10 @@ def test_a_missing_index_and_rows_that_refer_to_nothing_are_told(store: Store) -
     assert findings(found.checks) == [
         (
             "file",
-            "the index ix_api_keys_name is missing; 1 rows of usage_stats refer to rows that do not exist",
+            "the index ix_api_keys_name is missing; "
+            "1 rows of usage_by_model refer to rows that do not exist; "
+            "1 rows of usage_months refer to rows that do not exist; "
+            "1 rows of usage_stats refer to rows that do not exist",
         )
     ]
 
@@ -161,7 +177,7 @@ def test_a_disk_that_cannot_be_asked_is_unknown(store: Store) -> None:
     found = open_database(f"sqlite:///{store.path}", NOW, refuse)
     assert found.store is not None
     found.store.close()
-    assert told(found.checks)[-1] == ("disk", "unknown", "cannot be asked: Input/output error")
+    assert told(found.checks)[-2] == ("disk", "unknown", "cannot be asked: Input/output error")
 
 
 def test_the_real_disk_can_be_asked(store: Store) -> None:

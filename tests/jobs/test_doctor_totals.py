@@ -286,7 +286,7 @@ def test_a_key_that_was_created_in_the_month_has_its_whole_month(store: Store) -
 def test_what_cleanup_moved_is_still_stored(watched: Store) -> None:
     with watched.write() as connection:
         for day in (FIRST, date(2026, 11, 10)):
-            retention.move_day_to_months(connection, day)
+            retention.remove_day(connection, day)
     month, life = compare(watched, facts("10", "4", life="10"))
     assert told([month, life]) == [
         ("work", "ok", "this month: $10.00 stored, $10.00 told"),

@@ -14,7 +14,7 @@ from orwatch.jobs import key_overview
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import KeyFacts, KeyKind, StoredKey, UsageSource, UsageSpan
 from orwatch.results import KeyFlag, KeyOverview
-from orwatch.store import spans
+from orwatch.store import retention, spans
 from orwatch.store.database import Store
 from tests.jobs.account_support import (
     add_owner,
@@ -26,8 +26,8 @@ from tests.jobs.account_support import (
     note_sync,
 )
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import execute, get_key
-from tests.support import NOW, TODAY
+from tests.store.support import execute, get_key, write
+from tests.support import NOW, TODAY, usage_answer, usage_row
 
 
 def overviews(store: Store) -> dict[str, KeyOverview]:
@@ -84,13 +84,9 @@ def test_this_month_is_of_this_month(store: Store, owner: StoredKey) -> None:
     list_under(store, owner, listed("a"))
     note_spent(store, "a", "1", days=TODAY.day - 1)
     note_spent(store, "a", "7", days=TODAY.day)
-    execute(
-        store,
-        "INSERT INTO usage_months (month, api_key_id, model_id, provider_id, cost_nano) SELECT ?, ?, 0, 0, ?",
-        (date(2026, 11, 1) - date(1970, 1, 1)).days,
-        2,
-        500_000_000,
-    )
+    note_spent(store, "a", "0.5", days=TODAY.day - 2)
+    with store.write() as connection:
+        retention.remove_day(connection, days_ago(TODAY.day - 2))
 
     assert overviews(store)["a"].spent_month_usd == Decimal("1.5")
 
@@ -188,8 +184,8 @@ def test_no_key_is_dormant_of_which_some_day_is_not_known(
 
 def test_an_ordinary_key_is_dormant_when_it_was_watched_for_long(store: Store) -> None:
     add_key(store)
-    spend(store, (days_ago(29), None, "0"))
-    execute(store, "UPDATE usage_stats SET requests = 0, tokens_input = 0, tokens_output = 0")
+    unused = usage_row(days_ago(29), None, requests=0, tokens_input=0, tokens_output=0, cost="0")
+    write(store, usage_answer(unused))
     note_sync(store, "work", source=UsageSource.USAGE)
     assert not dormant(store, "work")
 

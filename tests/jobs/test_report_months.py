@@ -79,8 +79,8 @@ def test_a_report_by_model_after_everything_went_to_the_months_still_has_all(
         (date(2026, 10, 2), date(2026, 10, 31), None, True),  # and the 1st
         (date(2026, 9, 2), date(2026, 10, 31), "50", False),  # nothing is known of September
         (date(2026, 8, 2), date(2026, 10, 31), "50", True),
-        (date(2026, 11, 1), date(2026, 11, 12), "41", False),  # all that November's total holds
-        (date(2026, 11, 1), date(2026, 11, 11), None, True),
+        (date(2026, 11, 1), date(2026, 11, 12), None, True),  # November's total holds today
+        (date(2026, 11, 1), date(2026, 11, 19), "0.000000001", True),
         (date(2026, 10, 1), date(2026, 11, 11), "50", True),
         (date(2026, 11, 1), TODAY, "45.500000001", False),
         (date(2026, 11, 2), TODAY, "4.500000001", True),

@@ -23,8 +23,8 @@ from tests.jobs.account_support import (
     note_sync,
 )
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import execute, get_key
-from tests.support import NOW, TODAY
+from tests.store.support import execute, get_key, write
+from tests.support import NOW, TODAY, usage_answer
 
 
 @pytest.fixture
@@ -74,8 +74,7 @@ def test_what_nobody_looked_at_is_unknown_and_not_zero(store: Store) -> None:
 
 def test_a_day_without_use_is_zero_once_somebody_looked(store: Store) -> None:
     add_key(store)
-    spend(store, (TODAY, "x", "1"))
-    execute(store, "DELETE FROM usage_stats")
+    write(store, usage_answer())
 
     result = status.run(store, NOW)
 

@@ -188,7 +188,7 @@ def test_a_purge_takes_the_key_and_all_its_history_and_nothing_else(store: Store
     for key_id in (key.id, other.id):
         write(store, usage_answer(usage_row(), usage_row(days_ago(1)), usage_row(days_ago(1), "b")), key_id)
     with store.write() as connection:
-        retention.move_day_to_months(connection, days_ago(1))
+        retention.remove_day(connection, days_ago(1))
 
     with store.write() as connection:
         assert keys.purge_key(connection, key.id) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import defaultdict
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -18,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from orwatch.models import RejectedRow, UsageAnswer, UsageRow, UsageSource
 from orwatch.store import ledger, retention
 from orwatch.store.database import Store, open_store
-from orwatch.store.schema import from_day_number
+from orwatch.store.schema import COUNTS, DAILY_COUNTS, from_day_number, told_column
 from tests.store.support import add_key, dump, write
 from tests.support import NOW, usage_row
 
@@ -89,7 +90,7 @@ class Model:
     def __init__(self) -> None:
         self.days: dict[tuple[int, date], dict[Spot, Numbers]] = {}
         self.sources: dict[tuple[int, date], UsageSource] = {}
-        self.months: dict[tuple[int, date, Spot], Numbers] = {}
+        self.removed: list[tuple[int, date, Spot, Numbers]] = []
         self.watermark = date.min
 
     def write(self, key_id: int, answer: UsageAnswer, today: date) -> None:
@@ -127,22 +128,44 @@ class Model:
 
     def clean_up(self, kept_from: date) -> None:
         for key_id, day in [at for at in self.days if at[1] < kept_from]:
-            for spot, row in self.days.pop((key_id, day)).items():
-                at = (key_id, day.replace(day=1), spot)
-                self.months[at] = add_known(self.months[at], row) if at in self.months else row
+            self.removed += [(key_id, day, spot, row) for spot, row in self.days.pop((key_id, day)).items()]
         self.watermark = max(self.watermark, kept_from)
         self.sources = {at: source for at, source in self.sources.items() if at[1] >= self.watermark}
 
 
 NAMED_ROWS = """
-SELECT {time}, api_key_id, models.name, providers.name, requests, tokens_input, tokens_output,
-       tokens_reasoning, tokens_cached, cost_nano, byok_cost_nano
+SELECT {time}, {key}, models.name, providers.name, {columns}
 FROM {table} JOIN models ON models.id = model_id JOIN providers ON providers.id = provider_id
 """
-SUMS = """
-SELECT coalesce(sum(cost_nano), 0) FROM usage_stats
-UNION ALL SELECT coalesce(sum(cost_nano), 0) FROM usage_months
-"""
+ALL_NUMBERS = (
+    "requests, tokens_input, tokens_output, tokens_reasoning, tokens_cached, cost_nano, byok_cost_nano"
+)
+DAILY_NUMBERS = "requests, tokens_input, tokens_output, NULL, NULL, cost_nano, byok_cost_nano"
+TABLES = ("usage_stats", "usage_months", "usage_by_key", "usage_by_model")
+
+
+class Sum:
+    """Rows added up as the totals are."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.numbers: Numbers = (None,) * 7
+        self.told = [0] * 7
+        self.counted = 0
+
+    def add(self, row: Numbers) -> None:
+        self.rows += 1
+        self.numbers = add_known(self.numbers, row)
+        self.told = [count + (number is not None) for count, number in zip(self.told, row, strict=True)]
+        self.counted += 0 if row[0] is None else row[5] or 0
+
+    def of_months(self) -> tuple[Any, ...]:
+        return (*self.numbers, self.rows, self.counted, *self.told[:5], self.told[6])
+
+    def of_days(self) -> tuple[Any, ...]:
+        requests, tokens_input, tokens_output, _, _, cost, byok = self.numbers
+        counts = (requests, tokens_input, tokens_output, None, None, cost, byok)
+        return (*counts, self.rows, self.counted, *self.told[:3], self.told[6])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -186,10 +209,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def write_the_last_answer_again(self, key_id: int) -> None:
         if key_id not in self.latest:
             return
-        before = [dump(self.store, table) for table in ("usage_stats", "usage_months")]
+        before = [dump(self.store, table) for table in TABLES]
         done = write(self.store, self.latest[key_id], key_id, self.now)
         assert (done.rows_written, done.rows_removed) == (0, 0)
-        assert [dump(self.store, table) for table in ("usage_stats", "usage_months")] == before
+        assert [dump(self.store, table) for table in TABLES] == before
         self.model.write(key_id, self.latest[key_id], self.today)
 
     @rule(data=st.data())
@@ -222,7 +245,7 @@ class LedgerMachine(RuleBasedStateMachine):
             expired = retention.expired_days(connection, kept_from)
         for removed in expired:
             with self.store.write() as connection:
-                retention.move_day_to_months(connection, removed.day)
+                retention.remove_day(connection, removed.day)
         with self.store.write() as connection:
             retention.raise_watermark(connection, kept_from)
         self.model.clean_up(kept_from)
@@ -233,7 +256,7 @@ class LedgerMachine(RuleBasedStateMachine):
             expired = retention.expired_days(connection, kept_from)[:survived]
         for removed in expired:
             with self.store.write() as connection:
-                retention.move_day_to_months(connection, removed.day)
+                retention.remove_day(connection, removed.day)
         if expired:
             self.model.clean_up(expired[-1].day + timedelta(days=1))
 
@@ -244,31 +267,53 @@ class LedgerMachine(RuleBasedStateMachine):
             def rows(statement: str) -> list[Any]:
                 return list(connection.exec_driver_sql(statement))
 
-            usage_stats, usage_months = (
-                {
+            def named(table: str, time: str, key: str, columns: str) -> dict[Any, tuple[Any, ...]]:
+                statement = NAMED_ROWS.format(table=table, time=time, key=key, columns=columns)
+                return {
                     (key_id, from_day_number(day), (model, provider)): tuple(rest)
-                    for day, key_id, model, provider, *rest in rows(NAMED_ROWS.format(time=time, table=table))
+                    for day, key_id, model, provider, *rest in rows(statement)
                 }
-                for time, table in (("date", "usage_stats"), ("month", "usage_months"))
-            )
+
+            told = ", ".join(map(told_column, COUNTS))
+            told_daily = ", ".join(map(told_column, DAILY_COUNTS))
+            sums = "row_count, counted_nano"
+            usage_stats = named("usage_stats", "date", "api_key_id", ALL_NUMBERS)
+            usage_months = named("usage_months", "month", "api_key_id", f"{ALL_NUMBERS}, {sums}, {told}")
+            by_model = named("usage_by_model", "date", "NULL", f"{DAILY_NUMBERS}, {sums}, {told_daily}")
+            by_key = {
+                (key_id, from_day_number(day)): tuple(rest)
+                for day, key_id, *rest in rows(
+                    f"SELECT date, api_key_id, {DAILY_NUMBERS}, {sums}, {told_daily} FROM usage_by_key"
+                )
+            }
             sources = {
                 (key_id, from_day_number(day)): source
                 for day, key_id, source in rows("SELECT date, api_key_id, source FROM usage_days")
             }
             watermark = ledger.kept_from(connection) or date.min
-            total = sum(row[0] for row in rows(SUMS))
         by_day = {
             (key_id, day, spot): numbers
             for (key_id, day), spots in self.model.days.items()
             for spot, numbers in spots.items()
         }
+        months, models, keys = (
+            defaultdict[Any, Sum](Sum),
+            defaultdict[Any, Sum](Sum),
+            defaultdict[Any, Sum](Sum),
+        )
+        for (key_id, day, spot), row in by_day.items():
+            models[None, day, spot].add(row)
+            keys[key_id, day].add(row)
+        for key_id, day, spot, row in [*((*at, row) for at, row in by_day.items()), *self.model.removed]:
+            months[key_id, day.replace(day=1), spot].add(row)
         assert usage_stats == by_day
-        assert usage_months == self.model.months
+        assert usage_months == {at: total.of_months() for at, total in months.items()}
+        assert by_model == {at: total.of_days() for at, total in models.items()}
+        assert by_key == {at: total.of_days() for at, total in keys.items()}
         assert sources == self.model.sources
         assert watermark == self.model.watermark
         assert all(day >= watermark for _, day, _ in usage_stats)
-        assert isinstance(total, int)
-        assert total == sum(row[5] or 0 for row in [*by_day.values(), *self.model.months.values()])
+        assert all(isinstance(row[5], int) for row in usage_months.values())
 
 
 @pytest.fixture

@@ -74,6 +74,8 @@ def test_the_ledger_is_stored_in_key_order(store: Store, declared: Connection) -
                 "usage_stats",
                 "usage_days",
                 "usage_months",
+                "usage_by_key",
+                "usage_by_model",
                 "usage_spans",
                 "key_counters",
                 "account_credits",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
-from orwatch.models import Job, RunStatus
+from orwatch.models import Job, RunStatus, from_nano
 from orwatch.store import ledger, retention, runs
 from orwatch.store.database import Store
-from orwatch.store.schema import to_day_number
+from orwatch.store.schema import COUNTS, to_day_number
 from tests.store.support import add_key, dump, execute, scalar, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
@@ -27,7 +28,7 @@ def key(store: Store) -> None:
 def move(store: Store, *days: date) -> None:
     for day in days:
         with store.write() as connection:
-            retention.move_day_to_months(connection, day)
+            retention.remove_day(connection, day)
 
 
 def raise_watermark(store: Store, day: date) -> None:
@@ -53,16 +54,24 @@ def test_expired_days_are_those_before_the_first_kept_one_oldest_first(store: St
     ]
 
 
-def test_a_day_that_is_moved_is_in_the_months_and_not_in_the_ledger(store: Store) -> None:
+def months(store: Store, column: str) -> dict[tuple[int, int, int, int], int | None]:
+    with store.read() as connection:
+        found = connection.exec_driver_sql(
+            f"SELECT month, api_key_id, model_id, provider_id, {column} FROM usage_months"
+        )
+        return {tuple(row[:4]): row[4] for row in found}
+
+
+def test_a_day_that_is_removed_is_in_the_months_and_not_in_the_ledger(store: Store) -> None:
     write(store, usage_answer(usage_row(YESTERDAY, provider="azure"), usage_row()))
 
     move(store, YESTERDAY)
 
-    assert [row[0] for row in dump(store, "usage_stats")] == [to_day_number(TODAY)]
-    assert dump(store, "usage_months") == [
-        (NOVEMBER, 1, 1, 1, 5, 50, 125, None, None, 15_000_000, None),
-    ]
-    assert [row[0] for row in dump(store, "usage_days")] == [to_day_number(TODAY)]
+    for table in ("usage_stats", "usage_by_key", "usage_by_model", "usage_days"):
+        assert [row[0] for row in dump(store, table)] == [to_day_number(TODAY)]
+    assert months(store, "requests") == {(NOVEMBER, 1, 1, 1): 5, (NOVEMBER, 1, 1, 0): 5}
+    assert months(store, "tokens_output") == {(NOVEMBER, 1, 1, 1): 125, (NOVEMBER, 1, 1, 0): 125}
+    assert months(store, "cost_nano") == {(NOVEMBER, 1, 1, 1): 15_000_000, (NOVEMBER, 1, 1, 0): 15_000_000}
     assert watermark(store) == TODAY
 
 
@@ -72,11 +81,12 @@ def test_a_month_keeps_keys_models_and_providers_apart_and_adds_up_the_rest(stor
     write(store, usage_answer(*(usage_row(day, cost="9999999.999999999") for day in days)))
     write(store, usage_answer(usage_row(days[2], "b"), usage_row(days[2], provider="azure")))
     write(store, usage_answer(usage_row(days[1], "b")), second.id)
+    before = dump(store, "usage_months")
 
     move(store, *days)
 
-    nanos = {row[:4]: row[9] for row in dump(store, "usage_months")}
-    assert nanos == {
+    assert dump(store, "usage_months") == before
+    assert months(store, "cost_nano") == {
         (OCTOBER, 1, 1, 0): 10**16 - 1,
         (NOVEMBER, 1, 1, 0): 10**16 - 1,
         (NOVEMBER, 1, 1, 1): 15_000_000,
@@ -92,25 +102,36 @@ def test_a_month_knows_what_any_of_its_days_knows(
     store: Store, first: int | None, second: int | None, total: int | None
 ) -> None:
     days = (YESTERDAY, TODAY)
-    write(store, usage_answer(*(usage_row(day) for day in days)))
-    for day, count in zip(days, (first, second), strict=True):
-        for column in ("requests", "tokens_input", "tokens_output", "tokens_reasoning", "tokens_cached"):
-            execute(store, f"UPDATE usage_stats SET {column} = ? WHERE date = ?", count, to_day_number(day))
-        execute(store, "UPDATE usage_stats SET byok_cost_nano = ? WHERE date = ?", count, to_day_number(day))
+    write(
+        store,
+        usage_answer(
+            *(
+                replace(
+                    usage_row(day, requests=count, tokens_input=count, tokens_output=count),
+                    tokens_reasoning=count,
+                    tokens_cached=count,
+                    byok_cost_usd=None if count is None else from_nano(count),
+                )
+                for day, count in zip(days, (first, second), strict=True)
+            )
+        ),
+    )
 
     move(store, *days)
 
-    assert dump(store, "usage_months") == [(NOVEMBER, 1, 1, 0, *[total] * 5, 30_000_000, total)]
+    for column in COUNTS:
+        assert months(store, column) == {(NOVEMBER, 1, 1, 0): total}
+    assert months(store, "cost_nano") == {(NOVEMBER, 1, 1, 0): 30_000_000}
 
 
-def test_moving_a_day_again_moves_nothing(store: Store) -> None:
-    write(store, usage_answer(usage_row(YESTERDAY)))
+def test_removing_a_day_again_changes_nothing(store: Store) -> None:
+    write(store, usage_answer(usage_row(YESTERDAY), usage_row()))
     move(store, YESTERDAY)
-    before = dump(store, "usage_months")
+    before = [dump(store, table) for table in ("usage_months", "usage_by_key", "usage_by_model")]
 
     move(store, YESTERDAY)
 
-    assert dump(store, "usage_months") == before
+    assert [dump(store, table) for table in ("usage_months", "usage_by_key", "usage_by_model")] == before
 
 
 @pytest.mark.parametrize("first", [None, YESTERDAY])

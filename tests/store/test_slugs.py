@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orwatch.models import UsageRow
 from orwatch.store import slugs
 from orwatch.store.database import Store, open_store
-from orwatch.store.retention import move_day_to_months
+from orwatch.store.retention import remove_day
 from tests.store.support import add_key, dump, scalar, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
@@ -65,7 +65,7 @@ def test_monthly_totals_merge_too(store: Store) -> None:
     add_key(store)
     write(store, usage_answer(row(DATED, "1"), row(PLAIN, "3")))
     with store.write() as connection:
-        move_day_to_months(connection, TODAY)
+        remove_day(connection, TODAY)
     learn(store, **{DATED: PLAIN})
     assert scalar(store, "SELECT count(*) FROM usage_months") == 1
     assert scalar(store, "SELECT sum(cost_nano) FROM usage_months") == 4 * 10**9

@@ -6,14 +6,15 @@ import fcntl
 import sqlite3
 import threading
 from contextlib import AbstractContextManager
+from datetime import date, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from orwatch.store import database
+from orwatch.store import database, rollups
 from orwatch.store.database import Store, open_store
-from orwatch.store.schema import to_day_number
+from orwatch.store.schema import ledger_state, to_day_number
 from tests.store.support import add_key, get_key, run_python, scalar, start_python, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
@@ -84,7 +85,7 @@ def test_processes_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -
     script = """
 import sys
 from datetime import UTC, datetime
-from orwatch.store import database
+from orwatch.store import database, rollups
 import alembic.command
 print("ready", flush=True)
 sys.stdin.readline()
@@ -152,6 +153,13 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
                 "tokens_output, cost_nano) VALUES (?, 1, 1, 0, 5, 50, 125, 15000000)",
                 (to_day_number(TODAY),),
             )
+            for month, requests in ((date(2026, 9, 1), 7), (date(2026, 11, 1), None)):
+                connection.exec_driver_sql(
+                    "INSERT INTO usage_months (month, api_key_id, model_id, provider_id, requests, "
+                    "cost_nano) VALUES (?, 1, 1, 0, ?, 5)",
+                    (to_day_number(month), requests),
+                )
+            connection.execute(ledger_state.update().values(kept_from=TODAY - timedelta(days=7)))
         old.close()
 
     store = open_store(url, NOW)
@@ -160,4 +168,12 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
     assert get_key(store).source_setting is None
     assert scalar(store, "SELECT sum(cost_nano) FROM usage_stats") == 15_000_000
     assert write(store, usage_answer(usage_row())).rows_written == 0
+    with store.read() as connection:
+        assert rollups.wrong_days(connection) == set()
+        columns = "month, row_count, requests, requests_told, cost_nano, counted_nano"
+        months = connection.exec_driver_sql(f"SELECT {columns} FROM usage_months ORDER BY month")
+        assert [tuple(row) for row in months] == [
+            (to_day_number(date(2026, 9, 1)), 1, 7, 1, 5, 5),
+            (to_day_number(date(2026, 11, 1)), 2, 5, 1, 15_000_005, 15_000_000),
+        ]
     store.close()

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from orwatch.models import Totals
-from orwatch.store import retention, usage_reads
+from orwatch.models import Totals, to_nano
+from orwatch.secrets import hash_secret
+from orwatch.store import keys, ledger, retention, usage_reads
 from orwatch.store.database import Connection, Store
+from orwatch.store.schema import ledger_state, models, providers
 from orwatch.store.usage_reads import Grouping, LedgerExtent, UsageFilter, UsageSum
 from tests.store.support import add_key, write
 from tests.support import TODAY, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
 OCTOBER = date(2026, 10, 1)
+EVERY_DIMENSION = Grouping(by_day=True, by_key=True, by_model=True, by_provider=True)
 EVERYTHING = UsageFilter(date(2020, 1, 1), date(2030, 1, 1))
 
 
@@ -77,10 +83,10 @@ def test_sums_are_grouped_as_asked(
 
 
 def test_every_dimension_at_once_gives_the_rows_themselves(filled: Connection) -> None:
-    sums = usage_reads.sum_usage(filled, Grouping(True, True, True, True), EVERYTHING)
+    sums = usage_reads.sum_usage(filled, EVERY_DIMENSION, EVERYTHING)
 
     assert len(sums) == 7
-    assert UsageSum(OCTOBER, 2, 3, 0, Totals(None, 50, None, Decimal(5), None)) in sums
+    assert UsageSum(OCTOBER, 2, 3, 0, 1, Totals(None, 50, None, Decimal(5), None)) in sums
 
 
 @pytest.mark.parametrize(
@@ -110,22 +116,142 @@ def test_no_rows_make_no_sum(filled: Connection, grouping: Grouping, wanted: Usa
     assert usage_reads.sum_usage(filled, grouping, wanted) == []
 
 
-def test_months_are_summed_by_their_first_days(store: Store) -> None:
+def test_months_are_summed_by_their_first_days_whether_cleanup_has_removed_them_or_not(store: Store) -> None:
     add_key(store)
-    days = [date(2026, 9, 30), date(2026, 10, 1), date(2026, 10, 31), date(2026, 11, 1)]
+    days = [date(2026, 9, 30), date(2026, 10, 1), date(2026, 10, 31), date(2026, 11, 1), TODAY]
     write(store, usage_answer(*(usage_row(day, cost="1") for day in days)))
+    wanted = UsageFilter(date(2026, 10, 1), date(2026, 11, 15))
+    expected = {(OCTOBER,): "2", (date(2026, 11, 1),): "2"}
+    for day in (None, *days):
+        if day is not None:
+            with store.write() as connection:
+                retention.remove_day(connection, day)
+        with store.read() as connection:
+            assert costs(usage_reads.sum_months(connection, Grouping(by_month=True), wanted)) == expected
+
+
+def test_the_months_that_cleanup_cut_are_told_with_the_keys_that_lost_days(store: Store) -> None:
+    for name, day in (("one", date(2026, 9, 30)), ("two", date(2026, 10, 5)), ("three", date(2026, 10, 6))):
+        write(store, usage_answer(usage_row(day), usage_row(TODAY)), add_key(store, name).id)
     with store.read() as connection:
-        assert not usage_reads.has_months(connection)
-    for day in days:
+        assert usage_reads.removed_months(connection, EVERYTHING) == {}
+    for day in (date(2026, 9, 30), date(2026, 10, 5)):
         with store.write() as connection:
-            retention.move_day_to_months(connection, day)
+            retention.remove_day(connection, day)
 
     with store.read() as connection:
-        assert usage_reads.has_months(connection)
-        wanted = UsageFilter(date(2026, 10, 1), date(2026, 11, 15))
-        sums = usage_reads.sum_months(connection, Grouping(by_day=True), wanted)
+        assert usage_reads.removed_months(connection, EVERYTHING) == {date(2026, 9, 1): {1}, OCTOBER: {2}}
+        of_one = UsageFilter(OCTOBER, TODAY, key_ids=(1, 3))
+        assert usage_reads.removed_months(connection, of_one) == {}
 
-    assert costs(sums) == {(OCTOBER,): "2", (date(2026, 11, 1),): "1"}
+
+GROUPINGS = [
+    Grouping(*(bool(number >> bit & 1) for bit in range(5))) for number in range(32) if number & 3 != 3
+]
+
+
+def in_python(rows: list[tuple[date, int, int, int, int | None, int]], grouping: Grouping) -> dict[Any, Any]:
+    """The sums of the ledger as simply as can be: requests, cost, rows."""
+    found: dict[Any, Any] = {}
+    for day, key_id, model_id, provider_id, requests, cost in rows:
+        group = (
+            day if grouping.by_day else day.replace(day=1) if grouping.by_month else None,
+            key_id if grouping.by_key else None,
+            model_id if grouping.by_model else None,
+            provider_id if grouping.by_provider else None,
+        )
+        before = found.get(group, (None, 0, 0))
+        known = [number for number in (before[0], requests) if number is not None]
+        found[group] = (sum(known) if known else None, before[1] + cost, before[2] + 1)
+    return found
+
+
+@given(
+    rows=st.dictionaries(
+        st.tuples(
+            st.dates(date(2026, 8, 28), date(2026, 11, 3)),
+            st.integers(1, 2),
+            st.integers(1, 3),
+            st.integers(0, 1),
+        ),
+        st.tuples(st.none() | st.integers(0, 3), st.integers(0, 9)),
+        max_size=12,
+    ),
+    window=st.tuples(*[st.dates(date(2026, 8, 25), date(2026, 11, 6))] * 2),
+    key_ids=st.none() | st.sets(st.integers(1, 2)),
+    model_ids=st.none() | st.sets(st.integers(1, 3)),
+    kept_from=st.none() | st.dates(date(2026, 8, 28), date(2026, 11, 3)),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_sums_are_those_of_the_ledger_whatever_totals_they_are_read_from(
+    store: Store,
+    rows: dict[tuple[date, int, int, int], tuple[int | None, int]],
+    window: tuple[date, date],
+    key_ids: set[int] | None,
+    model_ids: set[int] | None,
+    kept_from: date | None,
+) -> None:
+    with store.write() as connection:
+        for number in (1, 2):
+            if keys.find_by_hash(connection, hash_secret(str(number))) is not None:
+                keys.purge_key(connection, number)
+            connection.exec_driver_sql(
+                "INSERT INTO api_keys (id, name, key_hash, hint, is_active, created_at, kind) "
+                "VALUES (?, ?, ?, '', 1, 0, 'unknown')",
+                (number, str(number), hash_secret(str(number))),
+            )
+        connection.execute(ledger_state.update().values(kept_from=None))
+        ledger.name_ids(connection, models, {"1", "2", "3"})
+        ledger.name_ids(connection, providers, {"1"})
+    for key_id in (1, 2):
+        answer = usage_answer(
+            *(
+                usage_row(
+                    day,
+                    str(model),
+                    provider=str(provider) if provider else None,
+                    requests=requests,
+                    cost=f"{cost}e-9",
+                )
+                for (day, owner, model, provider), (requests, cost) in rows.items()
+                if owner == key_id
+            )
+        )
+        write(store, answer, key_id)
+    if kept_from is not None:
+        for day in sorted({spot[0] for spot in rows if spot[0] < kept_from}):
+            with store.write() as connection:
+                retention.remove_day(connection, day)
+        with store.write() as connection:
+            retention.raise_watermark(connection, kept_from)
+    since, until = sorted(window)
+    wanted = UsageFilter(
+        since,
+        until,
+        None if key_ids is None else tuple(key_ids),
+        None if model_ids is None else tuple(model_ids),
+    )
+    expected = [
+        (*spot, *numbers)
+        for spot, numbers in rows.items()
+        if since <= spot[0] <= until
+        and spot[0] >= (kept_from or date.min)
+        and (key_ids is None or spot[1] in key_ids)
+        and (model_ids is None or spot[2] in model_ids)
+    ]
+    with store.read() as connection:
+        for grouping in GROUPINGS:
+            found: dict[Any, Any] = {}
+            for each in usage_reads.sum_usage(connection, grouping, wanted):
+                day = each.day.replace(day=1) if grouping.by_month and each.day else each.day
+                group = (day, each.key_id, each.model_id, each.provider_id)
+                totals, rows_before = found.get(group, (Totals(), 0))
+                found[group] = (totals + each.totals, rows_before + each.row_count)
+            told = {
+                group: (totals.requests, to_nano(totals.cost_usd), row_count)
+                for group, (totals, row_count) in found.items()
+            }
+            assert told == in_python(expected, grouping)
 
 
 def test_a_day_is_covered_when_any_wanted_key_was_read(filled: Connection) -> None:
@@ -161,7 +287,7 @@ def test_the_first_known_day_is_of_a_row_a_read_day_or_a_month(store: Store) -> 
         with store.read() as connection:
             first_days.append(usage_reads.first_known_day(connection))
     with store.write() as connection:
-        retention.move_day_to_months(connection, date(2026, 10, 20))
+        retention.remove_day(connection, date(2026, 10, 20))
     with store.read() as connection:
         first_days.append(usage_reads.first_known_day(connection))
 

@@ -1,0 +1,28 @@
+"""Days of the calendar: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+ONE_DAY = timedelta(days=1)
+
+
+def days_between(since: date, until: date) -> Iterator[date]:
+    """Every day from ``since`` to ``until``, both inclusive."""
+    return (since + timedelta(days=offset) for offset in range((until - since).days + 1))
+
+
+def month_start(day: date) -> date:
+    """The first day of the month."""
+    return day.replace(day=1)
+
+
+def month_end(day: date) -> date:
+    """The last day of the month."""
+    return month_start(month_start(day) + timedelta(days=31)) - ONE_DAY
+
+
+def next_month(day: date) -> date:
+    """The first day of the month that follows."""
+    return month_end(day) + ONE_DAY
