@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 
 import pytest
 
 from orwatch.openrouter.client import Client
 from tests.support import API_URL, SECRET, FakeClock
-
-# Reading all the certificates takes longer than most of the tests: once is enough.
-_create_default_context = cache(ssl.create_default_context)
 
 
 class Turns:
@@ -54,7 +49,6 @@ def client(make_client: Callable[..., Client]) -> Client:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssl, "create_default_context", _create_default_context)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
