@@ -206,7 +206,7 @@ def run_world(tmp_path_factory: pytest.TempPathFactory, template: Path, steps: l
 
 
 @given(st.lists(STEP, max_size=30))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_whatever_happens_every_day_within_reach_is_the_servers_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, template: Path, steps: list[Step]
 ) -> None:

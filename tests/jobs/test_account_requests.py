@@ -27,7 +27,7 @@ def asked(watcher: AccountWatcher) -> Counter[str]:
     return Counter(path for path, _ in watcher.server.requests)
 
 
-@pytest.mark.parametrize(("key_count", "key_pages"), [(1, 1), (50, 1), (500, 6)])
+@pytest.mark.parametrize(("key_count", "key_pages"), [(1, 1), (50, 1), (250, 3)])
 def test_an_hour_without_use_costs_a_handful_of_requests(
     watcher: AccountWatcher, key_count: int, key_pages: int
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -109,9 +111,10 @@ LISTINGS = st.lists(
 @given(LISTINGS)
 @settings(max_examples=60)
 def test_whatever_is_listed_in_any_order_each_key_has_a_name_of_its_own(
-    tmp_path_factory: pytest.TempPathFactory, listings: Iterable[dict[int, str]]
+    tmp_path_factory: pytest.TempPathFactory, new_database: Path, listings: Iterable[dict[int, str]]
 ) -> None:
-    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('accounts')}/o.db", NOW)
+    path = shutil.copy(new_database, tmp_path_factory.mktemp("accounts"))
+    store = open_store(f"sqlite:///{path}", NOW)
     try:
         boss = add_key(store, "boss", MANAGEMENT)
         known: set[int] = set()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -99,10 +101,12 @@ NAMES = st.sampled_from("abcd")
 @settings(max_examples=50)
 def test_whatever_is_learned_in_any_order_no_dollar_is_lost(
     tmp_path_factory: pytest.TempPathFactory,
+    new_database: Path,
     used: list[tuple[str, int]],
     lessons: list[dict[str, str]],
 ) -> None:
-    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('slugs')}/o.db", NOW)
+    path = shutil.copy(new_database, tmp_path_factory.mktemp("slugs"))
+    store = open_store(f"sqlite:///{path}", NOW)
     try:
         add_key(store)
         if used:
