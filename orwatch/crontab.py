@@ -58,6 +58,7 @@ _ENTRY = re.compile(
     r"\*/15 \* \* \* \* (?:(?P<user>\S+) )?"
     r'case "\$\(date -u \+(?P<asked>[\\%a-zA-Z]+)\)" in (?P<patterns>[^)]+)\) (?P<command>.*);; esac'
 )
+_JOB_LINE = re.compile(rf"\s*[^#\s].*?\borwatch\b.*?\s({'|'.join(Job)})\b")
 _PLAIN = re.compile(r"[\w@+=:,./-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -233,6 +234,11 @@ def _entry_of(job: Job | None, words: list[str], variables: Mapping[str, str], u
         return Entry(None, command, None, user)
     invocation = Invocation(words[0], words[2], variables.get(_LOG_FILE), variables.get(_HEARTBEAT_URL))
     return Entry(job, command, invocation, user)
+
+
+def starts_orwatch(text: str) -> bool:
+    """Whether a line of a crontab, whoever wrote it, starts one of the jobs."""
+    return any(_JOB_LINE.match(line) for line in text.splitlines())
 
 
 def variables_above(text: str) -> dict[str, str]:

@@ -32,6 +32,10 @@ class SettingsError(OrwatchError):
     exit_code = EXIT_SETTINGS
 
 
+class UnreadableError(OrwatchError):
+    """A place that may hold the schedule cannot be looked into from here."""
+
+
 class TryAgainError(OrwatchError):
     """Passing trouble: the same command may well succeed later."""
 

@@ -288,11 +288,14 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """When a job last ran and is next due. ``is_missed``: its latest slot passed without a run."""
+    """When a job last ran and is next due. ``is_missed``: it should have run since, and has not.
+
+    ``next_due_at`` None: orwatch's schedule is not installed, so that nobody knows.
+    """
 
     job: Job
     last_run: JobRun | None
-    next_due_at: datetime
+    next_due_at: datetime | None
     is_missed: bool
     problem: str | None = None
 
@@ -322,12 +325,26 @@ class StatusResult:
     accounts: tuple[AccountBalance, ...] = ()
     # The least first.
     allowances: tuple[Allowance, ...] = ()
+    # None: nobody looked.
+    schedule: ScheduleSummary | None = None
+    # Whether sync has come in a rhythm, whoever started it.
+    runs_by_itself: bool = False
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that needs a person, a sentence each."""
         jobs = tuple(job.problem for job in self.jobs if job.problem)
-        return jobs + tuple(f"{key.key.name}: {key.problem}" for key in self.keys if key.problem)
+        keys = tuple(f"{key.key.name}: {key.problem}" for key in self.keys if key.problem)
+        return (*jobs, *self._schedule_problems, *keys)
+
+    @property
+    def _schedule_problems(self) -> tuple[str, ...]:
+        """What is to be done about the schedule; while the jobs run when they should, it may be anything."""
+        if self.schedule is None:
+            return ()
+        is_missed = any(job.is_missed for job in self.jobs)
+        is_broken = self.schedule.state is ScheduleState.BROKEN
+        return (self.schedule.sentence,) if is_missed or is_broken else ()
 
     @property
     def exit_code(self) -> int:
@@ -411,6 +428,12 @@ class CronPlace(StrEnum):
     ETC_CRON_D = "etc-cron-d"
     SYSTEMD = "systemd"
 
+    @property
+    def install_command(self) -> str:
+        """What writes the schedule there."""
+        option = {CronPlace.ETC_CRON_D: " --etc-cron-d", CronPlace.SYSTEMD: " --systemd"}.get(self, "")
+        return f"orwatch cron install{option}"
+
 
 class CronState(StrEnum):
     """Whether what is there is what this version would write."""
@@ -418,6 +441,42 @@ class CronState(StrEnum):
     AS_INSTALLED = "as-installed"
     DIFFERS = "differs"
     NOT_INSTALLED = "not-installed"
+
+
+class ScheduleState(StrEnum):
+    """What is known of the schedule, in one word.
+
+    ``BROKEN``: it is installed and cannot work. ``OTHER_SETTINGS``: it is another database's, or might be.
+    ``OWN``: not orwatch's, but lines that somebody wrote.
+    """
+
+    INSTALLED = "installed"
+    DIFFERS = "differs"
+    BROKEN = "broken"
+    OTHER_SETTINGS = "other-settings"
+    OWN = "own"
+    NOT_INSTALLED = "not-installed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSummary:
+    """The schedule in a sentence: ``message`` what there is, ``advice`` what to do when jobs do not run."""
+
+    state: ScheduleState
+    locations: tuple[str, ...]
+    message: str
+    advice: str
+
+    @property
+    def sentence(self) -> str:
+        """Both, as one line."""
+        return f"schedule: {self.message}; {self.advice}"
+
+    @property
+    def sets_times(self) -> bool:
+        """Whether the jobs are due at orwatch's own times."""
+        return self.state in {ScheduleState.INSTALLED, ScheduleState.DIFFERS, ScheduleState.BROKEN}
 
 
 class CronChange(StrEnum):
@@ -455,22 +514,32 @@ class CronEntry:
 
 @dataclass(frozen=True, slots=True)
 class CronSchedule:
-    """What is installed in one place; ``location`` names it for a person."""
+    """What is installed in one place; ``location`` names it for a person.
+
+    ``other_env_file``: the env file that it reads, where that is another one than this command's.
+    """
 
     place: CronPlace
     location: str
     state: CronState
     entries: tuple[CronEntry, ...] = ()
     warnings: tuple[CronWarning, ...] = ()
+    other_env_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CronShowResult:
-    """What ``orwatch cron show`` shows: the places in which something is installed."""
+    """What ``orwatch cron show`` shows: the places in which something is installed.
+
+    ``unreadable``: why a place could not be looked into. ``own_lines``: where nothing is installed, the
+    tables in which somebody's own lines start orwatch.
+    """
 
     now: datetime
     schedules: tuple[CronSchedule, ...]
     warnings: tuple[CronWarning, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    own_lines: tuple[str, ...] = ()
 
     @property
     def state(self) -> CronState:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orwatch.models import Job
-from orwatch.schedule import GRACE, is_missed, latest_slot, next_slot
+from orwatch.schedule import GRACE, Rhythm, has_stopped, is_missed, latest_slot, next_slot, rhythm
 
 INTERVALS = {Job.SYNC: timedelta(hours=1), Job.VALIDATE: timedelta(days=1), Job.CLEANUP: timedelta(days=7)}
 SECOND = timedelta(seconds=1)
@@ -94,6 +94,71 @@ def test_slots_before_the_database_existed_are_nobody_s_fault(job: Job) -> None:
         assert not is_missed(job, None, watched_since, slot + INTERVALS[job] + GRACE - SECOND)
     assert is_missed(job, None, slot - SECOND, slot + GRACE)
     assert is_missed(job, None, slot + SECOND, slot + INTERVALS[job] + GRACE)
+
+
+HOUR = timedelta(hours=1)
+
+
+def slots(*gaps_in_hours: int) -> list[datetime]:
+    """Slots, newest first, with these gaps between them: the newest is at 12:00."""
+    found = [at("2026-11-20T12:00")]
+    for gap in gaps_in_hours:
+        found.append(found[-1] - gap * HOUR)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ([1] * 24, Rhythm(HOUR, HOUR)),  # every hour, for a day
+        ([1] * 20 + [9] + [1] * 3, Rhythm(HOUR, 9 * HOUR)),  # a laptop, asleep at night
+        ([6] * 8, Rhythm(6 * HOUR, 6 * HOUR)),
+        ([24, 23, 25, 24], Rhythm(24 * HOUR, 25 * HOUR)),  # once a day, around the full hour
+        ([24] * 4 + [72] + [24] * 4, Rhythm(24 * HOUR, 72 * HOUR)),  # on workdays
+        ([168] * 3, Rhythm(168 * HOUR, 168 * HOUR)),
+    ],
+)
+def test_what_comes_by_itself_has_a_rhythm(gaps: list[int], expected: Rhythm) -> None:
+    assert rhythm(slots(*gaps)) == expected
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        [],
+        [1],
+        [24, 24],  # too few
+        [1] * 9,  # somebody tries it for an afternoon
+        [1, 1, 2, 60, 1, 3, 20, 90, 2],  # by hand, now and then
+        [30, 2, 45, 19, 170, 26, 8],
+    ],
+)
+def test_what_somebody_runs_by_hand_has_no_rhythm(gaps: list[int]) -> None:
+    found = slots(*gaps)
+    assert rhythm(found) is None
+    assert rhythm([]) is None
+    assert not has_stopped(found, LONG_AGO, found[0] + timedelta(days=300))
+
+
+def test_a_rhythm_has_stopped_after_twice_its_longest_gap() -> None:
+    hourly = slots(*[1] * 24)
+    for quiet in (timedelta(0), HOUR, 2 * HOUR + GRACE):
+        assert not has_stopped(hourly, LONG_AGO, hourly[0] + quiet)
+    assert has_stopped(hourly, LONG_AGO, hourly[0] + 2 * HOUR + GRACE + SECOND)
+    laptop = slots(*[1] * 20, 9, 1, 1, 1)
+    assert not has_stopped(laptop, LONG_AGO, laptop[0] + 18 * HOUR)
+    assert has_stopped(laptop, LONG_AGO, laptop[0] + 19 * HOUR)
+
+
+def test_one_run_by_hand_after_a_long_silence_is_no_new_rhythm() -> None:
+    found = slots(500, *[1] * 23)
+    assert has_stopped(found, LONG_AGO, found[0] + 3 * HOUR)
+
+
+def test_a_rhythm_from_before_the_first_key_has_not_stopped() -> None:
+    hourly = slots(*[1] * 24)
+    now = hourly[0] + timedelta(days=30)
+    assert not has_stopped(hourly, now - HOUR, now)
 
 
 def test_the_grace_is_shorter_than_the_shortest_interval() -> None:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import dry_run_option, json_option
+from orwatch.cli.surroundings import read_surroundings
 from orwatch.errors import SettingsError, UsageError
 from orwatch.results import CronPlace, CronWarning
 from orwatch.text import printable
-
-if TYPE_CHECKING:
-    from orwatch.jobs.cron_places import Surroundings
-
-_PROGRAM = "orwatch"
 
 
 @click.group("cron")
@@ -70,7 +61,7 @@ def install(
         _clean_heartbeat_url(heartbeat_url),
         is_dry_run=dry_run,
     )
-    result = cron.install(request, _surroundings(context), context.settings)
+    result = cron.install(request, read_surroundings(context), context.settings)
     from orwatch.render import cron as render
 
     if result.is_dry_run:
@@ -131,7 +122,7 @@ def show(context: Context, as_json: bool) -> int:
     """
     from orwatch.jobs import cron_show
 
-    result = cron_show.show(_surroundings(context), context.settings, context.now)
+    result = cron_show.show(read_surroundings(context), context.settings, context.now)
     from orwatch.render import console
     from orwatch.render import cron as render
 
@@ -153,36 +144,9 @@ def remove(context: Context) -> int:
     """
     from orwatch.jobs import cron
 
-    result = cron.remove(_surroundings(context))
+    result = cron.remove(read_surroundings(context))
     from orwatch.render import cron as render
 
     click.echo(render.remove_sentence(result))
     _warn(result.warnings)
     return result.exit_code
-
-
-def _surroundings(context: Context) -> Surroundings:
-    from orwatch.jobs.cron_places import Surroundings
-
-    uid = os.geteuid()
-    try:
-        user = pwd.getpwuid(uid)
-        name, home = user.pw_name, user.pw_dir
-    except KeyError:  # a container's made-up user
-        name, home = str(uid), "/"
-    return Surroundings(context.environ, name, uid, Path(home), _program())
-
-
-def _program() -> Path:
-    """This very installation's program, by the path by which it was called. Raises ``UsageError``."""
-    called = Path(sys.argv[0]).absolute()
-    candidates = (
-        called,
-        Path(sys.executable).with_name(_PROGRAM),
-        Path(sysconfig.get_path("scripts"), _PROGRAM),
-        Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), _PROGRAM),
-    )
-    for path in candidates:
-        if path.name == _PROGRAM and path.is_file() and os.access(path, os.X_OK):
-            return Path(os.path.normpath(path))
-    raise UsageError(f"cannot find the program of this installation, {candidates[1]}: call `orwatch` itself.")

@@ -34,11 +34,14 @@ def command(context: Context, as_json: bool) -> int:
     Example:
       orwatch doctor
     """
+    from orwatch.cli.surroundings import look_at_schedule
     from orwatch.jobs import doctor
 
     env_file = click.get_current_context().find_root().params.get("env_file")
     result = doctor.run(
-        doctor.Surroundings(os.environ, env_file),
+        doctor.Surroundings(
+            os.environ, env_file, lambda settings: look_at_schedule(context, settings, is_glance=False)
+        ),
         lambda settings, store: _open_client(context, settings, store),
         context.clock,
         _tell_of_waiting,

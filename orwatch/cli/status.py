@@ -14,16 +14,20 @@ from orwatch.cli.options import json_option
 def command(context: Context, as_json: bool) -> int:
     """Show how the jobs and the keys stand.
 
-    Exits with 1 when something needs a person: a job that was missed or failed, a key that is invalid,
-    could not be synced or soon expires.
+    Exits with 1 when something needs a person: a job that was missed or failed, a schedule that cannot work,
+    a key that is invalid, could not be synced or soon expires. Where no schedule of orwatch's is installed,
+    a job counts as missed when it came by itself before and has stopped.
 
     \b
     Example:
       orwatch status
     """
+    from orwatch.cli.surroundings import look_at_schedule
     from orwatch.jobs import status
 
-    result = status.run(context.store, context.now)
+    store = context.store
+    shown = look_at_schedule(context, context.settings, is_glance=True)
+    result = status.run(store, context.now, shown)
     from orwatch.render import console
     from orwatch.render import status as render
 

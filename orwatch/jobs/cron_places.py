@@ -6,16 +6,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orwatch.crontab import UNIT_MARK, unit_name
-from orwatch.errors import OrwatchError
+from orwatch.errors import OrwatchError, UnreadableError
 from orwatch.models import Job
 
-_TIMEOUT_SECONDS = 30
 _NO_CRONTAB_YET = ("no crontab for", "can't open", "no such file")
 CRON_D_MODE = 0o644
 _UNIT_MODE = 0o600  # a heartbeat's address is a secret, and the user's own systemd reads them
@@ -37,11 +36,17 @@ class Surroundings:
     cron_d: Path = Path("/etc/cron.d")
     processes: Path = Path("/proc")
     linger: Path = Path("/var/lib/systemd/linger")
+    timeout_seconds: float = 30.0
 
     @property
     def cron_d_file(self) -> Path:
         """Our file; a dot in its name would keep some crons from reading it."""
         return self.cron_d / "orwatch"
+
+    @property
+    def system_crontab(self) -> Path:
+        """The machine's own table, with a user column."""
+        return self.cron_d.with_name("crontab")
 
     @property
     def unit_folder(self) -> Path:
@@ -66,14 +71,14 @@ class _Done:
 def read_crontab(surroundings: Surroundings) -> str:
     """The user's crontab; empty when there is none.
 
-    Raises ``OrwatchError`` when there is no ``crontab`` command or it refuses.
+    Raises ``OrwatchError`` when there is no ``crontab`` command, ``UnreadableError`` when it refuses.
     """
     done = _run_crontab(surroundings, "-l")
     if done.code == 0:
         return os.fsdecode(done.stdout)
     if not done.stdout and any(words in done.problem.lower() for words in _NO_CRONTAB_YET):
         return ""
-    raise _refused("read", surroundings, done)
+    raise UnreadableError(_refusal("read", surroundings, done))
 
 
 def write_crontab(surroundings: Surroundings, text: str) -> None:
@@ -83,7 +88,7 @@ def write_crontab(surroundings: Surroundings, text: str) -> None:
     """
     done = _run_crontab(surroundings, "-", text) if text else _run_crontab(surroundings, "-r")
     if done.code:
-        raise _refused("changed", surroundings, done)
+        raise OrwatchError(_refusal("changed", surroundings, done))
     if read_crontab(surroundings) != text:
         raise OrwatchError(
             f"the crontab of {surroundings.user} reads back as something else than was written. Somebody may "
@@ -91,9 +96,9 @@ def write_crontab(surroundings: Surroundings, text: str) -> None:
         )
 
 
-def _refused(verb: str, surroundings: Surroundings, done: _Done) -> OrwatchError:
+def _refusal(verb: str, surroundings: Surroundings, done: _Done) -> str:
     reason = done.problem or f"crontab exited with {done.code}"
-    return OrwatchError(
+    return (
         f"the crontab of {surroundings.user} cannot be {verb}: {reason}. Where users may have no crontab "
         "(cron.allow, cron.deny), root can allow it, or use `--etc-cron-d` as root, or `--systemd`."
     )
@@ -116,26 +121,39 @@ def _run(surroundings: Surroundings, command: Sequence[str], content: bytes | No
             command,
             input=b"" if content is None else content,
             capture_output=True,
-            timeout=_TIMEOUT_SECONDS,
+            timeout=surroundings.timeout_seconds,
             env={**surroundings.environ, "LC_ALL": "C"},
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise OrwatchError(f"`{command[0]}` did not end within {_TIMEOUT_SECONDS} seconds.") from None
+        seconds = f"{surroundings.timeout_seconds:g}"
+        raise UnreadableError(f"`{command[0]}` did not end within {seconds} seconds.") from None
     except OSError as error:
-        raise OrwatchError(f"cannot run `{command[0]}`: {error.strerror}.") from error
+        raise UnreadableError(f"cannot run `{command[0]}`: {error.strerror}.") from error
     problem = " ".join(done.stderr.decode("utf-8", "replace").split()).rstrip(".")
     return _Done(done.returncode, done.stdout, problem)
 
 
 def read_file(path: Path) -> str:
-    """A file's text, each byte kept; empty when there is none. Raises ``OrwatchError``."""
+    """A file's text, each byte kept; empty when there is none. Raises ``UnreadableError``."""
     try:
         return os.fsdecode(path.read_bytes())
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise OrwatchError(f"cannot read {path}: {error.strerror}.") from error
+        raise UnreadableError(f"cannot read {path}: {error.strerror}.") from error
+
+
+def read_system_tables(surroundings: Surroundings) -> Iterator[tuple[Path, str]]:
+    """The machine's tables that can be read, but for our own file: where they are, and their texts."""
+    try:
+        files = sorted(surroundings.cron_d.iterdir())
+    except OSError:
+        files = []
+    for path in (surroundings.system_crontab, *files):
+        if path != surroundings.cron_d_file and path.is_file():
+            with suppress(UnreadableError):
+                yield path, read_file(path)
 
 
 def write_file(path: Path, text: str, mode: int = CRON_D_MODE) -> None:
@@ -160,7 +178,7 @@ def write_file(path: Path, text: str, mode: int = CRON_D_MODE) -> None:
 def read_units(surroundings: Surroundings) -> dict[str, str]:
     """Our unit files that are there, by name; a file of that name that is not ours is none of them.
 
-    Raises ``OrwatchError``.
+    Raises ``UnreadableError``.
     """
     texts = {name: read_file(surroundings.unit_folder / name) for name in unit_names()}
     return {name: text for name, text in texts.items() if text.startswith(UNIT_MARK)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -11,29 +12,54 @@ from pathlib import Path
 from orwatch import crontab
 from orwatch.config import Settings
 from orwatch.crontab import Entry, Invocation
-from orwatch.errors import OrwatchError
+from orwatch.errors import OrwatchError, UnreadableError
 from orwatch.jobs import cron_checks, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.models import Job
 from orwatch.results import CronEntry, CronPlace, CronSchedule, CronShowResult, CronState, CronWarning
 
 _TIMES_SHOWN = 3
+_GLANCE_SECONDS = 2.0
+
+
+def look(surroundings: Surroundings, settings: Settings, now: datetime, *, is_glance: bool) -> CronShowResult:
+    """As ``show``, but for commands whose concern is another one: it never fails, and waits for nothing.
+
+    ``is_glance``: it is not looked whether a cron runs, for that is a look at every process.
+    """
+    surroundings = replace(surroundings, timeout_seconds=_GLANCE_SECONDS)
+    try:
+        return show(surroundings, settings, now, is_glance=is_glance)
+    except OSError as error:
+        return CronShowResult(now, (), unreadable=(f"the schedule cannot be looked at: {error}",))
 
 
 def show(
-    surroundings: Surroundings, settings: Settings, now: datetime, zone: tzinfo | None = None
+    surroundings: Surroundings,
+    settings: Settings,
+    now: datetime,
+    zone: tzinfo | None = None,
+    *,
+    is_glance: bool = False,
 ) -> CronShowResult:
     """What is installed, and whether this version would write the same. ``zone`` None: the machine's own."""
     schedules: list[CronSchedule] = []
     warnings: list[CronWarning] = []
+    unreadable: list[str] = []
     for place, find in _FINDERS.items():
         try:
             found = find(surroundings)
         except OrwatchError as error:
             warnings.append(CronWarning(str(error), is_fatal=True))
+            if isinstance(error, UnreadableError):
+                unreadable.append(str(error))
             continue
         if found is not None:
-            schedules.append(_schedule(place, found, surroundings, settings, now, zone))
+            schedule = _schedule(place, found, surroundings, settings, now, zone)
+            if place is not CronPlace.SYSTEMD and not is_glance:
+                daemon = tuple(cron_checks.check_daemon(surroundings, place))
+                schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
+            schedules.append(schedule)
     if len(schedules) > 1:
         warnings.append(
             CronWarning(
@@ -41,7 +67,19 @@ def show(
                 "`orwatch cron remove` takes them out everywhere; then install once more."
             )
         )
-    return CronShowResult(now, tuple(schedules), tuple(warnings))
+    own_lines = () if schedules else tuple(_own_lines(surroundings))
+    return CronShowResult(now, tuple(schedules), tuple(warnings), tuple(unreadable), own_lines)
+
+
+def _own_lines(surroundings: Surroundings) -> Iterator[str]:
+    """The tables in which lines that orwatch has not written start it."""
+    if surroundings.find_command("crontab") is not None:
+        with suppress(UnreadableError):
+            if crontab.starts_orwatch(cron_places.read_crontab(surroundings)):
+                yield location(CronPlace.USER_CRONTAB, surroundings)
+    for path, text in cron_places.read_system_tables(surroundings):
+        if crontab.starts_orwatch(text):
+            yield str(path)
 
 
 def _schedule(
@@ -60,11 +98,11 @@ def _schedule(
     except OrwatchError as error:
         is_same = False
         warnings.append(CronWarning(str(error), is_fatal=True))
-    if place is not CronPlace.SYSTEMD:
-        warnings += cron_checks.check_daemon(surroundings, place)
     if installed is not None:
         warnings += _differences(installed, expected)
-        warnings += cron_checks.check_files(installed, _as_user_of(found, surroundings))
+        is_moved = _has_moved(installed, expected)
+        checked = replace(installed, env_file=expected.env_file) if is_moved else installed
+        warnings += cron_checks.check_files(checked, _as_user_of(found, surroundings))
     entries = tuple(
         CronEntry(
             entry.job,
@@ -74,7 +112,32 @@ def _schedule(
         for entry in found.entries
     )
     state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
-    return CronSchedule(place, location(place, surroundings), state, entries, tuple(warnings))
+    return CronSchedule(
+        place,
+        location(place, surroundings),
+        state,
+        entries,
+        tuple(warnings),
+        _other_env_file(installed, expected),
+    )
+
+
+def _other_env_file(installed: Invocation | None, expected: Invocation) -> str | None:
+    if installed is None or _is_same(installed.env_file, expected.env_file):
+        return None
+    return None if _has_moved(installed, expected) else installed.env_file
+
+
+def _has_moved(installed: Invocation, expected: Invocation) -> bool:
+    """Whether the entries' env file is gone, and this command has another one."""
+    return installed.env_file != expected.env_file and _is_gone(Path(installed.env_file))
+
+
+def _is_same(path: str, other: str) -> bool:
+    try:
+        return path == other or Path(path).samefile(other)
+    except OSError:
+        return False
 
 
 def _as_user_of(found: _Found, surroundings: Surroundings) -> Surroundings:
@@ -89,8 +152,26 @@ def _as_user_of(found: _Found, surroundings: Surroundings) -> Surroundings:
 def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWarning]:
     if installed.program != expected.program:
         yield CronWarning(f"the entries run {installed.program}, and this is {expected.program}.")
-    if installed.env_file != expected.env_file:
+    if installed.env_file == expected.env_file:
+        return
+    if _has_moved(installed, expected):
+        yield CronWarning(
+            f"the entries read {installed.env_file}, which is gone; this command reads {expected.env_file}: "
+            "run `orwatch cron install` again.",
+            is_fatal=True,
+        )
+    else:
         yield CronWarning(f"the entries read {installed.env_file}, and this command {expected.env_file}.")
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def invocation_of(
@@ -111,11 +192,8 @@ def invocation_of(
 
 def _program(surroundings: Surroundings, installed: Invocation | None) -> str:
     """This program; spelt as in the entry where that is another way (a link) to the same file."""
-    try:
-        if installed and Path(installed.program).samefile(surroundings.program):
-            return installed.program
-    except OSError:
-        pass
+    if installed and _is_same(installed.program, str(surroundings.program)):
+        return installed.program
     return str(surroundings.program)
 
 

@@ -14,14 +14,14 @@ from orwatch.config import Settings
 from orwatch.errors import SettingsError, StoreUnavailableError, StoreUnusableError
 from orwatch.jobs import doctor_api, doctor_settings
 from orwatch.jobs.doctor_credits import compare_accounts
-from orwatch.jobs.doctor_cron import CronFacts, check_cron, check_jobs, read_cron
+from orwatch.jobs.doctor_cron import check_jobs, check_schedule
 from orwatch.jobs.doctor_database import FoundDatabase, FoundSecrets, free_bytes, open_database, open_secrets
 from orwatch.jobs.doctor_days import check_days
 from orwatch.jobs.doctor_stored import read_stored
 from orwatch.jobs.doctor_totals import compare_keys
 from orwatch.models import StoredKey
 from orwatch.openrouter.client import Client
-from orwatch.results import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.results import Check, CheckArea, CheckStatus, CronShowResult, DoctorResult
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 
@@ -38,8 +38,8 @@ class Surroundings:
     """What doctor looks at outside of orwatch's own files."""
 
     environ: Mapping[str, str]
-    env_file_option: str | None = None
-    read_cron: Callable[[Mapping[str, str]], CronFacts] = read_cron
+    env_file_option: str | None
+    show_schedule: Callable[[Settings], CronShowResult]
     free_bytes: Callable[[Path], int] = free_bytes
 
 
@@ -57,16 +57,18 @@ def run(
     found = doctor_settings.examine(surroundings.environ, surroundings.env_file_option)
     checks = list(found.checks)
     if found.settings is None:
-        checks += [_skipped(area, "the settings cannot be read") for area in _AREAS[1:-1]]
+        checks += [_skipped(area, "the settings cannot be read") for area in _AREAS[1:]]
     else:
         database = _open(found.settings, found.wrong, surroundings, clock.now())
         checks += database.checks
+        shown = surroundings.show_schedule(found.settings)
         try:
-            checks += _look_inside(found.settings, found.wrong, database.store, open_client, clock, on_asking)
+            checks += _look_inside(
+                found.settings, found.wrong, database.store, shown, open_client, clock, on_asking
+            )
         finally:
             if database.store is not None:
                 database.store.close()
-    checks += check_cron(surroundings.read_cron(surroundings.environ))
     return DoctorResult(clock.now(), tuple(sorted(checks, key=lambda check: _AREAS.index(check.area))))
 
 
@@ -82,6 +84,7 @@ def _look_inside(
     settings: Settings,
     wrong: frozenset[str],
     store: Store | None,
+    shown: CronShowResult,
     open_client: OpenClient,
     clock: Clock,
     on_asking: Callable[[int, Settings], None],
@@ -102,20 +105,27 @@ def _look_inside(
     yield from told.checks
     if store is None:
         yield from (_skipped(area, "the database cannot be read") for area in _STORED_AREAS)
+        yield from check_schedule(shown, is_missed=False)
         return
     try:
-        yield from _compare(store, keys, told, began_on, clock.now())
+        yield from _compare(store, keys, told, shown, began_on, clock.now())
     except (StoreUnusableError, StoreUnavailableError) as error:
         yield Check(CheckArea.DATABASE, "reading", CheckStatus.FINDING, str(error), _FIRST)
+        yield from check_schedule(shown, is_missed=False)
 
 
 def _compare(
-    store: Store, keys: Sequence[StoredKey], told: doctor_api.Told, began_on: date, now: datetime
+    store: Store,
+    keys: Sequence[StoredKey],
+    told: doctor_api.Told,
+    shown: CronShowResult,
+    began_on: date,
+    now: datetime,
 ) -> list[Check]:
     """What is stored against what was told, and what is missing in it."""
     with store.read() as connection:
         stored = read_stored(connection, now.date())
-        checks = [*check_days(stored, now), *check_jobs(connection, keys, now)]
+        checks = [*check_days(stored, now), *check_jobs(connection, keys, shown, now)]
         if {began_on, (told.server_now or now).date()} != {now.date()}:
             why = "the API's day is not this machine's: see to the clock, or run this again after midnight"
             return [*checks, _skipped(CheckArea.TOTALS, why)]

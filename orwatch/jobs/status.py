@@ -9,21 +9,33 @@ from itertools import pairwise
 
 from orwatch import schedule
 from orwatch.jobs.expiry import expiry_warning
+from orwatch.jobs.installed_schedule import overdue, summarise
 from orwatch.jobs.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.models import ZERO, InactiveReason, Job, JobRun, RunStatus, StoredKey, add_exactly
-from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.results import (
+    AccountBalance,
+    Allowance,
+    CronShowResult,
+    JobStatus,
+    KeyStatus,
+    Purchase,
+    StatusResult,
+)
 from orwatch.store import accounts, ledger, locks, runs, usage_reads
 from orwatch.store import keys as stored_keys
 from orwatch.store.accounts import CreditsReading
 from orwatch.store.database import Store
 
 
-def run(store: Store, now: datetime) -> StatusResult:
-    """Read everything in one transaction. Raises ``StoreUnusableError``, ``StoreUnavailableError``."""
+def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> StatusResult:
+    """Read everything in one transaction. ``shown``: what is installed; None: nobody looked.
+
+    Raises ``StoreUnusableError``, ``StoreUnavailableError``.
+    """
     with store.read() as connection:
         created_at = ledger.created_at(connection)
         last_runs = {job: runs.last_run(connection, job) for job in Job}
-        last_slots = {job: runs.latest_slot(connection, job) for job in Job}
+        slots = {job: runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM) for job in Job}
         all_keys = stored_keys.list_keys(connection, with_removed=True)
         extent = usage_reads.ledger_extent(connection)
         spending = read_spending(connection, now)
@@ -36,10 +48,24 @@ def run(store: Store, now: datetime) -> StatusResult:
     # With no key to watch there is nothing to miss.
     watched_since = max(created_at, min(watched.values())) if watched else None
     balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
+    summary = None if shown is None else summarise(shown)
+    sets_times = summary is None or summary.sets_times
+
+    def why_missed(job: Job) -> str | None:
+        if watched_since is None:
+            return None
+        return overdue(job, last_runs[job], slots[job], watched_since, now, sets_times=sets_times)
+
     return StatusResult(
         now=now,
         jobs=tuple(
-            _job_status(store, job, last_runs[job], last_slots[job], watched_since, now) for job in Job
+            _job_status(
+                job,
+                _settled(store, job, last_runs[job]),
+                why_missed(job),
+                schedule.next_slot(job, now) if sets_times else None,
+            )
+            for job in Job
         ),
         keys=tuple(KeyStatus(key, _key_problem(key, now, is_watched=key.id in watched)) for key in keys),
         database=str(store.path),
@@ -51,6 +77,8 @@ def run(store: Store, now: datetime) -> StatusResult:
         spent_month_usd=total_usd([spending.spent_month_by(key) for key in all_keys]),
         accounts=tuple(balances.values()),
         allowances=tuple(_allowances(keys, balances)),
+        schedule=summary,
+        runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
     )
 
 
@@ -107,29 +135,27 @@ def _allowances(keys: Sequence[StoredKey], balances: Mapping[int, AccountBalance
     return sorted(found, key=lambda each: each.amount_usd)
 
 
+def _settled(store: Store, job: Job, last_run: JobRun | None) -> JobRun | None:
+    """The last run, called interrupted where it never said that it ended and holds no lock."""
+    if last_run is None or last_run.status is not RunStatus.RUNNING or locks.is_held(store.path, job):
+        return last_run
+    # It may have ended between the two looks; what it recorded before it let go of its lock counts.
+    with store.read() as connection:
+        latest = runs.last_run(connection, job)
+    return replace(last_run, status=RunStatus.INTERRUPTED) if latest == last_run else latest
+
+
 def _job_status(
-    store: Store,
-    job: Job,
-    last_run: JobRun | None,
-    last_slot: datetime | None,
-    watched_since: datetime | None,
-    now: datetime,
+    job: Job, last_run: JobRun | None, why_missed: str | None, next_due_at: datetime | None
 ) -> JobStatus:
-    if last_run is not None and last_run.status is RunStatus.RUNNING and not locks.is_held(store.path, job):
-        # It may have ended between the two looks; what it recorded before it let go of its lock counts.
-        with store.read() as connection:
-            latest = runs.last_run(connection, job)
-        last_run = replace(last_run, status=RunStatus.INTERRUPTED) if latest == last_run else latest
-    # A run of single keys does not stand for the job's.
-    is_missed = watched_since is not None and schedule.is_missed(job, last_slot, watched_since, now)
     problem = None
-    if is_missed:
-        problem = f"{job} was due and did not run: is it in the crontab, and does cron run?"
+    if why_missed is not None:
+        problem = f"{job} {why_missed}"
     elif last_run is not None and last_run.status is RunStatus.INTERRUPTED:
         problem = f"the last {job} was interrupted; the next one carries on where it stopped"
     elif last_run is not None and last_run.status is RunStatus.FAILED:
         problem = f"the last {job} failed: {last_run.error}"
-    return JobStatus(job, last_run, schedule.next_slot(job, now), is_missed, problem)
+    return JobStatus(job, last_run, next_due_at, why_missed is not None, problem)
 
 
 def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | None:

@@ -28,12 +28,7 @@ from orwatch.text import printable
 
 _STATES = {
     CronState.AS_INSTALLED: "as this version writes them.",
-    CronState.DIFFERS: "not as this version writes them: run `orwatch cron install{option}`.",
-}
-_OPTIONS = {
-    CronPlace.USER_CRONTAB: "",
-    CronPlace.ETC_CRON_D: " --etc-cron-d",
-    CronPlace.SYSTEMD: " --systemd",
+    CronState.DIFFERS: "not as this version writes them: run `{command}`.",
 }
 _STYLES = {CronState.AS_INSTALLED: "green", CronState.DIFFERS: "yellow"}
 _UNITS = {CronPlace.SYSTEMD: "Units in "}
@@ -48,6 +43,8 @@ def view(result: CronShowResult) -> View:
             shown += _schedule_parts(schedule, width)
         if not result.schedules:
             shown += [Text("Not installed: `orwatch cron install` lets cron run the jobs.", style="yellow")]
+        if result.own_lines:
+            shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]
         return [*shown, *_warning_lines(result.warnings)]
 
     return parts
@@ -55,7 +52,7 @@ def view(result: CronShowResult) -> View:
 
 def _schedule_parts(schedule: CronSchedule, width: int) -> list[RenderableType]:
     place = f"{_UNITS.get(schedule.place, 'Entries in ')}{printable(schedule.location)}: "
-    state = _STATES[schedule.state].format(option=_OPTIONS[schedule.place])
+    state = _STATES[schedule.state].format(command=schedule.place.install_command)
     return [
         Text(f"{place}{state}", style=_STYLES[schedule.state]),
         Text(),
@@ -109,6 +106,7 @@ def as_json(result: CronShowResult) -> str:
             "state": result.state.value,
             "now": result.now,
             "schedules": [_members(schedule) for schedule in result.schedules],
+            "own_lines": list(result.own_lines),
             "warnings": [_warning_members(warning) for warning in result.all_warnings],
         }
     )

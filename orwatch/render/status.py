@@ -14,7 +14,15 @@ from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.keys import state
 from orwatch.render.tables import Column, make_table
-from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
+from orwatch.results import (
+    AccountBalance,
+    Allowance,
+    JobStatus,
+    KeyStatus,
+    ScheduleState,
+    ScheduleSummary,
+    StatusResult,
+)
 from orwatch.text import printable
 
 # With more keys than this, only those with a problem are listed.
@@ -22,6 +30,11 @@ _KEYS_LISTED = 25
 
 # Of the keys with a limit, so many of those with the least left.
 _ALLOWANCES_LISTED = 5
+
+_NO_KEY = (
+    "No key is watched yet: `orwatch key add NAME` stores one; a management key watches a whole account."
+)
+_NO_ACTIVE_KEY = "No key is watched: `orwatch key enable NAME` watches one again."
 
 # A reading that is as old as that says so: sync reads anew every hour.
 _OLD = timedelta(hours=2)
@@ -48,11 +61,34 @@ def view(result: StatusResult) -> View:
         if len(listed) < len(result.keys):
             rest = len(result.keys) - len(listed)
             shown += [Text(f"{numbers.count(rest)} more keys without problems: `orwatch key list`"), Text()]
-        shown += _database_lines(result)
+        shown += [*_schedule_lines(result), *_database_lines(result)]
         problems = [Text(f"! {printable(problem)}", style="red") for problem in result.problems]
-        return [*shown, Text(), *(problems or [Text("Nothing needs you.", style="green")])]
+        return [*shown, Text(), *problems, *_last_lines(result)]
 
     return parts
+
+
+def _last_lines(result: StatusResult) -> list[Text]:
+    if result.problems:
+        return []
+    if not any(each.key.is_active for each in result.keys):
+        # It is no trouble, and yet nobody shall believe that all is well.
+        return [Text(_NO_ACTIVE_KEY if result.keys else _NO_KEY, style="yellow")]
+    return [Text("Nothing needs you.", style="green")]
+
+
+def _schedule_lines(result: StatusResult) -> list[Text]:
+    found = result.schedule
+    if found is None:
+        return []
+    text, style = f"{found.message}; {found.advice}", "yellow"
+    if found.state in {ScheduleState.INSTALLED, ScheduleState.OWN}:
+        text, style = found.message, ""
+    elif found.state is ScheduleState.BROKEN:
+        text = f"{', '.join(found.locations)}, and it cannot work: see below"
+    elif found.state is ScheduleState.NOT_INSTALLED and result.runs_by_itself:
+        text, style = f"{found.message}; something else starts the jobs", ""
+    return [Text(printable(f"Schedule: {text}"), style=style, overflow="fold")]
 
 
 def _money_lines(result: StatusResult) -> list[Text]:
@@ -191,9 +227,19 @@ def as_json(result: StatusResult) -> str:
                 "first_day": result.first_day,
                 "last_day": result.last_day,
             },
+            "schedule": None if result.schedule is None else _schedule_members(result.schedule),
             "problems": list(result.problems),
         }
     )
+
+
+def _schedule_members(schedule: ScheduleSummary) -> dict[str, JsonValue]:
+    return {
+        "state": schedule.state.value,
+        "locations": list(schedule.locations),
+        "message": schedule.message,
+        "advice": schedule.advice,
+    }
 
 
 def _account_members(account: AccountBalance) -> dict[str, JsonValue]:

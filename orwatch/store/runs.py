@@ -69,6 +69,18 @@ def latest_slot(connection: Connection, job: Job) -> datetime | None:
     return moment
 
 
+def recent_slots(connection: Connection, job: Job, limit: int) -> list[datetime]:
+    """The latest slots of a job for which runs began, each once, the newest first."""
+    query = (
+        select(job_runs.c.slot)
+        .where(job_runs.c.job == job, job_runs.c.slot.is_not(None))
+        .distinct()
+        .order_by(job_runs.c.slot.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def latest_done_slot(connection: Connection, job: Job) -> datetime | None:
     """The latest slot of a job for which a run was finished; one that failed as a whole finished nothing."""
     query = select(func.max(job_runs.c.slot)).where(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.cli import cron as cli_cron
+from orwatch.cli import surroundings
 from orwatch.crontab import MARK_BEGIN, MARK_END
 from orwatch.errors import UsageError
 from orwatch.jobs import cron_checks
@@ -139,13 +139,13 @@ def test_the_program_is_found_also_when_it_was_not_called_by_its_name(
     monkeypatch: pytest.MonkeyPatch, called: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", [called])
-    assert cli_cron._program() == Path(sys.executable).with_name("orwatch")
+    assert surroundings._program() == Path(sys.executable).with_name("orwatch")
 
 
 def test_a_relative_call_becomes_an_absolute_path(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(machine)
     monkeypatch.setattr(sys, "argv", ["./orwatch"])
-    assert cli_cron._program() == machine / "orwatch"
+    assert surroundings._program() == machine / "orwatch"
 
 
 def test_a_program_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,4 +153,4 @@ def test_a_program_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path))
     with pytest.raises(UsageError, match="cannot find the program"):
-        cli_cron._program()
+        surroundings._program()

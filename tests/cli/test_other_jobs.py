@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 import respx
 from freezegun import freeze_time
 
+from orwatch.cli import surroundings
+from orwatch.crontab import Invocation, entries
+from orwatch.errors import UsageError
 from orwatch.models import Job, RunStatus
 from orwatch.store import runs
 from tests.cli.support import Home, Orwatch, key_answer, refusal, usage_json, write_usage
+from tests.jobs.cron_machine import CRONTAB, write_program
 from tests.support import NOW, TODAY, usage_row
 
 
@@ -171,6 +177,7 @@ def test_status_of_a_fresh_installation_needs_nobody(orwatch: Orwatch, home: Hom
     code, out, err = orwatch("status")
     assert (code, err) == (0, "")
     assert "Nothing needs you." in out
+    assert "Schedule: " in out
     assert f"Database: {home.database}" in out
     assert [line.split()[:2] for line in out.splitlines()[2:5]] == [
         ["sync", "never"],
@@ -179,21 +186,55 @@ def test_status_of_a_fresh_installation_needs_nobody(orwatch: Orwatch, home: Hom
     ]
 
 
-def test_status_tells_of_missed_jobs_with_exit_1(orwatch: Orwatch) -> None:
+@pytest.fixture
+def crontab(home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A crontab in which `orwatch cron install` has put the jobs."""
+    folder = home.folder / "machine"
+    write_program(folder / "crontab", CRONTAB.replace("{folder}", str(folder)))
+    program = write_program(folder / "orwatch", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    (folder / "tab").write_text(entries(Invocation(str(program), str(home.env_file))), encoding="utf-8")
+    return folder / "tab"
+
+
+def test_status_tells_of_missed_jobs_with_exit_1(orwatch: Orwatch, crontab: Path) -> None:
     with freeze_time(NOW + timedelta(days=9)):
         code, out, _err = orwatch("status")
     assert code == 1
-    assert "! sync was due and did not run" in out
-    assert "! validate was due and did not run" in out
+    assert "! sync was due at 2026-11-29 12:00 UTC and did not run" in out
+    assert "! validate was due at 2026-11-29 02:00 UTC and did not run" in out
 
 
-def test_status_in_json_tells_the_same_with_the_same_exit_code(orwatch: Orwatch) -> None:
+def test_status_in_json_tells_the_same_with_the_same_exit_code(orwatch: Orwatch, crontab: Path) -> None:
     with freeze_time(NOW + timedelta(days=9)):
         code, out, err = orwatch("status", "--json")
     document = json.loads(out)
     assert (code, err) == (1, "")
     assert (document["status"], document["jobs"][0]["is_missed"]) == ("attention", True)
-    assert len(document["problems"]) == 3
+    assert (document["schedule"]["state"], len(document["problems"])) == ("installed", 4)
+
+
+def test_status_tells_of_a_crontab_whose_program_is_gone(orwatch: Orwatch, crontab: Path) -> None:
+    assert orwatch("status").code == 0
+    text = crontab.read_text(encoding="utf-8")
+    crontab.write_text(text.replace("/machine/orwatch", "/old/orwatch"), encoding="utf-8")
+    code, out, err = orwatch("status")
+    assert (code, err) == (1, "")
+    assert "/old/orwatch is gone" in " ".join(out.split()).replace("orwat ch", "orwatch")
+    assert "see below" in out
+
+
+def test_status_does_not_fail_where_the_program_cannot_be_found(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Path:
+        raise UsageError("cannot find the program of this installation.")
+
+    monkeypatch.setattr(surroundings, "_program", refuse)
+    code, out, err = orwatch("status")
+    assert (code, err) == (0, "")
+    assert "Schedule: cannot find the program of this installation" in out
 
 
 def test_status_tells_of_a_run_that_was_interrupted(orwatch: Orwatch, home: Home) -> None:

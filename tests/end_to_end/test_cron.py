@@ -28,16 +28,20 @@ class Cron:
         self.folder = machine.home / "cron"
         self.tab = self.folder / "tab"
         write_program(self.folder / "crontab", CRONTAB.replace("{folder}", str(self.folder)))
-        machine.env_file.parent.mkdir(parents=True)
+        machine.env_file.parent.mkdir(parents=True, exist_ok=True)
         # cron takes another folder for this user's home than the test does.
-        machine.env_file.write_text(
-            f"ORWATCH_DATABASE_URL=sqlite:///{machine.database}\n"
-            f"ORWATCH_OPENROUTER_API_URL={machine.api_url}\nORWATCH_RATE_LIMIT_PER_MINUTE=0\n",
-            encoding="utf-8",
-        )
+        with machine.env_file.open("a", encoding="utf-8") as file:
+            file.write(
+                f"ORWATCH_DATABASE_URL=sqlite:///{machine.database}\n"
+                f"ORWATCH_OPENROUTER_API_URL={machine.api_url}\nORWATCH_RATE_LIMIT_PER_MINUTE=0\n"
+            )
 
     def run(self, *arguments: str, **environment: str | None) -> Finished:
-        return self.machine.run("cron", *arguments, **{"PATH": f"{self.folder}:/usr/bin:/bin", **environment})
+        return self.see("cron", *arguments, **environment)
+
+    def see(self, *arguments: str, **environment: str | None) -> Finished:
+        """Run any command where this `crontab` is the one that is found."""
+        return self.machine.run(*arguments, **{"PATH": f"{self.folder}:/usr/bin:/bin", **environment})
 
     @property
     def block(self) -> bytes:
@@ -110,6 +114,75 @@ def test_the_installed_entry_runs_in_the_bare_environment_of_cron(cron: Cron) ->
         assert (done.returncode, done.stdout) == (0, b"")
         assert cron.machine.database.exists() is is_due
         shutil.rmtree(cron.machine.data_folder, ignore_errors=True)
+
+
+def make_older(machine: Machine, days: int) -> None:
+    """The same database, and all of its runs, so many days later."""
+    for table in ("ledger_state", "api_keys"):
+        machine.query(f"UPDATE {table} SET created_at = created_at - {days * 86400}")
+    for column in ("started_at", "finished_at", "slot"):
+        machine.query(f"UPDATE job_runs SET {column} = {column} - {days * 86400}")
+
+
+def test_status_and_doctor_know_the_installed_schedule(synced: Machine) -> None:
+    cron = Cron(synced)
+    assert cron.see("status", "--json").json["schedule"]["state"] == "not-installed"
+    assert cron.run("install").code == 0
+    status = cron.see("status", "--json")
+    assert (status.code, status.json["schedule"]["state"]) == (0, "installed")
+
+    make_older(synced, 30)
+    status = cron.see("status", "--json")
+    assert (status.code, [job["is_missed"] for job in status.json["jobs"]]) == (1, [True, True, True])
+    assert cron.see("status").stdout.count("was due at ") == 3
+    found = [check for check in cron.see("doctor", "--json").json["checks"] if check["area"] == "jobs"]
+    assert [(check["subject"], check["status"]) for check in found] == [
+        ("sync", "finding"),
+        ("validate", "finding"),
+        ("cleanup", "finding"),
+        ("user-crontab", "ok"),
+    ]
+
+
+def test_status_and_doctor_miss_a_crontab_that_was_removed(synced: Machine) -> None:
+    cron = Cron(synced)
+    make_older(synced, 30)
+    # It was run every hour for two days, and for three hours it was not.
+    for hours_ago in range(48, 2, -1):
+        synced.query(
+            "INSERT INTO job_runs (job, started_at, finished_at, status, pid, slot)"
+            " SELECT 'sync', s, s, 'ok', 1, s FROM (SELECT strftime('%s', 'now') / 3600 * 3600 - ? AS s)",
+            hours_ago * 3600,
+        )
+    status = cron.see("status")
+    assert status.code == 1
+    lines = " ".join(status.stdout.split())
+    assert "! sync came every hour until " in lines
+    assert "! schedule: none of orwatch's is installed here; `orwatch cron install` lets cron" in lines
+    doctor = cron.see("doctor", "--json").json["checks"]
+    assert [check["subject"] for check in doctor if check["status"] == "finding"] == ["sync", "schedule"]
+
+
+def test_status_and_doctor_know_a_crontab_of_an_old_path(synced: Machine) -> None:
+    cron = Cron(synced)
+    old = Invocation("/old/venv/bin/orwatch", str(synced.env_file))
+    cron.tab.write_text(entries(old), encoding="utf-8")
+    status = cron.see("status", "--json")
+    assert (status.code, status.json["schedule"]["state"]) == (1, "broken")
+    assert "/old/venv/bin/orwatch is gone" in status.json["problems"][0]
+    found = [check for check in cron.see("doctor", "--json").json["checks"] if check["status"] == "finding"]
+    assert {check["subject"] for check in found} == {"user-crontab"}
+    assert cron.run("install").stdout.startswith("Corrected the three jobs in ")
+    assert cron.see("status").code == 0
+
+
+@pytest.mark.parametrize("refusal", ["You are not allowed to use this program (crontab)", ""])
+def test_a_crontab_that_is_refused_keeps_status_from_nothing(synced: Machine, refusal: str) -> None:
+    cron = Cron(synced)
+    (cron.folder / "refusal").write_text(refusal, encoding="utf-8")
+    status = cron.see("status", "--json")
+    assert (status.code, status.stderr) == (0, "")
+    assert status.json["schedule"]["state"] == "unknown"
 
 
 def test_no_crontab_command_changes_nothing_and_says_what_to_do(cron: Cron) -> None:

@@ -169,20 +169,6 @@ def test_a_key_that_is_accepted_again_is_active_again_but_not_one_that_a_person_
     ]
 
 
-def test_jobs_that_did_not_run_when_they_were_due_are_missed(synced: Machine) -> None:
-    assert synced.run("status").code == 0
-    for table in ("ledger_state", "api_keys"):
-        synced.query(f"UPDATE {table} SET created_at = created_at - 30 * 86400")
-    for column in ("started_at", "finished_at", "slot"):
-        synced.query(f"UPDATE job_runs SET {column} = {column} - 86400")
-
-    status = synced.run("status", "--json")
-
-    assert (status.code, status.json["status"]) == (1, "attention")
-    assert [job["is_missed"] for job in status.json["jobs"]] == [True, True, True]
-    assert synced.run("status").stdout.count("was due and did not run") == 3
-
-
 def test_cleanup_keeps_the_totals_and_no_sync_brings_the_days_back(
     synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...]
 ) -> None:

@@ -9,15 +9,12 @@ from typing import Any
 
 import httpx
 
-from orwatch.jobs.doctor_cron import CronFacts
-from orwatch.results import Check, CheckStatus
+from orwatch.results import Check, CheckStatus, CronPlace, CronSchedule, CronShowResult, CronState
 from orwatch.store.database import Store
 from tests.support import NOW
 
-FULL_CRONTAB = "".join(
-    f"0 * * * * /usr/bin/orwatch {job} --quiet\n" for job in ("sync", "validate", "cleanup")
-)
-GOOD_CRON = CronFacts(has_program=True, runs=True, table=FULL_CRONTAB)
+INSTALLED = CronSchedule(CronPlace.USER_CRONTAB, "the crontab of me", CronState.AS_INSTALLED)
+GOOD_SCHEDULE = CronShowResult(NOW, (INSTALLED,))
 GIGABYTE = 1_000_000_000
 
 

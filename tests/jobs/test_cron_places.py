@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,13 @@ def test_no_crontab_command_says_how_to_get_one(
     assert cron_places.run_systemctl(machine.surroundings(), "x") == "there is no systemctl"
 
 
-def test_a_command_that_hangs_is_ended(machine: CronMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cron_places, "_TIMEOUT_SECONDS", 0.2)
+def test_a_command_that_hangs_is_ended(machine: CronMachine) -> None:
+    surroundings = replace(machine.surroundings(), timeout_seconds=0.2)
     machine.add_crontab_command("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(OrwatchError, match="did not end within"):
-        cron_places.read_crontab(machine.surroundings())
+        cron_places.read_crontab(surroundings)
     write_program(machine.folder / "bin" / "systemctl", "#!/bin/sh\nexec sleep 60\n")
-    problem = cron_places.run_systemctl(machine.surroundings(), "daemon-reload")
+    problem = cron_places.run_systemctl(surroundings, "daemon-reload")
     assert problem is not None
     assert "did not end within" in problem
 

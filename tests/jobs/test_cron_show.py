@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,8 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from orwatch.crontab import Invocation, entries, units
+from orwatch.jobs import cron_show
 from orwatch.jobs.cron import InstallRequest, install
-from orwatch.jobs.cron_show import show
+from orwatch.jobs.cron_show import look, show
 from orwatch.models import Job
 from orwatch.results import CronPlace, CronShowResult, CronState
 from tests.jobs.cron_machine import CronMachine
@@ -101,10 +103,99 @@ def test_entries_of_an_old_path_and_a_virtual_environment_that_is_gone_are_told(
 
 
 def test_entries_that_read_another_env_file_are_told(machine: CronMachine) -> None:
-    machine.tab.write_text(entries(Invocation(str(machine.program), "/etc/other.env")), encoding="utf-8")
+    other = machine.folder / "other.env"
+    other.touch()
+    machine.tab.write_text(entries(Invocation(str(machine.program), str(other))), encoding="utf-8")
     result = shown(machine)
-    assert result.state is CronState.DIFFERS
-    assert f"the entries read /etc/other.env, and this command {machine.env_file}" in text_of(result)
+    assert (result.state, result.schedules[0].other_env_file) == (CronState.DIFFERS, str(other))
+    assert text_of(result) == f"the entries read {other}, and this command {machine.env_file}."
+    other.unlink()
+    other.symlink_to(machine.env_file)
+    assert shown(machine).schedules[0].other_env_file is None
+
+
+def test_entries_whose_env_file_has_moved_cannot_work(machine: CronMachine) -> None:
+    old = str(machine.folder / "old" / ".env")
+    machine.tab.write_text(entries(Invocation(str(machine.program), old)), encoding="utf-8")
+    result = shown(machine)
+    assert (result.state, result.exit_code, result.schedules[0].other_env_file) == (
+        CronState.DIFFERS,
+        1,
+        None,
+    )
+    (warning,) = result.all_warnings
+    assert warning.is_fatal
+    assert warning.text == (
+        f"the entries read {old}, which is gone; this command reads {machine.env_file}: "
+        "run `orwatch cron install` again."
+    )
+
+
+def test_lines_of_somebodys_own_are_found_in_every_table_that_can_be_read(machine: CronMachine) -> None:
+    machine.tab.write_text("# orwatch sync\n5 * * * * cd /; /opt/orwatch -q sync\n", encoding="utf-8")
+    (machine.folder / "crontab").write_text("7 * * * * me orwatch --env-file /e cleanup\n", encoding="utf-8")
+    (machine.folder / "cron.d" / "mine").write_bytes(b"\xff\n8 * * * * me orwatch validate\n")
+    (machine.folder / "cron.d" / "other").write_text("8 * * * * me orwatch status\n", encoding="utf-8")
+    (machine.folder / "cron.d" / "folder").mkdir()
+    result = shown(machine)
+    assert (result.state, result.exit_code) == (CronState.NOT_INSTALLED, 1)
+    assert result.own_lines == (
+        "the crontab of me",
+        str(machine.folder / "crontab"),
+        str(machine.folder / "cron.d" / "mine"),
+    )
+    put(machine)
+    assert shown(machine).own_lines == ()
+
+
+def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: CronMachine) -> None:
+    machine.refuse("not allowed")
+    assert "not allowed" in shown(machine).unreadable[0]
+    (machine.folder / "spool" / "refusal").unlink()
+    put(machine)
+    machine.tab.write_text(machine.tab.read_text(encoding="utf-8") * 2, encoding="utf-8")
+    assert (shown(machine).unreadable, len(shown(machine).warnings)) == ((), 1)
+
+
+def glanced(machine: CronMachine, **environ: str) -> CronShowResult:
+    return look(machine.surroundings(**environ), machine.settings(), NOW, is_glance=True)
+
+
+def test_a_glance_does_not_look_at_processes(machine: CronMachine) -> None:
+    put(machine)
+    (machine.folder / "proc" / "7" / "cmdline").write_text("", encoding="utf-8")
+    assert glanced(machine).all_warnings == ()
+    seen = look(machine.surroundings(), machine.settings(), NOW, is_glance=False)
+    assert "no cron daemon is" in text_of(seen)
+
+
+def test_a_look_waits_for_no_command_that_hangs(
+    machine: CronMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cron_show, "_GLANCE_SECONDS", 0.2)
+    machine.add_crontab_command("#!/bin/sh\nexec sleep 60\n")
+    result = glanced(machine)
+    assert (result.schedules, result.own_lines) == ((), ())
+    assert result.unreadable == (f"`{machine.folder}/bin/crontab` did not end within 0.2 seconds.",)
+
+
+def test_a_look_never_fails(machine: CronMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied", "/etc/cron.d")
+
+    monkeypatch.setattr(cron_show.cron_places, "read_units", refuse)
+    assert glanced(machine).unreadable == (
+        "the schedule cannot be looked at: [Errno 13] Permission denied: '/etc/cron.d'",
+    )
+
+
+def test_where_there_is_no_cron_and_no_systemd_a_look_finds_nothing(
+    machine: CronMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orwatch.jobs.cron_places.shutil.which", lambda *_, **__: None)
+    shutil.rmtree(machine.folder / "cron.d")
+    shutil.rmtree(machine.folder / "proc")
+    assert glanced(machine) == CronShowResult(NOW, ())
 
 
 def test_a_crontab_that_cannot_be_read_or_is_broken_is_told(machine: CronMachine) -> None:

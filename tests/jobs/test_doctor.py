@@ -15,12 +15,19 @@ from orwatch.config import Settings
 from orwatch.errors import SettingsError, StoreUnavailableError
 from orwatch.jobs import doctor
 from orwatch.jobs.doctor import Surroundings
-from orwatch.jobs.doctor_cron import CronFacts
 from orwatch.openrouter.client import Client, Patience
-from orwatch.results import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.results import Check, CheckArea, CheckStatus, CronShowResult, CronState, DoctorResult
 from orwatch.store import accounts
 from orwatch.store.database import Store
-from tests.jobs.doctor_support import GOOD_CRON, dated, environ_of, findings, much_room, told
+from tests.jobs.doctor_support import (
+    GOOD_SCHEDULE,
+    INSTALLED,
+    dated,
+    environ_of,
+    findings,
+    much_room,
+    told,
+)
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, FakeApi, add_key, days_ago
 from tests.jobs.test_doctor_totals import write
 from tests.store.support import execute
@@ -36,7 +43,7 @@ def surroundings(store: Store, tmp_path: Path) -> Surroundings:
     add_key(store)
     write(store, {days_ago(1): "2", TODAY: "1"}, since=days_ago(30))
     environ = environ_of(store, tmp_path, ENCRYPTION_KEY)
-    return Surroundings(environ, None, lambda _environ: GOOD_CRON, much_room)
+    return Surroundings(environ, None, lambda _settings: GOOD_SCHEDULE, much_room)
 
 
 def examine(surroundings: Surroundings, clock: FakeClock) -> DoctorResult:
@@ -82,26 +89,26 @@ def test_a_machine_in_order_has_no_finding_and_nothing_is_written(
         CheckArea.API: 3,
         CheckArea.TOTALS: 2,
         CheckArea.DAYS: 1,
-        CheckArea.JOBS: 5,
+        CheckArea.JOBS: 4,
     }
 
 
 def test_a_finding_is_exit_1(surroundings: Surroundings, clock: FakeClock, api: FakeApi) -> None:
     good_answer(api)
-    result = examine(replace(surroundings, read_cron=lambda _environ: CronFacts(True, False, None)), clock)
+    shown = CronShowResult(NOW, (replace(INSTALLED, state=CronState.DIFFERS),))
+    result = examine(replace(surroundings, show_schedule=lambda _settings: shown), clock)
     assert result.exit_code == 1
-    assert [check.subject for check in result.findings] == ["cron"]
+    assert [check.subject for check in result.findings] == ["user-crontab"]
 
 
-def test_settings_that_cannot_be_read_leave_cron_to_look_at(
+def test_settings_that_cannot_be_read_leave_nothing_else_to_look_at(
     surroundings: Surroundings, clock: FakeClock
 ) -> None:
     Path(surroundings.environ["ORWATCH_ENV_FILE"]).write_bytes(b"\xff")
     result = examine(surroundings, clock)
     assert [subject for subject, _ in findings(result.checks)] == ["env file"]
     skipped = [check.area for check in result.checks if check.status is CheckStatus.SKIPPED]
-    assert skipped == list(CheckArea)[1:-1]
-    assert [check.subject for check in in_area(result, CheckArea.JOBS)] == ["cron", "crontab"]
+    assert skipped == list(CheckArea)[1:]
 
 
 def test_a_wrong_setting_keeps_nothing_else_from_being_checked(
@@ -207,7 +214,7 @@ def test_a_database_that_fails_in_the_middle_is_a_finding(
     good_answer(api)
     result = examine(surroundings, clock)
     assert findings(result.checks) == [("reading", "the database is locked.")]
-    assert [check.subject for check in in_area(result, CheckArea.JOBS)] == ["cron", "crontab"]
+    assert [check.subject for check in in_area(result, CheckArea.JOBS)] == ["user-crontab"]
 
 
 def test_totals_are_not_compared_across_midnight(

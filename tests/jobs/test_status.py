@@ -111,7 +111,8 @@ def test_a_job_that_did_not_run_when_it_was_due_was_missed(store: Store, job: Jo
     result = status.run(store, NOW)
 
     assert [found.job for found in result.jobs if found.is_missed] == [job]
-    assert result.problems == (f"{job} was due and did not run: is it in the crontab, and does cron run?",)
+    due_at = f"{LAST_SLOTS[job]:%Y-%m-%d %H:%M}"
+    assert result.problems == (f"{job} was due at {due_at} UTC and did not run",)
     assert result.exit_code == 1
 
 

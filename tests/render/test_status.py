@@ -12,7 +12,16 @@ import pytest
 
 from orwatch.models import Credits, InactiveReason, Job, JobRun, KeyFacts, KeyKind, RunStatus
 from orwatch.render.status import as_json, view
-from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.results import (
+    AccountBalance,
+    Allowance,
+    JobStatus,
+    KeyStatus,
+    Purchase,
+    ScheduleState,
+    ScheduleSummary,
+    StatusResult,
+)
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW, TODAY
 
@@ -40,7 +49,7 @@ GOOD = StatusResult(
     first_day=TODAY,
     last_day=TODAY,
 )
-MISSED = "sync was due and did not run: is it in the crontab, and does cron run?"
+MISSED = "sync was due at 2026-11-20 12:00 UTC and did not run"
 REFUSED = "invalid: OpenRouter refuses it"
 TROUBLED = replace(
     GOOD,
@@ -135,6 +144,70 @@ def test_it_fits_the_terminal_and_cuts_no_age(result: StatusResult, width: int) 
     assert widest_line(text) <= width
     assert text.count("30 min ago") == sum(job.last_run is not None for job in result.jobs)
     assert text.count("5 min ago") == len(result.keys)
+
+
+def summary(state: ScheduleState, message: str = "the crontab of me") -> ScheduleSummary:
+    return ScheduleSummary(state, ("the crontab of me",), message, "`orwatch cron install` corrects it")
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (ScheduleState.INSTALLED, "the crontab of me"),
+        (ScheduleState.OWN, "the crontab of me"),
+        (ScheduleState.DIFFERS, "the crontab of me; `orwatch cron install` corrects it"),
+        (ScheduleState.NOT_INSTALLED, "the crontab of me; `orwatch cron install` corrects it"),
+        (ScheduleState.UNKNOWN, "the crontab of me; `orwatch cron install` corrects it"),
+    ],
+)
+def test_the_schedule_is_a_line_and_says_what_to_do_unless_all_is_well(
+    state: ScheduleState, line: str
+) -> None:
+    text = rendered(view(replace(GOOD, schedule=summary(state))), 100)
+    assert f"\nSchedule: {line}\nDatabase:" in text
+    assert text.endswith("\nNothing needs you.\n")
+    assert "Schedule" not in rendered(view(GOOD), 100)
+
+
+def test_a_schedule_that_cannot_work_is_told_once_and_at_the_end() -> None:
+    result = replace(GOOD, schedule=summary(ScheduleState.BROKEN, "the crontab of me: /o is gone"))
+    text = rendered(view(result), 100)
+    assert "\nSchedule: the crontab of me, and it cannot work: see below\n" in text
+    assert text.endswith("\n! schedule: the crontab of me: /o is gone; `orwatch cron install` corrects it\n")
+
+
+def test_nobody_is_told_to_install_what_runs_by_itself() -> None:
+    found = summary(ScheduleState.NOT_INSTALLED, "none of orwatch's is installed here")
+    text = rendered(view(replace(GOOD, schedule=found, runs_by_itself=True)), 100)
+    assert "Schedule: none of orwatch's is installed here; something else starts the jobs\n" in text
+
+
+def test_when_nobody_knows_when_a_job_is_next_due_that_is_a_dash() -> None:
+    result = replace(GOOD, jobs=(job_status(next_due_at=None),))
+    assert rendered(view(result), 100).splitlines()[2].split()[-2:] == ["no", "–"]
+    assert json.loads(as_json(result))["jobs"][0]["next_due_at"] is None
+
+
+def test_without_a_key_it_says_how_to_add_one_and_not_that_all_is_well() -> None:
+    text = rendered(view(replace(GOOD, keys=())), 120)
+    assert text.endswith(
+        "\nNo key is watched yet: `orwatch key add NAME` stores one; "
+        "a management key watches a whole account.\n"
+    )
+    disabled = KeyStatus(stored_key(is_active=False, inactive_reason=InactiveReason.DISABLED))
+    text = rendered(view(replace(GOOD, keys=(disabled,))), 120)
+    assert text.endswith("\nNo key is watched: `orwatch key enable NAME` watches one again.\n")
+
+
+def test_json_tells_the_schedule() -> None:
+    document = json.loads(as_json(replace(GOOD, schedule=summary(ScheduleState.DIFFERS))))
+    assert document["schedule"] == {
+        "state": "differs",
+        "locations": ["the crontab of me"],
+        "message": "the crontab of me",
+        "advice": "`orwatch cron install` corrects it",
+    }
+    assert json.loads(as_json(GOOD))["schedule"] is None
 
 
 def test_hostile_names_paths_and_messages_are_inert() -> None:

@@ -98,3 +98,18 @@ def test_the_last_run_is_the_latest_one_even_when_the_clock_was_set_back(store: 
 
     assert found is not None
     assert found.id == latest
+
+
+def test_the_recent_slots_are_told_once_each_the_newest_first(store: Store) -> None:
+    with store.write() as connection:
+        for hours_ago in (3, 1, 2, 1):
+            slot = NOW - timedelta(hours=hours_ago)
+            runs.start_run(connection, Job.SYNC, slot, slot)
+        runs.start_run(connection, Job.SYNC, NOW)
+        runs.start_run(connection, Job.CLEANUP, NOW, NOW)
+    with store.read() as connection:
+        assert runs.recent_slots(connection, Job.SYNC, 2) == [
+            NOW - timedelta(hours=1),
+            NOW - timedelta(hours=2),
+        ]
+        assert runs.recent_slots(connection, Job.VALIDATE, 2) == []

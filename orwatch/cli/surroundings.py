@@ -1,0 +1,63 @@
+"""The machine and the user, as the commands need them that look at cron."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orwatch.cli.context import Context
+from orwatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from orwatch.config import Settings
+    from orwatch.jobs.cron_places import Surroundings
+    from orwatch.results import CronShowResult
+
+_PROGRAM = "orwatch"
+
+
+def read_surroundings(context: Context) -> Surroundings:
+    """Who runs this, and which program it is. Raises ``UsageError`` where that cannot be told."""
+    from orwatch.jobs.cron_places import Surroundings
+
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid)
+        name, home = user.pw_name, user.pw_dir
+    except KeyError:  # a container's made-up user
+        name, home = str(uid), "/"
+    return Surroundings(context.environ, name, uid, Path(home), _program())
+
+
+def _program() -> Path:
+    """This very installation's program, by the path by which it was called. Raises ``UsageError``."""
+    called = Path(sys.argv[0]).absolute()
+    candidates = (
+        called,
+        Path(sys.executable).with_name(_PROGRAM),
+        Path(sysconfig.get_path("scripts"), _PROGRAM),
+        Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), _PROGRAM),
+    )
+    for path in candidates:
+        if path.name == _PROGRAM and path.is_file() and os.access(path, os.X_OK):
+            return Path(os.path.normpath(path))
+    raise UsageError(f"cannot find the program of this installation, {candidates[1]}: call `orwatch` itself.")
+
+
+def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -> CronShowResult:
+    """What is installed, for commands whose concern is another one: it fails in no surroundings.
+
+    ``is_glance``: it takes hardly any time, and does not look whether a cron runs.
+    """
+    from orwatch.jobs import cron_show
+    from orwatch.results import CronShowResult
+
+    try:
+        surroundings = read_surroundings(context)
+    except UsageError as error:
+        return CronShowResult(context.now, (), unreadable=(str(error),))
+    return cron_show.look(surroundings, settings, context.now, is_glance=is_glance)
