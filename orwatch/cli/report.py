@@ -15,6 +15,7 @@ from orwatch.models import Dimension
 from orwatch.results import ReportResult
 
 _DEFAULT_SPAN = "30d"
+_FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "text"}
 
 
 @click.command("report")
@@ -45,7 +46,7 @@ _DEFAULT_SPAN = "30d"
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write to FILE: text, or what its ending says (.json, .csv, .svg).",
+    help="Write to FILE what its ending says: .svg, .csv, .json, .txt; text without an ending.",
 )
 @pass_context
 def command(
@@ -76,6 +77,7 @@ def command(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.")
+    form = "json" if as_json else "csv" if as_csv else _form(output)
     from orwatch.jobs import report
 
     first, final = _window(context, since, until, last)
@@ -89,9 +91,8 @@ def command(
         sort=sort,
     )
     result = report.run(context.store, request)
-    ending = output.suffix.lower() if output and not (as_json or as_csv) else ""
     if as_json or as_csv or output:
-        text = _text(result, "json" if as_json else "csv" if as_csv else ending.removeprefix("."))
+        text = _text(result, form)
         if output is None:
             click.echo(text, nl=not text.endswith("\n"))
         else:
@@ -101,6 +102,18 @@ def command(
     from orwatch.render import report as render
 
     console.show(render.view(result))
+
+
+def _form(output: Path | None) -> str:
+    """What a file's ending says. Raises ``UsageError`` for one that says nothing."""
+    ending = output.suffix.lower() if output else ""
+    if ending not in _FORMS:
+        known = ", ".join(each for each in _FORMS if each)
+        raise UsageError(
+            f"--output {str(output)!r}: what is a {ending} file to hold? Known are {known}; --json and --csv "
+            "write to a file of any name."
+        )
+    return _FORMS[ending]
 
 
 def _window(

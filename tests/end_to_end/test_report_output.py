@@ -55,6 +55,7 @@ def test_a_file_gets_what_its_ending_or_the_option_says_and_standard_output_noth
     folder = synced.current_folder
     for arguments, name in (
         ((), "report.txt"),
+        ((), "report"),
         ((), "report.json"),
         ((), "report.CSV"),
         ((), "report.svg"),
@@ -65,12 +66,25 @@ def test_a_file_gets_what_its_ending_or_the_option_says_and_standard_output_noth
     assert (folder / "report.json").read_text("utf-8") == synced.run("report", "--json").stdout
     assert (folder / "report.CSV").read_text("utf-8") == synced.run("report", "--csv").stdout
     text = (folder / "report.txt").read_text("utf-8")
+    assert (folder / "report").read_text("utf-8") == text
     assert ("30 days (UTC)" in text, "\x1b" in text) == (True, False)
     picture = ElementTree.fromstring((folder / "report.svg").read_text("utf-8"))
     assert picture.tag == "{http://www.w3.org/2000/svg}svg"
     assert not [
         folder for folder in synced.current_folder.iterdir() if stat.S_IMODE(folder.stat().st_mode) & 0o022
     ]
+
+
+def test_an_ending_that_says_nothing_is_a_usage_error_that_names_the_known_ones(synced: Machine) -> None:
+    for name in ("report.xlsx", "report.pdf", "a.report"):
+        finished = synced.run("report", "--output", name)
+        assert (finished.code, finished.stdout) == (2, "")
+        assert f"--output {name!r}" in finished.stderr
+        assert ".svg, .csv, .json, .txt" in finished.stderr
+        assert not (synced.current_folder / name).exists()
+
+    assert synced.run("report", "--csv", "--output", "report.tsv").code == 0
+    assert (synced.current_folder / "report.tsv").read_text("utf-8") == synced.run("report", "--csv").stdout
 
 
 def test_a_file_that_cannot_be_written_is_told(synced: Machine) -> None:
