@@ -88,6 +88,8 @@ class _Visit:
     tallies: dict[int, _Tally] = field(default_factory=dict)
     sources: set[UsageSource] = field(default_factory=set)
     since: date = date.max
+    # What this run has written of completed days, by key: a better source may tell it again.
+    fresh: dict[int, frozenset[UsageRow]] = field(default_factory=dict)
     # How many rows analytics has for a day, as far as is known.
     rows_per_day: Fraction | None = None
 
@@ -308,20 +310,32 @@ def _write_window(visit: _Visit, window: Window, **account_values: object) -> No
         wanted = {key.id: key for key in visit.readable}
         concerned = accounts.keys_used_on(connection, wanted, whole_days) | (keys.keys() & wanted.keys())
         for key_id in sorted(concerned):
-            _add(visit, wanted[key_id], _write(connection, key_id, answer(keys.get(key_id, [])), now))
+            _add(visit, wanted[key_id], _write(visit, connection, key_id, answer(keys.get(key_id, [])), now))
         for key in visit.kin:
-            _add(visit, visit.owner, _write(connection, key.id, answer([]), now))
+            _add(visit, visit.owner, _write(visit, connection, key.id, answer([]), now))
         kept = accounts.stored_sums(connection, {key.id for key in visit.kin}, window.since, window.until)
         rest = remainder(account, [*kept, *(row for rows in keys.values() for row in rows)])
-        _add(visit, visit.owner, _write(connection, visit.owner.id, answer(rest), now))
+        _add(visit, visit.owner, _write(visit, connection, visit.owner.id, answer(rest), now))
         if account_values:
             accounts.update_account(connection, visit.owner.id, **account_values)
     _note_rejections(visit, visit.owner, answer([]))
     visit.since = min(visit.since, window.since)
 
 
-def _write(connection: Connection, key_id: int, answer: UsageAnswer, now: datetime) -> WriteCounts:
-    return ledger.write_usage(connection, key_id, answer, now)
+def _write(
+    visit: _Visit, connection: Connection, key_id: int, answer: UsageAnswer, now: datetime
+) -> WriteCounts:
+    """Write an answer. A row that this run has written already, and is now told otherwise, counts once."""
+    first, last = visit.today - timedelta(days=ACTIVITY_DAYS), visit.today - timedelta(days=1)
+    since, until = max(answer.since, first), min(answer.until, last)
+    if since > until or not _may_use(visit, UsageSource.ACTIVITY):
+        return ledger.write_usage(connection, key_id, answer, now)
+    before = frozenset(accounts.stored_sums(connection, {key_id}, since, until))
+    counts = ledger.write_usage(connection, key_id, answer, now)
+    after = frozenset(accounts.stored_sums(connection, {key_id}, since, until))
+    overwritten = visit.fresh.get(key_id, frozenset()) & (before - after)
+    visit.fresh[key_id] = (visit.fresh.get(key_id, frozenset()) - overwritten) | (after - before)
+    return replace(counts, rows_written=counts.rows_written - len(overwritten))
 
 
 def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> list[UsageRow]:
@@ -441,7 +455,7 @@ def _write_activity(visit: _Visit, key: StoredKey, activity: Activity, told_days
     answer = activity.answer if is_deleted else replace(activity.answer, whole_days=told_days)
     with visit.store.write() as connection:
         slugs.record_slugs(connection, activity.slugs)
-        counts = ledger.write_usage(connection, key.id, answer, now)
+        counts = _write(visit, connection, key.id, answer, now)
         accounts.record_activity_read(connection, key.id, key.facts, now)
     _add(visit, key, counts)
     _note_rejections(visit, key, answer)
@@ -457,14 +471,14 @@ def _write_remainder(visit: _Visit, account: Activity) -> None:
     with visit.store.write() as connection:
         slugs.record_slugs(connection, account.slugs)
         for key in visit.kin:
-            _add(visit, visit.owner, _write(connection, key.id, nothing, now))
+            _add(visit, visit.owner, _write(visit, connection, key.id, nothing, now))
         keys = accounts.stored_sums(connection, ids, answer.since, answer.until)
         # Where a key's use of a day is not known, neither is what is left of it: analytics' word stays.
         unknown = accounts.days_in_spans(connection, ids, answer.since, answer.until)
         unknown |= {day for day in nothing.whole_days if _is_open(visit, day)}
         rows = tuple(row for row in remainder(answer.rows, keys) if row.day not in unknown)
         rest = replace(nothing, rows=rows, whole_days=nothing.whole_days - unknown)
-        counts = _write(connection, visit.owner.id, rest, now)
+        counts = _write(visit, connection, visit.owner.id, rest, now)
     _add(visit, visit.owner, counts)
     _note_rejections(visit, visit.owner, answer)
     visit.since = min(visit.since, answer.since)

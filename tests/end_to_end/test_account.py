@@ -167,6 +167,7 @@ def test_a_dry_run_tells_what_the_sync_would_write_and_writes_nothing(ops: Machi
     assert ops.query("SELECT count(*) FROM usage_stats") == [(0,)]
     assert ops.query("SELECT count(*) FROM api_keys") == [(1,)]
     assert rehearsal.json["rows_written"] == ops.run("sync", "--json").json["rows_written"] > 1000
+    assert ops.query("SELECT count(*) FROM usage_stats") == [(rehearsal.json["rows_written"],)]
 
 
 def test_a_year_can_be_filled_again_at_any_time(

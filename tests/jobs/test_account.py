@@ -252,6 +252,28 @@ def test_syncing_again_changes_nothing(watcher: AccountWatcher) -> None:
     assert dump(watcher.store, "usage_stats") == before
 
 
+def test_a_row_that_a_better_source_tells_again_in_the_same_run_counts_once(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red", created_at=NOW - timedelta(days=1000))
+    for days in (0, 3, 20, 99):
+        for key_hash in (red, None):
+            watcher.server.use(key_hash, "2", day=TODAY - timedelta(days=days))
+
+    result = watcher.sync()
+
+    assert {name: key.rows_written for name, key in result.items()} == {"red": 4, "boss": 4}
+    assert sum(key.rows_written for key in result.values()) == len(dump(watcher.store, "usage_stats"))
+
+
+def test_what_a_better_source_tells_of_a_day_of_an_earlier_run_was_written(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.sync()
+    watcher.server.use(red, "2")
+    assert watcher.sync()["red"].rows_written == 1
+    watcher.next_day()
+    assert watcher.sync()["red"].rows_written == 1
+    assert watcher.sync()["red"].rows_written == 0
+
+
 def test_a_dry_run_writes_nothing_and_counts_what_the_run_writes(watcher: AccountWatcher) -> None:
     red = watcher.server.create("red")
     for days in (0, 3, 99):
