@@ -436,11 +436,12 @@ class CronPlace(StrEnum):
 
 
 class CronState(StrEnum):
-    """Whether what is there is what this version would write."""
+    """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read."""
 
     AS_INSTALLED = "as-installed"
     DIFFERS = "differs"
     NOT_INSTALLED = "not-installed"
+    UNKNOWN = "unknown"
 
 
 class ScheduleState(StrEnum):
@@ -545,7 +546,7 @@ class CronShowResult:
     def state(self) -> CronState:
         """``AS_INSTALLED`` when everything that is there is as this version writes it."""
         if not self.schedules:
-            return CronState.NOT_INSTALLED
+            return CronState.UNKNOWN if self.unreadable else CronState.NOT_INSTALLED
         differs = any(schedule.state is CronState.DIFFERS for schedule in self.schedules)
         return CronState.DIFFERS if differs else CronState.AS_INSTALLED
 

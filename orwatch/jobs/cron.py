@@ -97,7 +97,9 @@ def _install_cron_d(
         surroundings, settings, _installed(before), request.log_file, request.heartbeat_url
     )
     after = crontab.with_block(before, crontab.entries(invocation, surroundings.user))
-    if not request.is_dry_run and (after != before or any(cron_checks.check_cron_d_file(path))):
+    # Written anew where only its owner or mode is wrong, too.
+    is_right = after == before and not any(cron_checks.check_cron_d_file(path))
+    if not request.is_dry_run and not is_right:
         cron_places.write_file(path, after)
     warnings = [
         *([] if request.is_dry_run else cron_checks.check_cron_d_file(path)),
@@ -111,9 +113,8 @@ def _install_cron_d(
                 f"ORWATCH_HEARTBEAT_URL in {invocation.env_file} keeps it to its readers."
             )
         )
-    return CronInstallResult(
-        request.place, str(path), _change(before, after), after, request.is_dry_run, tuple(warnings)
-    )
+    change = CronChange.CORRECTED if before == after and not is_right else _change(before, after)
+    return CronInstallResult(request.place, str(path), change, after, request.is_dry_run, tuple(warnings))
 
 
 def _for_cron_d(surroundings: Surroundings) -> Surroundings:

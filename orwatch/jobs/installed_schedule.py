@@ -37,8 +37,8 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
             f"`{other.place.install_command}` takes this command's",
         )
     if shown.unreadable:
-        reason = shown.unreadable[0].rstrip(".")
-        return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "see whether it has the jobs")
+        reason = shown.unreadable[0].partition(". ")[0].rstrip(".")
+        return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "`orwatch cron show` says what to do")
     if broken := [warning.text.rstrip(".") for warning in shown.warnings if warning.is_fatal]:
         return ScheduleSummary(ScheduleState.UNKNOWN, (), broken[0], "then run `orwatch cron install`")
     if shown.own_lines:

@@ -41,7 +41,9 @@ def view(result: CronShowResult) -> View:
         shown: list[RenderableType] = []
         for schedule in result.schedules:
             shown += _schedule_parts(schedule, width)
-        if not result.schedules:
+        if result.state is CronState.UNKNOWN:
+            shown += [Text("It cannot be told whether it is installed.", style="yellow")]
+        elif not result.schedules:
             shown += [Text("Not installed: `orwatch cron install` lets cron run the jobs.", style="yellow")]
         if result.own_lines:
             shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]

@@ -215,7 +215,8 @@ def test_the_user_column_is_who_called_sudo(machine: CronMachine) -> None:
 def test_a_wrong_mode_in_cron_d_is_corrected(machine: CronMachine) -> None:
     installed(machine, CRON_D)
     machine.cron_d_file.chmod(0o666)
-    installed(machine, CRON_D)
+    assert installed(machine, CRON_D).change is CronChange.CORRECTED
+    assert installed(machine, CRON_D).change is CronChange.UNCHANGED
     assert stat.S_IMODE(machine.cron_d_file.stat().st_mode) == 0o644
 
 

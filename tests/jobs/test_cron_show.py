@@ -151,6 +151,7 @@ def test_lines_of_somebodys_own_are_found_in_every_table_that_can_be_read(machin
 def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: CronMachine) -> None:
     machine.refuse("not allowed")
     assert "not allowed" in shown(machine).unreadable[0]
+    assert (shown(machine).state, shown(machine).exit_code) == (CronState.UNKNOWN, 1)
     (machine.folder / "spool" / "refusal").unlink()
     put(machine)
     machine.tab.write_text(machine.tab.read_text(encoding="utf-8") * 2, encoding="utf-8")

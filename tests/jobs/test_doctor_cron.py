@@ -75,7 +75,7 @@ def test_whoever_runs_the_jobs_otherwise_is_not_told_to_install_anything(
     [
         (NOTHING, "`orwatch cron install` lets cron run the jobs."),
         (OWN, "See that they are right, and that cron runs."),
-        (UNREADABLE, "See whether it has the jobs."),
+        (UNREADABLE, "`orwatch cron show` says what to do."),
     ],
 )
 def test_where_a_job_was_missed_the_lack_of_a_schedule_is_a_finding(

@@ -18,7 +18,8 @@ from tests.support import NOW
 
 NOTHING = CronShowResult(NOW, ())
 REFUSED = "the crontab of me cannot be read: you are not allowed."
-UNREADABLE = CronShowResult(NOW, (), (CronWarning(REFUSED, is_fatal=True),), (REFUSED,))
+ADVICE = "Where users may have no crontab, use `--systemd`."
+UNREADABLE = CronShowResult(NOW, (), (CronWarning(REFUSED, is_fatal=True),), (f"{REFUSED} {ADVICE}",))
 OWN = CronShowResult(NOW, (), own_lines=("/etc/crontab", "/etc/cron.d/mine"))
 DIFFERENT = CronShowResult(NOW, (replace(INSTALLED, place=CronPlace.SYSTEMD, state=CronState.DIFFERS),))
 OTHER = CronShowResult(NOW, (replace(INSTALLED, state=CronState.DIFFERS, other_env_file="/other.env"),))
@@ -147,7 +148,7 @@ def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_misse
 @pytest.mark.parametrize(
     ("shown", "state", "words"),
     [
-        (UNREADABLE, ScheduleState.UNKNOWN, f"{REFUSED.rstrip('.')}; see whether it has the jobs"),
+        (UNREADABLE, ScheduleState.UNKNOWN, f"{REFUSED.rstrip('.')}; `orwatch cron show` says what to do"),
         (
             BROKEN_MARKS,
             ScheduleState.UNKNOWN,

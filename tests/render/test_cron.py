@@ -71,6 +71,20 @@ def test_what_differs_says_what_to_run(place: CronPlace, start: str, advice: str
     assert first.rstrip().endswith(advice)
 
 
+def test_where_a_place_cannot_be_read_nothing_is_claimed() -> None:
+    result = CronShowResult(NOW, (), (PROBLEM,), unreadable=(PROBLEM.text,))
+    text = rendered(view(result), 120)
+    assert text == f"It cannot be told whether it is installed.\n! {PROBLEM.text}\n"
+    assert json.loads(as_json(result))["state"] == "unknown"
+
+
+def test_lines_of_ones_own_are_told() -> None:
+    result = CronShowResult(NOW, (), own_lines=("the crontab of you", f"/etc/cron.d/{HOSTILE_NAME}"))
+    text = rendered(view(result), 200)
+    assert f"\nLines of your own start orwatch: the crontab of you, /etc/cron.d/{INERT_NAME}.\n" in text
+    assert len(json.loads(as_json(result))["own_lines"]) == 2
+
+
 def test_nothing_installed_says_what_to_run() -> None:
     text = rendered(view(CronShowResult(NOW, ())), 120)
     assert text == "Not installed: `orwatch cron install` lets cron run the jobs.\n"
