@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from orwatch.clock import Clock
+from orwatch.errors import WrongClockError
 from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.models import ZERO, Job, add_exactly
 from orwatch.results import CleanupResult
+from orwatch.store import keys as stored_keys
 from orwatch.store import retention, spans
-from orwatch.store.database import Store
+from orwatch.store.database import Connection, Store
 from orwatch.store.retention import RemovedDay
 
 # The rate limit looks back one minute, `status` at the last run of each job: a day and the retention of
 # the usage itself are more than either needs.
 _REQUESTS_KEPT = timedelta(days=1)
+
+# Cleanup asks nobody for the time; a good sync has compared it with the API's. So long after the last one
+# the clock is believed.
+_CLOCK_IS_BELIEVED = timedelta(days=30)
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +38,7 @@ def run(
     """Remove what is older than ``retention_days`` UTC days; a row exactly that old stays.
 
     Each day goes in a transaction of its own; the monthly totals have it from the start. Raises
-    ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``.
+    ``WrongClockError``, ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``.
     """
     if is_dry_run:
         return _cleanup(store, retention_days, clock, is_dry_run=True)
@@ -53,6 +59,7 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
     kept_from = now.date() - timedelta(days=retention_days)
     old_records = (now - timedelta(days=retention_days), now - _REQUESTS_KEPT)
     with store.read() as connection:
+        _check_clock(connection, now)
         days = retention.expired_days(connection, kept_from)
         records = retention.count_old_records(connection, *old_records)
     freed = 0
@@ -87,6 +94,21 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
         extra={"job": Job.CLEANUP, "duration_seconds": round(result.duration_seconds, 3)},
     )
     return result
+
+
+def _check_clock(connection: Connection, now: datetime) -> None:
+    """Raises ``WrongClockError`` where the time is far from that of the last good sync of a watched key.
+
+    With a clock that is years ahead everything would be expired, and no sync could bring it back.
+    """
+    synced = [key.last_synced_at for key in stored_keys.list_keys(connection) if key.is_active]
+    last = max((moment for moment in synced if moment is not None), default=now)
+    if now - last > _CLOCK_IS_BELIEVED:
+        raise WrongClockError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and the last good sync was at "
+            f"{last:%Y-%m-%d %H:%M}: nothing was removed. Run `orwatch sync` first: it compares the clock "
+            "with the API's."
+        )
 
 
 def _cost(days: list[RemovedDay]) -> Decimal:

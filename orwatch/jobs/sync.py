@@ -10,7 +10,7 @@ from datetime import date, datetime
 from orwatch.clock import Clock
 from orwatch.config import MAX_SYNC_DAYS
 from orwatch.counters import CounterReading
-from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError
+from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
 from orwatch.jobs.account import has_own_source, sync_account
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import RunOptions, recorded_run
@@ -99,7 +99,7 @@ def _sync(
 
     through_accounts = _sync_accounts(store, client, encryption_keys, request, clock, keys, selected, note)
     own = [key for key in selected if key.id not in through_accounts]
-    tasks = _plan(store, own, encryption_keys, request, note)
+    tasks = _plan(store, own, encryption_keys, request, clock, note)
     key_count = len(done) + len(tasks)
     tell_progress(key_count)
 
@@ -170,11 +170,21 @@ def _plan(
     keys: Sequence[StoredKey],
     encryption_keys: Sequence[str],
     request: SyncRequest,
+    clock: Clock,
     note: Callable[..., None],
 ) -> list[_Task]:
-    """What to ask with each key's own secret; of keys that cannot or need not be asked a note is made."""
+    """What to ask with each key's own secret; of keys that cannot or need not be asked a note is made.
+
+    Raises ``WrongClockError``.
+    """
     with store.read() as connection:
         watermark = ledger.kept_from(connection) or date.min
+    if clock.now().date() < watermark:
+        # Then nothing would be asked for, and no answer could tell that the clock is wrong.
+        raise WrongClockError(
+            f"this machine's clock says {clock.now():%Y-%m-%d %H:%M} UTC, and cleanup has removed the days "
+            f"before {watermark}: set it right. Nothing was written."
+        )
     tasks = []
     failures: list[tuple[StoredKey, SyncedKey]] = []
     unopened: EncryptionKeyError | None = None

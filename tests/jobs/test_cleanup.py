@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from orwatch.errors import LockHeldError
+from orwatch.errors import LockHeldError, WrongClockError
 from orwatch.jobs import cleanup
+from orwatch.jobs import keys as key_jobs
 from orwatch.models import Job, RunStatus, from_nano
 from orwatch.results import CleanupResult
 from orwatch.store import ledger, locks, retention, runs
 from orwatch.store.database import Store
 from orwatch.store.schema import from_day_number
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import dump, scalar, write
+from tests.store.support import dump, execute, scalar, write
 from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
 
 TABLES = (
@@ -274,3 +275,35 @@ def test_another_cleanup_under_way_is_left_alone(store: Store, clock: FakeClock)
         cleanup.run(store, 7, clock)
 
     assert days_left(store) == [days_ago(9)]
+
+
+def note_good_sync(store: Store, days_before: int) -> None:
+    seconds = int((NOW - timedelta(days=days_before)).timestamp())
+    execute(store, "UPDATE api_keys SET last_synced_at = ?", seconds)
+
+
+@pytest.mark.parametrize("is_dry_run", [False, True])
+def test_with_a_clock_far_ahead_of_the_last_good_sync_nothing_goes(
+    store: Store, clock: FakeClock, is_dry_run: bool
+) -> None:
+    spend(store, (days_ago(3), "a", "1"), (TODAY, "a", "1"))
+    note_good_sync(store, 0)
+    clock.advance(days=1500)
+    before = dump(store, "usage_stats"), watermark(store)
+
+    with pytest.raises(WrongClockError, match=r"says 2030-12-29 12:30 UTC.*2026-11-20 12:30.*`orwatch sync`"):
+        cleanup.run(store, 365, clock, is_dry_run=is_dry_run)
+
+    assert (dump(store, "usage_stats"), watermark(store)) == before
+
+
+def test_a_machine_that_was_off_for_weeks_and_keys_that_nobody_watches_are_no_wrong_clock(
+    store: Store, clock: FakeClock
+) -> None:
+    spend(store, (days_ago(400), "a", "1"))
+    note_good_sync(store, 29)
+    assert cleanup.run(store, 365, clock).days_removed == 1
+    spend(store, (days_ago(20), "a", "1"))
+    note_good_sync(store, 400)
+    key_jobs.disable(store, "work", NOW)
+    assert cleanup.run(store, 7, clock).days_removed == 1

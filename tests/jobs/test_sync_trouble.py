@@ -8,12 +8,12 @@ from datetime import date
 import httpx
 import pytest
 
-from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableError
+from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableError, WrongClockError
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import Job, RunStatus
 from orwatch.openrouter.client import Client
 from orwatch.results import SyncKeyStatus
-from orwatch.store import database, ledger, locks
+from orwatch.store import database, ledger, locks, retention
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store, open_store
 from tests.jobs.support import FakeApi, add_key, days_ago, item, refusal, usage
@@ -256,3 +256,17 @@ def test_days_that_have_not_begun_do_not_hide_a_later_hole(
     run(key_names=("first",))
 
     assert api.windows("first")[1] == (TODAY.isoformat(), "2026-12-20")
+
+
+def test_a_clock_from_before_the_last_cleanup_is_wrong_though_nothing_is_asked(
+    run: Runner, api: FakeApi, clock: FakeClock
+) -> None:
+    with run.store.write() as connection:
+        retention.raise_watermark(connection, days_ago(365))
+    clock.advance(days=-2500)
+
+    with pytest.raises(WrongClockError, match="says 2020-01-16 12:30 UTC, and cleanup has removed the days"):
+        run()
+
+    assert api.requests == []
+    assert [row[4] for row in dump(run.store, "job_runs")] == ["failed"]
