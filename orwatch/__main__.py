@@ -1,7 +1,5 @@
 """The program's entry: ``orwatch`` and ``python -m orwatch``."""
 
-from __future__ import annotations
-
 import sys
 
 from orwatch import __version__

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
@@ -151,5 +150,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _silence_stdout() -> None:
     """Keep the interpreter from failing once more when it flushes at its end."""
-    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
-        os.dup2(devnull.fileno(), sys.stdout.fileno())
+    with suppress(OSError, ValueError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)

@@ -76,10 +76,11 @@ def run_cleanup(
             options=ending.options,
         )
         ending.summary = f"{result.rows_removed} rows of {result.days_removed} days moved"
-    from orwatch.render import console, jobs
+    if as_json or not quiet:
+        from orwatch.render import console, jobs
 
-    if as_json:
-        click.echo(jobs.cleanup_json(result))
-    elif not quiet:
-        console.show(jobs.cleanup_view(result))
+        if as_json:
+            click.echo(jobs.cleanup_json(result))
+        else:
+            console.show(jobs.cleanup_view(result))
     return 0

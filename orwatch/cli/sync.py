@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -102,20 +102,27 @@ def command(
     store = context.store
     with (
         job_run(context, Job.SYNC, wait_seconds) as ending,
-        context.client() as client,
+        ExitStack() as opened,
         _progress(shows_progress) as tell,
     ):
         result = sync.run(
-            store, client, context.encryption_keys, request, context.clock, tell, ending.options
+            store,
+            lambda: opened.enter_context(context.client()),
+            context.encryption_keys,
+            request,
+            context.clock,
+            tell,
+            ending.options,
         )
         ending.exit_code = result.exit_code
         ending.summary = f"{result.status}: {result.rows_written} rows written for {len(result.keys)} keys"
-    from orwatch.render import console, jobs
+    if as_json or not quiet:
+        from orwatch.render import console, jobs
 
-    if as_json:
-        click.echo(jobs.sync_json(result))
-    elif not quiet:
-        console.show(jobs.sync_view(result))
+        if as_json:
+            click.echo(jobs.sync_json(result))
+        else:
+            console.show(jobs.sync_view(result))
     if not catch_up or dry_run:
         return result.exit_code
     return worst(result.exit_code, run_missed(context, quiet=quiet or as_json))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from orwatch.cli.context import Context, pass_context
@@ -51,10 +53,10 @@ def run_validate(
     from orwatch.jobs import validate
 
     store = context.store
-    with job_run(context, Job.VALIDATE, wait_seconds) as ending, context.client() as client:
+    with job_run(context, Job.VALIDATE, wait_seconds) as ending, ExitStack() as opened:
         result = validate.run(
             store,
-            client,
+            lambda: opened.enter_context(context.client()),
             context.encryption_keys,
             context.clock,
             key_names=key_names,
@@ -63,10 +65,11 @@ def run_validate(
         )
         ending.exit_code = result.exit_code
         ending.summary = f"{result.status}: {len(result.keys)} keys"
-    from orwatch.render import console, jobs
+    if as_json or not quiet:
+        from orwatch.render import console, jobs
 
-    if as_json:
-        click.echo(jobs.validate_json(result))
-    elif not quiet:
-        console.show(jobs.validate_view(result))
+        if as_json:
+            click.echo(jobs.validate_json(result))
+        else:
+            console.show(jobs.validate_view(result))
     return result.exit_code

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orwatch.attribution import add_up, differing_days, remainder
 from orwatch.clock import Clock
@@ -25,7 +25,6 @@ from orwatch.openrouter.account import (
     fetch_listing,
     fetch_slugs,
 )
-from orwatch.openrouter.client import Client
 from orwatch.openrouter.parse_account import Activity, with_slugs
 from orwatch.openrouter.sources import counters_of
 from orwatch.results import SyncedKey, SyncKeyStatus, told_rejections
@@ -34,6 +33,9 @@ from orwatch.store import keys as stored_keys
 from orwatch.store.accounts import ListingChanges
 from orwatch.store.database import Connection, Store
 from orwatch.store.ledger import WriteCounts
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 # How long it is believed that a server lacks an endpoint, if validate does not make sync ask before; also
 # how often the names of models are asked for.

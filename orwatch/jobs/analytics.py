@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from orwatch.attribution import add_up, by_key, keys_by_name, shared_names
 from orwatch.errors import QueryTooHeavyError, TruncatedAnswerError
 from orwatch.models import RejectedRow, StoredKey, UsageRow
 from orwatch.openrouter.account import ANALYTICS_DAYS, MAX_ANALYTICS_ROWS, fetch_analytics
-from orwatch.openrouter.client import Client
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 # Windows are made to come back with this many rows, so that none is likely to be truncated.
 _WANTED_ROWS = MAX_ANALYTICS_ROWS * 6 // 10

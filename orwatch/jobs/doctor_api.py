@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orwatch.clock import Clock
 from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
@@ -13,9 +13,11 @@ from orwatch.jobs.expiry import expiry_warning
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.models import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
-from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.results import Check, CheckArea, CheckStatus
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 # Good keys get a 401 now and then, in passing.
 SECOND_QUESTION_AFTER_SECONDS = 2.0

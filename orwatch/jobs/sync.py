@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
 from orwatch.config import MAX_SYNC_DAYS
 from orwatch.counters import CounterReading
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
-from orwatch.jobs.account import has_own_source, sync_account
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.jobs.selection import select_keys
 from orwatch.jobs.sync_request import SyncProgress, SyncRequest, last_days
 from orwatch.models import Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
-from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch
 from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult, told_rejections
 from orwatch.secrets import Vault
@@ -25,6 +25,9 @@ from orwatch.store import keys as stored_keys
 from orwatch.store import ledger
 from orwatch.store.database import Connection, Store
 from orwatch.store.ledger import WriteCounts
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class _Task:
 
 def run(
     store: Store,
-    client: Client,
+    open_client: Callable[[], Client],
     encryption_keys: Sequence[str],
     request: SyncRequest,
     clock: Clock,
@@ -51,15 +54,16 @@ def run(
 ) -> SyncResult:
     """Fetch and write what ``request`` names, key by key, each in a transaction of its own.
 
-    One key's failure is part of the result and stops no other. Raises ``UsageError`` for a name that no
-    key has, ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
-    ``StoreUnusableError``, ``StoreUnavailableError``.
+    ``open_client`` is called once, or never where there is nothing to ask. One key's failure is part of the
+    result and stops no other. Raises ``UsageError`` for a name that no key has, ``EncryptionKeyError`` when
+    none of the secrets can be opened, ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``,
+    and what ``open_client`` does.
     """
     if request.is_dry_run:
         with store.scratch_copy() as copy:
-            return _sync(copy, client, encryption_keys, request, clock, on_progress)
+            return _sync(copy, cache(open_client), encryption_keys, request, clock, on_progress)
     with recorded_run(store, Job.SYNC, clock, options, is_whole=not request.key_names) as outcome:
-        result = _sync(store, client, encryption_keys, request, clock, on_progress)
+        result = _sync(store, cache(open_client), encryption_keys, request, clock, on_progress)
         outcome.status = result.status
         outcome.counts = {
             "keys": len(result.keys),
@@ -76,7 +80,7 @@ def run(
 
 def _sync(
     store: Store,
-    client: Client,
+    open_client: Callable[[], Client],
     encryption_keys: Sequence[str],
     request: SyncRequest,
     clock: Clock,
@@ -97,19 +101,16 @@ def _sync(
     def tell_progress(keys_total: int) -> None:
         on_progress(SyncProgress(len(done), keys_total, rows_written))
 
-    through_accounts = _sync_accounts(store, client, encryption_keys, request, clock, keys, selected, note)
+    through_accounts = _sync_accounts(
+        store, open_client, encryption_keys, request, clock, keys, selected, note
+    )
     own = [key for key in selected if key.id not in through_accounts]
     tasks = _plan(store, own, encryption_keys, request, clock, note)
     key_count = len(done) + len(tasks)
     tell_progress(key_count)
 
-    def ask(task: _Task) -> tuple[UsageAnswer | CounterReading, float]:
-        asked_at = clock.monotonic()
-        answer = fetch(client, task.key, request.source, task.secret, task.since, task.until, clock.now())
-        return answer, clock.monotonic() - asked_at
-
     unknown = []
-    for task, answer in ask_concurrently(tasks, ask, request.concurrency):
+    for task, answer in _answers(tasks, open_client, request, clock):
         if isinstance(answer, ApiError):
             synced = _failed(task.key, task.since, str(answer), is_passing=answer.is_passing)
             _record_failure(store, task.key, synced)
@@ -126,7 +127,9 @@ def _sync(
         tell_progress(key_count)
     for task in unknown:
         # It was added unchecked, and has just told what it is.
-        account = sync_account(store, client, task.key, task.secret, request, clock)
+        from orwatch.jobs.account import sync_account
+
+        account = sync_account(store, open_client(), task.key, task.secret, request, clock)
         note(task.key.id, *account.keys)
     return SyncResult(
         since=min((key.since for group in done.values() for key in group), default=request.since),
@@ -137,9 +140,25 @@ def _sync(
     )
 
 
+def _answers(
+    tasks: Sequence[_Task], open_client: Callable[[], Client], request: SyncRequest, clock: Clock
+) -> Iterator[tuple[_Task, tuple[UsageAnswer | CounterReading, float] | ApiError]]:
+    """Each task with its answer and the seconds that it took, or with the error, as they come."""
+    if not tasks:
+        return
+    client = open_client()
+
+    def ask(task: _Task) -> tuple[UsageAnswer | CounterReading, float]:
+        asked_at = clock.monotonic()
+        answer = fetch(client, task.key, request.source, task.secret, task.since, task.until, clock.now())
+        return answer, clock.monotonic() - asked_at
+
+    yield from ask_concurrently(tasks, ask, request.concurrency)
+
+
 def _sync_accounts(
     store: Store,
-    client: Client,
+    open_client: Callable[[], Client],
     encryption_keys: Sequence[str],
     request: SyncRequest,
     clock: Clock,
@@ -148,18 +167,21 @@ def _sync_accounts(
     note: Callable[..., None],
 ) -> set[int]:
     """Sync the accounts of the management keys; the ids of all keys whose sync is done with that."""
+    owners = [key for key in keys if key.is_management and key.is_active]
+    if not owners:
+        return set()
+    from orwatch.jobs.account import has_own_source, sync_account
+
     listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
     handled: set[int] = set()
-    for owner in keys:
-        if not owner.is_management or (owner not in selected and owner.id not in listed_by):
-            continue
-        if not owner.is_active or owner.id in handled:
+    for owner in owners:
+        if owner.id in handled or (owner not in selected and owner.id not in listed_by):
             continue
         try:
             secret = Vault(encryption_keys).open(owner.secret_encrypted or "")
         except EncryptionKeyError:
             continue  # told with those of the other keys
-        account = sync_account(store, client, owner, secret, request, clock)
+        account = sync_account(store, open_client(), owner, secret, request, clock)
         handled |= account.done_ids
         note(owner.id, *account.keys)
     return handled

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
 from orwatch.errors import ApiError, EncryptionKeyError, KeyRejectedError
@@ -13,13 +14,15 @@ from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.jobs.selection import select_keys
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus, StoredKey
-from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.results import ValidatedKey, ValidateResult, Verdict
 from orwatch.secrets import Vault
 from orwatch.store import accounts
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 # Good keys get a 401 now and then, in passing: the second question comes at the end of the run, and in a
 # run so short that its end is now, after this long.
@@ -36,7 +39,7 @@ class _Task:
 
 def run(
     store: Store,
-    client: Client,
+    open_client: Callable[[], Client],
     encryption_keys: Sequence[str],
     clock: Clock,
     *,
@@ -47,12 +50,13 @@ def run(
     """Ask about every key that is active or that an earlier validate deactivated.
 
     A key that is answered 401 twice is deactivated; one that validate had deactivated and that is answered
-    200 becomes active again. Any other answer changes nothing. Raises ``UsageError``,
-    ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
-    ``StoreUnusableError``, ``StoreUnavailableError``.
+    200 becomes active again. Any other answer changes nothing. ``open_client`` is called once, or never where
+    there is nothing to ask. Raises ``UsageError``, ``EncryptionKeyError`` when none of the secrets can be
+    opened, ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``, and what ``open_client``
+    does.
     """
     with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
-        result = _validate(store, client, encryption_keys, clock, key_names, concurrency)
+        result = _validate(store, open_client, encryption_keys, clock, key_names, concurrency)
         outcome.status = result.status
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
         if result.status is not RunStatus.OK:
@@ -63,7 +67,7 @@ def run(
 
 def _validate(
     store: Store,
-    client: Client,
+    open_client: Callable[[], Client],
     encryption_keys: Sequence[str],
     clock: Clock,
     key_names: Sequence[str],
@@ -74,6 +78,25 @@ def _validate(
         keys = select_keys(stored_keys.list_keys(connection), key_names)
     done: dict[int, ValidatedKey] = {}
     tasks = _plan(keys, encryption_keys, done)
+    if tasks:
+        _ask_all(store, open_client(), tasks, concurrency, clock, done)
+    for validated in done.values():
+        _log_validated(validated)
+    return ValidateResult(
+        keys=tuple(done[key.id] for key in keys if key.id in done),
+        duration_seconds=clock.monotonic() - started_at,
+    )
+
+
+def _ask_all(
+    store: Store,
+    client: Client,
+    tasks: Sequence[_Task],
+    concurrency: int,
+    clock: Clock,
+    done: dict[int, ValidatedKey],
+) -> None:
+    """Ask about each key, a second time where it was refused, and put what came of it into ``done``."""
 
     def ask(task: _Task) -> KeyFacts:
         return fetch_key_facts(client, task.secret)
@@ -93,12 +116,6 @@ def _validate(
         clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
     for task, answer in ask_concurrently(doubtful, ask, concurrency):
         conclude(task, answer)
-    for validated in done.values():
-        _log_validated(validated)
-    return ValidateResult(
-        keys=tuple(done[key.id] for key in keys if key.id in done),
-        duration_seconds=clock.monotonic() - started_at,
-    )
 
 
 def _plan(

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from orwatch.errors import ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
 from orwatch.models import Credits, ListedKey
-from orwatch.openrouter.client import Client
 from orwatch.openrouter.parse_account import (
     Activity,
     Analytics,
@@ -20,6 +20,9 @@ from orwatch.openrouter.parse_account import (
     parse_slugs,
     parse_workspaces,
 )
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 ACTIVITY_DAYS = 30  # completed days that GET /activity answers for
 ANALYTICS_DAYS = 365  # that POST /analytics/query does, by day

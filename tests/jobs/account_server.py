@@ -354,13 +354,13 @@ class AccountWatcher:
         request = SyncRequest(options.pop("since", last_days(today, days)), **options)
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            self.result = sync.run(self.store, client, [ENCRYPTION_KEY], request, self.clock)
+            self.result = sync.run(self.store, lambda: client, [ENCRYPTION_KEY], request, self.clock)
         return {key.name: key for key in self.result.keys}
 
     def validate(self) -> None:
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            validate.run(self.store, client, [ENCRYPTION_KEY], self.clock)
+            validate.run(self.store, lambda: client, [ENCRYPTION_KEY], self.clock)
 
     def clean_up(self, days: int) -> None:
         cleanup.run(self.store, days, self.clock)

@@ -51,7 +51,7 @@ class Runner:
     def of(self, since: date, until: date, **others: Any) -> SyncResult:
         request = SyncRequest(since, until, **others)
         return sync.run(
-            self.store, self.client, self.encryption_keys, request, self.clock, self.progress.append
+            self.store, lambda: self.client, self.encryption_keys, request, self.clock, self.progress.append
         )
 
 

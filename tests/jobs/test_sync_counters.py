@@ -80,13 +80,13 @@ class Watcher:
         request = sync.SyncRequest(sync.last_days(today, days), today, **options)
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            (key,) = sync.run(self.store, client, [ENCRYPTION_KEY], request, self.clock).keys
+            (key,) = sync.run(self.store, lambda: client, [ENCRYPTION_KEY], request, self.clock).keys
         return key
 
     def validate(self) -> None:
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            validate.run(self.store, client, [ENCRYPTION_KEY], self.clock)
+            validate.run(self.store, lambda: client, [ENCRYPTION_KEY], self.clock)
 
     def costs(self, *by: Dimension, since: date | None = None) -> dict[str | None, Decimal | None]:
         request = ReportRequest(since, self.clock.now().date(), by or (Dimension.DAY,))
@@ -262,7 +262,7 @@ def test_an_answer_without_the_counters_is_an_error_of_the_key(watcher: Watcher)
         router.get("/usage").respond(404)
         router.get("/key").respond(json={"data": {"label": "a"}})
         request = sync.SyncRequest(TODAY, TODAY)
-        (synced,) = sync.run(watcher.store, client, [ENCRYPTION_KEY], request, watcher.clock).keys
+        (synced,) = sync.run(watcher.store, lambda: client, [ENCRYPTION_KEY], request, watcher.clock).keys
     assert synced.status is SyncKeyStatus.FAILED
     assert "does not tell the counters" in (synced.error or "")
 

@@ -42,7 +42,7 @@ class Runner:
         self.encryption_keys = [ENCRYPTION_KEY]
 
     def __call__(self, **others: Any) -> ValidateResult:
-        return validate.run(self.store, self.client, self.encryption_keys, self.clock, **others)
+        return validate.run(self.store, lambda: self.client, self.encryption_keys, self.clock, **others)
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ def test_an_encryption_key_that_opens_nothing_ends_it_before_anything_is_asked(
 
 
 def test_without_keys_there_is_nothing_to_do(store: Store, client: Client, clock: FakeClock) -> None:
-    result = validate.run(store, client, [], clock)
+    result = validate.run(store, lambda: client, [], clock)
 
     assert (result.keys, result.status, result.exit_code) == ((), RunStatus.OK, 0)
 
