@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from orwatch.errors import UsageError
@@ -28,6 +27,8 @@ def find_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
 
 def no_such_key(keys: Sequence[StoredKey], name: str) -> str:
     """What to say about a name that no key has."""
+    import difflib
+
     near = difflib.get_close_matches(name, [key.name for key in keys], n=1)
     hint = f" Did you mean {printable(near[0])!r}?" if near else " `orwatch key list` shows the names."
     return f"there is no key named {printable(name)!r}.{hint}"

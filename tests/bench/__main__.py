@@ -74,6 +74,7 @@ def startup(folder: Path) -> list[tuple[str, float, float]]:
         paired("orwatch --version / python -c pass", run(ORWATCH, "--version"), python("pass")),
         paired("orwatch --help / import click", run(ORWATCH, "--help"), python("import click")),
         paired(f"orwatch report / {libraries}", run(ORWATCH, "report"), python(libraries)),
+        paired(f"orwatch sync, no key / {libraries}", run(ORWATCH, "sync"), python(libraries)),
     ]
 
 

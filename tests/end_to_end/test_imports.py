@@ -13,13 +13,35 @@ HEAVY = frozenset({"alembic", "cryptography", "httpx", "rich", "sqlalchemy"})
 WITH_TIMES = (sys.executable, "-X", "importtime")
 
 
-def heavy_modules(machine: Machine, *arguments: str) -> set[str]:
-    """The heavy libraries that a command loads, by Python's own account."""
+def modules(machine: Machine, *arguments: str) -> set[str]:
+    """The modules that a command loads, by Python's own account."""
     finished = machine.run(*arguments, launcher=WITH_TIMES)
     assert finished.code == 0
-    loaded = set(re.findall(r"^import time:.*\| +(\w+)", finished.stderr, re.MULTILINE))
+    loaded = set(re.findall(r"^import time:.*\| +([\w.]+)", finished.stderr, re.MULTILINE))
     assert {"orwatch", "site"} <= loaded, "nothing was told"
-    return loaded & HEAVY
+    return loaded
+
+
+def heavy_modules(machine: Machine, *arguments: str) -> set[str]:
+    """The heavy libraries among them."""
+    return modules(machine, *arguments) & HEAVY
+
+
+def test_the_version_is_told_without_any_other_module_of_orwatch(machine: Machine) -> None:
+    loaded = modules(machine, "--version")
+    assert {name for name in loaded if name.startswith("orwatch")} == {"orwatch", "orwatch.__main__"}
+    assert not loaded & {"__future__", "click", "contextlib", "pathlib", "threading", "typing"}
+
+
+def test_help_loads_no_more_of_the_standard_library_than_click_does(machine: Machine) -> None:
+    assert not modules(machine, "--help") & {
+        "dataclasses",
+        "decimal",
+        "json",
+        "logging",
+        "pathlib",
+        "tempfile",
+    }
 
 
 @pytest.mark.parametrize(
@@ -54,3 +76,31 @@ def test_a_command_loads_what_it_needs_and_no_more(
     synced: Machine, arguments: tuple[str, ...], needed: set[str]
 ) -> None:
     assert heavy_modules(synced, *arguments) <= needed
+
+
+@pytest.mark.parametrize("job", ["sync", "validate"])
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [((), {"rich", "sqlalchemy"}), (("--quiet",), {"sqlalchemy"})],
+    ids=["shown", "quiet"],
+)
+def test_a_job_without_a_key_to_ask_loads_nothing_to_ask_with(
+    machine: Machine, job: str, options: tuple[str, ...], needed: set[str]
+) -> None:
+    assert machine.run("init").code == 0
+    loaded = modules(machine, job, *options)
+    assert loaded & HEAVY == needed
+    assert not loaded & {"orwatch.jobs.account", "orwatch.openrouter.client"}
+
+
+def test_a_sync_whose_keys_are_all_disabled_asks_for_none_and_loads_nothing_to_ask_with(
+    synced: Machine,
+) -> None:
+    for name in ("production", "ci", "laptop"):
+        assert synced.run("key", "disable", name).code == 0
+    assert heavy_modules(synced, "sync", "--quiet") == {"sqlalchemy"}
+
+
+def test_a_command_makes_no_results_but_its_own(synced: Machine) -> None:
+    loaded = modules(synced, "report")
+    assert {name for name in loaded if name.startswith("orwatch.results.")} == {"orwatch.results.report"}
