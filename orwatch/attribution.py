@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -97,11 +97,11 @@ def _rest_of_day(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[
 
 
 def _without_provider(row: UsageRow) -> UsageRow:
-    return replace(row, provider=None)
+    return row._replace(provider=None)
 
 
 def _without_model(row: UsageRow) -> UsageRow:
-    return replace(row, model=None, provider=None)
+    return row._replace(model=None, provider=None)
 
 
 def _subtract(account: Iterable[UsageRow], keys: Iterable[UsageRow]) -> list[UsageRow]:
@@ -118,8 +118,7 @@ def _subtract(account: Iterable[UsageRow], keys: Iterable[UsageRow]) -> list[Usa
 def _signed(row: UsageRow, sign: int) -> UsageRow:
     if sign > 0:
         return row
-    return replace(
-        row,
+    return row._replace(
         requests=_negated(row.requests),
         tokens_input=_negated(row.tokens_input),
         tokens_output=_negated(row.tokens_output),
@@ -137,7 +136,7 @@ def _negated(count: int | None) -> int | None:
 def _sum(first: UsageRow, second: UsageRow) -> UsageRow:
     """As ``add_rows``; of an account, BYOK that nobody told is none."""
     added = add_rows(first, second)
-    return added if added.byok_cost_usd is not None else replace(added, byok_cost_usd=ZERO)
+    return added if added.byok_cost_usd is not None else added._replace(byok_cost_usd=ZERO)
 
 
 def _is_possible(rest: Iterable[UsageRow]) -> bool:
@@ -156,8 +155,7 @@ def _worth_telling(rest: Iterable[UsageRow]) -> list[UsageRow]:
         has_use = max(row.requests or 0, row.tokens_input or 0, row.tokens_output or 0) > 0
         if has_use or max(row.cost_usd, byok) > DUST_USD:
             rows.append(
-                replace(
-                    row,
+                row._replace(
                     requests=_not_negative(row.requests),
                     tokens_input=_not_negative(row.tokens_input),
                     tokens_output=_not_negative(row.tokens_output),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 NANO = Decimal("1e-9")
 ZERO = Decimal(0)
 
 # Wide enough that adding up an answer never rounds; the ledger's own unit is the nano-dollar.
 _EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN)
+# Not even an amount of thousands of digits may be rounded before it is rounded to nano-dollars.
+_UNROUNDED = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 
 def add_exactly(first: Decimal, second: Decimal) -> Decimal:
@@ -22,14 +25,21 @@ def add_exactly(first: Decimal, second: Decimal) -> Decimal:
 
 def to_nano(amount_usd: Decimal) -> int:
     """Dollars as a whole number of nano-dollars (1e-9 USD), half to even."""
-    return int(_EXACT.scaleb(_EXACT.quantize(amount_usd, NANO), 9))
+    # Moving the point first and rounding once, by round() itself, takes a third of quantize's time.
+    return round(_UNROUNDED.scaleb(amount_usd, 9))
+
+
+def round_to_nano(amount_usd: Decimal) -> Decimal:
+    """The dollars to the nearest nano-dollar, half to even."""
+    return _EXACT.quantize(amount_usd, NANO)
 
 
 def from_nano(amount_nano: int) -> Decimal:
     """Nano-dollars as dollars, exact, without trailing zeros (``Decimal('0.015')``)."""
-    dollars = _EXACT.scaleb(Decimal(amount_nano), -9)
-    whole = dollars.to_integral_value()
-    return _EXACT.quantize(dollars, Decimal(1)) if dollars == whole else dollars.normalize(_EXACT)
+    # Whole dollars would be normalized to 1E+2.
+    if amount_nano % 10**9 == 0:
+        return Decimal(amount_nano // 10**9)
+    return _EXACT.normalize(_EXACT.scaleb(Decimal(amount_nano), -9))
 
 
 class KeyKind(StrEnum):
@@ -203,11 +213,11 @@ class StoredKey:
         return self.facts.kind is KeyKind.MANAGEMENT
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(NamedTuple):
     """The usage of one day, model and provider by one key. None: the source does not say.
 
-    Reasoning tokens are part of ``tokens_output``, cached ones of ``tokens_input``.
+    Reasoning tokens are part of ``tokens_output``, cached ones of ``tokens_input``. A tuple, since there are
+    many: a frozen dataclass takes several times as long to make.
     """
 
     day: date
@@ -224,8 +234,7 @@ class UsageRow:
 
 def add_rows(first: UsageRow, second: UsageRow) -> UsageRow:
     """The first row with the second one's numbers added; a count with an unknown part is unknown."""
-    return replace(
-        first,
+    return first._replace(
         requests=_sum_if_known(first.requests, second.requests),
         tokens_input=_sum_if_known(first.tokens_input, second.tokens_input),
         tokens_output=_sum_if_known(first.tokens_output, second.tokens_output),
@@ -240,8 +249,7 @@ def _sum_if_known(first: int | None, second: int | None) -> int | None:
     return None if first is None or second is None else first + second
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedRow:
+class OwnedRow(NamedTuple):
     """A row and the name of the key that it belongs to, where an answer tells one."""
 
     owner: str | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -36,7 +35,7 @@ def row(model: str | None = "a", cost: str = "1", provider: str | None = None, *
         tokens_output=0,
         cost=cost,
     )
-    return replace(made, **others)  # type: ignore[arg-type]
+    return made._replace(**others)  # type: ignore[arg-type]
 
 
 def listed(key_id: int, name: str, *, created: date | None = None, deleted: date | None = None) -> StoredKey:
@@ -140,14 +139,13 @@ def usages(draw: st.DrawFn) -> tuple[list[UsageRow], list[UsageRow]]:
         )
         account.append(whole)
         kind = draw(st.sampled_from(["none", "provider", "model", "day"]))
-        own = replace(
-            whole, cost_usd=Decimal(f"{cost / 100:.2f}"), requests=requests, byok_cost_usd=Decimal(cost)
+        own = whole._replace(
+            cost_usd=Decimal(f"{cost / 100:.2f}"), requests=requests, byok_cost_usd=Decimal(cost)
         )
         if kind != "none":
             # Of the wrong model or provider, too: the sum of the day is right all the same.
             keys.append(
-                replace(
-                    own,
+                own._replace(
                     provider=draw(st.sampled_from("xy")) if kind == "provider" else None,
                     model=None if kind == "day" else draw(st.sampled_from("ab")),
                 )

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.models import NO_USE, Dimension, Totals, UsageSource, add_exactly, from_nano, to_nano
+from orwatch.models import (
+    NO_USE,
+    Dimension,
+    Totals,
+    UsageSource,
+    add_exactly,
+    from_nano,
+    round_to_nano,
+    to_nano,
+)
 from tests.support import stored_key
 
 usd = st.decimals(-(10**9), 10**9, places=9)
@@ -41,11 +50,19 @@ def test_nano_dollars_come_back_from_dollars_as_they_went(amount: int) -> None:
 @given(st.decimals(0, 10**7, places=20))
 def test_less_than_a_nano_dollar_is_rounded_half_to_even(amount: Decimal) -> None:
     assert to_nano(amount) == round(Fraction(amount) * 10**9)
+    assert round_to_nano(amount) == from_nano(to_nano(amount))
 
 
 @pytest.mark.parametrize(
     ("amount", "nano"),
-    [("0.0000000005", 0), ("0.0000000015", 2), ("0.00000000050000000001", 1), ("1e-30", 0), ("-0.0", 0)],
+    [
+        ("0.0000000005", 0),
+        ("0.0000000015", 2),
+        ("0.00000000050000000001", 1),
+        (f"0.0000000005{'0' * 5000}1", 1),
+        ("1e-30", 0),
+        ("-0.0", 0),
+    ],
 )
 def test_halves_go_to_the_even_neighbour(amount: str, nano: int) -> None:
     assert to_nano(Decimal(amount)) == nano

@@ -6,23 +6,21 @@ and the rest kept; an answer that is not the promised shape is an ``UnexpectedAn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import reduce
+from typing import TypeAlias
 
 from orwatch.errors import UnexpectedAnswerError
 from orwatch.models import (
     KeyFacts,
     KeyKind,
-    OwnedRow,
     RejectedRow,
     UsageAnswer,
     UsageRow,
     UsageSource,
     add_rows,
-    from_nano,
-    to_nano,
+    round_to_nano,
 )
 from orwatch.openrouter.values import (
     MAX_COUNT,
@@ -43,6 +41,9 @@ from orwatch.openrouter.values import (
 )
 from orwatch.text import printable
 
+_Part: TypeAlias = tuple[str | None, date]  # owner and day
+_Spot: TypeAlias = tuple[str, str]  # model and provider
+
 
 def parse_usage(body: bytes, since: date, until: date) -> UsageAnswer:
     """An answer of ``GET /usage`` for the days ``since`` to ``until``, both inclusive.
@@ -50,7 +51,7 @@ def parse_usage(body: bytes, since: date, until: date) -> UsageAnswer:
     Rows of one (date, model) are added up. Raises ``UnexpectedAnswerError``.
     """
     rows, rejected = read_rows(list_of(data_of(body)), since, until, day_of, _usage_row)
-    return UsageAnswer(UsageSource.USAGE, since, until, tuple(each.row for each in rows), rejected)
+    return UsageAnswer(UsageSource.USAGE, since, until, tuple(rows.get(None, ())), rejected)
 
 
 def read_rows(
@@ -58,12 +59,15 @@ def read_rows(
     since: date,
     until: date,
     read_day: Callable[[Json], date],
-    read_row: Callable[[dict[str, Json], date], OwnedRow],
-) -> tuple[list[OwnedRow], tuple[RejectedRow, ...]]:
-    """The rows within ``since``..``until``, those of one owner, day, model and provider added up, sorted;
-    and those that are not believed or not asked for.
+    read_row: Callable[[dict[str, Json], date], UsageRow],
+    read_owner: Callable[[dict[str, Json], date], str | None] | None = None,
+) -> tuple[dict[str | None, list[UsageRow]], tuple[RejectedRow, ...]]:
+    """The rows within ``since``..``until`` by their owner, those of one day, model and provider added up,
+    sorted; and those that are not believed or not asked for.
     """
-    groups: dict[tuple[bool, str, date, str, str], list[OwnedRow]] = {}
+    # By owner and day first: to sort many small groups is much quicker than to sort them all as one.
+    parts: dict[_Part, dict[_Spot, UsageRow]] = {}
+    repeated: dict[tuple[_Part, _Spot], list[UsageRow]] = {}
     rejected: list[RejectedRow] = []
     for item in items:
         day = None
@@ -72,25 +76,56 @@ def read_rows(
             if not since <= day <= until:
                 rejected.append(RejectedRow(f"{day} is outside of {since} to {until}", day, True))
                 continue
-            each = read_row(item, day)
-            row = each.row
-            # A key without a name is not the same as no key.
-            spot = (each.owner is not None, each.owner or "", day, row.model or "", row.provider or "")
-            groups.setdefault(spot, []).append(each)
+            part = (None if read_owner is None else read_owner(item, day), day)
+            row = read_row(item, day)
         except RowError as error:
             rejected.append(RejectedRow(str(error), day))
-    rows = []
-    # Believed or not as a whole: which of the rows is the wrong one, their order does not tell.
-    for _, group in sorted(groups.items(), key=lambda item: item[0]):
+            continue
+        rows = parts.get(part)
+        if rows is None:
+            rows = parts[part] = {}
+        spot = (row.model or "", row.provider or "")
+        first = rows.setdefault(spot, row)
+        if first is not row:
+            repeated.setdefault((part, spot), [first]).append(row)
+    rejected.extend(_add_up(parts, repeated))
+    told: dict[str | None, list[UsageRow]] = {}
+    for part in sorted(parts, key=_order):
+        rows = parts[part]
+        told.setdefault(part[0], []).extend([_rounded(rows[spot]) for spot in sorted(rows)])
+    return told, tuple(rejected)
+
+
+def _order(part: _Part) -> tuple[bool, str, date]:
+    # A key without a name is not the same as no key.
+    owner, day = part
+    return owner is not None, owner or "", day
+
+
+def _add_up(
+    parts: dict[_Part, dict[_Spot, UsageRow]], repeated: dict[tuple[_Part, _Spot], list[UsageRow]]
+) -> Iterator[RejectedRow]:
+    """Put the sums of repeated rows in their place in ``parts``; yield those that are not believed.
+
+    Believed or not as a whole: which of the rows is the wrong one, their order does not tell.
+    """
+    for part, spot in sorted(repeated, key=lambda key: (_order(key[0]), key[1])):
+        group = repeated[part, spot]
         try:
-            row = _plausible(reduce(add_rows, (each.row for each in group)))
+            parts[part][spot] = _plausible(reduce(add_rows, group))
         except RowError as error:
-            rejected.extend(RejectedRow(str(error), each.row.day) for each in group)
-        else:
-            byok = None if row.byok_cost_usd is None else from_nano(to_nano(row.byok_cost_usd))
-            rounded = replace(row, cost_usd=from_nano(to_nano(row.cost_usd)), byok_cost_usd=byok)
-            rows.append(OwnedRow(group[0].owner, rounded))
-    return rows, tuple(rejected)
+            del parts[part][spot]
+            yield from (RejectedRow(str(error), row.day) for row in group)
+
+
+def _rounded(row: UsageRow) -> UsageRow:
+    cost, byok = round_to_nano(row.cost_usd), row.byok_cost_usd
+    if byok is not None:
+        byok = round_to_nano(byok)
+    # Mostly so already, and then no other row is made.
+    if cost == row.cost_usd and byok == row.byok_cost_usd:
+        return row
+    return row._replace(cost_usd=cost, byok_cost_usd=byok)
 
 
 def parse_key(body: bytes) -> KeyFacts:
@@ -136,18 +171,15 @@ def parse_error(body: bytes) -> str | None:
     return printable(" ".join(message.split())) or None if isinstance(message, str) else None
 
 
-def _usage_row(item: dict[str, Json], day: date) -> OwnedRow:
-    return OwnedRow(
+def _usage_row(item: dict[str, Json], day: date) -> UsageRow:
+    return UsageRow(
+        day,
+        name_of(item, "model", day),
         None,
-        UsageRow(
-            day=day,
-            model=name_of(item, "model", day),
-            provider=None,
-            requests=count_of(item, "requests_count", day),
-            tokens_input=count_of(item, "tokens_input", day),
-            tokens_output=count_of(item, "tokens_output", day),
-            cost_usd=cost_of(item, "cost", day),
-        ),
+        count_of(item, "requests_count", day),
+        count_of(item, "tokens_input", day),
+        count_of(item, "tokens_output", day),
+        cost_of(item, "cost", day),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -115,14 +115,14 @@ def parse_activity(body: bytes, since: date, until: date) -> Activity:
     """
     items = list_of(data_of(body))
     rows, rejected = read_rows(items, since, until, day_of, _activity_row)
-    answer = UsageAnswer(UsageSource.ACTIVITY, since, until, tuple(each.row for each in rows), rejected)
+    answer = UsageAnswer(UsageSource.ACTIVITY, since, until, tuple(rows.get(None, ())), rejected)
     pairs = ((item.get("model_permaslug"), item.get("model")) for item in items if isinstance(item, dict))
     return Activity(answer, _slugs(pairs))
 
 
-def _activity_row(item: dict[str, Json], day: date) -> OwnedRow:
+def _activity_row(item: dict[str, Json], day: date) -> UsageRow:
     provider = optional_text(item.get("provider_name"))
-    row = UsageRow(
+    return UsageRow(
         day=day,
         model=name_of(item, "model", day),
         provider=provider.strip() or None if provider else None,
@@ -135,7 +135,6 @@ def _activity_row(item: dict[str, Json], day: date) -> OwnedRow:
         tokens_cached=count_of(item, "cached_tokens", day),
         byok_cost_usd=_money_of(item, "byok_usage_inference", day),
     )
-    return OwnedRow(None, row)
 
 
 def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analytics:
@@ -152,20 +151,25 @@ def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analyt
     is_marked = isinstance(metadata, dict) and metadata.get("truncated") is True
     if is_marked or len(items) >= limit:
         raise TruncatedAnswerError("the answer is truncated: rows of it are missing")
-    rows, rejected = read_rows(items, since, until, _bucket_day, _analytics_row)
-    return Analytics(since, until, tuple(rows), rejected)
+    told, rejected = read_rows(items, since, until, _bucket_day, _analytics_row, _owner_of)
+    rows = tuple(OwnedRow(owner, row) for owner, rows in told.items() for row in rows)
+    return Analytics(since, until, rows, rejected)
 
 
 def _bucket_day(item: Json) -> date:
     return day_of(item, "date__day", "created_at__day")
 
 
-def _analytics_row(item: dict[str, Json], day: date) -> OwnedRow:
-    owner = item.get("api_key_id")
+def _owner_of(item: dict[str, Json], day: date) -> str | None:
+    owner: Json = item.get("api_key_id")
     if owner is not None and (not isinstance(owner, str) or not is_storable(owner)):
         raise RowError(f"{day}: the api_key_id is not a name")
+    return owner
+
+
+def _analytics_row(item: dict[str, Json], day: date) -> UsageRow:
     byok = _money_of(item, "byok_usage", day) or ZERO
-    row = UsageRow(
+    return UsageRow(
         day=day,
         model=name_of(item, "model", day) if item.get("model") is not None else None,
         provider=None,
@@ -177,7 +181,6 @@ def _analytics_row(item: dict[str, Json], day: date) -> OwnedRow:
         tokens_cached=count_of(item, "cached_tokens", day),
         byok_cost_usd=byok,
     )
-    return OwnedRow(owner, row)
 
 
 def _credits_of(item: dict[str, Json], byok: Decimal, day: date) -> Decimal:
@@ -232,4 +235,4 @@ def with_slugs(row: UsageRow, slugs: Mapping[str, str]) -> UsageRow:
     if slug is None:
         plain, colon, variant = row.model.partition(":")
         slug = f"{slugs[plain].partition(':')[0]}{colon}{variant}" if colon and plain in slugs else row.model
-    return row if slug == row.model else replace(row, model=slug)
+    return row if slug == row.model else row._replace(model=slug)

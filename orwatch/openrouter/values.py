@@ -10,6 +10,7 @@ import json
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
@@ -19,6 +20,9 @@ from orwatch.text import printable
 # nano-dollars, too) that sums over a whole ledger stay within it.
 MAX_USD = Decimal(10_000_000)
 MAX_COUNT = 10**13
+# Nobody means 1e-5000000; beyond these exponents arithmetic alone would be an attack.
+_LEAST_EXPONENT, _MOST_EXPONENT = -399, 29
+_LEAST_USD = Decimal(1).scaleb(_LEAST_EXPONENT)
 MAX_NAME_LENGTH = 256
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
@@ -26,6 +30,7 @@ Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 _DAY = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[ Tt]00:00(?::00(?:\.0+)?)?(?:[Zz]|[+-]00(?::?00)?| UTC)?)?", re.ASCII
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -34,7 +39,15 @@ class RowError(Exception):
 
 
 def load_json(body: bytes) -> Json:
-    """The value of a JSON text, its numbers as ``Decimal``. Raises ``UnexpectedAnswerError``."""
+    """The value of a JSON text, its numbers as ``int`` and ``Decimal``. Raises ``UnexpectedAnswerError``."""
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, InvalidOperation, RecursionError):
+        return _load_with_care(body)
+
+
+def _load_with_care(body: bytes) -> Json:
+    # Slower, for an answer with a number of more digits than int takes, or than Decimal's exponents hold.
     try:
         return json.loads(body, parse_float=_exactly, parse_int=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -85,8 +98,19 @@ def day_of(item: Json, *fields: str) -> date:
     """The day of a row, from the first of ``fields`` (``date``) that it has. Raises ``RowError``."""
     if not isinstance(item, dict):
         raise RowError(f"a row is {kind_of(item)}, not an object")
-    text = next((item[field] for field in fields if item.get(field) is not None), item.get("date"))
-    match = _DAY.fullmatch(text) if isinstance(text, str) else None
+    text = None
+    for field in (*fields, "date"):
+        text = item.get(field)
+        if text is not None:
+            break
+    if not isinstance(text, str):
+        raise RowError(f"the date {shown(text)} is not a day")
+    # Longer ones cannot be kept for ever.
+    return _day(text) if len(text) <= 40 else _day_with_care(text)
+
+
+def _day_with_care(text: str) -> date:
+    match = _DAY.fullmatch(text)
     if match is None:
         raise RowError(f"the date {shown(text)} is not a day")
     try:
@@ -95,23 +119,34 @@ def day_of(item: Json, *fields: str) -> date:
         raise RowError(f"the date {shown(text)} does not exist") from None
 
 
+# An answer has few days and many rows.
+_day = lru_cache(maxsize=1000)(_day_with_care)
+
+
 def name_of(item: dict[str, Json], field: str, day: date) -> str:
     """A name that can be stored. Raises ``RowError``."""
     name = item.get(field)
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not (stripped := name.strip()):
         raise RowError(f"{day}: the {field} is {shown(name)}, not a name")
     if len(name) > MAX_NAME_LENGTH:
         raise RowError(f"{day}: the {field}'s name has {len(name):,} characters")
     if not is_storable(name):
         raise RowError(f"{day}: the {field}'s name {shown(name)} is not valid Unicode")
-    return name.strip()
+    return stripped
 
 
 def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
     """A plausible count, or None where it is not told. Raises ``RowError``."""
     value = item.get(field)
-    if value is None:
-        return None
+    # As nearly all come, from analytics as texts; True is an int, too.
+    if type(value) is str and len(value) < 15 and value.isascii() and value.isdigit():
+        value = int(value)
+    if type(value) is int and 0 <= value <= MAX_COUNT:
+        return value
+    return None if value is None else _count_with_care(item[field], field, day)
+
+
+def _count_with_care(value: Json, field: str, day: date) -> int:
     number = number_of(value)
     if number is None or number != number.to_integral_value() or not 0 <= number <= MAX_COUNT:
         raise RowError(f"{day}: {field} is {shown(value)}, not a plausible count")
@@ -121,6 +156,13 @@ def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
 def cost_of(item: dict[str, Json], field: str, day: date) -> Decimal:
     """A plausible amount in dollars. Raises ``RowError``."""
     value = item.get(field)
+    # As nearly all come.
+    if type(value) is Decimal and _LEAST_USD <= value <= MAX_USD:
+        return value
+    return _cost_with_care(value, field, day)
+
+
+def _cost_with_care(value: Json, field: str, day: date) -> Decimal:
     number = number_of(value)
     if number is None or not 0 <= number <= MAX_USD:
         raise RowError(f"{day}: {field} is {shown(value)}, not a plausible amount")
@@ -137,10 +179,11 @@ def number_of(value: Json) -> Decimal | None:
             value = Decimal(text)
         except InvalidOperation:
             return None
+    elif type(value) is int:
+        value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         return None
-    # Nobody means 1e-5000000; beyond these exponents arithmetic alone would be an attack.
-    if value and not -400 < value.adjusted() < 30:
+    if value and not _LEAST_EXPONENT <= value.adjusted() <= _MOST_EXPONENT:
         return None
     return value if value else Decimal(0)
 
@@ -155,7 +198,7 @@ def shown(value: Json) -> str:
 
 def is_storable(text: str) -> bool:
     """Whether the text has no lone surrogates (JSON can write them, UTF-8 cannot) and no NUL."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and (text.isascii() or _SURROGATE.search(text) is None)
 
 
 def optional_usd(value: Json, *, may_be_negative: bool = False) -> Decimal | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,7 +39,7 @@ def write(
 ) -> None:
     """What a sync of the days from ``since`` on would have written."""
     rows = tuple(
-        replace(usage_row(day, cost=cost), byok_cost_usd=None if byok is None else Decimal(byok))
+        usage_row(day, cost=cost)._replace(byok_cost_usd=None if byok is None else Decimal(byok))
         for day, cost in sorted(costs.items())
     )
     first = since or min(costs)

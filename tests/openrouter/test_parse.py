@@ -343,6 +343,41 @@ def test_a_row_outside_of_the_asked_window_is_told_apart_from_a_faulty_one(day: 
     assert f"{day} is outside of 2026-02-14 to 2026-02-20" in rejected.reason
 
 
+numerals = st.integers().map(str) | st.sampled_from(["-0", "0.0", "1e-399", "1e-400", "1e29", "1e30"])
+numerals |= st.integers(MAX_COUNT - 2, MAX_COUNT + 2).map(str)
+numerals |= st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,25})?", fullmatch=True)
+
+
+@given(st.sampled_from(["requests_count", "tokens_input", "tokens_output", "cost"]), numerals)
+def test_a_number_is_believed_and_read_as_the_text_of_it_is(field: str, numeral: str) -> None:
+    number, text = parse_with(field, numeral), parse_with(field, f'"{numeral}"')
+    padded = parse_with(field, f'" {numeral} "')
+    assert number.rows == text.rows == padded.rows
+    assert [row.day for row in number.rejected] == [row.day for row in text.rejected]
+
+
+@given(valid_rows(), st.sampled_from(["9" * 5000, "1e99999999999999999999"]))
+def test_a_number_that_is_too_much_for_a_quick_look_changes_no_other_row(
+    rows: list[dict[str, Any]], numeral: str
+) -> None:
+    body = body_of([*rows, GOOD_ROW])
+    answer = parse_usage(body.replace(b"[", f"[{numeral}, ".encode(), 1), SINCE, UNTIL)
+    assert answer.rows == parse_usage(body, SINCE, UNTIL).rows
+    assert [row.day for row in answer.rejected] == [None]
+
+
+@pytest.mark.parametrize("text", ["2026-02-30", "rubbish", "2026-02-20T00:00:00." + "0" * 50 + "x"])
+def test_a_faulty_date_is_as_faulty_the_second_time(text: str) -> None:
+    answer = parse(GOOD_ROW | {"date": text}, GOOD_ROW | {"date": text}, GOOD_ROW)
+    first, second = answer.rejected
+    assert first == second
+    assert len(answer.rows) == 1
+
+
+def test_a_date_may_tell_any_number_of_zeros() -> None:
+    assert parse(GOOD_ROW | {"date": f"2026-02-20T00:00:00.{'0' * 50}Z"}) == parse(GOOD_ROW)
+
+
 def test_a_missing_count_is_unknown_and_a_missing_cost_costs_the_row() -> None:
     answer = parse({"date": "2026-02-20", "model": "a", "cost": 1}, {"date": "2026-02-20", "model": "b"})
     assert [(row.model, row.requests, row.tokens_input, row.tokens_output) for row in answer.rows] == [
