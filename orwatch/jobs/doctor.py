@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from orwatch.clock import Clock
 from orwatch.config import Settings
+from orwatch.cron_results import CronShowResult
 from orwatch.errors import SettingsError, StoreUnavailableError, StoreUnusableError
 from orwatch.jobs import doctor_api, doctor_settings
 from orwatch.jobs.doctor_credits import compare_accounts
@@ -21,7 +22,7 @@ from orwatch.jobs.doctor_stored import read_stored
 from orwatch.jobs.doctor_totals import compare_keys
 from orwatch.models import StoredKey
 from orwatch.openrouter.client import Client
-from orwatch.results import Check, CheckArea, CheckStatus, CronShowResult, DoctorResult
+from orwatch.results import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 

@@ -8,11 +8,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from orwatch.render import json_text, numbers
-from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
-from orwatch.render.tables import Column, make_table
-from orwatch.results import (
+from orwatch.cron_results import (
     CronChange,
     CronEntry,
     CronInstallResult,
@@ -24,6 +20,10 @@ from orwatch.results import (
     CronTime,
     CronWarning,
 )
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.json_text import JsonValue
+from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _STATES = {
