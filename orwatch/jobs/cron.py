@@ -9,13 +9,7 @@ from pathlib import Path
 
 from orwatch import crontab
 from orwatch.config import Settings
-from orwatch.cron_results import (
-    CronChange,
-    CronInstallResult,
-    CronPlace,
-    CronRemoveResult,
-    CronWarning,
-)
+from orwatch.cron_results import CronChange, CronInstallResult, CronPlace, CronRemoveResult, CronWarning
 from orwatch.crontab import Invocation
 from orwatch.errors import OrwatchError
 from orwatch.jobs import cron_checks, cron_places
@@ -44,7 +38,9 @@ def install(request: InstallRequest, surroundings: Surroundings, settings: Setti
         CronPlace.SYSTEMD: _install_units,
     }
     result = writers[request.place](request, surroundings, settings)
-    return replace(result, warnings=(*result.warnings, *warn_of_others(request.place, surroundings)))
+    return replace(
+        result, warnings=(*result.warnings, *warn_of_others(request.place, surroundings, settings))
+    )
 
 
 def _install_crontab(

@@ -60,7 +60,8 @@ def show(
                 daemon = tuple(cron_checks.check_daemon(surroundings, place))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
             schedules.append(schedule)
-    if len(schedules) > 1:
+    # With other settings they are other jobs.
+    if sum(schedule.other_env_file is None for schedule in schedules) > 1:
         warnings.append(
             CronWarning(
                 "the jobs are installed in more than one place, so that each is started more than once: "
@@ -278,14 +279,17 @@ def location(place: CronPlace, surroundings: Surroundings) -> str:
     return str(surroundings.cron_d_file if place is CronPlace.ETC_CRON_D else surroundings.unit_folder)
 
 
-def warn_of_others(place: CronPlace, surroundings: Surroundings) -> Iterator[CronWarning]:
-    """Whether the jobs are started from another place as well."""
+def warn_of_others(place: CronPlace, surroundings: Surroundings, settings: Settings) -> Iterator[CronWarning]:
+    """Whether the jobs, with these settings, are started from another place as well."""
     for other, find in _FINDERS.items():
         try:
-            is_found = other is not place and find(surroundings) is not None
+            found = None if other is place else find(surroundings)
         except OrwatchError:
             continue  # that place is nobody's concern now
-        if is_found:
+        if found is None:
+            continue
+        installed = first_invocation(found.entries)
+        if _other_env_file(installed, invocation_of(surroundings, settings, installed)) is None:
             yield CronWarning(
                 f"{location(other, surroundings)} has the jobs too, so that each would be started twice: "
                 "`orwatch cron remove` takes them out everywhere; then install once more."

@@ -273,3 +273,14 @@ def test_what_is_in_two_places_is_told(machine: CronMachine) -> None:
     result = shown(machine)
     assert len(result.schedules) == 2
     assert "more than one place" in text_of(result)
+
+
+def test_the_same_jobs_with_other_settings_in_another_place_are_other_jobs(machine: CronMachine) -> None:
+    put(machine, CronPlace.SYSTEMD)
+    other = machine.folder / "other.env"
+    other.touch()
+    machine.tab.write_text(entries(Invocation(str(machine.program), str(other))), encoding="utf-8")
+    assert len(shown(machine).schedules) == 2
+    assert "more than one place" not in text_of(shown(machine))
+    again = install(InstallRequest(CronPlace.SYSTEMD), machine.surroundings(), machine.settings())
+    assert "started twice" not in " ".join(warning.text for warning in again.warnings)
