@@ -68,13 +68,14 @@ def show(
                 "`orwatch cron remove` takes them out everywhere; then install once more."
             )
         )
-    own_lines = () if schedules else tuple(_own_lines(surroundings))
+    # A crontab that could not be read would only be waited for once more.
+    own_lines = () if schedules else tuple(_own_lines(surroundings, with_crontab=not unreadable))
     return CronShowResult(now, tuple(schedules), tuple(warnings), tuple(unreadable), own_lines)
 
 
-def _own_lines(surroundings: Surroundings) -> Iterator[str]:
+def _own_lines(surroundings: Surroundings, *, with_crontab: bool) -> Iterator[str]:
     """The tables in which lines that orwatch has not written start it."""
-    if surroundings.find_command("crontab") is not None:
+    if with_crontab and surroundings.find_command("crontab") is not None:
         with suppress(UnreadableError):
             if crontab.starts_orwatch(cron_places.read_crontab(surroundings)):
                 yield location(CronPlace.USER_CRONTAB, surroundings)

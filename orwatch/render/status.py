@@ -29,6 +29,9 @@ _NO_KEY = (
 )
 _NO_ACTIVE_KEY = "No key is watched: `orwatch key enable NAME` watches one again."
 
+# While the jobs run, there is nothing to do about these.
+_NO_CONCERN = frozenset({ScheduleState.INSTALLED, ScheduleState.OWN, ScheduleState.OTHER_SETTINGS})
+
 # A reading that is as old as that says so: sync reads anew every hour.
 _OLD = timedelta(hours=2)
 
@@ -75,7 +78,7 @@ def _schedule_lines(result: StatusResult) -> list[Text]:
     if found is None:
         return []
     text, style = f"{found.message}; {found.advice}", "yellow"
-    if found.state in {ScheduleState.INSTALLED, ScheduleState.OWN}:
+    if found.state in _NO_CONCERN:
         text, style = found.message, ""
     elif found.state is ScheduleState.BROKEN:
         text = f"{', '.join(found.locations)}, and it cannot work: see below"

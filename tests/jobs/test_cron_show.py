@@ -174,8 +174,9 @@ def test_a_look_waits_for_no_command_that_hangs(
     machine: CronMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cron_show, "_GLANCE_SECONDS", 0.2)
-    machine.add_crontab_command("#!/bin/sh\nexec sleep 60\n")
+    machine.add_crontab_command("#!/bin/sh\necho asked >>{folder}/asked\nexec sleep 60\n")
     result = glanced(machine)
+    assert (machine.folder / "spool" / "asked").read_text(encoding="utf-8") == "asked\n"
     assert (result.schedules, result.own_lines) == ((), ())
     assert result.unreadable == (f"`{machine.folder}/bin/crontab` did not end within 0.2 seconds.",)
 

@@ -147,6 +147,7 @@ def summary(state: ScheduleState, message: str = "the crontab of me") -> Schedul
     [
         (ScheduleState.INSTALLED, "the crontab of me"),
         (ScheduleState.OWN, "the crontab of me"),
+        (ScheduleState.OTHER_SETTINGS, "the crontab of me"),
         (ScheduleState.DIFFERS, "the crontab of me; `orwatch cron install` corrects it"),
         (ScheduleState.NOT_INSTALLED, "the crontab of me; `orwatch cron install` corrects it"),
         (ScheduleState.UNKNOWN, "the crontab of me; `orwatch cron install` corrects it"),
