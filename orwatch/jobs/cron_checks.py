@@ -109,6 +109,12 @@ def check_files(invocation: Invocation, surroundings: Surroundings) -> Iterator[
         yield CronWarning(
             f"{user} may not run {program}: install orwatch where {user} reaches it.", is_fatal=True
         )
+    elif (interpreter := _interpreter(program)) and not _may(surroundings, interpreter, _EXECUTE):
+        yield CronWarning(
+            f"{user} may not run {interpreter}, which {program} needs: install orwatch with a Python that "
+            f"{user} reaches.",
+            is_fatal=True,
+        )
     if not _is_there(env_file):
         if _may(surroundings, _nearest_folder(env_file), _EXECUTE):
             yield CronWarning(
@@ -151,14 +157,27 @@ def program_problem(program: Path) -> str | None:
         return f"{program} is gone (a virtual environment that was deleted or moved?): {again}."
     except OSError:
         return None  # who may run it is another question
-    words = first_line[2:].split() if first_line.startswith(b"#!") else []
-    interpreter = Path(os.fsdecode(words[0])) if words else None
+    interpreter = _named_interpreter(first_line)
     if interpreter is not None and not _is_there(interpreter):
         return (
             f"{program} cannot run: its {interpreter} is gone (an upgrade of Python under a virtual "
             f"environment?): {again}."
         )
     return None
+
+
+def _interpreter(program: Path) -> Path | None:
+    try:
+        with program.open("rb") as file:
+            return _named_interpreter(file.readline(500))
+    except OSError:
+        return None
+
+
+def _named_interpreter(first_line: bytes) -> Path | None:
+    """What a program's first line says that it is run by."""
+    words = first_line[2:].split() if first_line.startswith(b"#!") else []
+    return Path(os.fsdecode(words[0])) if words else None
 
 
 def _is_there(path: Path) -> bool:

@@ -120,6 +120,16 @@ def test_a_program_that_may_not_be_run_is_told(machine: CronMachine) -> None:
     assert (warning.is_fatal, "may not run" in warning.text) == (True, True)
 
 
+def test_a_python_that_may_not_be_run_is_told(machine: CronMachine) -> None:
+    python = machine.folder / "python3"
+    python.touch(mode=0o644)
+    write_program(machine.program, f"#!{python}\nimport orwatch\n")
+    (warning,) = found(machine)
+    assert (warning.is_fatal, f"may not run {python}, which" in warning.text) == (True, True)
+    python.chmod(0o755)
+    assert found(machine) == []
+
+
 def test_an_env_file_that_is_not_there_yet_is_told_but_is_no_failure(machine: CronMachine) -> None:
     (warning,) = found(machine, Invocation(str(machine.program), "/nowhere/at/all/.env"))
     assert (warning.is_fatal, "`orwatch init`" in warning.text) == (False, True)
