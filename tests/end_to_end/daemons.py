@@ -147,8 +147,11 @@ def _fetch(target: Path, packages: tuple[str, ...], options: tuple[str, ...]) ->
     apt = target.with_name(f"{target.name}-apt")
     for path in (target, apt / "state/lists/partial", apt / "cache/archives/partial", apt / "packages"):
         path.mkdir(parents=True)
-    folders = (f"Dir::State={apt / 'state'}", f"Dir::Cache={apt / 'cache'}", "APT::Sandbox::User=root")
-    command = ("apt-get", "-q", *(word for option in (*folders, *options) for word in ("-o", option)))
+    own_options = (
+        *(f"Dir::State={apt / 'state'}", f"Dir::Cache={apt / 'cache'}", "APT::Sandbox::User=root"),
+        *("Acquire::Retries=3", "Acquire::Languages=none"),
+    )
+    command = ("apt-get", "-q", *(word for option in (*own_options, *options) for word in ("-o", option)))
     # A source that is out of order need not be one that is needed.
     updated = _run(*command, "update")
     downloaded = _run(*command, "download", *packages, folder=apt / "packages")
