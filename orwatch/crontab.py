@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from orwatch.cron_results import CronTime
 from orwatch.errors import OrwatchError, UsageError
 from orwatch.models import Job
+from orwatch.results.cron import CronTime
 from orwatch.schedule import next_slot
 
 MARK_BEGIN = "# >>> orwatch >>>"

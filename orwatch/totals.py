@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from orwatch.models import Dimension, Totals
-from orwatch.results import ReportRow, ReportTable
+from orwatch.results.report import ReportRow, ReportTable
 
 NUMBER_COLUMNS = ("requests", "tokens_input", "tokens_output", "cost")
 

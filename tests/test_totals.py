@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orwatch.days import days_between, month_end
 from orwatch.models import NO_USE, Dimension, Totals
-from orwatch.results import ReportRow
+from orwatch.results.report import ReportRow
 from orwatch.totals import (
     NUMBER_COLUMNS,
     add_up,

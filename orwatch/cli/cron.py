@@ -10,8 +10,8 @@ import click
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import dry_run_option, json_option
 from orwatch.cli.surroundings import read_surroundings
-from orwatch.cron_results import CronPlace, CronWarning
 from orwatch.errors import SettingsError, UsageError
+from orwatch.results.cron import CronPlace, CronWarning
 from orwatch.text import printable
 
 

@@ -12,7 +12,7 @@ from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, read_day, read_span, span_start
 from orwatch.errors import OrwatchError, TryAgainError, UsageError
 from orwatch.models import Dimension
-from orwatch.results import ReportResult
+from orwatch.results.report import ReportResult
 
 _DEFAULT_SPAN = "30d"
 _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "text"}

@@ -14,8 +14,8 @@ from orwatch.errors import UsageError
 
 if TYPE_CHECKING:
     from orwatch.config import Settings
-    from orwatch.cron_results import CronShowResult
     from orwatch.jobs.cron_places import Surroundings
+    from orwatch.results.cron import CronShowResult
 
 _PROGRAM = "orwatch"
 
@@ -53,8 +53,8 @@ def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -
 
     ``is_glance``: it takes hardly any time, and does not look whether a cron runs.
     """
-    from orwatch.cron_results import CronShowResult
     from orwatch.jobs import cron_show
+    from orwatch.results.cron import CronShowResult
 
     try:
         surroundings = read_surroundings(context)

@@ -27,7 +27,7 @@ from orwatch.openrouter.account import (
 )
 from orwatch.openrouter.parse_account import Activity, with_slugs
 from orwatch.openrouter.sources import counters_of
-from orwatch.results import SyncedKey, SyncKeyStatus, told_rejections
+from orwatch.results.sync import SyncedKey, SyncKeyStatus, told_rejections
 from orwatch.store import accounts, ledger, slugs
 from orwatch.store import keys as stored_keys
 from orwatch.store.accounts import ListingChanges

@@ -10,7 +10,7 @@ from orwatch.clock import Clock
 from orwatch.errors import WrongClockError
 from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.models import ZERO, Job, add_exactly
-from orwatch.results import CleanupResult
+from orwatch.results.cleanup import CleanupResult
 from orwatch.store import keys as stored_keys
 from orwatch.store import retention, spans
 from orwatch.store.database import Connection, Store

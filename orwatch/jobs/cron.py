@@ -9,12 +9,12 @@ from pathlib import Path
 
 from orwatch import crontab
 from orwatch.config import Settings
-from orwatch.cron_results import CronChange, CronInstallResult, CronPlace, CronRemoveResult, CronWarning
 from orwatch.crontab import Invocation
 from orwatch.errors import OrwatchError
 from orwatch.jobs import cron_checks, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.jobs.cron_show import first_invocation, invocation_of, location, unit_entries, warn_of_others
+from orwatch.results.cron import CronChange, CronInstallResult, CronPlace, CronRemoveResult, CronWarning
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from orwatch.config import PREFIX, SETTING_NAMES, Settings, database_path, load_settings
-from orwatch.cron_results import CronPlace, CronWarning
 from orwatch.crontab import Invocation, variables_above
 from orwatch.errors import SettingsError
 from orwatch.jobs.cron_places import CRON_D_MODE, Surroundings
+from orwatch.results.cron import CronPlace, CronWarning
 
 _DAEMONS = frozenset({"cron", "crond"})
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "yash"})

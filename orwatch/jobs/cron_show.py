@@ -11,12 +11,12 @@ from pathlib import Path
 
 from orwatch import crontab
 from orwatch.config import Settings
-from orwatch.cron_results import CronEntry, CronPlace, CronSchedule, CronShowResult, CronState, CronWarning
 from orwatch.crontab import Entry, Invocation
 from orwatch.errors import OrwatchError, UnreadableError
 from orwatch.jobs import cron_checks, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.models import Job
+from orwatch.results.cron import CronEntry, CronPlace, CronSchedule, CronShowResult, CronState, CronWarning
 
 _TIMES_SHOWN = 3
 _GLANCE_SECONDS = 2.0

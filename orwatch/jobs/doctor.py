@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from orwatch.clock import Clock
 from orwatch.config import Settings
-from orwatch.cron_results import CronShowResult
 from orwatch.errors import SettingsError, StoreUnavailableError, StoreUnusableError
 from orwatch.jobs import doctor_api, doctor_settings
 from orwatch.jobs.doctor_credits import compare_accounts
@@ -22,7 +21,8 @@ from orwatch.jobs.doctor_stored import read_stored
 from orwatch.jobs.doctor_totals import compare_keys
 from orwatch.models import StoredKey
 from orwatch.openrouter.client import Client
-from orwatch.results import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.results.cron import CronShowResult
+from orwatch.results.doctor import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 

@@ -14,7 +14,7 @@ from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.models import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
 from orwatch.openrouter.sources import fetch_key_facts
-from orwatch.results import Check, CheckArea, CheckStatus
+from orwatch.results.doctor import Check, CheckArea, CheckStatus
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client

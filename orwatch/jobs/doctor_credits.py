@@ -11,7 +11,7 @@ from orwatch.errors import ApiError
 from orwatch.jobs.doctor_stored import Stored, told_days
 from orwatch.jobs.doctor_totals import REMEMBERED_DAYS, usd
 from orwatch.models import ZERO, Credits, StoredKey, add_exactly
-from orwatch.results import Check, CheckArea, CheckStatus, Comparison
+from orwatch.results.doctor import Check, CheckArea, CheckStatus, Comparison
 from orwatch.store import accounts
 from orwatch.store import checks as reads
 from orwatch.store.accounts import CreditsReading

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from orwatch import schedule
-from orwatch.cron_results import CronSchedule, CronShowResult, CronState, CronWarning, ScheduleState
 from orwatch.jobs.installed_schedule import overdue, summarise
 from orwatch.models import Job, RunStatus, StoredKey
-from orwatch.results import Check, CheckArea, CheckStatus
+from orwatch.results.cron import CronSchedule, CronShowResult, CronState, CronWarning, ScheduleState
+from orwatch.results.doctor import Check, CheckArea, CheckStatus
 from orwatch.store import ledger, runs
 from orwatch.store.database import Connection
 

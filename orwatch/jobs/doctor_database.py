@@ -12,7 +12,7 @@ from orwatch import config
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
 from orwatch.jobs.doctor_settings import database_mode_checks
 from orwatch.models import StoredKey
-from orwatch.results import Check, CheckArea, CheckStatus
+from orwatch.results.doctor import Check, CheckArea, CheckStatus
 from orwatch.secrets import Vault
 from orwatch.store import checks as reads
 from orwatch.store import ledger, rollups

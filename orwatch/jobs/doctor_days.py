@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from orwatch.days import days_between
 from orwatch.jobs.doctor_stored import Stored, in_spans, told_days
 from orwatch.models import StoredKey, UsageSource
-from orwatch.results import Check, CheckArea, CheckStatus
+from orwatch.results.doctor import Check, CheckArea, CheckStatus
 
 WINDOW_DAYS = 30
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from orwatch import config
 from orwatch.config import Settings
 from orwatch.errors import SettingsError
-from orwatch.results import Check, CheckArea, CheckStatus
+from orwatch.results.doctor import Check, CheckArea, CheckStatus
 
 # What a wrong setting is replaced by, so that the rest can be looked at all the same.
 _FALLBACKS = {

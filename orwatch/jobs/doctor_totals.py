@@ -10,7 +10,7 @@ from decimal import Decimal
 from orwatch.days import days_between
 from orwatch.jobs.doctor_stored import Stored, in_spans, told_days
 from orwatch.models import ZERO, KeyFacts, StoredKey, UsageSource, UsageSpan, add_exactly
-from orwatch.results import Check, CheckArea, CheckStatus, Comparison
+from orwatch.results.doctor import Check, CheckArea, CheckStatus, Comparison
 from orwatch.store.checks import NOTHING, KeyHistory
 
 # The API's memory, today included: further back only an account's analytics reach.

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from orwatch import schedule
-from orwatch.cron_results import CronSchedule, CronShowResult, CronState, ScheduleState, ScheduleSummary
 from orwatch.models import Job, JobRun
+from orwatch.results.cron import CronSchedule, CronShowResult, CronState, ScheduleState, ScheduleSummary
 
 _HOUR = timedelta(hours=1)
 _NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}

@@ -9,7 +9,7 @@ from decimal import Decimal
 from orwatch.jobs.selection import find_key
 from orwatch.jobs.spending import WINDOW_DAYS, Spending, read_spending
 from orwatch.models import InactiveReason, StoredKey
-from orwatch.results import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
+from orwatch.results.keys import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.store import accounts
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Connection, Store

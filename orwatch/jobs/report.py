@@ -11,7 +11,7 @@ from orwatch.days import days_between, month_end, month_start, next_month
 from orwatch.errors import UsageError
 from orwatch.jobs.selection import select_keys
 from orwatch.models import NO_USE, Dimension, StoredKey, Totals, UsageSpan
-from orwatch.results import ReportResult, ReportRow, ReportTable
+from orwatch.results.report import ReportResult, ReportRow, ReportTable
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger, usage_reads
 from orwatch.store.database import Connection, Store

@@ -8,12 +8,12 @@ from datetime import datetime
 from itertools import pairwise
 
 from orwatch import schedule
-from orwatch.cron_results import CronShowResult
 from orwatch.jobs.expiry import expiry_warning
 from orwatch.jobs.installed_schedule import overdue, summarise
 from orwatch.jobs.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.models import ZERO, InactiveReason, Job, JobRun, RunStatus, StoredKey, add_exactly
-from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.results.cron import CronShowResult
+from orwatch.results.status import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.store import accounts, ledger, locks, runs, usage_reads
 from orwatch.store import keys as stored_keys
 from orwatch.store.accounts import CreditsReading

@@ -19,7 +19,7 @@ from orwatch.jobs.selection import select_keys
 from orwatch.jobs.sync_request import SyncProgress, SyncRequest, last_days
 from orwatch.models import Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.sources import fetch
-from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult, told_rejections
+from orwatch.results.sync import SyncedKey, SyncKeyStatus, SyncResult, told_rejections
 from orwatch.secrets import Vault
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger

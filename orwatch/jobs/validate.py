@@ -15,7 +15,7 @@ from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.jobs.selection import select_keys
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus, StoredKey
 from orwatch.openrouter.sources import fetch_key_facts
-from orwatch.results import ValidatedKey, ValidateResult, Verdict
+from orwatch.results.validate import ValidatedKey, ValidateResult, Verdict
 from orwatch.secrets import Vault
 from orwatch.store import accounts
 from orwatch.store import keys as stored_keys

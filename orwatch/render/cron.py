@@ -8,7 +8,11 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from orwatch.cron_results import (
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.json_text import JsonValue
+from orwatch.render.tables import Column, make_table
+from orwatch.results.cron import (
     CronChange,
     CronEntry,
     CronInstallResult,
@@ -20,10 +24,6 @@ from orwatch.cron_results import (
     CronTime,
     CronWarning,
 )
-from orwatch.render import json_text, numbers
-from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
-from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _STATES = {

@@ -11,15 +11,9 @@ from orwatch.models import Job
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.tables import Column, make_table
-from orwatch.results import (
-    CleanupResult,
-    SyncedKey,
-    SyncKeyStatus,
-    SyncResult,
-    ValidatedKey,
-    ValidateResult,
-    Verdict,
-)
+from orwatch.results.cleanup import CleanupResult
+from orwatch.results.sync import SyncedKey, SyncKeyStatus, SyncResult
+from orwatch.results.validate import ValidatedKey, ValidateResult, Verdict
 from orwatch.text import printable
 
 # With more keys than this, a summary lists only those that need a look.

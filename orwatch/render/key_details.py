@@ -14,7 +14,7 @@ from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.keys import kind, overview_members, state
-from orwatch.results import AccountDetails, KeyDetails, KeyFlag, KeyOverview
+from orwatch.results.keys import AccountDetails, KeyDetails, KeyFlag, KeyOverview
 from orwatch.text import printable
 
 _ONE = Decimal(1)

@@ -13,7 +13,7 @@ from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.tables import Column, make_table
-from orwatch.results import KeyFlag, KeyListResult, KeyOverview
+from orwatch.results.keys import KeyFlag, KeyListResult, KeyOverview
 from orwatch.text import printable
 
 _BAR_WIDTH = 8

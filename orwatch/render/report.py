@@ -15,7 +15,7 @@ from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.tables import Column, fit, make_table
-from orwatch.results import ReportResult, ReportRow, ReportTable
+from orwatch.results.report import ReportResult, ReportRow, ReportTable
 from orwatch.text import printable
 
 _HEADERS = {

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.cron_results import ScheduleState, ScheduleSummary
 from orwatch.models import RunStatus
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.keys import state
 from orwatch.render.tables import Column, make_table
-from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
+from orwatch.results.cron import ScheduleState, ScheduleSummary
+from orwatch.results.status import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
 from orwatch.text import printable
 
 # With more keys than this, only those with a problem are listed.

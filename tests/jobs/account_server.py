@@ -17,7 +17,7 @@ import respx
 from orwatch.jobs import cleanup, sync, validate
 from orwatch.jobs.sync_request import SyncRequest, last_days
 from orwatch.models import KeyFacts, KeyKind, StoredKey, from_nano
-from orwatch.results import SyncedKey, SyncResult
+from orwatch.results.sync import SyncedKey, SyncResult
 from orwatch.secrets import hash_secret
 from orwatch.store import keys as stored_keys
 from orwatch.store import ledger

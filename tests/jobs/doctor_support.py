@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from orwatch.cron_results import CronPlace, CronSchedule, CronShowResult, CronState
-from orwatch.results import Check, CheckStatus
+from orwatch.results.cron import CronPlace, CronSchedule, CronShowResult, CronState
+from orwatch.results.doctor import Check, CheckStatus
 from orwatch.store.database import Store
 from tests.support import NOW
 

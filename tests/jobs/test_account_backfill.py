@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from orwatch.models import AccountState
-from orwatch.results import SyncKeyStatus
+from orwatch.results.sync import SyncKeyStatus
 from orwatch.store import accounts
 from orwatch.store.database import Store
 from tests.jobs.account_server import CLAUDE, GPT, AccountWatcher, Json

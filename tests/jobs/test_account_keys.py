@@ -9,7 +9,7 @@ import pytest
 
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import UsageSource
-from orwatch.results import SyncKeyStatus
+from orwatch.results.sync import SyncKeyStatus
 from orwatch.store import accounts
 from orwatch.store.database import Store
 from tests.jobs.account_server import DEFAULT_WORKSPACE, GPT, MANAGEMENT, AccountWatcher, Use

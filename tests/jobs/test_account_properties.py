@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orwatch.models import StoredKey
-from orwatch.results import SyncKeyStatus
+from orwatch.results.sync import SyncKeyStatus
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import open_store
 from tests.jobs.account_server import CLAUDE, GPT, MANAGEMENT, AccountWatcher, Spot, Use

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from orwatch.models import RunStatus
-from orwatch.results import SyncKeyStatus
+from orwatch.results.sync import SyncKeyStatus
 from orwatch.store.database import Store
 from tests.jobs.account_server import AccountWatcher, data, refusal
 from tests.jobs.support import add_key

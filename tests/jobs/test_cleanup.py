@@ -13,7 +13,7 @@ from orwatch.errors import LockHeldError, WrongClockError
 from orwatch.jobs import cleanup
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import Job, RunStatus, from_nano
-from orwatch.results import CleanupResult
+from orwatch.results.cleanup import CleanupResult
 from orwatch.store import ledger, locks, retention, runs
 from orwatch.store.database import Store
 from orwatch.store.schema import from_day_number

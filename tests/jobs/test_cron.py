@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.cron_results import CronChange, CronInstallResult, CronPlace
 from orwatch.crontab import MARK_BEGIN, Invocation, entries, units
 from orwatch.errors import OrwatchError
 from orwatch.jobs.cron import InstallRequest, install, remove
+from orwatch.results.cron import CronChange, CronInstallResult, CronPlace
 from tests.jobs.cron_machine import CronMachine
 
 OTHERS = "# mine\n5 4 * * * backup\n"

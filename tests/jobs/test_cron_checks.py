@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.cron_results import CronPlace, CronWarning
 from orwatch.crontab import Invocation, entries
 from orwatch.jobs import cron_checks
 from orwatch.jobs.cron_checks import running_daemons
+from orwatch.results.cron import CronPlace, CronWarning
 from tests.jobs.cron_machine import CronMachine, write_program
 
 BLOCK = entries(Invocation("/bin/orwatch", "/env"))

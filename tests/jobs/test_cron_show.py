@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orwatch.cron_results import CronPlace, CronShowResult, CronState
 from orwatch.crontab import Invocation, entries, units
 from orwatch.jobs import cron_show
 from orwatch.jobs.cron import InstallRequest, install
 from orwatch.jobs.cron_show import look, show
 from orwatch.models import Job
+from orwatch.results.cron import CronPlace, CronShowResult, CronState
 from tests.jobs.cron_machine import CronMachine
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)  # a Friday

@@ -12,12 +12,12 @@ import pytest
 import respx
 
 from orwatch.config import Settings
-from orwatch.cron_results import CronShowResult, CronState
 from orwatch.errors import SettingsError, StoreUnavailableError
 from orwatch.jobs import doctor
 from orwatch.jobs.doctor import Surroundings
 from orwatch.openrouter.client import Client, Patience
-from orwatch.results import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.results.cron import CronShowResult, CronState
+from orwatch.results.doctor import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.store import accounts
 from orwatch.store.database import Store
 from tests.jobs.doctor_support import (

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from orwatch import schedule
-from orwatch.cron_results import CronPlace, CronShowResult, CronState, CronWarning
 from orwatch.jobs.doctor_cron import check_jobs, check_schedule
 from orwatch.models import Job, RunStatus
+from orwatch.results.cron import CronPlace, CronShowResult, CronState, CronWarning
 from orwatch.store import keys as stored_keys
 from orwatch.store import runs
 from orwatch.store.database import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orwatch.jobs.doctor_database import FoundDatabase, open_database, open_secrets
-from orwatch.results import CheckStatus
+from orwatch.results.doctor import CheckStatus
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 from orwatch.store.schema import SCHEMA_REVISION

@@ -14,7 +14,7 @@ from orwatch.jobs.doctor_credits import compare_accounts
 from orwatch.jobs.doctor_days import check_days
 from orwatch.jobs.doctor_stored import told_days
 from orwatch.models import Credits, KeyFacts, KeyKind, UsageSource
-from orwatch.results import Check, CheckStatus, Comparison
+from orwatch.results.doctor import Check, CheckStatus, Comparison
 from orwatch.store import accounts, ledger, retention
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store

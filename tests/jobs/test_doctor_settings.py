@@ -9,7 +9,7 @@ import pytest
 
 from orwatch.config import SETTING_NAMES
 from orwatch.jobs.doctor_settings import _FALLBACKS, FoundSettings, database_mode_checks, examine
-from orwatch.results import CheckArea, CheckStatus
+from orwatch.results.doctor import CheckArea, CheckStatus
 from tests.jobs.doctor_support import findings, told
 
 

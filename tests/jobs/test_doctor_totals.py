@@ -12,7 +12,7 @@ from orwatch.counters import CounterReading
 from orwatch.jobs import doctor_stored
 from orwatch.jobs.doctor_totals import compare_keys
 from orwatch.models import KeyFacts, KeyKind, ListedKey, StoredKey, UsageAnswer, UsageSource
-from orwatch.results import Check, CheckStatus, Comparison
+from orwatch.results.doctor import Check, CheckStatus, Comparison
 from orwatch.secrets import hash_secret
 from orwatch.store import accounts, ledger, retention
 from orwatch.store import keys as stored_keys

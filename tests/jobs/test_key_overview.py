@@ -13,7 +13,7 @@ from orwatch.errors import UsageError
 from orwatch.jobs import key_overview
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import KeyFacts, KeyKind, StoredKey, UsageSource, UsageSpan
-from orwatch.results import KeyFlag, KeyOverview
+from orwatch.results.keys import KeyFlag, KeyOverview
 from orwatch.store import retention, spans
 from orwatch.store.database import Store
 from tests.jobs.account_support import (

@@ -15,7 +15,7 @@ from orwatch.jobs import keys as key_jobs
 from orwatch.jobs import report
 from orwatch.jobs.report import ReportRequest
 from orwatch.models import NO_USE, Dimension, Totals
-from orwatch.results import ReportResult, ReportTable
+from orwatch.results.report import ReportResult, ReportTable
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store, open_store
 from tests.jobs.support import ENCRYPTION_KEY, add_key, days_ago, spend

@@ -10,7 +10,7 @@ from orwatch import schedule
 from orwatch.jobs import cleanup, status
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus
-from orwatch.results import JobStatus, StatusResult
+from orwatch.results.status import JobStatus, StatusResult
 from orwatch.store import keys as stored_keys
 from orwatch.store import locks, runs
 from orwatch.store.database import Store

@@ -10,7 +10,7 @@ import pytest
 from orwatch.jobs import keys as key_jobs
 from orwatch.jobs import status
 from orwatch.models import InactiveReason, KeyFacts, KeyKind, StoredKey
-from orwatch.results import AccountBalance, Purchase, StatusResult
+from orwatch.results.status import AccountBalance, Purchase, StatusResult
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 from tests.jobs.account_support import (

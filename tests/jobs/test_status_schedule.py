@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from orwatch.cron_results import CronPlace, CronShowResult, CronState, CronWarning, ScheduleState
 from orwatch.jobs import status
 from orwatch.models import Job
-from orwatch.results import StatusResult
+from orwatch.results.cron import CronPlace, CronShowResult, CronState, CronWarning, ScheduleState
+from orwatch.results.status import StatusResult
 from orwatch.store.database import Store
 from tests.jobs.doctor_support import GOOD_SCHEDULE, INSTALLED
 from tests.jobs.support import add_key

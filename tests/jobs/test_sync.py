@@ -16,7 +16,7 @@ from orwatch.jobs import sync
 from orwatch.jobs.sync import SyncProgress, SyncRequest
 from orwatch.models import Job, RunStatus, StoredKey, UsageSource
 from orwatch.openrouter.client import Client
-from orwatch.results import SyncedKey, SyncKeyStatus, SyncResult
+from orwatch.results.sync import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.store import locks, retention
 from orwatch.store.database import Store
 from tests.jobs.support import (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from orwatch.jobs import cleanup, report, sync, validate
 from orwatch.jobs.report import ReportRequest
 from orwatch.models import Dimension, UsageSource
-from orwatch.results import SyncedKey, SyncKeyStatus
+from orwatch.results.sync import SyncedKey, SyncKeyStatus
 from orwatch.store.database import Store, open_store
 from tests.jobs.support import ENCRYPTION_KEY, add_key, item, make_client
 from tests.store.support import dump, get_key

@@ -12,7 +12,7 @@ from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableEr
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import Job, RunStatus
 from orwatch.openrouter.client import Client
-from orwatch.results import SyncKeyStatus
+from orwatch.results.sync import SyncKeyStatus
 from orwatch.store import database, ledger, locks, retention
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store, open_store

@@ -16,7 +16,7 @@ from orwatch.jobs import keys as key_jobs
 from orwatch.jobs import validate
 from orwatch.models import InactiveReason, Job, KeyKind, RunStatus
 from orwatch.openrouter.client import Client
-from orwatch.results import ValidatedKey, ValidateResult, Verdict
+from orwatch.results.validate import ValidatedKey, ValidateResult, Verdict
 from orwatch.store import keys as stored_keys
 from orwatch.store import locks
 from orwatch.store.database import Store

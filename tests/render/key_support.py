@@ -11,7 +11,7 @@ from typing import Any
 from orwatch.models import KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.render import key_details, keys
 from orwatch.render.console import View
-from orwatch.results import AccountDetails, KeyDetails, KeyListResult, KeyOverview
+from orwatch.results.keys import AccountDetails, KeyDetails, KeyListResult, KeyOverview
 from tests.render.support import rendered, stored_key
 from tests.support import NOW
 

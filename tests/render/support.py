@@ -16,7 +16,7 @@ from orwatch.models import Dimension, KeyFacts, KeyKind, StoredKey, Totals
 from orwatch.render import console
 from orwatch.render.console import View
 from orwatch.render.tables import Column, make_table
-from orwatch.results import ReportResult, ReportRow, ReportTable
+from orwatch.results.report import ReportResult, ReportRow, ReportTable
 from orwatch.totals import make_table as make_report_table
 from tests.support import NOW
 

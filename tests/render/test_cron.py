@@ -9,7 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orwatch.cron_results import (
+from orwatch.crontab import ARGUMENTS, next_times
+from orwatch.models import Job
+from orwatch.render.cron import as_json, install_sentence, remove_sentence, view
+from orwatch.results.cron import (
     CronChange,
     CronEntry,
     CronInstallResult,
@@ -20,9 +23,6 @@ from orwatch.cron_results import (
     CronState,
     CronWarning,
 )
-from orwatch.crontab import ARGUMENTS, next_times
-from orwatch.models import Job
-from orwatch.render.cron import as_json, install_sentence, remove_sentence, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

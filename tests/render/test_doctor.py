@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orwatch.render.doctor import as_json, view
-from orwatch.results import Check, CheckArea, CheckStatus, Comparison, DoctorResult
+from orwatch.results.doctor import Check, CheckArea, CheckStatus, Comparison, DoctorResult
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 from tests.support import NOW, TODAY
 

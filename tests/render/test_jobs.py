@@ -18,15 +18,9 @@ from orwatch.render.jobs import (
     validate_json,
     validate_view,
 )
-from orwatch.results import (
-    CleanupResult,
-    SyncedKey,
-    SyncKeyStatus,
-    SyncResult,
-    ValidatedKey,
-    ValidateResult,
-    Verdict,
-)
+from orwatch.results.cleanup import CleanupResult
+from orwatch.results.sync import SyncedKey, SyncKeyStatus, SyncResult
+from orwatch.results.validate import ValidatedKey, ValidateResult, Verdict
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 from tests.support import TODAY
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orwatch.models import Credits, InactiveReason, KeyFacts, KeyKind, UsageSource
-from orwatch.results import AccountDetails, KeyFlag
+from orwatch.results.keys import AccountDetails, KeyFlag
 from tests.render.key_support import (
     FACTS,
     discovered,

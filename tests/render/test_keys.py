@@ -13,7 +13,7 @@ import pytest
 
 from orwatch.models import InactiveReason, KeyFacts, KeyKind, UsageSource
 from orwatch.render.keys import state
-from orwatch.results import KeyFlag
+from orwatch.results.keys import KeyFlag
 from tests.render.key_support import (
     FACTS,
     discovered,

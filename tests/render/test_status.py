@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from orwatch.cron_results import ScheduleState, ScheduleSummary
 from orwatch.models import Credits, InactiveReason, Job, JobRun, KeyFacts, KeyKind, RunStatus
 from orwatch.render.status import as_json, view
-from orwatch.results import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.results.cron import ScheduleState, ScheduleSummary
+from orwatch.results.status import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW, TODAY
 
