@@ -54,8 +54,7 @@ def rejected(day: date | None = TODAY) -> RejectedRow:
 
 
 def test_a_row_is_stored_with_everything_that_it_tells(store: Store) -> None:
-    row = replace(
-        usage_row(provider="azure", cost="1.5"),
+    row = usage_row(provider="azure", cost="1.5")._replace(
         tokens_reasoning=7,
         tokens_cached=8,
         byok_cost_usd=Decimal("0.25"),
@@ -107,7 +106,7 @@ def test_writing_an_answer_again_changes_nothing(store: Store) -> None:
 def test_a_correction_of_any_number_is_written(store: Store, change: dict[str, Any]) -> None:
     write(store, usage_answer(usage_row(), usage_row(model="other/model")))
 
-    corrected = usage_answer(replace(usage_row(), **change), usage_row(model="other/model"))
+    corrected = usage_answer(usage_row()._replace(**change), usage_row(model="other/model"))
     counts = write(store, corrected)
 
     assert (counts.rows_written, counts.rows_unchanged) == (1, 1)

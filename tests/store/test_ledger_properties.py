@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import defaultdict
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +49,7 @@ def usage_rows(draw: st.DrawFn, day: date) -> UsageRow:
         tokens_output=draw(counts),
         cost=usd(draw(nanos)),
     )
-    return replace(row, tokens_cached=draw(counts), tokens_reasoning=draw(counts))
+    return row._replace(tokens_cached=draw(counts), tokens_reasoning=draw(counts))
 
 
 @st.composite

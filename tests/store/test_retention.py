@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -106,8 +105,7 @@ def test_a_month_knows_what_any_of_its_days_knows(
         store,
         usage_answer(
             *(
-                replace(
-                    usage_row(day, requests=count, tokens_input=count, tokens_output=count),
+                usage_row(day, requests=count, tokens_input=count, tokens_output=count)._replace(
                     tokens_reasoning=count,
                     tokens_cached=count,
                     byok_cost_usd=None if count is None else from_nano(count),

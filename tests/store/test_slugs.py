@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def rows(store: Store) -> list[tuple[object, ...]]:
 
 def row(model: str, cost: str = "1", requests: int | None = 1, byok: str | None = None) -> UsageRow:
     made = usage_row(TODAY, model, requests=requests, cost=cost)
-    return replace(made, byok_cost_usd=None if byok is None else Decimal(byok))
+    return made._replace(byok_cost_usd=None if byok is None else Decimal(byok))
 
 
 def test_a_model_that_is_alone_gets_its_plain_name(store: Store) -> None:
