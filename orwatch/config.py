@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orwatch.database_url import is_postgres, parse_postgres
 from orwatch.errors import SettingsError
 from orwatch.models import UsageSource
 
@@ -286,10 +287,21 @@ def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
             "write sqlite:////var/lib/orwatch/orwatch.db, with four slashes."
         )
     # The value may hold a password: only its scheme is shown.
+    if is_postgres(value):
+        try:
+            parse_postgres(value)
+        except ValueError as error:
+            raise SettingsError(
+                f"ORWATCH_DATABASE_URL cannot be used: {error}. Write "
+                "postgresql+psycopg://user:password@host:5432/database; in the password %40 for @, "
+                "%2F for /, %3F for ?, %23 for # and %25 for %."
+            ) from None
+        return value
     shown = value.split(":", 1)[0] if ":" in value else "…"
     raise SettingsError(
-        f"ORWATCH_DATABASE_URL with {shown!r}: this version keeps its data in SQLite, "
-        "sqlite:////var/lib/orwatch/orwatch.db for example."
+        f"ORWATCH_DATABASE_URL with {shown!r}: orwatch keeps its data in SQLite, "
+        "sqlite:////var/lib/orwatch/orwatch.db for example, or in PostgreSQL, "
+        "postgresql+psycopg://user:password@host:5432/database."
     )
 
 

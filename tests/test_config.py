@@ -280,10 +280,29 @@ def test_a_sqlite_database_that_is_relative_or_in_memory_is_refused(value: str) 
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql+psycopg://orwatch:hunter2@db.example/orwatch",
+        "postgresql://orwatch@db.example:5433/orwatch?sslmode=require",
+        "postgres:///orwatch?host=/run/postgresql",
+    ],
+)
+def test_a_postgresql_database_may_be_named_in_any_usual_way(home: Path, value: str) -> None:
+    assert load_settings({"ORWATCH_DATABASE_URL": value}).database_url == value
+
+
+def test_a_postgresql_address_that_cannot_be_read_is_refused_with_what_to_write() -> None:
+    message = refusal({"ORWATCH_DATABASE_URL": "postgresql://orwatch:hunter2@db.example"})
+    assert "ORWATCH_DATABASE_URL cannot be used: it names no database after the host. Write " in message
+    assert "postgresql+psycopg://user:password@host:5432/database" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("postgresql://orwatch:hunter2@db.example/orwatch", "postgresql"),
-        ("postgresql+psycopg://orwatch:hunter2@db.example/orwatch", "postgresql+psycopg"),
+        ("mysql://orwatch:hunter2@db.example/orwatch", "mysql"),
+        ("postgresql+asyncpg://orwatch:hunter2@db.example/orwatch", "postgresql+asyncpg"),
         ("sqlite+pysqlcipher://:hunter2@//srv/orwatch.db", "sqlite+pysqlcipher"),
         ("sqlite://orwatch:hunter2@db.example/orwatch", "sqlite"),
         ("hunter2", "…"),
@@ -411,7 +430,7 @@ def test_no_secret_is_in_the_repr() -> None:
 def test_no_secret_is_in_the_traceback_of_another_setting_s_error(home: Path) -> None:
     write_env_file(
         home,
-        f"ORWATCH_ENCRYPTION_KEY={KEY}\nORWATCH_DATABASE_URL=postgresql://me:hunter2@db.example/orwatch\n",
+        f"ORWATCH_ENCRYPTION_KEY={KEY}\nORWATCH_DATABASE_URL=postgresql://me:hunter2@db.example\n",
     )
     with pytest.raises(SettingsError) as raised:
         load_settings({})

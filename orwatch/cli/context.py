@@ -109,7 +109,7 @@ class Context:
         store = open_store(self.settings.database_url, self.now)
         self._resources.callback(store.close)
         if store.is_new:
-            click.echo(f"orwatch: created the database {store.path}", err=True)
+            click.echo(f"orwatch: created the database {store.location}", err=True)
         if not self.settings.encryption_keys:
             self._create_encryption_key(store)
         return store

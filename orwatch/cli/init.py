@@ -23,7 +23,7 @@ def command(context: Context) -> None:
     origin = (
         "the environment" if context.settings.encryption_keys_from_environment else context.settings.env_file
     )
-    click.echo(f"Database:       {store.path}")
+    click.echo(f"Database:       {store.location}")
     click.echo(f"Encryption key: in {origin}" if context.encryption_keys else "Encryption key: missing")
     click.echo(f"Settings:       {context.settings.env_file}")
     if not context.encryption_keys:

@@ -91,7 +91,7 @@ def _unopened(error: OrwatchError) -> Check:
 def _file_check(store: Store, state: FileState) -> Check:
     if not state.problems:
         return _check("file", "SQLite finds it in order")
-    advice = f"Stop the jobs, keep a copy of {store.path}, and restore it from a backup."
+    advice = f"Stop the jobs, keep a copy of {store.location}, and restore it from a backup."
     return _check("file", "; ".join(state.problems), advice)
 
 

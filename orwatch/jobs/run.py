@@ -50,7 +50,7 @@ def recorded_run(
     the next one, which finds its lock free and calls it ``interrupted``.
     """
     options = options or RunOptions()
-    with locks.job_lock(store.path, job, clock, options.wait_seconds):
+    with locks.job_lock(store, job, clock, options.wait_seconds):
         started_at = clock.now()
         slot = schedule.latest_slot(job, started_at) if is_whole else None
         with store.write() as connection:

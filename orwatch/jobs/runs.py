@@ -15,7 +15,7 @@ def list_runs(store: Store, job: Job | None, limit: int) -> list[JobRun]:
         listed = runs.list_runs(connection, job, limit)
     return [
         replace(run, status=RunStatus.INTERRUPTED)
-        if run.status is RunStatus.RUNNING and not locks.is_held(store.path, run.job)
+        if run.status is RunStatus.RUNNING and not locks.is_held(store, run.job)
         else run
         for run in listed
     ]

@@ -61,7 +61,7 @@ def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> Sta
             for job in Job
         ),
         keys=tuple(KeyStatus(key, _key_problem(key, now, is_watched=key.id in watched)) for key in keys),
-        database=str(store.path),
+        database=store.location,
         database_bytes=store.size_bytes(),
         ledger_rows=extent.rows,
         first_day=extent.first_day,
@@ -130,7 +130,7 @@ def _allowances(keys: Sequence[StoredKey], balances: Mapping[int, AccountBalance
 
 def _settled(store: Store, job: Job, last_run: JobRun | None) -> JobRun | None:
     """The last run, called interrupted where it never said that it ended and holds no lock."""
-    if last_run is None or last_run.status is not RunStatus.RUNNING or locks.is_held(store.path, job):
+    if last_run is None or last_run.status is not RunStatus.RUNNING or locks.is_held(store, job):
         return last_run
     # It may have ended between the two looks; what it recorded before it let go of its lock counts.
     with store.read() as connection:

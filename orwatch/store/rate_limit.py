@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from orwatch.clock import Clock
+from orwatch.store.backend import Writing
 from orwatch.store.database import Store
 from orwatch.store.schema import request_log
 
@@ -31,23 +32,22 @@ class RateLimiter:
         if self._limit == 0:
             return
         with self._turn:
-            while (seconds := self._try_to_start()) > 0:
+            while (seconds := self._store.run_write(self._try_to_start, Writing.REQUEST_LOG)) > 0:
                 self._clock.sleep(seconds)
 
-    def _try_to_start(self) -> float:
+    def _try_to_start(self, connection: Connection) -> float:
         """Log a start, if there is room now: 0, or the seconds until there may be."""
         started_at = request_log.c.started_at_ms
-        with self._store.write() as connection:
-            # Not before: the wait for the database may have been long, and others have logged meanwhile.
-            now_ms = int(self._clock.now().timestamp() * 1000)
-            # The clock was set back: those requests started before now, how long before is lost.
-            connection.execute(request_log.update().where(started_at > now_ms).values(started_at_ms=now_ms))
-            in_window = select(started_at).where(started_at > now_ms - WINDOW_MS)
-            count = connection.execute(select(func.count()).select_from(in_window.subquery())).scalar_one()
-            if count < self._limit:
-                connection.execute(request_log.insert().values(started_at_ms=now_ms))
-                return 0.0
-            # There is room again when all but limit - 1 of those in the window have left it.
-            leaves_next = in_window.order_by(started_at).offset(count - self._limit).limit(1)
-            oldest_ms = int(connection.execute(leaves_next).scalar_one())
+        # Not before: the wait for the database may have been long, and others have logged meanwhile.
+        now_ms = self._store.backend.now_ms(connection, self._clock)
+        # The clock was set back: those requests started before now, how long before is lost.
+        connection.execute(request_log.update().where(started_at > now_ms).values(started_at_ms=now_ms))
+        in_window = select(started_at).where(started_at > now_ms - WINDOW_MS)
+        count = connection.execute(select(func.count()).select_from(in_window.subquery())).scalar_one()
+        if count < self._limit:
+            connection.execute(request_log.insert().values(started_at_ms=now_ms))
+            return 0.0
+        # There is room again when all but limit - 1 of those in the window have left it.
+        leaves_next = in_window.order_by(started_at).offset(count - self._limit).limit(1)
+        oldest_ms = int(connection.execute(leaves_next).scalar_one())
         return (oldest_ms + WINDOW_MS - now_ms) / 1000

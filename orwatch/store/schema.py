@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
@@ -141,7 +142,13 @@ api_keys = Table(
     Column("activity_before_nano", Usd),
     Column("activity_byok_before_nano", Usd),
     # A removed key gives its name back.
-    Index("ix_api_keys_name", "name", unique=True, sqlite_where=text("removed_at IS NULL")),
+    Index(
+        "ix_api_keys_name",
+        "name",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
 )
 
 models = Table(
@@ -213,7 +220,7 @@ usage_days = Table(
     Column("source", Text, nullable=False),
     Column("read_at", BigInteger, nullable=False),
     # Read two days after its end and found unchanged: not asked for again.
-    Column("is_settled", Boolean, nullable=False, server_default=text("0")),
+    Column("is_settled", Boolean, nullable=False, server_default=false()),
     sqlite_with_rowid=False,
 )
 
@@ -323,7 +330,8 @@ job_runs = Table(
 request_log = Table(
     "request_log",
     metadata,
-    Column("id", Integer, primary_key=True),
+    # SQLite counts only its INTEGER up by itself, and takes eight bytes for it where they are needed.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("started_at_ms", BigInteger, nullable=False),
     Index("ix_request_log_started_at_ms", "started_at_ms"),
 )

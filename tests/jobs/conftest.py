@@ -9,7 +9,10 @@ import respx
 
 from orwatch.openrouter.client import Client
 from tests.jobs.support import FakeApi, make_client
+from tests.store.conftest import database_url as database_url
+from tests.store.conftest import engine as engine
 from tests.store.conftest import new_database as new_database
+from tests.store.conftest import postgres as postgres
 from tests.store.conftest import store as store
 from tests.support import API_URL, FakeClock
 

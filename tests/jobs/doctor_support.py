@@ -12,6 +12,7 @@ import httpx
 from orwatch.results.cron import CronPlace, CronSchedule, CronShowResult, CronState
 from orwatch.results.doctor import Check, CheckStatus
 from orwatch.store.database import Store
+from tests.store.support import path_of
 from tests.support import NOW
 
 INSTALLED = CronSchedule(CronPlace.USER_CRONTAB, "the crontab of me", CronState.AS_INSTALLED)
@@ -30,10 +31,10 @@ def environ_of(store: Store, folder: Path, encryption_key: str, **more: str) -> 
     env_file.parent.mkdir(mode=0o700, exist_ok=True)
     env_file.touch(mode=0o600)
     env_file.write_text(
-        f"ORWATCH_DATABASE_URL=sqlite:///{store.path}\nORWATCH_ENCRYPTION_KEY={encryption_key}\n",
+        f"ORWATCH_DATABASE_URL=sqlite:///{path_of(store)}\nORWATCH_ENCRYPTION_KEY={encryption_key}\n",
         encoding="utf-8",
     )
-    store.path.chmod(0o600)
+    path_of(store).chmod(0o600)
     return {"HOME": str(folder), "ORWATCH_ENV_FILE": str(env_file), **more}
 
 

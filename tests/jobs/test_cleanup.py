@@ -18,7 +18,7 @@ from orwatch.store import ledger, locks, retention, runs
 from orwatch.store.database import Store
 from orwatch.store.schema import from_day_number
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import dump, execute, scalar, write
+from tests.store.support import dump, execute, path_of, scalar, write
 from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
 
 TABLES = (
@@ -175,12 +175,12 @@ def test_space_is_given_back_and_the_file_shrinks(store: Store, clock: FakeClock
             ledger.write_usage(connection, 1, usage_answer(*rows), NOW)
     with store.without_transaction() as raw:
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    before = store.path.stat().st_size
+    before = path_of(store).stat().st_size
 
     result = cleanup.run(store, 7, clock)
 
     assert result.rows_removed == 15_000
-    assert before - store.path.stat().st_size > 400_000
+    assert before - path_of(store).stat().st_size > 400_000
     assert 400_000 < result.bytes_freed < before
     assert scalar(store, "PRAGMA integrity_check") == "ok"
 
@@ -271,7 +271,7 @@ def test_a_run_is_recorded_with_its_counts(store: Store, clock: FakeClock) -> No
 
 def test_another_cleanup_under_way_is_left_alone(store: Store, clock: FakeClock) -> None:
     spend(store, (days_ago(9), "a", "1"))
-    with locks.job_lock(store.path, Job.CLEANUP, FakeClock()), pytest.raises(LockHeldError):
+    with locks.job_lock(store, Job.CLEANUP, FakeClock()), pytest.raises(LockHeldError):
         cleanup.run(store, 7, clock)
 
     assert days_left(store) == [days_ago(9)]

@@ -31,7 +31,7 @@ from tests.jobs.doctor_support import (
 )
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, FakeApi, add_key, days_ago
 from tests.jobs.test_doctor_totals import write
-from tests.store.support import execute
+from tests.store.support import execute, path_of
 from tests.support import API_URL, NOW, TODAY, FakeClock, no_limit
 
 # The client of the command gives up soon, and so does this one.
@@ -158,9 +158,9 @@ def test_a_database_that_is_none_is_a_finding(
 ) -> None:
     respx_mock.get(f"{API_URL}/models").mock(return_value=dated({}))
     store.close()
-    store.path.write_bytes(b"no database" * 1000)
+    path_of(store).write_bytes(b"no database" * 1000)
     for suffix in ("-wal", "-shm"):
-        store.path.with_name(store.path.name + suffix).unlink(missing_ok=True)
+        path_of(store).with_name(path_of(store).name + suffix).unlink(missing_ok=True)
     result = examine(surroundings, clock)
     assert [subject for subject, _ in findings(result.checks)] == ["database"]
     assert "file is not a database" in findings(result.checks)[0][1]

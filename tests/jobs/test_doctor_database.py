@@ -15,13 +15,13 @@ from orwatch.store.database import Store
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.jobs.doctor_support import findings, much_room, told
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, secret_of, spend
-from tests.store.support import execute
+from tests.store.support import execute, path_of
 from tests.support import NOW, TODAY
 
 
 @pytest.fixture(autouse=True)
 def private(store: Store) -> None:
-    store.path.chmod(0o600)
+    path_of(store).chmod(0o600)
 
 
 def look(path: Path, free: int = 10**9) -> FoundDatabase:
@@ -32,13 +32,13 @@ def look(path: Path, free: int = 10**9) -> FoundDatabase:
 
 
 def test_a_database_in_order_has_no_finding(store: Store) -> None:
-    found = look(store.path)
+    found = look(path_of(store))
     assert found.store is not None
     assert told(found.checks) == [
         ("schema", "ok", f"{SCHEMA_REVISION}, as this version wants it"),
         ("file", "ok", "SQLite finds it in order"),
-        ("database", "ok", f"{store.path} is yours alone to read and write"),
-        ("disk", "ok", f"1,000 MB are free on the disk of {store.path.parent}"),
+        ("database", "ok", f"{path_of(store)} is yours alone to read and write"),
+        ("disk", "ok", f"1,000 MB are free on the disk of {path_of(store).parent}"),
         ("totals", "ok", "those by day and by month are what the ledger adds up to"),
     ]
 
@@ -48,7 +48,7 @@ def test_totals_that_are_not_the_ledgers_are_a_finding(store: Store) -> None:
     spend(store, (TODAY, "m", "1"))
     execute(store, "UPDATE usage_stats SET cost_nano = 7")
 
-    (check,) = [check for check in look(store.path).checks if check.status is CheckStatus.FINDING]
+    (check,) = [check for check in look(path_of(store)).checks if check.status is CheckStatus.FINDING]
 
     assert check.subject == "totals"
     assert f"those of {TODAY}, {TODAY:%Y-%m} are not what the ledger adds up to" in check.message
@@ -79,13 +79,13 @@ def test_a_database_without_tables_was_never_finished(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_a_finding_and_is_left_as_it_is(store: Store) -> None:
     execute(store, "UPDATE alembic_version SET version_num = '0001'")
-    found = look(store.path)
+    found = look(path_of(store))
     assert (found.store, findings(found.checks)) == (
         None,
         [
             (
                 "database",
-                f"the database {store.path} has the schema 0001, this version's is {SCHEMA_REVISION}.",
+                f"the database {path_of(store)} has the schema 0001, this version's is {SCHEMA_REVISION}.",
             )
         ],
     )
@@ -95,7 +95,7 @@ def test_an_older_schema_is_a_finding_and_is_left_as_it_is(store: Store) -> None
 
 def test_a_newer_schema_is_a_finding(store: Store) -> None:
     execute(store, "UPDATE alembic_version SET version_num = '9999'")
-    [(subject, message)] = findings(look(store.path).checks)
+    [(subject, message)] = findings(look(path_of(store)).checks)
     assert (subject, "was written by a newer orwatch (schema 9999" in message) == ("database", True)
 
 
@@ -123,15 +123,15 @@ def test_a_torn_page_is_a_finding_and_nothing_is_read_from_it(store: Store) -> N
     add_key(store)
     spend(store, *((TODAY, f"model-{number}", "0.01") for number in range(2000)))
     store.close()
-    with closing(sqlite3.connect(store.path)) as connection:
+    with closing(sqlite3.connect(path_of(store))) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'usage_stats'").fetchone()[
             0
         ]
-    content = bytearray(store.path.read_bytes())
+    content = bytearray(path_of(store).read_bytes())
     content[(root - 1) * 4096 + 100 : (root - 1) * 4096 + 4000] = b"\xee" * 3900
-    store.path.write_bytes(content)
-    found = look(store.path)
+    path_of(store).write_bytes(content)
+    found = look(path_of(store))
     assert found.store is None
     assert {subject for subject, _ in findings(found.checks)} <= {"file", "database"}
     assert findings(found.checks)
@@ -144,7 +144,7 @@ def test_a_missing_index_and_rows_that_refer_to_nothing_are_told(store: Store) -
     with store.without_transaction() as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("DELETE FROM models WHERE name = 'm'")
-    found = look(store.path)
+    found = look(path_of(store))
     assert found.store is not None
     assert findings(found.checks) == [
         (
@@ -159,33 +159,33 @@ def test_a_missing_index_and_rows_that_refer_to_nothing_are_told(store: Store) -
 
 def test_a_missing_table_is_told_and_nothing_more_is_read(store: Store) -> None:
     execute(store, "DROP TABLE request_log")
-    found = look(store.path)
+    found = look(path_of(store))
     assert (found.store, findings(found.checks)) == (None, [("file", "the table request_log is missing")])
 
 
 def test_a_disk_that_is_nearly_full_is_a_finding(store: Store) -> None:
-    assert findings(look(store.path, 99_999_999).checks) == [
-        ("disk", f"99 MB are free on the disk of {store.path.parent}")
+    assert findings(look(path_of(store), 99_999_999).checks) == [
+        ("disk", f"99 MB are free on the disk of {path_of(store).parent}")
     ]
-    assert findings(look(store.path, 100_000_000).checks) == []
+    assert findings(look(path_of(store), 100_000_000).checks) == []
 
 
 def test_a_disk_that_cannot_be_asked_is_unknown(store: Store) -> None:
     def refuse(_folder: Path) -> int:
         raise OSError(5, "Input/output error")
 
-    found = open_database(f"sqlite:///{store.path}", NOW, refuse)
+    found = open_database(f"sqlite:///{store.location}", NOW, refuse)
     assert found.store is not None
     found.store.close()
     assert told(found.checks)[-2] == ("disk", "unknown", "cannot be asked: Input/output error")
 
 
 def test_the_real_disk_can_be_asked(store: Store) -> None:
-    found = open_database(f"sqlite:///{store.path}", NOW)
+    found = open_database(f"sqlite:///{store.location}", NOW)
     assert found.store is not None
     found.store.close()
     assert found.checks[-1].status in {CheckStatus.OK, CheckStatus.FINDING}
-    assert much_room(store.path) == 10**9
+    assert much_room(path_of(store)) == 10**9
 
 
 def secrets_checks(store: Store, *encryption_keys: str) -> list[tuple[str, str, str]]:

@@ -63,7 +63,7 @@ def test_every_setting_that_can_be_wrong_has_something_to_go_on_with(env_file: P
 
 
 def test_a_wrong_database_shows_no_password(env_file: Path) -> None:
-    found = look(env_file, ORWATCH_DATABASE_URL="postgresql://me:hunter2@db/orwatch")
+    found = look(env_file, ORWATCH_DATABASE_URL="mysql://me:hunter2@db/orwatch")
     assert [subject for subject, _ in findings(found.checks)] == ["ORWATCH_DATABASE_URL"]
     assert "hunter2" not in str(found.checks)
 

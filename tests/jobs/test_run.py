@@ -38,11 +38,11 @@ def fail(store: Store, clock: FakeClock, error: BaseException) -> None:
 def test_a_run_is_under_way_and_holds_its_lock_until_it_ends(store: Store, clock: FakeClock) -> None:
     with recorded_run(store, Job.SYNC, clock):
         assert records(store) == [("sync", "running", None)]
-        assert locks.is_held(store.path, Job.SYNC)
+        assert locks.is_held(store, Job.SYNC)
         clock.advance(minutes=4)
 
     assert records(store) == [("sync", "ok", None)]
-    assert not locks.is_held(store.path, Job.SYNC)
+    assert not locks.is_held(store, Job.SYNC)
     assert dump(store, "job_runs")[0][2:4] == (int(NOW.timestamp()), int(NOW.timestamp()) + 240)
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_raises_is_recorded_and_raises_on(
 
     assert raised.value is error
     assert records(store) == [("sync", status, text)]
-    assert not locks.is_held(store.path, Job.SYNC)
+    assert not locks.is_held(store, Job.SYNC)
 
 
 def test_the_first_error_is_the_one_told_when_the_run_cannot_be_recorded_either(
@@ -115,9 +115,9 @@ def test_a_second_run_of_the_same_job_is_refused_and_not_recorded(store: Store, 
 
 
 def test_a_killed_run_stays_running_until_the_next_one_calls_it_interrupted(
-    store: Store, clock: FakeClock
+    store: Store, database_url: str, clock: FakeClock
 ) -> None:
-    killed = run_python(KILLED_RUN, f"sqlite:///{store.path}")
+    killed = run_python(KILLED_RUN, database_url)
     assert (killed.returncode, records(store)) == (-9, [("sync", "running", None)])
 
     with recorded_run(store, Job.SYNC, clock):

@@ -77,7 +77,7 @@ def test_where_all_ran_and_no_key_has_trouble_nothing_needs_a_person(watched: St
     ]
     assert [key.key.name for key in result.keys] == ["work"]
     assert (result.ledger_rows, result.first_day, result.last_day) == (2, days_ago(3), TODAY)
-    assert (result.now, result.database) == (NOW, str(watched.path))
+    assert (result.now, result.database) == (NOW, watched.location)
     assert result.database_bytes == watched.size_bytes() > 0
 
 
@@ -178,7 +178,7 @@ def test_a_run_that_never_ended_and_holds_no_lock_was_interrupted(
 
 def test_a_run_under_way_is_no_trouble(watched: Store) -> None:
     record(watched, Job.SYNC, NOW, None)
-    with locks.job_lock(watched.path, Job.SYNC, FakeClock()):
+    with locks.job_lock(watched, Job.SYNC, FakeClock()):
         result = status.run(watched, NOW)
 
     last = job_of(result, Job.SYNC).last_run

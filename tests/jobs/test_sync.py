@@ -329,7 +329,7 @@ def test_a_dry_run_that_fails_leaves_no_trace_either(run: Runner, api: FakeApi) 
 @pytest.mark.usefixtures("work")
 def test_a_dry_run_needs_no_lock(run: Runner, api: FakeApi) -> None:
     api.on("work", usage())
-    with locks.job_lock(run.store.path, Job.SYNC, FakeClock()):
+    with locks.job_lock(run.store, Job.SYNC, FakeClock()):
         assert run(is_dry_run=True).exit_code == 0
 
 

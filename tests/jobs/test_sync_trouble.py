@@ -13,7 +13,7 @@ from orwatch.jobs import keys as key_jobs
 from orwatch.models import Job, RunStatus
 from orwatch.openrouter.client import Client
 from orwatch.results.sync import SyncKeyStatus
-from orwatch.store import database, ledger, locks, retention
+from orwatch.store import backend, ledger, locks, retention
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store, open_store
 from tests.jobs.support import FakeApi, add_key, days_ago, item, refusal, usage
@@ -197,7 +197,7 @@ def test_a_cleanup_meanwhile_is_obeyed(run: Runner, api: FakeApi) -> None:
 
 
 def test_another_sync_under_way_is_left_alone(run: Runner, api: FakeApi) -> None:
-    with locks.job_lock(run.store.path, Job.SYNC, FakeClock()), pytest.raises(LockHeldError):
+    with locks.job_lock(run.store, Job.SYNC, FakeClock()), pytest.raises(LockHeldError):
         run()
 
     assert api.requests == []
@@ -205,11 +205,11 @@ def test_another_sync_under_way_is_left_alone(run: Runner, api: FakeApi) -> None
 
 
 def test_a_database_that_is_busy_throughout_is_passing_trouble(
-    run: Runner, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+    run: Runner, api: FakeApi, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(backend, "BUSY_TIMEOUT_SECONDS", 0.01)
     other = run.store
-    run.store = open_store(f"sqlite:///{other.path}", NOW)
+    run.store = open_store(database_url, NOW)
 
     with other.write(), pytest.raises(StoreUnavailableError) as raised:
         run()

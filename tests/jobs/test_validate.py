@@ -373,5 +373,5 @@ def test_without_keys_there_is_nothing_to_do(store: Store, client: Client, clock
 
 
 def test_another_validate_under_way_is_left_alone(run: Runner) -> None:
-    with locks.job_lock(run.store.path, Job.VALIDATE, FakeClock()), pytest.raises(LockHeldError):
+    with locks.job_lock(run.store, Job.VALIDATE, FakeClock()), pytest.raises(LockHeldError):
         run()

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orwatch.models import KeyFacts, StoredKey, UsageAnswer
 from orwatch.secrets import hash_secret
 from orwatch.store import keys, ledger
@@ -20,6 +22,11 @@ from orwatch.store.ledger import WriteCounts
 from tests.support import NOW
 
 ROOT = Path(__file__).parents[2]
+
+# Which kinds of databases a test runs on: some are about what one of them has for itself.
+both_engines = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"])
+postgres_only = pytest.mark.parametrize("engine", ["postgres"])
 
 
 def add_key(store: Store, name: str = "work", facts: KeyFacts | None = None) -> StoredKey:
@@ -59,8 +66,15 @@ def scalar(store: Store, statement: str) -> Any:
 
 
 def execute(store: Store, statement: str, *values: object) -> None:
+    """Run a statement as SQLite's driver takes it."""
     with store.write() as connection:
-        connection.exec_driver_sql(statement, values)
+        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+        connection.exec_driver_sql(statement.replace("?", mark), values)
+
+
+def path_of(store: Store) -> Path:
+    """The file of a SQLite database."""
+    return Path(store.location)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.models import KeyFacts, KeyKind
-from orwatch.store import database
+from orwatch.store import backend, sqlite
 from orwatch.store.database import Store, open_store
-from orwatch.store.schema import SCHEMA_REVISION
-from tests.store.support import add_key, dump, execute, run_python, scalar, write
+from orwatch.store.schema import SCHEMA_REVISION, metadata, models
+from tests.store.support import add_key, both_engines, dump, execute, path_of, run_python, scalar, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 ADD_MODEL = "INSERT INTO models (name) VALUES (?)"
@@ -73,7 +73,10 @@ def test_the_second_opening_finds_what_the_first_one_left(tmp_path: Path) -> Non
     second.close()
 
 
-def test_the_second_opening_does_not_load_alembic(store: Store) -> None:
+@both_engines
+def test_the_second_opening_loads_no_alembic_and_no_driver_but_its_own(
+    store: Store, database_url: str, engine: str
+) -> None:
     script = """
 import sys
 from datetime import UTC, datetime
@@ -82,11 +85,13 @@ store = open_store(sys.argv[1], datetime.now(UTC))
 with store.read() as connection:
     connection.exec_driver_sql("SELECT * FROM usage_stats").all()
 store.close()
-print(sorted({name.split(".")[0] for name in sys.modules} & {"alembic", "mako", "sqlalchemy"}))
+heavy = {"alembic", "mako", "psycopg", "sqlalchemy"}
+print(*sorted({name.split(".")[0] for name in sys.modules} & heavy))
 """
-    done = run_python(script, url_of(store.path))
+    done = run_python(script, database_url)
 
-    assert (done.stdout, done.stderr) == ("['sqlalchemy']\n", "")
+    expected = {"sqlite": "sqlalchemy\n", "postgres": "psycopg sqlalchemy\n"}
+    assert (done.stdout, done.stderr) == (expected[engine], "")
 
 
 def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
@@ -164,7 +169,7 @@ def test_a_folder_in_place_of_the_database_is_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_that_counts_no_bytes_is_refused_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_holds_data", lambda _path: False)  # as some file systems say
+    monkeypatch.setattr(sqlite, "_holds_data", lambda _path: False)  # as some file systems say
 
     with pytest.raises(StoreUnusableError, match="cannot create the database"):
         open_store(url_of(tmp_path), NOW)
@@ -177,10 +182,11 @@ def test_a_path_that_leads_through_a_file_is_refused(tmp_path: Path) -> None:
         open_store(url_of(tmp_path / "file" / "orwatch.db"), NOW)
 
 
+@both_engines
 def test_a_write_is_undone_when_its_block_raises(store: Store) -> None:
     def add_and_fail() -> None:
         with store.write() as connection:
-            connection.exec_driver_sql(ADD_MODEL, ("a/b",))
+            connection.execute(models.insert().values(name="a/b"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -189,21 +195,42 @@ def test_a_write_is_undone_when_its_block_raises(store: Store) -> None:
     assert dump(store, "models") == [(0, None)]
 
 
+@both_engines
 def test_a_scratch_copy_holds_everything_and_what_is_written_there_is_gone(store: Store) -> None:
+    add_key(store)
     execute(store, ADD_MODEL, "a/b")
-    before = contents(store.path.parent)
+    tables = sorted(metadata.tables)
+    before = [dump(store, table) for table in tables]
+
+    with store.scratch_copy() as copy:
+        assert [dump(copy, table) for table in tables] == before
+        execute(copy, ADD_MODEL, "c/d")
+        add_key(copy, "second")
+        assert {name for _, name in dump(copy, "models")} == {None, "a/b", "c/d"}
+
+    assert [dump(store, table) for table in tables] == before
+
+
+@both_engines
+def test_a_scratch_copy_keeps_nobody_waiting(store: Store) -> None:
+    with store.scratch_copy() as copy, copy.write() as connection:
+        connection.exec_driver_sql("DELETE FROM models")
+        add_key(store)
+
+
+def test_a_scratch_copy_is_private_and_gone_at_the_end(store: Store) -> None:
+    before = contents(path_of(store).parent)
 
     with store.scratch_copy() as copy:
         execute(copy, ADD_MODEL, "c/d")
-        assert [name for _, name in dump(copy, "models")] == [None, "a/b", "c/d"]
-        folder = copy.path.parent
+        folder = path_of(copy).parent
         assert folder.stat().st_mode & 0o077 == 0
 
-    assert dump(store, "models") == [(0, None), (1, "a/b")]
-    assert contents(store.path.parent) == before
+    assert contents(path_of(store).parent) == before
     assert not folder.exists()
 
 
+@both_engines
 def test_a_read_sees_one_state_while_another_connection_writes(store: Store) -> None:
     count = "SELECT count(*) FROM models"
     with store.read() as connection:
@@ -214,15 +241,17 @@ def test_a_read_sees_one_state_while_another_connection_writes(store: Store) -> 
     assert scalar(store, count) == 2
 
 
+@both_engines
 def test_a_database_that_stays_busy_is_reported_as_passing_trouble(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.01)
-    second = open_store(url_of(store.path), NOW)
+    monkeypatch.setattr(backend, "BUSY_TIMEOUT_SECONDS", 0.01)
+    second = open_store(database_url, NOW)
 
     with store.write(), pytest.raises(StoreUnavailableError, match="is locked"):
         execute(second, ADD_MODEL, "a/b")
 
+    assert dump(second, "models") == [(0, None)]
     execute(second, ADD_MODEL, "a/b")
     second.close()
 
@@ -247,7 +276,7 @@ def test_what_the_driver_itself_raises_is_translated_too(
     with pytest.raises(expected) as raised, store.without_transaction():
         raise error
 
-    assert str(store.path) in str(raised.value)
+    assert str(path_of(store)) in str(raised.value)
 
 
 def test_an_error_that_is_no_users_doing_stays_what_it_is(store: Store) -> None:
@@ -269,9 +298,9 @@ def test_an_error_of_another_kind_of_database_stays_what_it_is(store: Store) -> 
 def test_the_size_counts_the_write_ahead_log(store: Store) -> None:
     before = store.size_bytes()
     execute(store, ADD_MODEL, "x" * 100_000)
-    log = store.path.with_name("orwatch.db-wal")
+    log = path_of(store).with_name("orwatch.db-wal")
 
-    assert store.size_bytes() == store.path.stat().st_size + log.stat().st_size > before
+    assert store.size_bytes() == path_of(store).stat().st_size + log.stat().st_size > before
     assert log.stat().st_size > 100_000
 
 

@@ -14,7 +14,7 @@ from orwatch.errors import LockHeldError, StoreUnavailableError
 from orwatch.models import Job
 from orwatch.store.database import Store, open_store
 from orwatch.store.locks import is_held, job_lock
-from tests.store.support import add_key, dump, file_size_limit, run_python, write
+from tests.store.support import add_key, dump, file_size_limit, path_of, run_python, write
 from tests.support import NOW, FakeClock, usage_answer, usage_row
 
 PR_CAPBSET_DROP = 24
@@ -62,7 +62,7 @@ def test_a_full_disk_fails_the_write_and_leaves_the_database_whole(store: Store)
     write(store, usage_answer(usage_row()))
     before = dump(store, "usage_stats")
 
-    done = run_python(WRITE_MANY_ROWS, f"sqlite:///{store.path}", LITTLE_ROOM)
+    done = run_python(WRITE_MANY_ROWS, f"sqlite:///{store.location}", LITTLE_ROOM)
 
     assert (done.returncode, done.stderr) == (0, "")
     message, rows = done.stdout.splitlines()
@@ -77,9 +77,9 @@ def test_a_full_disk_fails_the_write_and_leaves_the_database_whole(store: Store)
 
 def test_a_write_that_found_the_disk_full_succeeds_once_there_is_room(store: Store) -> None:
     add_key(store)
-    run_python(WRITE_MANY_ROWS, f"sqlite:///{store.path}", LITTLE_ROOM)
+    run_python(WRITE_MANY_ROWS, f"sqlite:///{store.location}", LITTLE_ROOM)
 
-    done = run_python(WRITE_MANY_ROWS, f"sqlite:///{store.path}", MUCH_ROOM)
+    done = run_python(WRITE_MANY_ROWS, f"sqlite:///{store.location}", MUCH_ROOM)
 
     assert (done.stdout, done.stderr) == ("5000\n", "")
 
@@ -98,13 +98,13 @@ def test_no_room_for_a_new_database_is_passing_trouble_and_leaves_nothing_in_the
 def test_a_lock_is_held_on_a_full_disk_too_only_its_holder_is_not_told(store: Store) -> None:
     with (
         file_size_limit(0),
-        job_lock(store.path, Job.SYNC, FakeClock()),
+        job_lock(store, Job.SYNC, FakeClock()),
         pytest.raises(LockHeldError, match="is running; nothing was done"),
-        job_lock(store.path, Job.SYNC, FakeClock()),
+        job_lock(store, Job.SYNC, FakeClock()),
     ):
         pass
 
-    assert not is_held(store.path, Job.SYNC)
+    assert not is_held(store, Job.SYNC)
 
 
 @pytest.fixture(params=["file", "folder", "both"])
@@ -113,13 +113,13 @@ def read_only(request: pytest.FixtureRequest, store: Store) -> Iterator[Path]:
     add_key(store)
     write(store, usage_answer(usage_row()))
     store.close()
-    folder, files = store.path.parent, list(store.path.parent.iterdir())
+    folder, files = path_of(store).parent, list(path_of(store).parent.iterdir())
     if request.param != "folder":
         for file in files:
             file.chmod(0o400)
     if request.param != "file":
         folder.chmod(0o500)
-    yield store.path
+    yield path_of(store)
     folder.chmod(0o700)
 
 
@@ -177,19 +177,22 @@ import sys
 from pathlib import Path
 from orwatch.errors import StoreUnusableError
 from orwatch.models import Job
+from orwatch.store.database import Store
 from orwatch.store.locks import is_held, job_lock
+from orwatch.store.sqlite import SqliteBackend
 from tests.support import NOW, FakeClock
+store = Store(SqliteBackend(Path(sys.argv[1])), is_new=False)
 try:
     if sys.argv[2] == "whether it is held":
-        is_held(Path(sys.argv[1]), Job.SYNC)
+        is_held(store, Job.SYNC)
     else:
-        job_lock(Path(sys.argv[1]), Job.SYNC, FakeClock()).__enter__()
+        job_lock(store, Job.SYNC, FakeClock()).__enter__()
 except StoreUnusableError as error:
     print(error)
 """
-    store.path.parent.chmod(0o500)
-    done = run_python(script, store.path, purpose, preexec_fn=obey_file_modes)
-    store.path.parent.chmod(0o700)
+    path_of(store).parent.chmod(0o500)
+    done = run_python(script, path_of(store), purpose, preexec_fn=obey_file_modes)
+    path_of(store).parent.chmod(0o700)
 
     assert (done.stderr, done.returncode) == ("", 0)
     assert "cannot open the lock file" in done.stdout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from sqlalchemy import Connection, Inspector, create_engine, inspect
 
 from orwatch.store.database import Store
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, metadata
-from tests.store.support import dump
+from tests.store.support import both_engines, dump
 from tests.support import NOW
 
 
 @pytest.fixture
-def declared() -> Iterator[Connection]:
+def declared(another_url: Callable[[], str], engine: str) -> Iterator[Connection]:
     """A database whose tables were made from their declarations, without any migration."""
-    engine = create_engine("sqlite://")
-    with engine.connect() as connection:
+    made = create_engine(another_url() if engine == "postgres" else "sqlite://")
+    with made.connect() as connection:
         metadata.create_all(connection)
         yield connection
-    engine.dispose()
+    made.dispose()
 
 
 def indexes(inspector: Inspector, table: str) -> list[tuple[object, ...]]:
@@ -35,7 +35,7 @@ def indexes(inspector: Inspector, table: str) -> list[tuple[object, ...]]:
             index["name"],
             index["column_names"],
             index["unique"],
-            str(index["dialect_options"].get("sqlite_where")),
+            str(index["dialect_options"].get(f"{inspector.dialect.name}_where")),
         )
         for index in inspector.get_indexes(table)
     ]
@@ -46,6 +46,7 @@ def tables_without_row_ids(connection: Connection) -> set[str]:
     return {row["name"] for row in rows if row["wr"]}
 
 
+@both_engines
 def test_the_migrations_build_the_declared_tables(store: Store) -> None:
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -53,6 +54,7 @@ def test_the_migrations_build_the_declared_tables(store: Store) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+@both_engines
 @pytest.mark.parametrize("table", sorted(metadata.tables))
 def test_every_column_key_and_index_is_as_declared(store: Store, declared: Connection, table: str) -> None:
     with store.read() as connection:
@@ -99,6 +101,7 @@ def test_every_migration_is_a_module_of_the_package() -> None:
     assert tuple(module[1:5] for module in modules) == KNOWN_REVISIONS
 
 
+@both_engines
 def test_a_new_database_holds_the_unknown_names_its_birthday_and_nothing_else(store: Store) -> None:
     assert dump(store, "models") == dump(store, "providers") == [(0, None)]
     assert dump(store, "ledger_state") == [(1, int(NOW.timestamp()), None)]

@@ -11,7 +11,7 @@ from orwatch.models import Job, RunStatus, from_nano
 from orwatch.store import ledger, retention, runs
 from orwatch.store.database import Store
 from orwatch.store.schema import COUNTS, to_day_number
-from tests.store.support import add_key, dump, execute, scalar, write
+from tests.store.support import add_key, dump, execute, path_of, scalar, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
@@ -199,7 +199,7 @@ def test_free_pages_are_given_back_to_the_file_system(store: Store) -> None:
     freed = retention.give_space_back(store)
 
     assert freed > 8_000_000
-    assert store.path.stat().st_size < 200_000
+    assert path_of(store).stat().st_size < 200_000
     assert store.size_bytes() < before - freed / 2
     assert scalar(store, "PRAGMA freelist_count") == 0
     assert scalar(store, "PRAGMA integrity_check") == "ok"

@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import fcntl
-import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import inspect
 
+from orwatch.errors import StoreUnusableError
 from orwatch.store import database, rollups
+from orwatch.store.backend import Backend
 from orwatch.store.database import Store, open_store
+from orwatch.store.postgres import PostgresBackend
 from orwatch.store.schema import ledger_state, to_day_number
-from tests.store.support import add_key, get_key, run_python, scalar, start_python, write
+from orwatch.store.sqlite import SqliteBackend
+from tests.postgres import PostgresServer
+from tests.store.support import (
+    add_key,
+    both_engines,
+    execute,
+    get_key,
+    postgres_only,
+    run_python,
+    scalar,
+    start_python,
+    write,
+)
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 
+def tables_of(url: str) -> set[str]:
+    """What is there before anything opens the database as a store."""
+    backend = database.open_backend(url)
+    with backend.engine.connect() as connection:
+        tables = set(inspect(connection).get_table_names())
+    backend.engine.dispose()
+    return tables
+
+
+@both_engines
 @pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "INSERT INTO alembic_version"])
 def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_opening_does_it_all(
-    tmp_path: Path, statement: str
+    another_url: Callable[[], str], statement: str, engine: str
 ) -> None:
-    path = tmp_path / "orwatch.db"
+    url = another_url()
     script = """
 import os, sys
 from datetime import UTC, datetime
@@ -37,38 +63,40 @@ def die(_connection, _cursor, statement, *_others):
 
 open_store(sys.argv[1], datetime.now(UTC))
 """
-    killed = run_python(script, f"sqlite:///{path}", statement)
+    killed = run_python(script, url, statement)
     assert killed.returncode == -9, killed.stderr
-    left = sqlite3.connect(path)
-    assert left.execute("SELECT name FROM sqlite_master").fetchall() == []
-    left.close()
+    assert tables_of(url) == set()
 
-    store = open_store(f"sqlite:///{path}", NOW)
+    store = open_store(url, NOW)
 
     assert add_key(store).id == 1
-    assert write(store, usage_answer(usage_row())).rows_written == 1
-    assert scalar(store, "PRAGMA auto_vacuum") == 2
+    if engine == "sqlite":
+        assert scalar(store, "PRAGMA auto_vacuum") == 2
     store.close()
 
 
-def test_an_upgrade_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@both_engines
+def test_an_upgrade_that_fails_is_undone(
+    another_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = another_url()
     monkeypatch.setattr(database, "ledger_state", Mock(c=Mock(id="no column")))
     with pytest.raises(Exception, match="no column"):
-        open_store(f"sqlite:///{tmp_path}/orwatch.db", NOW)
+        open_store(url, NOW)
     monkeypatch.undo()
 
-    left = sqlite3.connect(tmp_path / "orwatch.db")
-    assert left.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-    left.close()
+    assert tables_of(url) == set()
 
 
-def test_threads_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> None:
+@both_engines
+def test_threads_that_open_a_new_database_at_once_all_get_it(another_url: Callable[[], str]) -> None:
+    url = another_url()
     start = threading.Barrier(4)
     stores: list[Store] = []
 
     def open_it() -> None:
         start.wait()
-        stores.append(open_store(f"sqlite:///{tmp_path}/new/orwatch.db", NOW))
+        stores.append(open_store(url, NOW))
 
     threads = [threading.Thread(target=open_it) for _ in range(4)]
     for thread in threads:
@@ -81,11 +109,13 @@ def test_threads_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> 
         store.close()
 
 
-def test_processes_that_open_a_new_database_at_once_all_get_it(tmp_path: Path) -> None:
+@both_engines
+def test_processes_that_open_a_new_database_at_once_all_get_it(another_url: Callable[[], str]) -> None:
+    url = another_url()
     script = """
 import sys
 from datetime import UTC, datetime
-from orwatch.store import database, rollups
+from orwatch.store import database
 import alembic.command
 print("ready", flush=True)
 sys.stdin.readline()
@@ -94,7 +124,7 @@ with store.read() as connection:
     print(connection.exec_driver_sql("SELECT count(*) FROM ledger_state").scalar())
 store.close()
 """
-    processes = [start_python(script, f"sqlite:///{tmp_path}/new/orwatch.db") for _ in range(3)]
+    processes = [start_python(script, url) for _ in range(3)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -110,25 +140,26 @@ store.close()
 def test_only_one_process_at_a_time_upgrades(tmp_path: Path) -> None:
     path = tmp_path / "orwatch.db"
     with (
-        database._upgrade_lock(path),
+        SqliteBackend(path).upgrade_lock(),
         (tmp_path / "orwatch.db.upgrade.lock").open() as other,
         pytest.raises(BlockingIOError),
     ):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@both_engines
 def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    another_url: Callable[[], str], engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/orwatch.db"
-    upgrade_lock = database._upgrade_lock
+    url = another_url()
+    kind = PostgresBackend if engine == "postgres" else SqliteBackend
 
-    def overtaken(path: Path) -> AbstractContextManager[None]:
+    def overtaken(backend: Backend) -> AbstractContextManager[None]:
         monkeypatch.undo()
         open_store(url, NOW).close()
-        return upgrade_lock(path)
+        return backend.upgrade_lock()
 
-    monkeypatch.setattr(database, "_upgrade_lock", overtaken)
+    monkeypatch.setattr(kind, "upgrade_lock", overtaken)
     store = open_store(url, NOW)
 
     assert scalar(store, "SELECT count(*) FROM ledger_state") == 1
@@ -177,3 +208,33 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
             (to_day_number(date(2026, 11, 1)), 2, 5, 1, 15_000_005, 15_000_000),
         ]
     store.close()
+
+
+@postgres_only
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE invoices (id INTEGER)"],
+        ["CREATE TABLE invoices (id INTEGER)", "CREATE TABLE alembic_version (version_num TEXT)"],
+    ],
+)
+def test_a_database_of_another_program_is_refused_and_left_alone(
+    postgres: PostgresServer, another_url: Callable[[], str], statements: list[str]
+) -> None:
+    url = another_url()
+    for statement in statements:
+        postgres.execute(statement, url)
+    before = tables_of(url)
+
+    with pytest.raises(StoreUnusableError, match="tables that are not orwatch's"):
+        open_store(url, NOW)
+
+    assert tables_of(url) == before
+
+
+@both_engines
+def test_a_database_of_a_newer_version_is_refused(store: Store, database_url: str) -> None:
+    execute(store, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreUnusableError, match=r"written by a newer orwatch \(schema 9999"):
+        open_store(database_url, NOW)

@@ -41,7 +41,12 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger),
     )
     op.create_index(
-        "ix_api_keys_name", "api_keys", ["name"], unique=True, sqlite_where=sa.text("removed_at IS NULL")
+        "ix_api_keys_name",
+        "api_keys",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("removed_at IS NULL"),
+        postgresql_where=sa.text("removed_at IS NULL"),
     )
     for table in ("models", "providers"):
         op.create_table(
@@ -82,11 +87,12 @@ def upgrade() -> None:
     op.create_index("ix_job_runs_job_started_at", "job_runs", ["job", "started_at"])
     op.create_table(
         "request_log",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
         sa.Column("started_at_ms", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_request_log_started_at_ms", "request_log", ["started_at_ms"])
-    op.execute(sa.text(_USAGE_DAILY))
+    is_postgres = op.get_bind().dialect.name == "postgresql"
+    op.execute(sa.text(_USAGE_DAILY.format(**(_POSTGRES_WORDS if is_postgres else _SQLITE_WORDS))))
 
 
 def _create_usage_table(name: str, time_column: str) -> None:
@@ -112,9 +118,19 @@ def _create_usage_table(name: str, time_column: str) -> None:
     )
 
 
+_SQLITE_WORDS = {
+    "date": "date(usage_stats.date * 86400, 'unixepoch')",
+    "usd": "/ 1e9",
+}
+_POSTGRES_WORDS = {
+    "date": "DATE '1970-01-01' + usage_stats.date",
+    # A product of NUMERICs is exact, a quotient is not.
+    "usd": "* 0.000000001",
+}
+
 _USAGE_DAILY = """
 CREATE VIEW usage_daily AS
-SELECT date(usage_stats.date * 86400, 'unixepoch') AS date,
+SELECT {date} AS date,
        api_keys.name AS key_name,
        models.name AS model,
        providers.name AS provider,
@@ -123,8 +139,8 @@ SELECT date(usage_stats.date * 86400, 'unixepoch') AS date,
        usage_stats.tokens_output,
        usage_stats.tokens_reasoning,
        usage_stats.tokens_cached,
-       usage_stats.cost_nano / 1e9 AS cost_usd,
-       usage_stats.byok_cost_nano / 1e9 AS byok_cost_usd
+       usage_stats.cost_nano {usd} AS cost_usd,
+       usage_stats.byok_cost_nano {usd} AS byok_cost_usd
 FROM usage_stats
 JOIN api_keys ON api_keys.id = usage_stats.api_key_id
 JOIN models ON models.id = usage_stats.model_id

@@ -23,7 +23,7 @@ def upgrade() -> None:
     ):
         op.add_column("api_keys", sa.Column(name, kind))
     op.add_column(
-        "usage_days", sa.Column("is_settled", sa.Boolean, nullable=False, server_default=sa.text("0"))
+        "usage_days", sa.Column("is_settled", sa.Boolean, nullable=False, server_default=sa.false())
     )
     op.create_table(
         "accounts",

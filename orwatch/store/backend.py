@@ -1,0 +1,111 @@
+"""What SQLite and PostgreSQL have in common, each in a module of its own: all that the store asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from orwatch.clock import Clock
+from orwatch.errors import StoreUnavailableError
+from orwatch.models import Job
+
+# How long a statement waits for another process's write to end before it gives up.
+BUSY_TIMEOUT_SECONDS = 30.0
+
+
+class TransactionLostError(StoreUnavailableError):
+    """The database ended the transaction, or its connection broke: begun again, it may well succeed."""
+
+
+class Writing(IntEnum):
+    """What nobody else writes to meanwhile. On SQLite each of them stands for the whole database."""
+
+    DATA = 1
+    # Its own, so that no request waits for a long write of the ledger.
+    REQUEST_LOG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a job's lock."""
+
+    pid: int
+    since: datetime
+    machine: str | None = None
+
+
+class JobLock(Protocol):
+    """The lock of one job, taken or not yet. It dies with its process."""
+
+    def take(self) -> bool:
+        """Whether it is held now; somebody else holds it otherwise."""
+        ...
+
+    def tell(self, now: datetime) -> None:
+        """Say who holds it, for the message of whoever finds it held; nothing else depends on it."""
+        ...
+
+    def holder(self) -> Holder | None:
+        """Who holds it, as far as can be told."""
+        ...
+
+
+class Backend(Protocol):
+    """One open database. ``location`` names it in messages, never with a password."""
+
+    @property
+    def location(self) -> str: ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def read_options(self) -> Mapping[str, Any]:
+        """Execution options of a connection that is to see one state throughout."""
+        ...
+
+    def write_options(self, writing: Writing) -> Mapping[str, Any]:
+        """Execution options of a connection whose transaction is to hold that write lock from its start."""
+        ...
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Turns what the database says into orwatch's errors; what cannot be the user's doing stays a bug."""
+        ...
+
+    def create(self) -> None:
+        """Create what a database needs before it can be read, where it is not there."""
+        ...
+
+    def upgrade_lock(self) -> AbstractContextManager[None]:
+        """One upgrade at a time; the lock dies with its process."""
+        ...
+
+    def prepare_new(self) -> None:
+        """Set what only a database without tables takes."""
+        ...
+
+    def job_lock(self, job: Job) -> AbstractContextManager[JobLock]:
+        """The lock of a job, not yet taken; free again at the end of the block."""
+        ...
+
+    def is_held(self, job: Job) -> bool:
+        """Whether a process holds the lock of a job right now."""
+        ...
+
+    def now_ms(self, connection: Connection, clock: Clock) -> int:
+        """Milliseconds since 1970, on the one clock of all that use this database."""
+        ...
+
+    def scratch_copy(self) -> AbstractContextManager[Backend]:
+        """A copy to be written to and thrown away."""
+        ...
+
+    def size_bytes(self) -> int:
+        """The room that the database takes."""
+        ...

@@ -1,0 +1,236 @@
+"""SQLite: one file, with lock files beside it that the kernel locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from orwatch.clock import Clock
+from orwatch.config import make_private_folder
+from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.models import Job
+from orwatch.store import backend
+from orwatch.store.backend import Backend, Holder, Writing
+
+
+class SqliteBackend:
+    """A database in a file."""
+
+    read_options: Mapping[str, Any] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.location = str(path)
+        self.engine = _engine(path)
+
+    def write_options(self, _writing: Writing) -> Mapping[str, Any]:
+        """SQLite has one write lock, of the whole file."""
+        return {"begins_with": "BEGIN IMMEDIATE"}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what SQLite says into orwatch's errors."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not isinstance(error.orig, sqlite3.Error):
+                raise
+            raise _translated(error.orig, self.path) from error
+        except sqlite3.Error as error:
+            raise _translated(error, self.path) from error
+
+    def create(self) -> None:
+        """Create an empty file where there is none, that only its owner may read."""
+        if not _holds_data(self.path):
+            _create_file(self.path)
+
+    @contextmanager
+    def upgrade_lock(self) -> Iterator[None]:
+        """One upgrade at a time."""
+        # A file of its own: closing any other handle of the database would drop SQLite's locks on it.
+        with _open_lock_file(self.path, "upgrade") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def prepare_new(self) -> None:
+        """Let the file log ahead and shrink."""
+        with self.without_transaction() as connection:
+            # Only a file without tables takes this; it lets cleanup give space back in small steps.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            # Reports go on while a sync writes.
+            connection.execute("PRAGMA journal_mode = WAL")
+
+    @contextmanager
+    def job_lock(self, job: Job) -> Iterator[FileLock]:
+        """The lock of a job: a file beside the database."""
+        with _open_lock_file(self.path, job) as file:
+            yield FileLock(file)
+
+    def is_held(self, job: Job) -> bool:
+        """Whether a process holds the lock of a job right now."""
+        with _open_lock_file(self.path, job) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def now_ms(self, _connection: Connection, clock: Clock) -> int:
+        """The time of this machine: nobody else uses the file."""
+        return int(clock.now().timestamp() * 1000)
+
+    @contextmanager
+    def scratch_copy(self) -> Iterator[Backend]:
+        """A copy in a temporary folder."""
+        with tempfile.TemporaryDirectory(prefix="orwatch-") as folder:
+            path = Path(folder) / "copy.db"
+            with self.without_transaction() as source, closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+            copy = SqliteBackend(path)
+            try:
+                yield copy
+            finally:
+                copy.engine.dispose()
+
+    def size_bytes(self) -> int:
+        """The size of the file and of its write-ahead log."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return sum(file.stat().st_size for file in (self.path, log) if file.exists())
+
+    @contextmanager
+    def without_transaction(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection for what SQLite refuses inside a transaction (pragmas)."""
+        with self.errors():
+            connection = self.engine.raw_connection()
+            try:
+                yield cast(sqlite3.Connection, connection.driver_connection)
+            finally:
+                connection.close()
+
+
+class FileLock:
+    """A file that the kernel locks for its process."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def take(self) -> bool:
+        """Whether it is held now."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def tell(self, now: datetime) -> None:
+        """Write into the file who holds it."""
+        text = json.dumps({"pid": os.getpid(), "since": now.isoformat(timespec="seconds")})
+        try:
+            # Past the file's own buffer: what a full disk does not take would fail again at its closing.
+            os.ftruncate(self._file.fileno(), 0)
+            os.pwrite(self._file.fileno(), text.encode("ascii"), 0)
+        except OSError:
+            return  # a full disk: the kernel's lock holds all the same
+
+    def holder(self) -> Holder | None:
+        """What the holder wrote."""
+        try:
+            told = json.load(self._file)
+            since = datetime.fromisoformat(told["since"])
+            return Holder(int(told["pid"]), since) if since.tzinfo else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+@contextmanager
+def _open_lock_file(database: Path, purpose: str) -> Iterator[IO[str]]:
+    """The lock file for a purpose, open and not yet locked. It stays behind."""
+    path = database.with_name(f"{database.name}.{purpose}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"cannot open the lock file {path} for writing: {error.strerror}."
+        if error.errno == errno.ENOSPC:
+            raise StoreUnavailableError(f"{message} Make room and try again.") from error
+        raise StoreUnusableError(f"{message} Check the owner and the mode of it and its folder.") from error
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+        yield file
+
+
+def _holds_data(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreUnusableError(f"cannot open the database {path}: {error.strerror}.") from error
+
+
+def _create_file(path: Path) -> None:
+    """An empty file that only its owner may read, in a folder that only its owner may enter."""
+    try:
+        make_private_folder(path.parent)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreUnusableError(
+            f"cannot create the database {path}: {error.strerror}. "
+            "Name a place that can be written in ORWATCH_DATABASE_URL."
+        ) from error
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        # The driver shall not begin transactions of its own: `_begin` does, so that DDL is undone too.
+        connect_args={"timeout": backend.BUSY_TIMEOUT_SECONDS, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    # With the write-ahead log a crash of the machine may undo the last commits, but never tears one.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begins_with", "BEGIN"))
+
+
+def _translated(error: sqlite3.Error, path: Path) -> Exception:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreUnavailableError(
+            f"the database {path} is locked: another process has been writing to it "
+            f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds. Try again later."
+        )
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return StoreUnavailableError(
+            f"the database {path} cannot be written ({error}): is its disk full? "
+            "What was stored before is whole. Make room and try again."
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return StoreUnusableError(
+            f"the database {path} cannot be used ({error}). It and its folder have to be writable, "
+            "also to be read. Check the owner and the mode of the file and of its folder."
+        )
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return StoreUnusableError(
+            f"{path} is not a database or is damaged ({error}). Restore it from a backup, "
+            "or name another file in ORWATCH_DATABASE_URL."
+        )
+    return error
