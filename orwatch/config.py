@@ -124,11 +124,6 @@ def _nearest_name(name: str) -> str | None:
     return next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1)), None)
 
 
-def database_path(database_url: str) -> Path:
-    """The file of the database."""
-    return Path(database_url.removeprefix("sqlite:///"))
-
-
 def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
     """Put ``ORWATCH_ENCRYPTION_KEY`` into the env file: whole or not at all, mode 0600, folder 0700.
 

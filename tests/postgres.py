@@ -24,6 +24,7 @@ from orwatch.store.database import open_store
 from tests.support import NOW
 
 _TEMPLATE = "orwatch_template"
+_ASKED = "orwatch_asked"
 
 # Nothing here has to outlive a crash.
 _SETTINGS = """
@@ -70,6 +71,22 @@ class PostgresServer:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def password_user(self, name: str, password: str) -> Iterator[str]:
+        """The name of a user who has to give this password, and may do nothing that not everybody may."""
+        name = f"{name}_{uuid.uuid4().hex}"
+        self.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {self._asked_for_passwords()}")
+        try:
+            yield name
+        finally:
+            self.execute(f"DROP ROLE {name}")
+
+    def _asked_for_passwords(self) -> str:
+        """A group whose members the server asks for their passwords; others it trusts."""
+        if not self.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{_ASKED}'"):
+            self.execute(f"CREATE ROLE {_ASKED}")
+        return _ASKED
+
     def new_store_database(self) -> AbstractContextManager[str]:
         """The URL of a database that orwatch has just created its tables in."""
         return self.database(_TEMPLATE)
@@ -99,6 +116,8 @@ def running_server(folder: Path) -> Iterator[PostgresServer]:
             wheel.ensure_pgdata_inited()
             with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
                 file.write(_SETTINGS)
+            hba = data / "pg_hba.conf"
+            hba.write_text(f"local all +{_ASKED} scram-sha-256\n{hba.read_text()}")
         wheel.start()
         server = PostgresServer(wheel.get_uri())
         _make_template(server)

@@ -119,13 +119,15 @@ class Context:
 
         Raises as ``store`` does.
         """
-        settings = config.load_settings(os.environ, self._env_file_option)
-        path = config.database_path(settings.database_url)
-        if not path.exists():
-            return None
-        from orwatch.store.database import open_store
+        from orwatch.store.backend import NoDatabaseError
+        from orwatch.store.checks import open_existing
 
-        return self._resources.enter_context(closing(open_store(settings.database_url, self.now)))
+        settings = config.load_settings(os.environ, self._env_file_option)
+        try:
+            store = open_existing(settings.database_url, self.now)
+        except NoDatabaseError:
+            return None
+        return self._resources.enter_context(closing(store))
 
     @property
     def encryption_keys(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
             spans.move_to_months(connection, kept_from)
             retention.raise_watermark(connection, kept_from)
             retention.delete_old_records(connection, *old_records)
-        freed = retention.give_space_back(store)
+        freed = store.backend.give_space_back()
     result = CleanupResult(
         retention_days=retention_days,
         kept_from=kept_from,

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from orwatch.config import PREFIX, SETTING_NAMES, Settings, database_path, load_settings
+from orwatch.config import PREFIX, SETTING_NAMES, Settings, load_settings
 from orwatch.crontab import Invocation, variables_above
+from orwatch.database_url import describe
 from orwatch.errors import SettingsError
 from orwatch.jobs.cron_places import CRON_D_MODE, Surroundings
 from orwatch.results.cron import CronPlace, CronWarning
@@ -236,8 +237,8 @@ def check_environment(
     is_set_here = bool(surroundings.environ.get("ORWATCH_DATABASE_URL", "").strip())
     if not is_set_here and settings.database_url != under_cron.database_url:
         yield CronWarning(
-            f"this shell works on the database {database_path(settings.database_url)}, and cron would on "
-            f"{database_path(under_cron.database_url)}: put ORWATCH_DATABASE_URL={settings.database_url} "
+            f"this shell works on the database {describe(settings.database_url)}, and cron would on "
+            f"{describe(under_cron.database_url)}: put ORWATCH_DATABASE_URL={settings.database_url} "
             f"into {env_file}.",
             is_fatal=True,
         )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from orwatch import config
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
 from orwatch.jobs.doctor_settings import database_mode_checks
 from orwatch.models import StoredKey
@@ -16,7 +15,8 @@ from orwatch.results.doctor import Check, CheckArea, CheckStatus
 from orwatch.secrets import Vault
 from orwatch.store import checks as reads
 from orwatch.store import ledger, rollups
-from orwatch.store.checks import FileState, NoDatabaseError, SchemaBehindError
+from orwatch.store.backend import NoDatabaseError
+from orwatch.store.checks import FileState, SchemaBehindError
 from orwatch.store.database import Store
 from orwatch.store.schema import SCHEMA_REVISION
 
@@ -40,7 +40,6 @@ class FoundDatabase:
 
 def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> FoundDatabase:
     """Open and check the database. Nothing is created or upgraded."""
-    path = config.database_path(url)
     try:
         store = reads.open_existing(url, now)
     except OrwatchError as error:
@@ -48,10 +47,10 @@ def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_by
     checks = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
     try:
         state = reads.read_file_state(store)
+        checks += [_state_check(store, state), *_surroundings_checks(store, free)]
     except OrwatchError as error:
         store.close()
         return FoundDatabase(None, (_unopened(error),))
-    checks += [_file_check(store, state), *database_mode_checks(path), _disk_check(path.parent, free)]
     if not state.is_readable:
         store.close()
         return FoundDatabase(None, tuple(checks))
@@ -88,11 +87,23 @@ def _unopened(error: OrwatchError) -> Check:
     return _check("database", str(error), advice)
 
 
-def _file_check(store: Store, state: FileState) -> Check:
+def _state_check(store: Store, state: FileState) -> Check:
+    subject = "server" if store.backend.file is None else "file"
     if not state.problems:
-        return _check("file", "SQLite finds it in order")
+        return _check(subject, f"{store.backend.product()} finds it in order")
     advice = f"Stop the jobs, keep a copy of {store.location}, and restore it from a backup."
-    return _check("file", "; ".join(state.problems), advice)
+    return _check(subject, "; ".join(state.problems), advice)
+
+
+def _surroundings_checks(store: Store, free: Callable[[Path], int]) -> list[Check]:
+    """Who else may read the database, and whether it has room: of a server only what is seen from here."""
+    file = store.backend.file
+    if file is not None:
+        return [*database_mode_checks(file), _disk_check(file.parent, free)]
+    if store.backend.is_overheard():
+        advice = "Add ?sslmode=require to ORWATCH_DATABASE_URL, and let the server offer TLS."
+        return [_check("connection", "it goes to another machine and is not encrypted", advice)]
+    return [_check("connection", "nobody on the way can read it")]
 
 
 def _disk_check(folder: Path, free: Callable[[Path], int]) -> Check:

@@ -377,7 +377,7 @@ def stored_sums(connection: Connection, key_ids: Collection[int], since: date, u
         .join(models, models.c.id == table.model_id)
         .join(providers, providers.c.id == table.provider_id)
         .where(read.date.between(to_day_number(since), to_day_number(until)), read.api_key_id.in_(key_ids))
-        .group_by(table.date, table.model_id, table.provider_id)
+        .group_by(table.date, models.c.id, providers.c.id)
     )
     return [
         UsageRow(

@@ -7,16 +7,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
 from orwatch.clock import Clock
-from orwatch.errors import StoreUnavailableError
+from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.models import Job
 
 # How long a statement waits for another process's write to end before it gives up.
 BUSY_TIMEOUT_SECONDS = 30.0
+
+
+class NoDatabaseError(StoreUnusableError):
+    """There is no database yet, and opening it would create one."""
 
 
 class TransactionLostError(StoreUnavailableError):
@@ -57,7 +62,10 @@ class JobLock(Protocol):
 
 
 class Backend(Protocol):
-    """One open database. ``location`` names it in messages, never with a password."""
+    """One database. ``location`` names it in messages, without a password; ``file`` None: it has a server."""
+
+    @property
+    def file(self) -> Path | None: ...
 
     @property
     def location(self) -> str: ...
@@ -108,4 +116,28 @@ class Backend(Protocol):
 
     def size_bytes(self) -> int:
         """The room that the database takes."""
+        ...
+
+    def give_space_back(self) -> int:
+        """Return the room of deleted rows to the disk; how many bytes."""
+        ...
+
+    def product(self) -> str:
+        """The program that keeps the database."""
+        ...
+
+    def look_for_one(self) -> None:
+        """Raises ``NoDatabaseError`` where opening would create one. Changes nothing."""
+        ...
+
+    def find_torn_pages(self) -> list[str]:
+        """What the database itself finds damaged, in sentences; nothing should be read then."""
+        ...
+
+    def find_dangling_rows(self) -> list[str]:
+        """Which rows refer to rows that do not exist, in sentences."""
+        ...
+
+    def is_overheard(self) -> bool:
+        """Whether what is read and written crosses a network unencrypted."""
         ...

@@ -1,25 +1,18 @@
-"""What doctor reads: the state of the file, and by key what is stored of which days. Nothing is changed."""
+"""What doctor reads: how the database is, and by key what is stored of which days. Nothing is changed."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Integer, func, inspect, select, type_coerce
 
-from orwatch.config import database_path
 from orwatch.errors import StoreUnusableError
 from orwatch.models import ZERO, UsageSource, UsageSpan, add_exactly
 from orwatch.store import usage_reads
-from orwatch.store.database import Store, open_store
+from orwatch.store.database import Store, checked_revision, open_backend, open_store
 from orwatch.store.schema import (
-    KNOWN_REVISIONS,
     SCHEMA_REVISION,
     from_day_number,
     metadata,
@@ -38,53 +31,27 @@ class SchemaBehindError(StoreUnusableError):
     """The database has an older schema, which opening it would bring up to date."""
 
 
-class NoDatabaseError(StoreUnusableError):
-    """There is no database yet, and opening it would create one."""
-
-
 def open_existing(url: str, now: datetime) -> Store:
     """Open the database as ``open_store`` does, where that neither creates nor upgrades anything.
 
     Raises ``NoDatabaseError``, ``SchemaBehindError``, and what ``open_store`` does.
     """
-    path = database_path(url)
-    revision = _peek_revision(path)
-    if revision in KNOWN_REVISIONS and revision != SCHEMA_REVISION:
+    store = Store(open_backend(url), is_new=False)
+    try:
+        store.backend.look_for_one()
+        revision = checked_revision(store)
+    finally:
+        store.close()
+    if revision != SCHEMA_REVISION:
         raise SchemaBehindError(
-            f"the database {path} has the schema {revision}, this version's is {SCHEMA_REVISION}."
+            f"the database {store.location} has the schema {revision}, this version's is {SCHEMA_REVISION}."
         )
     return open_store(url, now)
 
 
-def _peek_revision(path: Path) -> str:
-    """The revision of the schema, by a look that changes nothing."""
-    try:
-        if not path.exists() or path.stat().st_size == 0:
-            raise NoDatabaseError(f"there is no database {path}.")
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
-            if not tables:
-                raise NoDatabaseError(f"the database {path} was never finished: it has no tables.")
-            row = None
-            if "alembic_version" in tables:
-                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except OSError as error:
-        raise StoreUnusableError(f"cannot open the database {path}: {error.strerror}.") from error
-    except sqlite3.Error as error:
-        raise StoreUnusableError(
-            f"the database {path} cannot be read ({error}). Check the owner and the mode of the file and "
-            "of its folder; where it is damaged, restore it from a backup."
-        ) from error
-    if row is None:
-        raise StoreUnusableError(
-            f"{path} holds tables that are not orwatch's. Name a file of its own in ORWATCH_DATABASE_URL."
-        )
-    return str(row[0])
-
-
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What SQLite finds wrong with the file, in sentences. ``is_readable``: it can be read all the same."""
+    """What is wrong with the database, in sentences. ``is_readable``: it can be read all the same."""
 
     problems: tuple[str, ...] = ()
     is_readable: bool = True
@@ -92,8 +59,7 @@ class FileState:
 
 def read_file_state(store: Store) -> FileState:
     """Look for torn pages, rows that refer to nothing, and tables and indices that are missing."""
-    with store.without_transaction() as connection:
-        torn = [str(row[0]) for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+    torn = store.backend.find_torn_pages()
     if torn:
         more = f"and {len(torn) - _PROBLEMS_TOLD} more"
         return FileState(
@@ -103,23 +69,12 @@ def read_file_state(store: Store) -> FileState:
         tables, indices = _missing(reading)
     if tables:
         return FileState(tuple(f"the table {name} is missing" for name in tables), is_readable=False)
-    with store.without_transaction() as connection:
-        dangling = [
-            f"{count} rows of {table} refer to rows that do not exist"
-            for table, count in _dangling(connection)
-        ]
-    return FileState((*(f"the index {name} is missing" for name in indices), *dangling))
-
-
-def _dangling(connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
-    counts: dict[str, int] = {}
-    for row in connection.execute("PRAGMA foreign_key_check"):
-        counts[row[0]] = counts.get(row[0], 0) + 1
-    yield from sorted(counts.items())
+    missing = (f"the index {name} is missing" for name in indices)
+    return FileState((*missing, *store.backend.find_dangling_rows()))
 
 
 def _missing(connection: Connection) -> tuple[list[str], list[str]]:
-    """The tables and the indices that the schema has and the file has not."""
+    """The tables and the indices that the schema has and the database has not."""
     found = inspect(connection)
     missing = metadata.tables.keys() - set(found.get_table_names())
     indices = [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
 
@@ -62,12 +61,6 @@ class Store:
         with self.backend.scratch_copy() as copy:
             yield Store(copy, is_new=False)
 
-    def without_transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """The driver's connection for what SQLite refuses inside a transaction (pragmas)."""
-        if not isinstance(self.backend, SqliteBackend):
-            raise TypeError("only SQLite has pragmas")
-        return self.backend.without_transaction()
-
     def size_bytes(self) -> int:
         """The room that the database takes."""
         return self.backend.size_bytes()
@@ -88,7 +81,7 @@ def open_store(url: str, now: datetime) -> Store:
     store = Store(backend, is_new=False)
     try:
         backend.create()
-        revision = _checked_revision(store)
+        revision = checked_revision(store)
         store.is_new = revision is None
         if revision != SCHEMA_REVISION:
             _upgrade(store, now)
@@ -112,7 +105,7 @@ def open_backend(url: str) -> Backend:
     return PostgresBackend(parse_postgres(url))
 
 
-def _stored_revision(connection: Connection) -> str | None:
+def _stored_revision(connection: Connection, location: str) -> str | None:
     """The revision of the schema; None for a database in which nothing was ever created."""
     tables = set(inspect(connection).get_table_names())
     revision = None
@@ -121,15 +114,16 @@ def _stored_revision(connection: Connection) -> str | None:
     # Other programs use Alembic too, and its table is empty before their first step.
     if revision is None and tables - {"alembic_version"}:
         raise StoreUnusableError(
-            "the database holds tables that are not orwatch's. "
+            f"{location} holds tables that are not orwatch's. "
             "Name a database of its own for orwatch in ORWATCH_DATABASE_URL."
         )
     return None if revision is None else str(revision)
 
 
-def _checked_revision(store: Store) -> str | None:
+def checked_revision(store: Store) -> str | None:
+    """The revision of the schema. Raises ``StoreUnusableError`` for one that this version does not know."""
     with store.read() as connection:
-        revision = _stored_revision(connection)
+        revision = _stored_revision(connection, store.location)
     if revision is not None and revision not in KNOWN_REVISIONS:
         raise StoreUnusableError(
             f"the database {store.location} was written by a newer orwatch (schema {revision}, "
@@ -147,7 +141,7 @@ def _upgrade(store: Store, now: datetime) -> None:
             store.backend.prepare_new()
         with store.write() as connection:
             # Another process may have been here while this one waited for the lock.
-            if _stored_revision(connection) == SCHEMA_REVISION:
+            if _stored_revision(connection, store.location) == SCHEMA_REVISION:
                 return
             config = Config()
             config.set_main_option("script_location", "orwatch.store:migrations")

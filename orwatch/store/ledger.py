@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, text
 
 from orwatch.counters import CounterReading, count_days
 from orwatch.models import UsageAnswer, UsageRow, UsageSource, to_nano
-from orwatch.store import rollups, spans
+from orwatch.store import bulk, rollups, spans
 from orwatch.store.schema import (
     UNKNOWN_NAME_ID,
     from_day_number,
@@ -27,11 +26,8 @@ from orwatch.store.schema import (
     to_day_number,
     to_seconds,
     usage_days,
+    usage_stats,
 )
-
-# Rows of one INSERT: measured, larger ones are no faster, and 500 rows of 11 values stay within what every
-# SQLite takes.
-_ROWS_PER_STATEMENT = 500
 
 # OpenRouter answers for 30 completed days and today, its analytics for a year. Days before that count as read
 # only from the first one on that an answer mentions.
@@ -41,7 +37,6 @@ _ANALYTICS_MEMORY = timedelta(days=365)
 # A day that is read so long after its end and has not changed since the last reading is settled.
 _SETTLES_AFTER = timedelta(hours=48)
 
-_KEY_COLUMNS = ("date", "api_key_id", "model_id", "provider_id")
 _VALUE_COLUMNS = (
     "requests",
     "tokens_input",
@@ -315,34 +310,20 @@ def _apply(connection: Connection, key_id: int, change: _Change) -> None:
     if not change.is_first:
         rollups.take_out(connection, part)
     if change.vanished:
-        connection.exec_driver_sql(
-            "DELETE FROM usage_stats WHERE api_key_id = ? AND date = ? AND model_id = ? AND provider_id = ?",
-            [(key_id, *spot) for spot in change.vanished],
+        connection.execute(
+            text(
+                "DELETE FROM usage_stats WHERE api_key_id = :key_id AND date = :date "
+                "AND model_id = :model_id AND provider_id = :provider_id"
+            ),
+            [
+                {"key_id": key_id, "date": day, "model_id": model_id, "provider_id": provider_id}
+                for day, model_id, provider_id in change.vanished
+            ],
         )
-    _upsert(connection, change.written)
+    bulk.upsert(connection, usage_stats, change.written)
     rollups.put_in(connection, part)
     if change.vanished:
         rollups.drop_empty(connection, part.days)
-
-
-def _upsert(connection: Connection, rows: Sequence[_LedgerRow]) -> None:
-    """Insert rows, or replace them.
-
-    Given to the driver as it is: SQLAlchemy's own batches are fifty times slower here.
-    """
-    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        chunk = rows[start : start + _ROWS_PER_STATEMENT]
-        connection.exec_driver_sql(_upsert_statement(len(chunk)), tuple(chain.from_iterable(chunk)))
-
-
-def _upsert_statement(row_count: int) -> str:
-    columns = _KEY_COLUMNS + _VALUE_COLUMNS
-    one_row = f"({', '.join('?' * len(columns))})"
-    changes = ", ".join(f"{column} = excluded.{column}" for column in _VALUE_COLUMNS)
-    return (
-        f"INSERT INTO usage_stats ({', '.join(columns)}) VALUES {', '.join([one_row] * row_count)} "
-        f"ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET {changes}"
-    )
 
 
 def _record_days(
@@ -354,12 +335,23 @@ def _record_days(
     now: datetime,
 ) -> None:
     """Store that these days were read, from where and when, and which of them are settled."""
-    read_at = to_seconds(now)
-    rows = [(to_day_number(day), key_id, source.value, read_at, day in settled) for day in sorted(days)]
+    rows = [
+        {
+            "date": to_day_number(day),
+            "key_id": key_id,
+            "source": source.value,
+            "read_at": to_seconds(now),
+            "is_settled": day in settled,
+        }
+        for day in sorted(days)
+    ]
     if rows:
-        connection.exec_driver_sql(
-            "INSERT INTO usage_days (date, api_key_id, source, read_at, is_settled) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (date, api_key_id) DO UPDATE SET "
-            "source = excluded.source, read_at = excluded.read_at, is_settled = excluded.is_settled",
+        connection.execute(
+            text(
+                "INSERT INTO usage_days (date, api_key_id, source, read_at, is_settled) "
+                "VALUES (:date, :key_id, :source, :read_at, :is_settled) "
+                "ON CONFLICT (date, api_key_id) DO UPDATE SET "
+                "source = excluded.source, read_at = excluded.read_at, is_settled = excluded.is_settled"
+            ),
             rows,
         )

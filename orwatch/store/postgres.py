@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.abc import Buffer
@@ -22,16 +22,18 @@ from sqlalchemy import (
     StaticPool,
     create_engine,
     event,
+    inspect,
     text,
 )
 from sqlalchemy.exc import DBAPIError
 
 from orwatch.clock import Clock
+from orwatch.config import is_loopback
 from orwatch.database_url import PostgresAddress
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.models import Job
 from orwatch.store import backend
-from orwatch.store.backend import Backend, Holder, TransactionLostError, Writing
+from orwatch.store.backend import Backend, Holder, NoDatabaseError, TransactionLostError, Writing
 from orwatch.store.schema import metadata
 
 # What the driver is told where the address does not say otherwise: seconds, the last one milliseconds. A
@@ -48,7 +50,8 @@ _CONNECT_OPTIONS = {
 # Set for each session. The server, too, misses a machine that vanishes, and gives its locks to others then. A
 # transaction in which nothing happens for minutes is one of a machine that sleeps.
 _SET_SESSION = (
-    "SET lock_timeout = {lock_timeout_ms}; SET idle_in_transaction_session_timeout = 300000;"
+    "SET client_min_messages = warning; SET lock_timeout = {lock_timeout_ms};"
+    "SET idle_in_transaction_session_timeout = 300000;"
     "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 )
 
@@ -70,12 +73,20 @@ _PASSING_REFUSALS = (
     "connection slots",
     "not yet accepting",
 )
-_WRONG_WORDS = ("no password supplied", "SSL was required", "certificate", "connection option", " value: ")
+_WRONG_WORDS = (
+    "no password supplied",
+    "SSL was required",
+    "certificate",
+    "connection option",
+    " value: ",
+    "bad value",
+)
 
 
 class PostgresBackend:
     """A database on a server. ``pool`` StaticPool: everything goes through one connection."""
 
+    file = None
     read_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def __init__(self, address: PostgresAddress, pool: type[Pool] = QueuePool) -> None:
@@ -95,15 +106,11 @@ class PostgresBackend:
         except DBAPIError as error:
             if not isinstance(error.orig, psycopg.Error):
                 raise
-            translated = self._translated(error.orig, is_lost=error.connection_invalidated)
-            if translated is None:
-                raise
-            raise translated from error
+            raise self._translated(error.orig, is_lost=error.connection_invalidated) from error
         except psycopg.Error as error:
-            translated = self._translated(error, is_lost=False)
-            if translated is None:
-                raise
-            raise translated from error
+            # Given to the driver past SQLAlchemy, on a connection that was there.
+            is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+            raise self._translated(error, is_lost=is_lost) from error
 
     def create(self) -> None:
         """Nothing: whoever runs the server creates the database."""
@@ -165,8 +172,39 @@ class PostgresBackend:
             size = connection.execute(text("SELECT pg_database_size(current_database())"))
             return int(size.scalar_one())
 
-    def _translated(self, error: psycopg.Error, *, is_lost: bool) -> Exception | None:
-        """None: a bug."""
+    def give_space_back(self) -> int:
+        """Nothing to do: the server's autovacuum makes the room of deleted rows free for others."""
+        return 0
+
+    def product(self) -> str:
+        """Its name and version."""
+        with self.errors(), self.engine.connect() as connection:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+            return f"PostgreSQL {version.split()[0]}"
+
+    def look_for_one(self) -> None:
+        """A database in which something was created."""
+        with self.errors(), self.engine.connect() as connection:
+            if not inspect(connection).get_table_names():
+                raise NoDatabaseError(f"the database {self.location} has no tables yet.")
+
+    def find_torn_pages(self) -> list[str]:
+        """None: the server checks its pages when it reads them."""
+        return []
+
+    def find_dangling_rows(self) -> list[str]:
+        """None: nobody writes past the server's foreign keys."""
+        return []
+
+    def is_overheard(self) -> bool:
+        """Whether the connection goes to another machine and is not encrypted."""
+        with self.errors(), self.engine.connect() as connection:
+            driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            address = driver.info.hostaddr
+            is_remote = bool(address) and not is_loopback(address)
+            return is_remote and not driver.pgconn.ssl_in_use
+
+    def _translated(self, error: psycopg.Error, *, is_lost: bool) -> Exception:
         where, told = f"the database {self.location}", _first_line(error)
         state = error.sqlstate or ""
         if not state and not is_lost:
@@ -196,7 +234,7 @@ class PostgresBackend:
             )
         if state.startswith("XX00"):
             return StoreUnusableError(f"{where} is damaged ({told}). Restore it from a backup.")
-        return None
+        return error
 
 
 class _ScratchCopy(PostgresBackend):
@@ -310,7 +348,7 @@ def _first_line(error: psycopg.Error) -> str:
     return " ".join(told.removeprefix("connection failed: ").split()).rstrip(".")
 
 
-def _unreachable(where: str, error: psycopg.Error) -> Exception | None:
+def _unreachable(where: str, error: psycopg.Error) -> Exception:
     text, told = str(error), _first_line(error)
     is_refused = "FATAL" in text and not any(words in text for words in _PASSING_REFUSALS)
     if is_refused or any(words in text for words in _WRONG_WORDS):
@@ -320,4 +358,4 @@ def _unreachable(where: str, error: psycopg.Error) -> Exception | None:
         )
     if isinstance(error, psycopg.OperationalError):
         return StoreUnavailableError(f"{where} does not answer ({told}). Try again later.")
-    return None
+    return error

@@ -9,7 +9,6 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from orwatch.models import RunStatus, from_nano
-from orwatch.store.database import Store
 from orwatch.store.schema import (
     from_day_number,
     job_runs,
@@ -21,8 +20,6 @@ from orwatch.store.schema import (
     usage_days,
     usage_stats,
 )
-
-_PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: well under a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +77,6 @@ def delete_old_records(connection: Connection, runs_before: datetime, requests_b
     runs = connection.execute(job_runs.delete().where(_is_old_run(runs_before))).rowcount
     requests = connection.execute(request_log.delete().where(_is_old_request(requests_before))).rowcount
     return runs + requests
-
-
-def give_space_back(store: Store) -> int:
-    """Return free pages to the file system, in small steps; by how many bytes the file shrank."""
-    before = _database_bytes(store)
-    with store.without_transaction() as connection:
-        while connection.execute("PRAGMA freelist_count").fetchone()[0]:
-            pages = connection.execute("PRAGMA page_count").fetchone()[0]
-            connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
-            if connection.execute("PRAGMA page_count").fetchone()[0] == pages:
-                break  # a file that was not created with auto_vacuum keeps its pages for later rows
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return before - _database_bytes(store)
-
-
-def _database_bytes(store: Store) -> int:
-    with store.without_transaction() as connection:
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        return int(pages * connection.execute("PRAGMA page_size").fetchone()[0])
 
 
 def _is_old_run(before: datetime) -> ColumnElement[bool]:

@@ -29,10 +29,12 @@ def record_slugs(connection: Connection, slugs: Mapping[str, str]) -> None:
     }
     if not new:
         return
-    connection.exec_driver_sql(
-        "INSERT INTO model_slugs (permaslug, slug) VALUES (?, ?) "
-        "ON CONFLICT (permaslug) DO UPDATE SET slug = excluded.slug",
-        list(new.items()),
+    connection.execute(
+        text(
+            "INSERT INTO model_slugs (permaslug, slug) VALUES (:permaslug, :slug) "
+            "ON CONFLICT (permaslug) DO UPDATE SET slug = excluded.slug"
+        ),
+        [{"permaslug": permaslug, "slug": slug} for permaslug, slug in new.items()],
     )
     ids = {row.name: row.id for row in connection.execute(select(models.c.name, models.c.id))}
     for permaslug, slug in new.items():

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +23,9 @@ from orwatch.config import make_private_folder
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.models import Job
 from orwatch.store import backend
-from orwatch.store.backend import Backend, Holder, Writing
+from orwatch.store.backend import Backend, Holder, NoDatabaseError, Writing
+
+_PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: well under a millisecond
 
 
 class SqliteBackend:
@@ -31,7 +34,7 @@ class SqliteBackend:
     read_options: Mapping[str, Any] = {}
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.file = path
         self.location = str(path)
         self.engine = _engine(path)
 
@@ -47,20 +50,20 @@ class SqliteBackend:
         except DBAPIError as error:
             if not isinstance(error.orig, sqlite3.Error):
                 raise
-            raise _translated(error.orig, self.path) from error
+            raise _translated(error.orig, self.file) from error
         except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
+            raise _translated(error, self.file) from error
 
     def create(self) -> None:
         """Create an empty file where there is none, that only its owner may read."""
-        if not _holds_data(self.path):
-            _create_file(self.path)
+        if not _holds_data(self.file):
+            _create_file(self.file)
 
     @contextmanager
     def upgrade_lock(self) -> Iterator[None]:
         """One upgrade at a time."""
         # A file of its own: closing any other handle of the database would drop SQLite's locks on it.
-        with _open_lock_file(self.path, "upgrade") as file:
+        with _open_lock_file(self.file, "upgrade") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -75,12 +78,12 @@ class SqliteBackend:
     @contextmanager
     def job_lock(self, job: Job) -> Iterator[FileLock]:
         """The lock of a job: a file beside the database."""
-        with _open_lock_file(self.path, job) as file:
+        with _open_lock_file(self.file, job) as file:
             yield FileLock(file)
 
     def is_held(self, job: Job) -> bool:
         """Whether a process holds the lock of a job right now."""
-        with _open_lock_file(self.path, job) as file:
+        with _open_lock_file(self.file, job) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -106,8 +109,60 @@ class SqliteBackend:
 
     def size_bytes(self) -> int:
         """The size of the file and of its write-ahead log."""
-        log = self.path.with_name(self.path.name + "-wal")
-        return sum(file.stat().st_size for file in (self.path, log) if file.exists())
+        log = self.file.with_name(self.file.name + "-wal")
+        return sum(file.stat().st_size for file in (self.file, log) if file.exists())
+
+    def give_space_back(self) -> int:
+        """Return free pages to the file system, in small steps; by how many bytes the file shrank."""
+        with self.without_transaction() as connection:
+            before = _page_bytes(connection)
+            while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+                pages = connection.execute("PRAGMA page_count").fetchone()[0]
+                connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
+                if connection.execute("PRAGMA page_count").fetchone()[0] == pages:
+                    break  # a file that was not created with auto_vacuum keeps its pages for later rows
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return before - _page_bytes(connection)
+
+    def product(self) -> str:
+        """Its name."""
+        return "SQLite"
+
+    def look_for_one(self) -> None:
+        """A file that holds something, and can be read."""
+        try:
+            if not self.file.exists() or self.file.stat().st_size == 0:
+                raise NoDatabaseError(f"there is no database {self.file}.")
+            with closing(sqlite3.connect(f"file:{quote(str(self.file))}?mode=rw", uri=True)) as connection:
+                if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+                    raise NoDatabaseError(f"the database {self.file} was never finished: it has no tables.")
+        except OSError as error:
+            raise StoreUnusableError(f"cannot open the database {self.file}: {error.strerror}.") from error
+        except sqlite3.Error as error:
+            raise StoreUnusableError(
+                f"the database {self.file} cannot be read ({error}). Check the owner and the mode of the "
+                "file and of its folder; where it is damaged, restore it from a backup."
+            ) from error
+
+    def find_torn_pages(self) -> list[str]:
+        """What SQLite's own check says."""
+        with self.without_transaction() as connection:
+            return [str(row[0]) for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+
+    def find_dangling_rows(self) -> list[str]:
+        """Rows that were written past the foreign keys."""
+        counts: dict[str, int] = {}
+        with self.without_transaction() as connection:
+            for row in connection.execute("PRAGMA foreign_key_check"):
+                counts[row[0]] = counts.get(row[0], 0) + 1
+        return [
+            f"{count} rows of {table} refer to rows that do not exist"
+            for table, count in sorted(counts.items())
+        ]
+
+    def is_overheard(self) -> bool:
+        """A file is not."""
+        return False
 
     @contextmanager
     def without_transaction(self) -> Iterator[sqlite3.Connection]:
@@ -118,6 +173,11 @@ class SqliteBackend:
                 yield cast(sqlite3.Connection, connection.driver_connection)
             finally:
                 connection.close()
+
+
+def _page_bytes(connection: sqlite3.Connection) -> int:
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    return int(pages * connection.execute("PRAGMA page_size").fetchone()[0])
 
 
 class FileLock:

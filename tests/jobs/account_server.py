@@ -393,13 +393,12 @@ class AccountWatcher:
             "SELECT api_keys.name, models.name, providers.name, requests, tokens_input, tokens_output, "
             "cost_nano, byok_cost_nano FROM usage_stats JOIN models ON models.id = model_id "
             "JOIN providers ON providers.id = provider_id JOIN api_keys ON api_keys.id = api_key_id "
-            "WHERE date = ?"
+            f"WHERE date = {to_day_number(day or self.clock.now().date())}"
         )
-        number = to_day_number(day or self.clock.now().date())
         with self.store.read() as connection:
             return {
                 tuple(names): Use(*(value or 0 for value in values))
-                for *names, n1, n2, n3, n4, n5 in connection.exec_driver_sql(query, (number,))
+                for *names, n1, n2, n3, n4, n5 in connection.exec_driver_sql(query)
                 for values in [(n1, n2, n3, n4, n5)]
             }
 

@@ -9,6 +9,7 @@ import respx
 
 from orwatch.openrouter.client import Client
 from tests.jobs.support import FakeApi, make_client
+from tests.store.conftest import another_url as another_url
 from tests.store.conftest import database_url as database_url
 from tests.store.conftest import engine as engine
 from tests.store.conftest import new_database as new_database

@@ -16,9 +16,9 @@ from orwatch.models import Job, RunStatus, from_nano
 from orwatch.results.cleanup import CleanupResult
 from orwatch.store import ledger, locks, retention, runs
 from orwatch.store.database import Store
-from orwatch.store.schema import from_day_number
+from orwatch.store.schema import from_day_number, request_log
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import dump, execute, path_of, scalar, write
+from tests.store.support import dump, execute, path_of, scalar, sqlite_only, without_transaction, write
 from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
 
 TABLES = (
@@ -152,10 +152,8 @@ def add_records(store: Store) -> None:
             run_id = runs.start_run(connection, Job.SYNC, NOW.replace(day=20 - days))
             runs.finish_run(connection, run_id, status=RunStatus.OK, counts={}, error=None, now=NOW)
         for day in (18, 20):
-            connection.exec_driver_sql(
-                "INSERT INTO request_log (started_at_ms) VALUES (?)",
-                (int(NOW.replace(day=day).timestamp() * 1000),),
-            )
+            started_at_ms = int(NOW.replace(day=day).timestamp() * 1000)
+            connection.execute(request_log.insert().values(started_at_ms=started_at_ms))
 
 
 def test_old_run_records_and_limiter_entries_go_too(store: Store, clock: FakeClock) -> None:
@@ -168,12 +166,13 @@ def test_old_run_records_and_limiter_entries_go_too(store: Store, clock: FakeClo
     assert scalar(store, "SELECT count(*) FROM request_log") == 1
 
 
+@sqlite_only
 def test_space_is_given_back_and_the_file_shrinks(store: Store, clock: FakeClock) -> None:
     with store.write() as connection:
         for age in range(30, 40):
             rows = (usage_row(days_ago(age), f"maker/{'x' * 50}-{number}") for number in range(1500))
             ledger.write_usage(connection, 1, usage_answer(*rows), NOW)
-    with store.without_transaction() as raw:
+    with without_transaction(store) as raw:
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     before = path_of(store).stat().st_size
 

@@ -31,11 +31,17 @@ from tests.jobs.doctor_support import (
 )
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, FakeApi, add_key, days_ago
 from tests.jobs.test_doctor_totals import write
-from tests.store.support import execute, path_of
+from tests.store.support import execute, path_of, without_transaction
 from tests.support import API_URL, NOW, TODAY, FakeClock, no_limit
 
 # The client of the command gives up soon, and so does this one.
 PATIENCE = Patience(max_tries=2, max_seconds=20)
+
+
+@pytest.fixture
+def engine() -> str:
+    """What doctor finds of a file is told here; of a server, in test_doctor_database.py."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def in_area(result: DoctorResult, area: CheckArea) -> list[Check]:
 
 
 def everything(store: Store) -> list[str]:
-    with store.without_transaction() as connection:
+    with without_transaction(store) as connection:
         return list(connection.iterdump())
 
 

@@ -300,7 +300,9 @@ def test_keys_that_are_not_asked_about_say_why(
     for name in ("invalid", "closed"):
         add_key(store, name)
     discover(store, owner, "gone")
-    execute(store, "UPDATE api_keys SET is_active = 0, inactive_reason = 'invalid' WHERE name = 'invalid'")
+    execute(
+        store, "UPDATE api_keys SET is_active = FALSE, inactive_reason = 'invalid' WHERE name = 'invalid'"
+    )
     api.on("ops", Account())
     assert told(ask(store, client, clock, unopened=("closed",)).checks)[3:] == [
         ("invalid", "skipped", "not asked about: invalid"),

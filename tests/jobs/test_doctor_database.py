@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from orwatch.database_url import describe
 from orwatch.jobs.doctor_database import FoundDatabase, open_database, open_secrets
 from orwatch.results.doctor import CheckStatus
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
+from orwatch.store.postgres import PostgresBackend
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.jobs.doctor_support import findings, much_room, told
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, secret_of, spend
-from tests.store.support import execute, path_of
+from tests.store.support import execute, path_of, postgres_only, without_transaction
 from tests.support import NOW, TODAY
 
 
+@pytest.fixture
+def engine() -> str:
+    """What these tests are about are SQLite's files."""
+    return "sqlite"
+
+
 @pytest.fixture(autouse=True)
-def private(store: Store) -> None:
-    path_of(store).chmod(0o600)
+def private(store: Store, engine: str) -> None:
+    if engine == "sqlite":
+        path_of(store).chmod(0o600)
 
 
 def look(path: Path, free: int = 10**9) -> FoundDatabase:
@@ -141,7 +152,7 @@ def test_a_missing_index_and_rows_that_refer_to_nothing_are_told(store: Store) -
     add_key(store)
     spend(store, (TODAY, "m", "1"))
     execute(store, "DROP INDEX ix_api_keys_name")
-    with store.without_transaction() as connection:
+    with without_transaction(store) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("DELETE FROM models WHERE name = 'm'")
     found = look(path_of(store))
@@ -223,3 +234,51 @@ def test_no_key_and_a_malformed_one_are_findings(store: Store, encryption_keys: 
     add_key(store)
     [(_, status, message)] = secrets_checks(store, *encryption_keys)
     assert (status, "ORWATCH_ENCRYPTION_KEY" in message, "nonsense" in message) == ("finding", True, False)
+
+
+@postgres_only
+def test_of_a_server_is_told_what_is_seen_from_here(store: Store, database_url: str) -> None:
+    found = open_database(database_url, NOW)
+    assert found.store is not None
+    found.store.close()
+    assert [check.subject for check in found.checks] == ["schema", "server", "connection", "totals"]
+    assert findings(found.checks) == []
+    assert re.fullmatch(r"PostgreSQL [\d.]+ finds it in order", found.checks[1].message)
+
+
+@postgres_only
+def test_an_unencrypted_connection_to_another_machine_is_a_finding(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgresBackend, "is_overheard", lambda _backend: True)
+    found = open_database(database_url, NOW)
+    assert found.store is not None
+    found.store.close()
+    assert findings(found.checks) == [("connection", "it goes to another machine and is not encrypted")]
+
+
+@postgres_only
+def test_a_server_s_missing_tables_and_indices_are_told(store: Store, database_url: str) -> None:
+    execute(store, "DROP INDEX ix_api_keys_name")
+    found = open_database(database_url, NOW)
+    assert found.store is not None
+    found.store.close()
+    assert findings(found.checks) == [("server", "the index ix_api_keys_name is missing")]
+
+
+@postgres_only
+def test_an_empty_database_on_a_server_is_a_finding_and_stays_empty(another_url: Callable[[], str]) -> None:
+    url = another_url()
+    for _ in range(2):
+        found = open_database(url, NOW)
+        [(subject, message)] = findings(found.checks)
+        assert (found.store, subject) == (None, "database")
+        assert message == f"the database {describe(url)} has no tables yet."
+
+
+def test_a_server_that_is_away_is_a_finding() -> None:
+    found = open_database("postgresql://me:hunter2@127.0.0.1:1/orwatch", NOW)
+    [(subject, message)] = findings(found.checks)
+    assert (found.store, subject) == (None, "database")
+    assert "postgresql://me@127.0.0.1:1/orwatch does not answer" in message
+    assert "hunter2" not in str(found)

@@ -83,7 +83,7 @@ def test_keys_that_are_not_watched_are_left_out(store: Store) -> None:
         add_key(store, name)
     with store.write() as connection:
         stored_keys.forget_secret(connection, 1, NOW)
-        execute_disabled = "UPDATE api_keys SET is_active = 0, inactive_reason = 'disabled' WHERE id = 2"
+        execute_disabled = "UPDATE api_keys SET is_active = FALSE, inactive_reason = 'disabled' WHERE id = 2"
         connection.exec_driver_sql(execute_disabled)
     assert look(store) == []
 

@@ -273,7 +273,7 @@ def test_five_hundred_keys_need_no_more_queries_than_one(store: Store, owner: St
     for number in range(500):
         execute(
             store,
-            f"INSERT INTO api_keys (key_hash, {columns}) SELECT ?, ?, hint, 1, created_at, kind, ?, 0 "
+            f"INSERT INTO api_keys (key_hash, {columns}) SELECT ?, ?, hint, TRUE, created_at, kind, ?, FALSE "
             "FROM api_keys WHERE name = 'first'",
             f"hash {number}",
             f"key {number}",

@@ -18,7 +18,7 @@ from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store, open_store
 from tests.jobs.support import FakeApi, add_key, days_ago, item, refusal, usage
 from tests.jobs.test_sync import Runner
-from tests.store.support import dump, file_size_limit, get_key, scalar
+from tests.store.support import dump, file_size_limit, get_key, scalar, sqlite_only
 from tests.support import NOW, TODAY, FakeClock
 
 
@@ -107,6 +107,7 @@ def test_a_disabled_key_that_is_named_is_not_remembered_as_failing(run: Runner) 
     assert get_key(run.store, "first").last_sync_error is None
 
 
+@sqlite_only
 def test_a_disk_that_is_full_for_one_key_fails_that_key_and_keeps_what_was_stored(
     run: Runner, api: FakeApi
 ) -> None:

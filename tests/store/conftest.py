@@ -33,10 +33,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
         yield server
 
 
-@pytest.fixture
-def engine() -> str:
-    """What the database is."""
-    return "sqlite"
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """What the database is: each test runs on both, but for those that say otherwise."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

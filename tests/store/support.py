@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from orwatch.secrets import hash_secret
 from orwatch.store import keys, ledger
 from orwatch.store.database import Store
 from orwatch.store.ledger import WriteCounts
+from orwatch.store.sqlite import SqliteBackend
 from tests.support import NOW
 
 ROOT = Path(__file__).parents[2]
 
 # Which kinds of databases a test runs on: some are about what one of them has for itself.
-both_engines = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 sqlite_only = pytest.mark.parametrize("engine", ["sqlite"])
 postgres_only = pytest.mark.parametrize("engine", ["postgres"])
 
@@ -70,6 +71,12 @@ def execute(store: Store, statement: str, *values: object) -> None:
     with store.write() as connection:
         mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
         connection.exec_driver_sql(statement.replace("?", mark), values)
+
+
+def without_transaction(store: Store) -> AbstractContextManager[sqlite3.Connection]:
+    """SQLite's own connection, for pragmas."""
+    assert isinstance(store.backend, SqliteBackend)
+    return store.backend.without_transaction()
 
 
 def path_of(store: Store) -> Path:

@@ -17,6 +17,13 @@ from orwatch.store.locks import is_held, job_lock
 from tests.store.support import add_key, dump, file_size_limit, path_of, run_python, write
 from tests.support import NOW, FakeClock, usage_answer, usage_row
 
+
+@pytest.fixture
+def engine() -> str:
+    """What these tests are about are SQLite's files."""
+    return "sqlite"
+
+
 PR_CAPBSET_DROP = 24
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2

@@ -13,7 +13,7 @@ from orwatch.models import InactiveReason, KeyFacts, KeyKind, StoredKey, UsageSo
 from orwatch.secrets import hash_secret
 from orwatch.store import keys, retention
 from orwatch.store.database import Store
-from tests.store.support import add_key, both_engines, dump, get_key, scalar, write
+from tests.store.support import add_key, dump, get_key, scalar, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 LATER = NOW + timedelta(hours=2)
@@ -51,7 +51,6 @@ def record_sync(store: Store, since: date, until: date, now: datetime = NOW) -> 
     return get_key(store)
 
 
-@both_engines
 def test_a_key_that_nobody_asked_about_is_active_and_nothing_is_known_of_it(store: Store) -> None:
     key = add_key(store)
 
@@ -61,7 +60,6 @@ def test_a_key_that_nobody_asked_about_is_active_and_nothing_is_known_of_it(stor
     assert key.facts == KeyFacts(KeyKind.UNKNOWN)
 
 
-@both_engines
 def test_facts_are_stored_to_the_nano_dollar_and_the_second(store: Store) -> None:
     key = add_key(store, facts=FACTS)
 
@@ -70,7 +68,6 @@ def test_facts_are_stored_to_the_nano_dollar_and_the_second(store: Store) -> Non
     assert scalar(store, "SELECT usage_monthly_nano FROM api_keys") == 10**16 - 1
 
 
-@both_engines
 def test_newer_facts_replace_older_ones_unknown_ones_too(store: Store) -> None:
     key = add_key(store, facts=FACTS)
     with store.write() as connection:
@@ -81,7 +78,6 @@ def test_newer_facts_replace_older_ones_unknown_ones_too(store: Store) -> None:
     assert (key.facts_read_at, key.last_validated_at) == (LATER, LATER)
 
 
-@both_engines
 def test_a_check_that_told_no_facts_keeps_the_old_ones(store: Store) -> None:
     key = add_key(store, facts=FACTS)
     with store.write() as connection:
@@ -91,7 +87,6 @@ def test_a_check_that_told_no_facts_keeps_the_old_ones(store: Store) -> None:
     assert (key.facts, key.facts_read_at, key.last_validated_at) == (FACTS, NOW, LATER)
 
 
-@both_engines
 def test_keys_are_listed_by_id_the_removed_ones_only_when_asked_for(store: Store) -> None:
     for name in ("b", "c", "a"):
         add_key(store, name)
@@ -103,7 +98,6 @@ def test_keys_are_listed_by_id_the_removed_ones_only_when_asked_for(store: Store
         assert [key.name for key in keys.list_keys(connection, with_removed=True)] == ["b", "c", "a"]
 
 
-@both_engines
 def test_a_key_is_found_by_the_hash_of_its_secret_removed_or_not(store: Store) -> None:
     add_key(store, "kept")
     gone = add_key(store, "gone")
@@ -114,7 +108,6 @@ def test_a_key_is_found_by_the_hash_of_its_secret_removed_or_not(store: Store) -
     assert [key and key.name for key in found] == ["kept", "gone", None]
 
 
-@both_engines
 def test_two_keys_cannot_have_one_secret_or_one_name_but_a_removed_key_frees_its_name(store: Store) -> None:
     key = add_key(store)
     with pytest.raises(Exception, match=r"(?i)unique constraint .*api_keys"):
@@ -135,7 +128,6 @@ def test_two_keys_cannot_have_one_secret_or_one_name_but_a_removed_key_frees_its
         assert [key.key_hash for key in keys.list_keys(connection)] == ["other"]
 
 
-@both_engines
 def test_a_removed_key_has_no_secret_any_more(store: Store) -> None:
     key = add_key(store, facts=FACTS)
     with store.write() as connection:
@@ -147,7 +139,6 @@ def test_a_removed_key_has_no_secret_any_more(store: Store) -> None:
     assert (key.secret_encrypted, key.is_active, key.removed_at) == (None, False, LATER)
 
 
-@both_engines
 @pytest.mark.parametrize(("facts", "known"), [(None, FACTS), (KeyFacts(KeyKind.INFERENCE),) * 2])
 def test_a_removed_key_that_comes_back_is_as_new_but_remembers_what_it_was_synced_through(
     store: Store, facts: KeyFacts | None, known: KeyFacts
@@ -169,7 +160,6 @@ def test_a_removed_key_that_comes_back_is_as_new_but_remembers_what_it_was_synce
     assert key.facts == known
 
 
-@both_engines
 def test_a_key_is_switched_off_with_reason_and_time_and_on_again(store: Store) -> None:
     key = add_key(store)
     with store.write() as connection:
@@ -182,7 +172,6 @@ def test_a_key_is_switched_off_with_reason_and_time_and_on_again(store: Store) -
     assert get_key(store) == key
 
 
-@both_engines
 def test_a_key_is_renamed_and_its_secret_replaced_without_touching_another_one(store: Store) -> None:
     first, other = add_key(store), add_key(store, "other")
     with store.write() as connection:
@@ -210,14 +199,13 @@ def test_a_purge_takes_the_key_and_all_its_history_and_nothing_else(store: Store
 
 
 def test_usage_of_a_key_that_does_not_exist_cannot_be_stored(store: Store) -> None:
-    with pytest.raises(Exception, match="FOREIGN KEY") as refused:
+    with pytest.raises(Exception, match=r"(?i)foreign key") as refused:
         write(store, usage_answer(usage_row()), key_id=99)
 
     assert not isinstance(refused.value, IntegrityError)
     assert dump(store, "usage_stats") == []
 
 
-@both_engines
 def test_a_first_sync_is_remembered_through_its_last_day(store: Store) -> None:
     add_key(store)
 
@@ -226,7 +214,6 @@ def test_a_first_sync_is_remembered_through_its_last_day(store: Store) -> None:
     assert (key.synced_through, key.last_synced_at, key.source) == (TODAY, LATER, UsageSource.USAGE)
 
 
-@both_engines
 @pytest.mark.parametrize(
     ("since", "until", "through"),
     [
@@ -247,14 +234,12 @@ def test_a_later_sync_moves_on_only_what_it_leaves_no_hole_before(
     assert record_sync(store, since, until).synced_through == through
 
 
-@both_engines
 def test_days_that_have_not_begun_are_not_remembered_as_read(store: Store) -> None:
     add_key(store)
 
     assert record_sync(store, days_ago(6), TODAY + timedelta(days=40)).synced_through == TODAY
 
 
-@both_engines
 def test_a_time_in_the_future_from_a_clock_that_was_wrong_is_corrected(store: Store) -> None:
     add_key(store)
     next_year = NOW + timedelta(days=365)
@@ -263,7 +248,6 @@ def test_a_time_in_the_future_from_a_clock_that_was_wrong_is_corrected(store: St
     assert record_sync(store, days_ago(6), TODAY).synced_through == TODAY
 
 
-@both_engines
 def test_a_failed_sync_is_remembered_until_one_succeeds(store: Store) -> None:
     key = add_key(store)
     record_sync(store, days_ago(6), TODAY)
@@ -275,6 +259,5 @@ def test_a_failed_sync_is_remembered_until_one_succeeds(store: Store) -> None:
     assert record_sync(store, TODAY, TODAY).last_sync_error is None
 
 
-@both_engines
 def test_the_secret_is_in_no_repr(store: Store) -> None:
     assert "token of" not in repr(add_key(store))

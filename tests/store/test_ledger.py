@@ -14,7 +14,7 @@ from orwatch.models import RejectedRow, UsageAnswer, UsageSource, from_nano, to_
 from orwatch.store import ledger, retention
 from orwatch.store.database import Store
 from orwatch.store.schema import models, to_day_number
-from tests.store.support import add_key, dump, execute, scalar, write
+from tests.store.support import add_key, dump, execute, scalar, sqlite_only, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
@@ -299,6 +299,7 @@ def test_names_may_hold_anything(store: Store) -> None:
     assert {row[1] for row in dump(store, "models")} == {*names, None}
 
 
+@sqlite_only
 def test_a_first_answer_of_many_rows_takes_few_statements(store: Store) -> None:
     statements = []
     rows = [usage_row(TODAY - timedelta(days=n), f"m{m}") for n in range(30) for m in range(40)]

@@ -19,7 +19,7 @@ from orwatch.models import RejectedRow, UsageAnswer, UsageRow, UsageSource
 from orwatch.store import ledger, retention
 from orwatch.store.database import Store, open_store
 from orwatch.store.schema import COUNTS, DAILY_COUNTS, from_day_number, told_column
-from tests.store.support import add_key, dump, path_of, write
+from tests.store.support import add_key, dump, path_of, sqlite_only, write
 from tests.support import NOW, usage_row
 
 FIRST_DAY = date(2026, 9, 25)
@@ -324,6 +324,7 @@ def machine(store: Store) -> type[LedgerMachine]:
     return type("LedgerMachineHere", (LedgerMachine,), {"template": path_of(store)})
 
 
+@sqlite_only
 def test_the_ledger_agrees_with_a_simple_model_whatever_happens(
     machine: type[LedgerMachine],
 ) -> None:

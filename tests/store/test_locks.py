@@ -16,15 +16,7 @@ from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableEr
 from orwatch.models import Job
 from orwatch.store.database import Store, open_store
 from orwatch.store.locks import is_held, job_lock
-from tests.store.support import (
-    both_engines,
-    execute,
-    path_of,
-    postgres_only,
-    run_python,
-    sqlite_only,
-    start_python,
-)
+from tests.store.support import execute, path_of, postgres_only, run_python, sqlite_only, start_python
 from tests.support import NOW, FakeClock
 
 HOLD_UNTIL_KILLED = """
@@ -49,7 +41,6 @@ def here(engine: str) -> str:
     return f" on {socket.gethostname()}" if engine == "postgres" else ""
 
 
-@both_engines
 def test_a_second_holder_is_refused_and_told_of_the_first_ones_process_and_age(
     store: Store, engine: str
 ) -> None:
@@ -68,6 +59,7 @@ def test_the_age_of_a_holder_is_never_negative(store: Store) -> None:
         take(store, minutes_later=-90)
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"pid": "x", "since": 1}', '{"pid": 1, "since": "2026-11-20T12:00:00"}']
 )
@@ -91,7 +83,6 @@ def test_a_holder_whose_connection_bears_another_name_still_holds(
         take(store)
 
 
-@both_engines
 def test_a_lock_is_free_again_after_its_block_however_that_ends(store: Store) -> None:
     take(store)
     with pytest.raises(ZeroDivisionError), job_lock(store, Job.SYNC, FakeClock()):
@@ -102,7 +93,6 @@ def test_a_lock_is_free_again_after_its_block_however_that_ends(store: Store) ->
     assert not is_held(store, Job.SYNC)
 
 
-@both_engines
 def test_each_job_and_each_database_has_a_lock_of_its_own(
     store: Store, another_url: Callable[[], str]
 ) -> None:
@@ -116,7 +106,6 @@ def test_each_job_and_each_database_has_a_lock_of_its_own(
     other.close()
 
 
-@both_engines
 def test_asking_whether_a_lock_is_held_does_not_take_it(store: Store) -> None:
     assert not is_held(store, Job.SYNC)
 
@@ -125,7 +114,6 @@ def test_asking_whether_a_lock_is_held_does_not_take_it(store: Store) -> None:
         assert is_held(store, Job.SYNC)
 
 
-@both_engines
 def test_a_lock_is_freed_when_its_process_is_killed(store: Store, database_url: str, engine: str) -> None:
     with start_python(HOLD_UNTIL_KILLED, database_url) as holder:
         assert holder.stdout is not None
@@ -145,7 +133,6 @@ def test_a_lock_is_freed_when_its_process_is_killed(store: Store, database_url: 
     take(store)
 
 
-@both_engines
 def test_a_program_that_the_holder_starts_does_not_inherit_the_lock(store: Store, database_url: str) -> None:
     script = """
 import subprocess, sys
@@ -186,6 +173,7 @@ def test_lock_files_are_private(store: Store) -> None:
     assert (path_of(store).parent / "orwatch.db.sync.lock").stat().st_mode & 0o777 == 0o600
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("number", "expected"), [(errno.ENOSPC, StoreUnavailableError), (errno.EACCES, StoreUnusableError)]
 )
@@ -201,7 +189,6 @@ def test_a_lock_file_that_cannot_be_created_is_told_with_its_path(
         take(store)
 
 
-@both_engines
 def test_a_run_may_wait_for_the_other_one_to_end(store: Store) -> None:
     class Impatient(FakeClock):
         def sleep(self, seconds: float) -> None:

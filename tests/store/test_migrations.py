@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Inspector, create_engine, inspect
 
 from orwatch.store.database import Store
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, metadata
-from tests.store.support import both_engines, dump
+from tests.store.support import dump, sqlite_only
 from tests.support import NOW
 
 
@@ -46,7 +46,6 @@ def tables_without_row_ids(connection: Connection) -> set[str]:
     return {row["name"] for row in rows if row["wr"]}
 
 
-@both_engines
 def test_the_migrations_build_the_declared_tables(store: Store) -> None:
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -54,7 +53,6 @@ def test_the_migrations_build_the_declared_tables(store: Store) -> None:
         assert compare_metadata(context, metadata) == []
 
 
-@both_engines
 @pytest.mark.parametrize("table", sorted(metadata.tables))
 def test_every_column_key_and_index_is_as_declared(store: Store, declared: Connection, table: str) -> None:
     with store.read() as connection:
@@ -67,6 +65,7 @@ def test_every_column_key_and_index_is_as_declared(store: Store, declared: Conne
         assert indexes(migrated, table) == indexes(wanted, table)
 
 
+@sqlite_only
 def test_the_ledger_is_stored_in_key_order(store: Store, declared: Connection) -> None:
     with store.read() as connection:
         assert (
@@ -101,7 +100,6 @@ def test_every_migration_is_a_module_of_the_package() -> None:
     assert tuple(module[1:5] for module in modules) == KNOWN_REVISIONS
 
 
-@both_engines
 def test_a_new_database_holds_the_unknown_names_its_birthday_and_nothing_else(store: Store) -> None:
     assert dump(store, "models") == dump(store, "providers") == [(0, None)]
     assert dump(store, "ledger_state") == [(1, int(NOW.timestamp()), None)]

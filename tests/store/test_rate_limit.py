@@ -21,7 +21,7 @@ from orwatch.store.backend import TransactionLostError, Writing
 from orwatch.store.database import Connection, Store, open_store
 from orwatch.store.postgres import PostgresBackend
 from orwatch.store.rate_limit import WINDOW_MS, RateLimiter
-from tests.store.support import both_engines, dump, postgres_only, run_python, scalar
+from tests.store.support import dump, postgres_only, run_python, scalar
 from tests.support import NOW, FakeClock
 
 MINUTE = timedelta(seconds=60)
@@ -48,7 +48,6 @@ def most_within_a_minute(starts: list[datetime]) -> int:
     return max(sum(first <= start < first + MINUTE for start in starts) for first in starts)
 
 
-@both_engines
 def test_a_burst_of_the_limit_goes_through_at_once_and_the_next_one_waits(
     store: Store, clock: FakeClock
 ) -> None:
@@ -59,7 +58,6 @@ def test_a_burst_of_the_limit_goes_through_at_once_and_the_next_one_waits(
     assert starts_of(limiter, clock, 1) == [NOW + WINDOW]
 
 
-@both_engines
 def test_requests_follow_one_by_one_as_old_ones_leave_the_window(store: Store, clock: FakeClock) -> None:
     limiter = RateLimiter(store, 2, clock)
     starts_of(limiter, clock, 1)
@@ -73,7 +71,6 @@ def test_requests_follow_one_by_one_as_old_ones_leave_the_window(store: Store, c
     ]
 
 
-@both_engines
 def test_a_request_waits_only_until_the_oldest_one_has_left(store: Store, clock: FakeClock) -> None:
     limiter = RateLimiter(store, 1, clock)
     starts_of(limiter, clock, 1)
@@ -84,7 +81,6 @@ def test_a_request_waits_only_until_the_oldest_one_has_left(store: Store, clock:
     assert sum(clock.slept) == pytest.approx(WINDOW_MS / 1000 - 45, abs=0.01)
 
 
-@both_engines
 def test_a_limit_of_zero_lets_everything_through_and_logs_nothing(store: Store, clock: FakeClock) -> None:
     limiter = RateLimiter(store, 0, clock)
 
@@ -92,7 +88,6 @@ def test_a_limit_of_zero_lets_everything_through_and_logs_nothing(store: Store, 
     assert dump(store, "request_log") == []
 
 
-@both_engines
 def test_a_limit_that_was_lowered_counts_what_started_under_the_old_one(
     store: Store, clock: FakeClock
 ) -> None:
@@ -104,7 +99,6 @@ def test_a_limit_that_was_lowered_counts_what_started_under_the_old_one(
     assert len(clock.slept) == 1
 
 
-@both_engines
 def test_a_clock_that_was_set_back_blocks_for_no_more_than_a_window(store: Store, clock: FakeClock) -> None:
     limiter = RateLimiter(store, 3, clock)
     starts_of(limiter, clock, 3)
@@ -116,7 +110,6 @@ def test_a_clock_that_was_set_back_blocks_for_no_more_than_a_window(store: Store
     assert scalar(store, "SELECT max(started_at_ms) FROM request_log") <= clock.now().timestamp() * 1000
 
 
-@both_engines
 def test_another_process_counts_too(store: Store, database_url: str, clock: FakeClock) -> None:
     script = """
 import sys
@@ -138,7 +131,6 @@ store.close()
     assert starts_of(RateLimiter(store, 3, clock), clock, 2) == [NOW, NOW + WINDOW]
 
 
-@both_engines
 def test_threads_share_the_limit(store: Store, clock: FakeClock) -> None:
     limiter = RateLimiter(store, 4, clock)
     threads = [threading.Thread(target=limiter.wait_for_turn) for _ in range(10)]
@@ -155,7 +147,6 @@ def test_threads_share_the_limit(store: Store, clock: FakeClock) -> None:
     ]
 
 
-@both_engines
 def test_a_start_is_logged_at_the_time_it_happens_not_when_the_wait_for_the_database_began(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +168,6 @@ def test_a_start_is_logged_at_the_time_it_happens_not_when_the_wait_for_the_data
     assert [row[1] - now_ms for row in dump(store, "request_log")] == [20_000, 25_000]
 
 
-@both_engines
 def test_a_database_that_stays_busy_ends_the_wait(
     store: Store, database_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +212,6 @@ def test_never_more_than_the_limit_start_within_any_minute_from_two_processes(
     assert most_within_a_minute(starts) <= limit
 
 
-@both_engines
 def test_a_start_is_logged_once_more_when_the_database_broke_off(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

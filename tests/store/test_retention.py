@@ -10,8 +10,17 @@ import pytest
 from orwatch.models import Job, RunStatus, from_nano
 from orwatch.store import ledger, retention, runs
 from orwatch.store.database import Store
-from orwatch.store.schema import COUNTS, to_day_number
-from tests.store.support import add_key, dump, execute, path_of, scalar, write
+from orwatch.store.schema import COUNTS, request_log, to_day_number
+from tests.store.support import (
+    add_key,
+    dump,
+    execute,
+    path_of,
+    scalar,
+    sqlite_only,
+    without_transaction,
+    write,
+)
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
@@ -166,9 +175,7 @@ def test_old_records_are_counted_and_deleted_and_a_run_under_way_is_neither(stor
                 runs.finish_run(connection, run_id, status=RunStatus.OK, counts={}, error=None, now=NOW)
         for hours in (30, 20):
             at = NOW - timedelta(hours=hours)
-            connection.exec_driver_sql(
-                "INSERT INTO request_log (started_at_ms) VALUES (?)", (int(at.timestamp() * 1000),)
-            )
+            connection.execute(request_log.insert().values(started_at_ms=int(at.timestamp() * 1000)))
     limits = (NOW - timedelta(days=8), NOW - timedelta(days=1))
 
     with store.read() as connection:
@@ -192,26 +199,28 @@ def fill_and_empty(store: Store) -> None:
     execute(store, "DELETE FROM models WHERE id > 0")
 
 
+@sqlite_only
 def test_free_pages_are_given_back_to_the_file_system(store: Store) -> None:
     fill_and_empty(store)
     before = store.size_bytes()
 
-    freed = retention.give_space_back(store)
+    freed = store.backend.give_space_back()
 
     assert freed > 8_000_000
     assert path_of(store).stat().st_size < 200_000
     assert store.size_bytes() < before - freed / 2
     assert scalar(store, "PRAGMA freelist_count") == 0
     assert scalar(store, "PRAGMA integrity_check") == "ok"
-    assert retention.give_space_back(store) == 0
+    assert store.backend.give_space_back() == 0
 
 
+@sqlite_only
 def test_a_file_that_cannot_shrink_keeps_its_pages_and_ends_the_attempt(store: Store) -> None:
-    with store.without_transaction() as connection:
+    with without_transaction(store) as connection:
         connection.execute("PRAGMA auto_vacuum = NONE")
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("VACUUM")
     fill_and_empty(store)
 
-    assert retention.give_space_back(store) == 0
+    assert store.backend.give_space_back() == 0
     assert scalar(store, "PRAGMA freelist_count") > 1000

@@ -12,7 +12,7 @@ import pytest
 from orwatch.models import Job, JobRun, RunStatus
 from orwatch.store import runs
 from orwatch.store.database import Store
-from tests.store.support import both_engines, dump, scalar
+from tests.store.support import dump, scalar
 from tests.support import NOW
 
 LATER = NOW + timedelta(minutes=3)
@@ -39,14 +39,12 @@ def last(store: Store, job: Job = Job.SYNC) -> JobRun | None:
         return runs.last_run(connection, job)
 
 
-@both_engines
 def test_a_job_that_never_ran_has_no_last_run(store: Store) -> None:
     start(store, Job.CLEANUP)
 
     assert last(store, Job.SYNC) is None
 
 
-@both_engines
 def test_a_run_under_way_is_recorded_with_its_process(store: Store) -> None:
     run_id = start(store)
 
@@ -54,7 +52,6 @@ def test_a_run_under_way_is_recorded_with_its_process(store: Store) -> None:
     assert scalar(store, "SELECT pid FROM job_runs") == os.getpid()
 
 
-@both_engines
 @pytest.mark.parametrize("status", [RunStatus.OK, RunStatus.PARTIAL, RunStatus.FAILED])
 def test_a_run_that_ended_says_how_and_when(store: Store, status: RunStatus) -> None:
     run_id = start(store)
@@ -66,14 +63,12 @@ def test_a_run_that_ended_says_how_and_when(store: Store, status: RunStatus) -> 
     assert json.loads(scalar(store, "SELECT counts FROM job_runs")) == {"rows_written": 3, "keys": 2}
 
 
-@both_engines
 def test_a_run_that_counted_nothing_stores_no_counts(store: Store) -> None:
     finish(store, start(store))
 
     assert scalar(store, "SELECT counts FROM job_runs") is None
 
 
-@both_engines
 def test_a_killed_run_is_found_interrupted_by_the_next_of_its_job(store: Store) -> None:
     killed, other, following = start(store), start(store, Job.VALIDATE), start(store)
 
@@ -86,7 +81,6 @@ def test_a_killed_run_is_found_interrupted_by_the_next_of_its_job(store: Store) 
     }
 
 
-@both_engines
 def test_a_run_that_ended_well_stays_so_when_the_next_begins(store: Store) -> None:
     finish(store, start(store))
 
@@ -95,7 +89,6 @@ def test_a_run_that_ended_well_stays_so_when_the_next_begins(store: Store) -> No
     assert [row[4] for row in dump(store, "job_runs")] == ["ok", "running"]
 
 
-@both_engines
 def test_the_last_run_is_the_latest_one_even_when_the_clock_was_set_back(store: Store) -> None:
     finish(store, start(store))
     with store.write() as connection:

@@ -23,7 +23,6 @@ from orwatch.store.sqlite import SqliteBackend
 from tests.postgres import PostgresServer
 from tests.store.support import (
     add_key,
-    both_engines,
     execute,
     get_key,
     postgres_only,
@@ -44,7 +43,6 @@ def tables_of(url: str) -> set[str]:
     return tables
 
 
-@both_engines
 @pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "INSERT INTO alembic_version"])
 def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_opening_does_it_all(
     another_url: Callable[[], str], statement: str, engine: str
@@ -75,7 +73,6 @@ open_store(sys.argv[1], datetime.now(UTC))
     store.close()
 
 
-@both_engines
 def test_an_upgrade_that_fails_is_undone(
     another_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +85,6 @@ def test_an_upgrade_that_fails_is_undone(
     assert tables_of(url) == set()
 
 
-@both_engines
 def test_threads_that_open_a_new_database_at_once_all_get_it(another_url: Callable[[], str]) -> None:
     url = another_url()
     start = threading.Barrier(4)
@@ -109,7 +105,6 @@ def test_threads_that_open_a_new_database_at_once_all_get_it(another_url: Callab
         store.close()
 
 
-@both_engines
 def test_processes_that_open_a_new_database_at_once_all_get_it(another_url: Callable[[], str]) -> None:
     url = another_url()
     script = """
@@ -147,7 +142,6 @@ def test_only_one_process_at_a_time_upgrades(tmp_path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@both_engines
 def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
     another_url: Callable[[], str], engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +226,6 @@ def test_a_database_of_another_program_is_refused_and_left_alone(
     assert tables_of(url) == before
 
 
-@both_engines
 def test_a_database_of_a_newer_version_is_refused(store: Store, database_url: str) -> None:
     execute(store, "UPDATE alembic_version SET version_num = '9999'")
 

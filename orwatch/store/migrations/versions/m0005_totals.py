@@ -29,7 +29,9 @@ def upgrade() -> None:
             f"INSERT INTO {table} ({keys}, {_names(_DAILY_COUNTS)}) "
             f"SELECT {keys}, {_sums(_DAILY_COUNTS)} FROM usage_stats GROUP BY {keys}"
         )
-    op.rename_table("usage_months", "removed_months")
+    # A copy: on PostgreSQL a renamed table would keep the names of its constraints.
+    op.execute("CREATE TABLE removed_months AS SELECT * FROM usage_months")
+    op.drop_table("usage_months")
     _create("usage_months", ("month", *_KEYS), _COUNTS)
     keys = "api_key_id, model_id, provider_id"
     op.execute(
