@@ -138,15 +138,13 @@ def sync_account(
     except ApiError as error:
         return _unlisted(store, owner, request, error)
     now = clock.now()
-    with store.write() as connection:
-        twin = accounts.find_twin(
-            connection, owner, listing.account_id, {key.key_hash for key in listing.keys}
-        )
+    hashes = {key.key_hash for key in listing.keys}
+
+    def follow(connection: Connection) -> SyncedAccount | _Visit:
+        twin = accounts.find_twin(connection, owner, listing.account_id, hashes)
         if twin is not None:
             return _second_to(connection, owner, twin, listing, now)
-        accounts.take_over(
-            connection, owner, listing.account_id, {key.key_hash for key in listing.keys}, now.date()
-        )
+        accounts.take_over(connection, owner, listing.account_id, hashes, now.date())
         changes = accounts.merge_listing(connection, owner, listing.keys, now)
         _record_account_id(connection, owner, listing)
         visit = _Visit(
@@ -161,7 +159,12 @@ def sync_account(
             accounts.members(connection, owner.id),
             ledger.kept_from(connection) or date.min,
         )
-    visit.notes += _told_changes(changes)
+        visit.notes += _told_changes(changes)
+        return visit
+
+    visit = store.run_write(follow)
+    if isinstance(visit, SyncedAccount):
+        return visit
     has_today = _read_today(visit)
     _read_completed_days(visit, on_key_done)
     _read_back(visit)
@@ -173,8 +176,7 @@ def _unlisted(store: Store, owner: StoredKey, request: SyncRequest, error: ApiEr
     message = str(error)
     if error.status == 403:
         message = f"{message}. Is it a management key still?"
-    with store.write() as connection:
-        stored_keys.record_sync_failure(connection, owner.id, message)
+    store.run_write(lambda connection: stored_keys.record_sync_failure(connection, owner.id, message))
     log.warning("%s", message, extra={"job": Job.SYNC, "key": owner.name})
     failed = SyncedKey(
         owner.name, SyncKeyStatus.FAILED, request.since, error=message, is_passing=error.is_passing
@@ -308,18 +310,23 @@ def _write_window(visit: _Visit, window: Window, **account_values: object) -> No
             UsageSource.ANALYTICS, window.since, window.until, tuple(rows), window.rejected, whole_days
         )
 
-    with visit.store.write() as connection:
+    def write(connection: Connection) -> list[tuple[StoredKey, WriteCounts]]:
         wanted = {key.id: key for key in visit.readable}
         concerned = accounts.keys_used_on(connection, wanted, whole_days) | (keys.keys() & wanted.keys())
-        for key_id in sorted(concerned):
-            _add(visit, wanted[key_id], _write(visit, connection, key_id, answer(keys.get(key_id, [])), now))
-        for key in visit.kin:
-            _add(visit, visit.owner, _write(visit, connection, key.id, answer([]), now))
+        written = [
+            (wanted[key_id], _write(visit, connection, key_id, answer(keys.get(key_id, [])), now))
+            for key_id in sorted(concerned)
+        ]
+        written += [(visit.owner, _write(visit, connection, key.id, answer([]), now)) for key in visit.kin]
         kept = accounts.stored_sums(connection, {key.id for key in visit.kin}, window.since, window.until)
         rest = remainder(account, [*kept, *(row for rows in keys.values() for row in rows)])
-        _add(visit, visit.owner, _write(visit, connection, visit.owner.id, answer(rest), now))
+        written.append((visit.owner, _write(visit, connection, visit.owner.id, answer(rest), now)))
         if account_values:
             accounts.update_account(connection, visit.owner.id, **account_values)
+        return written
+
+    for key, counts in visit.store.run_write(write):
+        _add(visit, key, counts)
     _note_rejections(visit, visit.owner, answer([]))
     visit.since = min(visit.since, window.since)
 
@@ -357,9 +364,12 @@ def _slugs_for(visit: _Visit, window: Window) -> Mapping[str, str]:
     except ApiError as error:
         log.info("the names of models: %s", error, extra={"job": Job.SYNC, "key": visit.owner.name})
         return known
-    with visit.store.write() as connection:
+
+    def record(connection: Connection) -> dict[str, str]:
         slugs.record_slugs(connection, told)
-        known = slugs.known_slugs(connection)
+        return slugs.known_slugs(connection)
+
+    known = visit.store.run_write(record)
     _update(visit, slugs_read_at=visit.clock.now())
     return known
 
@@ -367,17 +377,21 @@ def _slugs_for(visit: _Visit, window: Window) -> Mapping[str, str]:
 def _write_counters(visit: _Visit) -> bool:
     """What the list's counters tell of each key: dollars by day, without models."""
     now = visit.clock.now()
-    is_told = False
-    with visit.store.write() as connection:
-        for key in visit.readable:
-            reading = counters_of(key.facts, visit.today)
-            if reading is None or key.listing is None or key.listing.deleted_at is not None:
-                continue
-            counts, is_reset = ledger.write_counters(connection, key.id, reading, now)
-            _add(visit, key, counts)
-            is_told = True
-            if is_reset:
-                visit.notes.append(f"{key.name}: its counters went down; days between cannot be told")
+    readings = [
+        (key, reading)
+        for key in visit.readable
+        if key.listing is not None and key.listing.deleted_at is None
+        if (reading := counters_of(key.facts, visit.today)) is not None
+    ]
+
+    def write(connection: Connection) -> list[tuple[StoredKey, WriteCounts, bool]]:
+        return [(key, *ledger.write_counters(connection, key.id, reading, now)) for key, reading in readings]
+
+    for key, counts, is_reset in visit.store.run_write(write):
+        _add(visit, key, counts)
+        if is_reset:
+            visit.notes.append(f"{key.name}: its counters went down; days between cannot be told")
+    is_told = bool(readings)
     if is_told:
         visit.sources.add(UsageSource.COUNTERS)
         visit.since = min(visit.since, visit.today)
@@ -455,11 +469,14 @@ def _write_activity(visit: _Visit, key: StoredKey, activity: Activity, told_days
     is_deleted = key.listing is not None and key.listing.deleted_at is not None
     # That a server tells nothing of a deleted key does not take its history away.
     answer = activity.answer if is_deleted else replace(activity.answer, whole_days=told_days)
-    with visit.store.write() as connection:
+
+    def write(connection: Connection) -> WriteCounts:
         slugs.record_slugs(connection, activity.slugs)
         counts = _write(visit, connection, key.id, answer, now)
         accounts.record_activity_read(connection, key.id, key.facts, now)
-    _add(visit, key, counts)
+        return counts
+
+    _add(visit, key, visit.store.run_write(write))
     _note_rejections(visit, key, answer)
     visit.since = min(visit.since, answer.since)
 
@@ -470,18 +487,20 @@ def _write_remainder(visit: _Visit, account: Activity) -> None:
     ids = {key.id for key in visit.members} - {visit.owner.id}
     now = visit.clock.now()
     nothing = replace(answer, rows=(), whole_days=frozenset(row.day for row in answer.rows))
-    with visit.store.write() as connection:
+
+    def write(connection: Connection) -> list[WriteCounts]:
         slugs.record_slugs(connection, account.slugs)
-        for key in visit.kin:
-            _add(visit, visit.owner, _write(visit, connection, key.id, nothing, now))
+        written = [_write(visit, connection, key.id, nothing, now) for key in visit.kin]
         keys = accounts.stored_sums(connection, ids, answer.since, answer.until)
         # Where a key's use of a day is not known, neither is what is left of it: analytics' word stays.
         unknown = accounts.days_in_spans(connection, ids, answer.since, answer.until)
         unknown |= {day for day in nothing.whole_days if _is_open(visit, day)}
         rows = tuple(row for row in remainder(answer.rows, keys) if row.day not in unknown)
         rest = replace(nothing, rows=rows, whole_days=nothing.whole_days - unknown)
-        counts = _write(visit, connection, visit.owner.id, rest, now)
-    _add(visit, visit.owner, counts)
+        return [*written, _write(visit, connection, visit.owner.id, rest, now)]
+
+    for counts in visit.store.run_write(write):
+        _add(visit, visit.owner, counts)
     _note_rejections(visit, visit.owner, answer)
     visit.since = min(visit.since, answer.since)
 
@@ -523,14 +542,18 @@ def _read_back(visit: _Visit) -> None:
 def _read_credits(visit: _Visit) -> None:
     credits = _try(visit, "credits", lambda: fetch_credits(visit.client, visit.secret))
     if credits is not None:
-        with visit.store.write() as connection:
-            accounts.record_credits(connection, visit.owner.id, credits, visit.clock.now())
+        now = visit.clock.now()
+        visit.store.run_write(
+            lambda connection: accounts.record_credits(connection, visit.owner.id, credits, now)
+        )
 
 
 def _update(visit: _Visit, **values: object) -> None:
-    with visit.store.write() as connection:
+    def update(connection: Connection) -> AccountState:
         accounts.update_account(connection, visit.owner.id, **values)
-        visit.state = accounts.account_state(connection, visit.owner.id)
+        return accounts.account_state(connection, visit.owner.id)
+
+    visit.state = visit.store.run_write(update)
 
 
 def _add(visit: _Visit, key: StoredKey, counts: WriteCounts) -> None:
@@ -563,7 +586,8 @@ def _finish(visit: _Visit, *, has_today: bool) -> SyncedAccount:
     concerned = [visit.owner, *visit.readable] if visit.sources else [visit.owner]
     is_whole = visit.request.reaches_back or UsageSource.ACTIVITY in visit.sources
     until = visit.today if is_whole else min(visit.request.until, visit.today)
-    with visit.store.write() as connection:
+
+    def record(connection: Connection) -> None:
         for key in concerned:
             error = "; ".join(visit.tally(key).errors) or None
             if key.id == visit.owner.id and not has_today:
@@ -580,6 +604,8 @@ def _finish(visit: _Visit, *, has_today: bool) -> SyncedAccount:
                 error=error,
                 now=now,
             )
+
+    visit.store.run_write(record)
     names = visit.request.key_names
     # An answer of analytics is of all keys: what was written for others is told as well.
     told = [

@@ -261,16 +261,19 @@ def _failed(key: StoredKey, since: date, error: str, *, is_passing: bool = False
 def _write(store: Store, task: _Task, answer: UsageAnswer | CounterReading, clock: Clock) -> SyncedKey:
     """Write one key's answer, or find out what writing it would do."""
     now = clock.now()
+
+    def write(connection: Connection) -> SyncedKey:
+        # As it stands now: a person may have removed it while it was asked about.
+        key = stored_keys.find_by_hash(connection, task.key.key_hash)
+        if key is None or key.removed_at is not None:
+            notes = (*task.notes, "the key was removed meanwhile: nothing written")
+            return SyncedKey(task.key.name, SyncKeyStatus.OK, task.since, notes=notes)
+        if isinstance(answer, CounterReading):
+            return _write_counters(connection, task, key, answer, now)
+        return _write_usage(connection, task, key, answer, now)
+
     try:
-        with store.write() as connection:
-            # As it stands now: a person may have removed it while it was asked about.
-            key = stored_keys.find_by_hash(connection, task.key.key_hash)
-            if key is None or key.removed_at is not None:
-                notes = (*task.notes, "the key was removed meanwhile: nothing written")
-                return SyncedKey(task.key.name, SyncKeyStatus.OK, task.since, notes=notes)
-            if isinstance(answer, CounterReading):
-                return _write_counters(connection, task, key, answer, now)
-            return _write_usage(connection, task, key, answer, now)
+        return store.run_write(write)
     except StoreUnavailableError as store_error:
         return _failed(task.key, task.since, str(store_error), is_passing=True)
 
@@ -351,13 +354,13 @@ def _synced(
 
 
 def _record_failure(store: Store, key: StoredKey, synced: SyncedKey) -> None:
-    if synced.error is None:
+    error = synced.error
+    if error is None:
         return
     try:
-        with store.write() as connection:
-            stored_keys.record_sync_failure(connection, key.id, synced.error)
-    except StoreUnavailableError as error:
-        log.warning("%s", error, extra={"job": Job.SYNC, "key": key.name})
+        store.run_write(lambda connection: stored_keys.record_sync_failure(connection, key.id, error))
+    except StoreUnavailableError as trouble:
+        log.warning("%s", trouble, extra={"job": Job.SYNC, "key": key.name})
 
 
 def _log_synced(synced: SyncedKey, seconds: float) -> None:
