@@ -47,12 +47,9 @@ _VALUE_COLUMNS = (
     "byok_cost_nano",
 )
 
-_COST, _BYOK = _VALUE_COLUMNS.index("cost_nano"), _VALUE_COLUMNS.index("byok_cost_nano")
-
 _LedgerRow = tuple[Any, ...]  # the columns of the key, then the values
-_Values = tuple[int | None, ...]
-_Spot = tuple[int, int, int]  # date, model, provider
-_StoredRows = dict[_Spot, _Values]
+_KEY_LENGTH = len(_KEY_COLUMNS)
+_DAY, _COST, _BYOK = map((_KEY_COLUMNS + _VALUE_COLUMNS).index, ("date", "cost_nano", "byok_cost_nano"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,8 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     better = {day for day, source in sources.items() if source.rank > answer.source.rank}
     worse = {day for day, source in sources.items() if source.rank < answer.source.rank}
 
-    rows = [row for row in answer.rows if row.day >= watermark and row.day not in better]
+    told = [row for row in answer.rows if row.day >= watermark]
+    rows = [row for row in told if row.day not in better] if better else told
     days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - better
     # Of days before its memory an API tells nothing, whether there was use or not.
     memory = _ANALYTICS_MEMORY if answer.source is UsageSource.ANALYTICS else _API_MEMORY
@@ -109,9 +107,8 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     window = _days_begun(max(first_day, remembered), answer.until, now)
     doubtful = _doubtful_days(answer, days | window)
     ledger_rows = _to_ledger_rows(connection, key_id, rows)
-    change = _compare(
-        _stored_rows(connection, key_id, days), ledger_rows, whole_days=(days - doubtful) | (days & worse)
-    )
+    whole_days = (days - doubtful) | (days & worse)
+    change = _compare(_stored_rows(connection, key_id, days), ledger_rows, whole_days)
     _apply(connection, key_id, change)
     read = days | (window - doubtful - better - worse)
     told_before = set(sources) - worse
@@ -119,14 +116,13 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     _record_days(connection, key_id, answer.source, read, settled, now)
     if answer.source.rank > UsageSource.COUNTERS.rank:
         spans.take_days_out(connection, key_id, read - told_before, change.growth)
-    expired = sum(row.day < watermark for row in answer.rows)
     return WriteCounts(
         rows_written=len(change.written),
         rows_unchanged=len(rows) - len(change.written),
         # What a better source tells otherwise has not vanished.
-        rows_removed=sum(from_day_number(spot[0]) not in worse for spot in change.vanished),
-        rows_expired=expired,
-        rows_outranked=len(answer.rows) - len(rows) - expired,
+        rows_removed=sum(from_day_number(row[_DAY]) not in worse for row in change.vanished),
+        rows_expired=len(answer.rows) - len(told),
+        rows_outranked=len(told) - len(rows),
     )
 
 
@@ -194,9 +190,10 @@ def _day_sources(connection: Connection, key_id: int, since: date, until: date) 
 def _to_ledger_rows(connection: Connection, key_id: int, rows: Sequence[UsageRow]) -> list[_LedgerRow]:
     model_ids = name_ids(connection, models, {row.model for row in rows})
     provider_ids = name_ids(connection, providers, {row.provider for row in rows})
+    day_numbers = {day: to_day_number(day) for day in {row.day for row in rows}}
     return sorted(
         (
-            to_day_number(row.day),
+            day_numbers[row.day],
             key_id,
             model_ids[row.model],
             provider_ids[row.provider],
@@ -248,28 +245,29 @@ def _doubtful_days(answer: UsageAnswer, days: set[date]) -> set[date]:
     return days & {row.day for row in answer.rejected}
 
 
-def _stored_rows(connection: Connection, key_id: int, days: set[date]) -> _StoredRows:
-    """What the ledger has of a key on these days."""
+def _stored_rows(connection: Connection, key_id: int, days: set[date]) -> list[_LedgerRow]:
+    """What the ledger has of a key on these days, in the order of its key."""
     if not days:
-        return {}
+        return []
     numbers = ", ".join(str(to_day_number(day)) for day in sorted(days))
     found = connection.exec_driver_sql(
-        f"SELECT date, model_id, provider_id, {', '.join(_VALUE_COLUMNS)} FROM usage_stats "
-        f"WHERE api_key_id = {int(key_id)} AND date IN ({numbers})"
+        f"SELECT {', '.join(_KEY_COLUMNS + _VALUE_COLUMNS)} FROM usage_stats "
+        f"WHERE api_key_id = {int(key_id)} AND date IN ({numbers}) ORDER BY {', '.join(_KEY_COLUMNS)}"
     )
-    return {row[:3]: row[3:] for row in map(tuple, found)}
+    # The driver's own rows: to wrap each in one of SQLAlchemy's takes longer than to read it.
+    return [] if found.cursor is None else list(found.cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What an answer changes: rows that are new or differ, and the (date, model, provider) of those that go.
+    """What an answer changes: rows that are new or differ, and those that go.
 
     ``growth``: by day, by how many nano-dollars (credits, BYOK) what is stored grows. ``is_first``: nothing
     was stored of the days that change.
     """
 
     written: list[_LedgerRow]
-    vanished: list[_Spot]
+    vanished: list[_LedgerRow]
     growth: dict[date, tuple[int, int]]
     is_first: bool
 
@@ -278,30 +276,31 @@ class _Change:
         return set(self.growth)
 
 
-def _compare(stored: _StoredRows, rows: Sequence[_LedgerRow], whole_days: set[date]) -> _Change:
-    """What writing these rows changes; of ``whole_days``, rows that are not among them go."""
-    written = [row for row in rows if stored.get((row[0], row[2], row[3])) != row[4:]]
-    told = {(row[0], row[2], row[3]) for row in rows}
+def _compare(stored: list[_LedgerRow], rows: list[_LedgerRow], whole_days: set[date]) -> _Change:
+    """What writing these rows changes; of ``whole_days``, rows that are not among them go.
+
+    Both in the order of the ledger's key. Most of what is synced is stored already, and compared as a whole:
+    that is several times as fast as row by row.
+    """
+    if rows == stored:
+        return _Change([], [], {}, is_first=False)
+    known, told = set(stored), set(rows)
+    written = [row for row in rows if row not in known]
+    spots = {row[:_KEY_LENGTH] for row in written}
     whole = {to_day_number(day) for day in whole_days}
-    vanished = [spot for spot in stored if spot[0] in whole and spot not in told]
+    differing = [row for row in stored if row not in told]
+    vanished = [row for row in differing if row[:_KEY_LENGTH] not in spots and row[_DAY] in whole]
+    replaced = [row for row in differing if row[:_KEY_LENGTH] in spots]
     growth: dict[int, tuple[int, int]] = {}
-
-    def grow(day: int, values: _Values, sign: int) -> None:
-        cost, byok = growth.get(day, (0, 0))
-        growth[day] = cost + sign * (values[_COST] or 0), byok + sign * (values[_BYOK] or 0)
-
-    for row in written:
-        grow(row[0], row[4:], 1)
-        before = stored.get((row[0], row[2], row[3]))
-        if before is not None:
-            grow(row[0], before, -1)
-    for spot in vanished:
-        grow(spot[0], stored[spot], -1)
+    for sign, changed in ((1, written), (-1, replaced), (-1, vanished)):
+        for row in changed:
+            cost, byok = growth.get(row[_DAY], (0, 0))
+            growth[row[_DAY]] = cost + sign * row[_COST], byok + sign * (row[_BYOK] or 0)
     return _Change(
         written,
         vanished,
         {from_day_number(day): each for day, each in growth.items()},
-        is_first=not any(spot[0] in growth for spot in stored),
+        is_first=not any(row[_DAY] in growth for row in stored),
     )
 
 
@@ -312,13 +311,10 @@ def _apply(connection: Connection, key_id: int, change: _Change) -> None:
     if change.vanished:
         connection.execute(
             text(
-                "DELETE FROM usage_stats WHERE api_key_id = :key_id AND date = :date "
+                "DELETE FROM usage_stats WHERE date = :date AND api_key_id = :api_key_id "
                 "AND model_id = :model_id AND provider_id = :provider_id"
             ),
-            [
-                {"key_id": key_id, "date": day, "model_id": model_id, "provider_id": provider_id}
-                for day, model_id, provider_id in change.vanished
-            ],
+            [dict(zip(_KEY_COLUMNS, row, strict=False)) for row in change.vanished],
         )
     bulk.upsert(connection, usage_stats, change.written)
     rollups.put_in(connection, part)
