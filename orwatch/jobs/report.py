@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
+from functools import cache, partial
 
 from orwatch.days import days_between, month_end, month_start, next_month
 from orwatch.errors import UsageError
@@ -244,19 +245,20 @@ def _grouping(by: tuple[Dimension, ...]) -> Grouping:
 def _named(
     sums: Iterable[UsageSum], by: tuple[Dimension, ...], names: _Names
 ) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
-    return ((tuple(_value(dimension, row, names) for dimension in by), row.totals) for row in sums)
+    readers = [_reader(dimension, names) for dimension in by]
+    return ((tuple(read(row) for read in readers), row.totals) for row in sums)
 
 
-def _value(dimension: Dimension, row: UsageSum, names: _Names) -> str | None:
-    if row.day is not None and dimension.is_time:
-        return period_name(dimension, row.day)
-    if row.key_id is not None and dimension is Dimension.KEY:
-        return names.keys[row.key_id]
-    if row.model_id is not None and dimension is Dimension.MODEL:
-        return names.models[row.model_id]
-    if row.provider_id is not None and dimension is Dimension.PROVIDER:
-        return names.providers[row.provider_id]
-    return None
+def _reader(dimension: Dimension, names: _Names) -> Callable[[UsageSum], str | None]:
+    """What tells a row's value of a dimension: found once, since there may be many rows."""
+    if dimension.is_time:
+        name_of = cache(partial(period_name, dimension))
+        return lambda row: None if row.day is None else name_of(row.day)
+    if dimension is Dimension.KEY:
+        return lambda row: None if row.key_id is None else names.keys[row.key_id]
+    if dimension is Dimension.MODEL:
+        return lambda row: None if row.model_id is None else names.models[row.model_id]
+    return lambda row: None if row.provider_id is None else names.providers[row.provider_id]
 
 
 def _with_every_period(
