@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -118,8 +118,8 @@ class Backend(Protocol):
         """The room that the database takes."""
         ...
 
-    def give_space_back(self) -> int:
-        """Return the room of deleted rows to the disk; how many bytes."""
+    def give_space_back(self, pause: Callable[[], None]) -> int:
+        """Return the room of deleted rows to the disk, with a pause after each step; how many bytes."""
         ...
 
     def product(self) -> str:

@@ -37,6 +37,7 @@ _ANALYTICS_MEMORY = timedelta(days=365)
 # A day that is read so long after its end and has not changed since the last reading is settled.
 _SETTLES_AFTER = timedelta(hours=48)
 
+_KEY_COLUMNS = ("date", "api_key_id", "model_id", "provider_id")
 _VALUE_COLUMNS = (
     "requests",
     "tokens_input",

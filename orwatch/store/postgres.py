@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -172,7 +172,7 @@ class PostgresBackend:
             size = connection.execute(text("SELECT pg_database_size(current_database())"))
             return int(size.scalar_one())
 
-    def give_space_back(self) -> int:
+    def give_space_back(self, _pause: Callable[[], None]) -> int:
         """Nothing to do: the server's autovacuum makes the room of deleted rows free for others."""
         return 0
 

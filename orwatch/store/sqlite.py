@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from orwatch.models import Job
 from orwatch.store import backend
 from orwatch.store.backend import Backend, Holder, NoDatabaseError, Writing
 
-_PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: well under a millisecond
+_PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: some 4 ms
 
 
 class SqliteBackend:
@@ -112,15 +112,17 @@ class SqliteBackend:
         log = self.file.with_name(self.file.name + "-wal")
         return sum(file.stat().st_size for file in (self.file, log) if file.exists())
 
-    def give_space_back(self) -> int:
-        """Return free pages to the file system, in small steps; by how many bytes the file shrank."""
+    def give_space_back(self, pause: Callable[[], None]) -> int:
+        """Return free pages to the file system, with a pause after each step; by how many bytes it shrank."""
         with self.without_transaction() as connection:
             before = _page_bytes(connection)
             while connection.execute("PRAGMA freelist_count").fetchone()[0]:
                 pages = connection.execute("PRAGMA page_count").fetchone()[0]
-                connection.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
+                # As a script: execute() would stop after the first page, at a row that has no columns.
+                connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})")
                 if connection.execute("PRAGMA page_count").fetchone()[0] == pages:
                     break  # a file that was not created with auto_vacuum keeps its pages for later rows
+                pause()
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return before - _page_bytes(connection)
 

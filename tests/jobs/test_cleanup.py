@@ -100,6 +100,29 @@ def test_what_goes_is_in_the_monthly_totals_to_the_nano_dollar(store: Store, clo
     assert total(store) == before
 
 
+class ClockOfAnotherWriter(FakeClock):
+    """A clock that writes to the database whenever somebody sleeps on it."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        execute(self.store, "UPDATE ledger_state SET id = id")
+
+
+def test_others_may_write_after_each_day_that_goes(store: Store) -> None:
+    spend(store, *((days_ago(age), "a", "1") for age in (9, 10, 11)))
+    clock = ClockOfAnotherWriter(store)
+
+    result = cleanup.run(store, 7, clock)
+
+    assert result.days_removed == 3
+    assert len(clock.slept) >= 3
+    assert 0 < sum(clock.slept) < 1
+
+
 def test_a_second_cleanup_changes_nothing(store: Store, clock: FakeClock) -> None:
     spend(store, (days_ago(9), "a", "1"), (TODAY, "a", "1"))
     cleanup.run(store, 7, clock)

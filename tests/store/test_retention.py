@@ -204,14 +204,27 @@ def test_free_pages_are_given_back_to_the_file_system(store: Store) -> None:
     fill_and_empty(store)
     before = store.size_bytes()
 
-    freed = store.backend.give_space_back()
+    freed = store.backend.give_space_back(lambda: None)
 
     assert freed > 8_000_000
     assert path_of(store).stat().st_size < 200_000
     assert store.size_bytes() < before - freed / 2
     assert scalar(store, "PRAGMA freelist_count") == 0
     assert scalar(store, "PRAGMA integrity_check") == "ok"
-    assert store.backend.give_space_back() == 0
+    assert store.backend.give_space_back(lambda: None) == 0
+
+
+def test_space_is_given_back_in_steps_of_many_pages_with_a_pause_after_each(store: Store) -> None:
+    fill_and_empty(store)
+    free_pages = scalar(store, "PRAGMA freelist_count")
+    pauses: list[int] = []
+
+    store.backend.give_space_back(lambda: pauses.append(scalar(store, "PRAGMA freelist_count")))
+
+    assert free_pages > 1000
+    assert 1 < len(pauses) <= free_pages / 200
+    assert pauses == sorted(pauses, reverse=True)
+    assert pauses[-1] == 0
 
 
 @sqlite_only
@@ -222,5 +235,5 @@ def test_a_file_that_cannot_shrink_keeps_its_pages_and_ends_the_attempt(store: S
         connection.execute("VACUUM")
     fill_and_empty(store)
 
-    assert store.backend.give_space_back() == 0
+    assert store.backend.give_space_back(lambda: None) == 0
     assert scalar(store, "PRAGMA freelist_count") > 1000
