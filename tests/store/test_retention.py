@@ -214,6 +214,7 @@ def test_free_pages_are_given_back_to_the_file_system(store: Store) -> None:
     assert store.backend.give_space_back(lambda: None) == 0
 
 
+@sqlite_only
 def test_space_is_given_back_in_steps_of_many_pages_with_a_pause_after_each(store: Store) -> None:
     fill_and_empty(store)
     free_pages = scalar(store, "PRAGMA freelist_count")

@@ -15,10 +15,10 @@ from orwatch.models import Totals, to_nano
 from orwatch.secrets import hash_secret
 from orwatch.store import keys, ledger, retention, usage_reads
 from orwatch.store.database import Connection, Store
-from orwatch.store.schema import ledger_state, models, providers
+from orwatch.store.schema import api_keys, ledger_state, models, providers
 from orwatch.store.usage_reads import Grouping, LedgerExtent, UsageFilter, UsageSum
 from tests.store.support import add_key, write
-from tests.support import TODAY, usage_answer, usage_row
+from tests.support import NOW, TODAY, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
 OCTOBER = date(2026, 10, 1)
@@ -195,10 +195,16 @@ def test_sums_are_those_of_the_ledger_whatever_totals_they_are_read_from(
         for number in (1, 2):
             if keys.find_by_hash(connection, hash_secret(str(number))) is not None:
                 keys.purge_key(connection, number)
-            connection.exec_driver_sql(
-                "INSERT INTO api_keys (id, name, key_hash, hint, is_active, created_at, kind) "
-                "VALUES (?, ?, ?, '', 1, 0, 'unknown')",
-                (number, str(number), hash_secret(str(number))),
+            connection.execute(
+                api_keys.insert().values(
+                    id=number,
+                    name=str(number),
+                    key_hash=hash_secret(str(number)),
+                    hint="",
+                    is_active=True,
+                    created_at=NOW,
+                    kind="unknown",
+                )
             )
         connection.execute(ledger_state.update().values(kept_from=None))
         ledger.name_ids(connection, models, {"1", "2", "3"})
