@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from orwatch.jobs.account import has_own_source
+from orwatch.jobs.account_visit import has_own_source
 from orwatch.models import StoredKey, UsageSpan
 from orwatch.store import accounts, ledger
 from orwatch.store import checks as reads

@@ -170,7 +170,8 @@ def _sync_accounts(
     owners = [key for key in keys if key.is_management and key.is_active]
     if not owners:
         return set()
-    from orwatch.jobs.account import has_own_source, sync_account
+    from orwatch.jobs.account import sync_account
+    from orwatch.jobs.account_visit import has_own_source
 
     listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
     handled: set[int] = set()
