@@ -61,11 +61,12 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     @contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
+    def database(self, template: str = "template0", owner: str | None = None) -> Iterator[str]:
         """The URL of a new database: empty, or a copy of another one."""
         name = f"orwatch_{uuid.uuid4().hex}"
         # Faster than by the log where nothing is waited for.
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        whose = f"OWNER {owner}" if owner else ""
+        self.execute(f"CREATE DATABASE {name} {whose} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield self.url_of(name)
         finally:

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -93,7 +93,9 @@ class Finished:
 class Machine:
     """An account: a home folder, a current folder that is another one, and a bare environment."""
 
-    def __init__(self, folder: Path, api_url: str) -> None:
+    def __init__(self, folder: Path, api_url: str, settings: Mapping[str, str] | None = None) -> None:
+        """``settings``: more that its environment has."""
+        self.settings = dict(settings or {})
         self.home = folder / "home"
         self.current_folder = folder / "elsewhere"
         self.api_url = api_url
@@ -120,6 +122,7 @@ class Machine:
             "LANG": "C.UTF-8",
             "ORWATCH_OPENROUTER_API_URL": self.api_url,
             "ORWATCH_RATE_LIMIT_PER_MINUTE": "0",
+            **self.settings,
             **changes,
         }
         return {name: value for name, value in environment.items() if value is not None}

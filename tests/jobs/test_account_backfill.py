@@ -12,6 +12,7 @@ from orwatch.results.sync import SyncKeyStatus
 from orwatch.store import accounts
 from orwatch.store.database import Store
 from tests.jobs.account_server import CLAUDE, GPT, AccountWatcher, Json
+from tests.store.support import sqlite_only
 from tests.support import NOW, TODAY, FakeClock
 
 LONG_AGO = NOW - timedelta(days=1000)
@@ -136,6 +137,7 @@ def test_a_day_that_one_key_alone_fills_is_told_and_not_stored_in_part(watcher: 
     assert watcher.total_nano() == watcher.server.spent().cost_nano
 
 
+@sqlite_only
 def test_windows_are_as_long_as_their_rows_fit_an_answer(watcher: AccountWatcher) -> None:
     keys = [watcher.server.create(f"key {number}", created_at=LONG_AGO) for number in range(100)]
     for days in range(31):

@@ -12,6 +12,7 @@ from orwatch.models import UsageSource
 from orwatch.store.database import Store
 from tests.jobs.account_server import CLAUDE, GPT, AccountWatcher, Use
 from tests.jobs.support import ENCRYPTION_KEY, secret_of
+from tests.store.support import sqlite_only
 from tests.support import NOW, TODAY, FakeClock
 
 
@@ -27,6 +28,7 @@ def asked(watcher: AccountWatcher) -> Counter[str]:
     return Counter(path for path, _ in watcher.server.requests)
 
 
+@sqlite_only
 @pytest.mark.parametrize(("key_count", "key_pages"), [(1, 1), (50, 1), (250, 3)])
 def test_an_hour_without_use_costs_a_handful_of_requests(
     watcher: AccountWatcher, key_count: int, key_pages: int
