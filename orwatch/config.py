@@ -270,6 +270,14 @@ def _expanded(name: str, value: str) -> Path:
         ) from None
 
 
+def check_database_url(value: str, name: str) -> str:
+    """The address of a database that ``name`` gives. Raises ``SettingsError``, which shows no password."""
+    try:
+        return _database_url(value.strip(), {})
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("ORWATCH_DATABASE_URL", name)) from None
+
+
 def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
     if value is None:
         return f"sqlite:///{_base_folder(environ, 'XDG_DATA_HOME', '.local/share')}/orwatch/orwatch.db"

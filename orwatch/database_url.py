@@ -75,3 +75,18 @@ def sqlite_path(url: str) -> Path:
 def describe(url: str) -> str:
     """The database in a message: the file, or the address without the password."""
     return str(parse_postgres(url)) if is_postgres(url) else str(sqlite_path(url))
+
+
+def without_password(url: str) -> str:
+    """The address as it was written, with the word PASSWORD in the place of one."""
+    if not is_postgres(url):
+        return url
+    scheme, _, rest = url.partition("://")
+    address, mark, query = rest.partition("?")
+    user_and_password, at, place = address.rpartition("@")
+    user, colon, _password = user_and_password.partition(":")
+    options = [
+        f"{name}=PASSWORD" if "password" in name else f"{name}{equals}{value}"
+        for name, equals, value in (option.partition("=") for option in query.split("&"))
+    ]
+    return f"{scheme}://{user}{':PASSWORD' if colon else ''}{at}{place}{mark}{'&'.join(options)}"

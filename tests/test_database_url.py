@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.database_url import PostgresAddress, describe, is_postgres, parse_postgres, sqlite_path
+from orwatch.database_url import (
+    PostgresAddress,
+    describe,
+    is_postgres,
+    parse_postgres,
+    sqlite_path,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +71,20 @@ def test_each_kind_of_database_is_known_by_its_scheme() -> None:
     assert is_postgres("postgresql+psycopg://db/orwatch")
     assert not is_postgres("sqlite:////srv/postgresql.db")
     assert sqlite_path("sqlite:////srv/orwatch.db") == Path("/srv/orwatch.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////srv/a:b@c/orwatch.db", "sqlite:////srv/a:b@c/orwatch.db"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql://me:s3cret@host:5433/db", "postgresql://me:PASSWORD@host:5433/db"),
+        ("postgresql:///db?host=/run/pg", "postgresql:///db?host=/run/pg"),
+        (
+            "postgres://me@[::1]/db?sslmode=require&sslpassword=s3cret",
+            "postgres://me@[::1]/db?sslmode=require&sslpassword=PASSWORD",
+        ),
+    ],
+)
+def test_an_address_is_shown_as_it_was_written_but_for_the_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown

@@ -47,18 +47,19 @@ def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_by
     checks = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
     try:
         state = reads.read_file_state(store)
-        checks += [_state_check(store, state), *_surroundings_checks(store, free)]
+        checks += [state_check(store, state), *_surroundings_checks(store, free)]
     except OrwatchError as error:
         store.close()
         return FoundDatabase(None, (_unopened(error),))
     if not state.is_readable:
         store.close()
         return FoundDatabase(None, tuple(checks))
-    checks.append(_totals_check(store))
+    checks.append(totals_check(store))
     return FoundDatabase(store, tuple(checks))
 
 
-def _totals_check(store: Store) -> Check:
+def totals_check(store: Store) -> Check:
+    """Whether the totals are what the ledger adds up to, as far as cleanup has not cut their months."""
     with store.read() as connection:
         kept_from = ledger.kept_from(connection)
         days = rollups.wrong_days(connection)
@@ -79,7 +80,7 @@ def _unopened(error: OrwatchError) -> Check:
     if isinstance(error, NoDatabaseError):
         advice = "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL."
     elif isinstance(error, SchemaBehindError):
-        advice = "Any other command brings it up to date: run `orwatch status`, then this again."
+        advice = "`orwatch db upgrade` brings it up to date; then run this again."
     elif isinstance(error, StoreUnavailableError):
         advice = "Run this again when the other process has ended or there is room on the disk."
     else:
@@ -87,7 +88,8 @@ def _unopened(error: OrwatchError) -> Check:
     return _check("database", str(error), advice)
 
 
-def _state_check(store: Store, state: FileState) -> Check:
+def state_check(store: Store, state: FileState) -> Check:
+    """What the database itself finds wrong."""
     subject = "server" if store.backend.file is None else "file"
     if not state.problems:
         return _check(subject, f"{store.backend.product()} finds it in order")

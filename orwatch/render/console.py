@@ -91,6 +91,37 @@ def progress_bar(label: str) -> Iterator[ProgressBar]:
         yield update
 
 
+@contextmanager
+def counting_bar() -> Iterator[CountingBar]:
+    """A bar on standard error that says what is being done; nothing where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = _console(sys.stderr)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def update(doing: str, done: int, total: int) -> None:
+            progress.update(task, description=doing, completed=done, total=total)
+
+        yield update
+
+
+class CountingBar(Protocol):
+    """How such a bar is told."""
+
+    def __call__(self, doing: str, done: int, total: int) -> None:
+        """What is being done, and how much of how much is."""
+        ...
+
+
 class ProgressBar(Protocol):
     """How the bar is told."""
 

@@ -47,13 +47,14 @@ def view(result: DoctorResult) -> View:
         for area in CheckArea:
             checks = [check for check in result.checks if check.area is area]
             if checks:
-                shown += [Text(_HEADINGS[area], style="bold"), _list(checks, width), Text()]
-        return [*shown, _sentence(result)]
+                shown += [Text(_HEADINGS[area], style="bold"), check_list(checks, width), Text()]
+        return [*shown, sentence(result.checks)]
 
     return parts
 
 
-def _list(checks: Sequence[Check], width: int) -> RenderableType:
+def check_list(checks: Sequence[Check], width: int) -> RenderableType:
+    """Checks beneath each other, with what to do about each finding."""
     listed = [check for check in checks if len(checks) <= _CHECKS_LISTED or _wants_a_look(check)]
     rest = len(checks) - len(listed)
     subjects = [printable(check.subject) for check in listed] + (["others"] if rest else [])
@@ -85,13 +86,14 @@ def _message(check: Check) -> Text:
     return text
 
 
-def _sentence(result: DoctorResult) -> Text:
-    findings, checks = len(result.findings), len(result.checks)
+def sentence(checks: Sequence[Check]) -> Text:
+    """How many of the checks found something."""
+    findings = sum(check.status is CheckStatus.FINDING for check in checks)
     if findings:
         return Text(f"{numbers.count(findings)} finding{'' if findings == 1 else 's'}.", style="bold red")
-    unknown = sum(check.status is CheckStatus.UNKNOWN for check in result.checks)
+    unknown = sum(check.status is CheckStatus.UNKNOWN for check in checks)
     untold = f"; {numbers.count(unknown)} could not be told" if unknown else ""
-    return Text(f"Nothing found; {numbers.count(checks)} checks{untold}.", style="bold green")
+    return Text(f"Nothing found; {numbers.count(len(checks))} checks{untold}.", style="bold green")
 
 
 def as_json(result: DoctorResult) -> str:
@@ -101,12 +103,13 @@ def as_json(result: DoctorResult) -> str:
             "status": "attention" if result.findings else "ok",
             "now": result.now,
             "findings": len(result.findings),
-            "checks": [_members(check) for check in result.checks],
+            "checks": [check_members(check) for check in result.checks],
         }
     )
 
 
-def _members(check: Check) -> dict[str, JsonValue]:
+def check_members(check: Check) -> dict[str, JsonValue]:
+    """One check in JSON."""
     members: dict[str, JsonValue] = {
         "area": check.area.value,
         "subject": check.subject,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +12,15 @@ from sqlalchemy import Connection, Integer, func, inspect, select, type_coerce
 from orwatch.errors import StoreUnusableError
 from orwatch.models import ZERO, UsageSource, UsageSpan, add_exactly
 from orwatch.store import usage_reads
-from orwatch.store.database import Store, checked_revision, open_backend, open_store
+from orwatch.store.backend import NoDatabaseError
+from orwatch.store.database import (
+    Store,
+    checked_revision,
+    open_as_it_is,
+    open_backend,
+    open_store,
+    stored_revision,
+)
 from orwatch.store.schema import (
     SCHEMA_REVISION,
     from_day_number,
@@ -47,6 +56,20 @@ def open_existing(url: str, now: datetime) -> Store:
             f"the database {store.location} has the schema {revision}, this version's is {SCHEMA_REVISION}."
         )
     return open_store(url, now)
+
+
+def peek_revision(url: str) -> str:
+    """The revision of the schema, whichever it is, by a look that changes nothing.
+
+    Raises ``NoDatabaseError``, and ``StoreUnusableError`` where the tables are somebody else's.
+    """
+    with closing(open_as_it_is(url)) as store:
+        store.backend.look_for_one()
+        with store.read() as connection:
+            revision = stored_revision(connection, store.location)
+    if revision is None:
+        raise NoDatabaseError(f"the database {store.location} was never finished: it has no tables.")
+    return revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from orwatch.store.backend import Backend, TransactionLostError, Writing
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
 from orwatch.store.sqlite import SqliteBackend
 
+# What stands for the revision of a database that is being copied into: no command takes such a one for whole.
+COPY_MARK = "copy-"
+
 _Result = TypeVar("_Result")
 
 
@@ -91,6 +94,11 @@ def open_store(url: str, now: datetime) -> Store:
     return store
 
 
+def open_as_it_is(url: str) -> Store:
+    """Open a database that is there, whatever is in it: nothing is created, upgraded or refused."""
+    return Store(open_backend(url), is_new=False)
+
+
 def open_backend(url: str) -> Backend:
     """The database that the address names; nothing is asked of it yet."""
     if not is_postgres(url):
@@ -105,7 +113,7 @@ def open_backend(url: str) -> Backend:
     return PostgresBackend(parse_postgres(url))
 
 
-def _stored_revision(connection: Connection, location: str) -> str | None:
+def stored_revision(connection: Connection, location: str) -> str | None:
     """The revision of the schema; None for a database in which nothing was ever created."""
     tables = set(inspect(connection).get_table_names())
     revision = None
@@ -123,7 +131,12 @@ def _stored_revision(connection: Connection, location: str) -> str | None:
 def checked_revision(store: Store) -> str | None:
     """The revision of the schema. Raises ``StoreUnusableError`` for one that this version does not know."""
     with store.read() as connection:
-        revision = _stored_revision(connection, store.location)
+        revision = stored_revision(connection, store.location)
+    if revision is not None and revision.startswith(COPY_MARK):
+        raise StoreUnusableError(
+            f"the database {store.location} is the unfinished copy of another one. "
+            "Run `orwatch db copy` again from that one, which finishes it; or delete it."
+        )
     if revision is not None and revision not in KNOWN_REVISIONS:
         raise StoreUnusableError(
             f"the database {store.location} was written by a newer orwatch (schema {revision}, "
@@ -141,7 +154,7 @@ def _upgrade(store: Store, now: datetime) -> None:
             store.backend.prepare_new()
         with store.write() as connection:
             # Another process may have been here while this one waited for the lock.
-            if _stored_revision(connection, store.location) == SCHEMA_REVISION:
+            if stored_revision(connection, store.location) == SCHEMA_REVISION:
                 return
             config = Config()
             config.set_main_option("script_location", "orwatch.store:migrations")

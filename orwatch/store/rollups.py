@@ -137,13 +137,15 @@ def wrong_months(connection: Connection, kept_from: date | None) -> set[date]:
     }
 
 
-def rebuild(connection: Connection, kept_from: date | None) -> None:
-    """Add up anew what is wrong, as ``wrong_days`` and ``wrong_months`` find it."""
-    for day in sorted(wrong_days(connection)):
+def rebuild(connection: Connection, kept_from: date | None) -> tuple[list[date], list[date]]:
+    """Add up anew what is wrong: the days and the months that ``wrong_days`` and ``wrong_months`` find."""
+    days, months = sorted(wrong_days(connection)), sorted(wrong_months(connection, kept_from))
+    for day in days:
         for table in (usage_by_model, usage_by_key):
             _rebuild(connection, table, DAILY_COUNTS, to_day_number(day))
-    for month in sorted(wrong_months(connection, kept_from)):
+    for month in months:
         _rebuild(connection, usage_months, COUNTS, to_day_number(month))
+    return days, months
 
 
 def _rebuild(connection: Connection, table: Table, counts: Collection[str], time: int) -> None:

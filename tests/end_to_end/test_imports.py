@@ -54,7 +54,20 @@ def test_help_loads_nothing_heavy(machine: Machine, arguments: tuple[str, ...]) 
 
 @pytest.mark.parametrize(
     "command",
-    ["init", "key", "sync", "validate", "cleanup", "report", "status", "doctor", "cron", "secret", "demo"],
+    [
+        "init",
+        "key",
+        "sync",
+        "validate",
+        "cleanup",
+        "report",
+        "status",
+        "doctor",
+        "cron",
+        "db",
+        "secret",
+        "demo",
+    ],
 )
 def test_the_help_of_a_command_loads_nothing_heavy(machine: Machine, command: str) -> None:
     assert heavy_modules(machine, command, "--help") == set()

@@ -1,0 +1,131 @@
+"""``orwatch db``: the database."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from orwatch import config
+from orwatch.cli.context import Context, pass_context
+from orwatch.cli.interruption import interruptible
+from orwatch.cli.options import json_option
+from orwatch.text import is_terminal
+
+_LONGEST_URL = 10_000
+
+
+@click.group("db")
+def command() -> None:
+    """Look after the database: what is in it, check, copy."""
+
+
+@command.command("info")
+@json_option
+@pass_context
+def info(context: Context, as_json: bool) -> None:
+    """Show what the database is, how large, and what is in it.
+
+    Creates and upgrades nothing. The address is shown without a password.
+
+    \b
+    Example:
+      orwatch db info
+    """
+    from orwatch.jobs import db_info
+
+    result = db_info.run(context.settings.database_url, context.now)
+    from orwatch.render import console, db
+
+    if as_json:
+        click.echo(db.info_json(result))
+    else:
+        console.show(db.info_view(result))
+
+
+@command.command("upgrade")
+@json_option
+@pass_context
+def upgrade(context: Context, as_json: bool) -> None:
+    """Bring the schema up to this version's.
+
+    Every other command does so by itself when it opens the database; this one only does it and says so. It
+    is one transaction: done or not done. Where there is no database it creates none.
+
+    \b
+    Example:
+      orwatch db upgrade
+    """
+    from orwatch.jobs import db_upgrade
+
+    result = db_upgrade.run(context.settings.database_url, context.now)
+    from orwatch.render import db
+
+    click.echo(db.upgrade_json(result) if as_json else db.upgrade_text(result))
+
+
+@command.command("check")
+@click.option("--repair", is_flag=True, help="Add wrong totals up anew from the ledger.")
+@json_option
+@pass_context
+def check(context: Context, repair: bool, as_json: bool) -> int:
+    """Check the database: its file and schema, and that the totals are what the ledger adds up to.
+
+    Exits with 1 when something was found. `--repair` changes wrong totals and nothing else, in one
+    transaction; the monthly totals of months that cleanup has cut can be neither judged nor repaired.
+
+    \b
+    Examples:
+      orwatch db check
+      orwatch db check --repair
+    """
+    from orwatch.jobs import db_check
+
+    result = db_check.run(context.settings.database_url, context.now, is_repair=repair)
+    from orwatch.render import console, db
+
+    if as_json:
+        click.echo(db.check_json(result))
+    else:
+        console.show(db.check_view(result))
+    return result.exit_code
+
+
+@command.command("copy")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="URL",
+    help="The database to copy to; - asks for it, or reads it.",
+)
+@json_option
+@pass_context
+def copy(context: Context, target: str, as_json: bool) -> None:
+    """Copy everything to another database, which is empty or an unfinished copy of this one.
+
+    Keys with their encrypted secrets, the ledger, totals, runs: all of it, compared at the end to the last
+    row. No job can run meanwhile. When it is stopped, run it again: it goes on where it was. A password in
+    URL can be seen by other users of this machine; with `--to -` it cannot.
+
+    \b
+    Example:
+      orwatch db copy --to sqlite:////srv/orwatch/orwatch.db
+    """
+    from orwatch.jobs import db_copy
+    from orwatch.render import console, db
+
+    url = config.check_database_url(_read_url() if target == "-" else target, "--to")
+    with interruptible(0), console.counting_bar() as update:
+        result = db_copy.run(context.settings.database_url, url, context.clock, update)
+    if as_json:
+        click.echo(db.copy_json(result))
+    else:
+        console.show(db.copy_view(result))
+        click.echo(db.setting_text(result))
+
+
+def _read_url() -> str:
+    if is_terminal(sys.stdin):
+        return str(click.prompt("Database to copy to", hide_input=True, err=True))
+    return sys.stdin.readline(_LONGEST_URL) if sys.stdin is not None else ""

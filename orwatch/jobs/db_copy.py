@@ -1,0 +1,81 @@
+"""Copy everything from the configured database to another one, and find it there to the last row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from orwatch.clock import Clock
+from orwatch.database_url import describe, is_postgres, sqlite_path, without_password
+from orwatch.errors import OrwatchError, UsageError
+from orwatch.jobs.databases import open_current
+from orwatch.models import Job
+from orwatch.results.database import CopiedTable, DbCopyResult
+from orwatch.store import locks, transfer
+from orwatch.store.database import Store
+
+# What is being done, and how many rows of how many are.
+OnProgress = Callable[[str, int, int], None]
+
+
+def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbCopyResult:
+    """Copy a database into an empty one, or go on with a copy of it that was not finished.
+
+    No job writes to either of them meanwhile, and nobody to the source. Raises ``LockHeldError`` when one
+    runs, ``UsageError`` when both are the same, ``StoreUnusableError`` when the target holds anything else
+    (nothing is changed then), ``StoreUnavailableError``; ``OrwatchError`` when the two differ at the end.
+    """
+    started_at = clock.monotonic()
+    if _place(url) == _place(target_url):
+        raise UsageError("--to names the database itself. Name another one, which is empty.")
+    with (
+        closing(open_current(url, clock.now())) as source,
+        _all_jobs(source, clock),
+        closing(transfer.open_target(target_url, clock.now())) as target,
+        _all_jobs(target, clock),
+        source.write() as reading,
+    ):
+        is_resumed = transfer.begin(reading, _place(url), target)
+        rows = transfer.row_counts(reading)
+        total = sum(rows.values())
+        written = transfer.copy_rows(reading, target, _counting("Copying", total, on_progress))
+        different = transfer.verify(reading, target, _counting("Comparing", total, on_progress))
+        if different:
+            raise OrwatchError(
+                f"the copy {target.location} is not what {source.location} is, in {', '.join(different)}: "
+                "somebody else writes to it. Run this again, and it is put right."
+            )
+        transfer.finish(target)
+        return DbCopyResult(
+            source=source.location,
+            target=target.location,
+            is_resumed=is_resumed,
+            tables=tuple(CopiedTable(name, count, written[name]) for name, count in rows.items()),
+            setting=f"ORWATCH_DATABASE_URL={without_password(target_url)}",
+            duration_seconds=clock.monotonic() - started_at,
+        )
+
+
+def _place(url: str) -> str:
+    """Where a database is, however its address is written."""
+    return describe(url) if is_postgres(url) else str(sqlite_path(url).resolve())
+
+
+@contextmanager
+def _all_jobs(store: Store, clock: Clock) -> Iterator[None]:
+    """Keep every job from this database."""
+    with ExitStack() as held:
+        for job in Job:
+            held.enter_context(locks.job_lock(store, job, clock))
+        yield
+
+
+def _counting(doing: str, total: int, on_progress: OnProgress) -> Callable[[int], None]:
+    done = 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        on_progress(doing, done, total)
+
+    return count

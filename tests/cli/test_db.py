@@ -1,0 +1,179 @@
+"""``orwatch db``: what is printed, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orwatch.models import Job
+from orwatch.store import locks
+from orwatch.store.schema import SCHEMA_REVISION
+from tests.cli.support import Home, Orwatch, Terminal, piped, write_usage
+from tests.databases import content
+from tests.support import FakeClock, usage_row
+
+
+@pytest.fixture(autouse=True)
+def _usage(request: pytest.FixtureRequest, home: Home) -> None:
+    if "without" not in request.node.name:
+        home.set_up("production", "ci")
+        write_usage(home, "ci", usage_row())
+
+
+def spoil_a_total(home: Home) -> None:
+    with home.store() as store, store.write() as connection:
+        connection.exec_driver_sql("UPDATE usage_by_key SET cost_nano = 0")
+
+
+def set_revision(home: Home, revision: str) -> None:
+    with home.store() as store, store.write() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+
+
+def test_info_shows_the_database(orwatch: Orwatch, home: Home) -> None:
+    code, out, err = orwatch("db", "info")
+    assert (code, err) == (0, "")
+    assert f"Database:       {home.database}\n" in out
+    assert f"Schema:         {SCHEMA_REVISION}, current\n" in out
+    assert "Ledger:         2026-11-20 to 2026-11-20\n" in out
+    assert "Journal mode:   wal\n" in out
+    assert "api_keys            2" in out
+
+
+def test_info_in_json(orwatch: Orwatch, home: Home) -> None:
+    code, out, err = orwatch("db", "info", "--json")
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (told["schema_version"], told["database"], told["engine"]) == (1, str(home.database), "SQLite")
+    assert (told["is_current"], told["first_day"], told["kept_from"]) == (True, "2026-11-20", None)
+    assert (told["tables"]["usage_stats"], told["settings"]["auto_vacuum"]) == (1, "incremental")
+
+
+def test_info_of_an_older_schema_says_how_to_upgrade_it(orwatch: Orwatch, home: Home) -> None:
+    set_revision(home, "0004")
+    code, out, _err = orwatch("db", "info")
+    assert code == 0
+    assert f"Schema:         0004; this version's is {SCHEMA_REVISION}: `orwatch db upgrade`\n" in out
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["upgrade"], ["check"]])
+def test_without_a_database_it_is_exit_78_and_none_is_created(
+    orwatch: Orwatch, home: Home, arguments: list[str]
+) -> None:
+    code, out, err = orwatch("db", *arguments)
+    assert (code, out) == (78, "")
+    assert f"there is no database {home.database}" in err
+    assert list(home.folder.iterdir()) == []
+
+
+def test_upgrade_says_that_the_schema_is_current(orwatch: Orwatch, home: Home) -> None:
+    assert orwatch("db", "upgrade") == (
+        0,
+        f"{home.database} has the schema {SCHEMA_REVISION} already, this version's.\n",
+        "",
+    )
+    told = json.loads(orwatch("db", "upgrade", "--json").out)
+    assert (told["from_revision"], told["to_revision"]) == (SCHEMA_REVISION, SCHEMA_REVISION)
+
+
+def test_check_finds_repairs_and_then_finds_nothing(orwatch: Orwatch, home: Home) -> None:
+    assert orwatch("db", "check").code == 0
+    spoil_a_total(home)
+
+    code, out, err = orwatch("db", "check")
+    assert (code, err) == (1, "")
+    assert "those of 2026-11-20 are not what the ledger adds up to" in out
+    assert "To do: `orwatch db check --repair` adds them up anew." in out
+    assert "1 finding." in out
+
+    code, out, err = orwatch("db", "check", "--repair")
+    assert (code, err) == (0, "")
+    assert out.startswith("Added up anew: the totals of 2026-11-20.\n")
+
+    code, out, err = orwatch("db", "check", "--repair", "--json")
+    told = json.loads(out)
+    assert (code, told["status"], told["repaired_days"], told["repaired_months"]) == (0, "ok", [], [])
+    assert [check["subject"] for check in told["checks"]] == [
+        "schema",
+        "file",
+        "totals",
+        "sums of days",
+        "names",
+    ]
+
+
+def test_copy_says_what_to_put_into_the_env_file(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/copy/orwatch.db"
+    code, out, err = orwatch("db", "copy", "--to", target)
+    assert (code, err) == (0, "")
+    assert out.endswith(
+        "put this into the env file; the encryption key stays the one that it is:\n"
+        f"  ORWATCH_DATABASE_URL={target}\n"
+    )
+    assert content(target) == content(f"sqlite:///{home.database}")
+
+    home.write_settings(ORWATCH_DATABASE_URL=target)
+    assert [key["name"] for key in json.loads(orwatch("key", "list", "--json").out)["keys"]] == [
+        "production",
+        "ci",
+    ]
+
+
+def test_copy_in_json(orwatch: Orwatch, tmp_path: Path) -> None:
+    told = json.loads(orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db", "--json").out)
+    assert {"name": "usage_stats", "rows": 1, "rows_written": 1} in told["tables"]
+    assert (told["is_resumed"], told["target"]) == (False, f"{tmp_path}/copy.db")
+
+
+def test_copy_reads_the_address_from_a_pipe(
+    orwatch: Orwatch, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = f"sqlite:///{tmp_path}/copy.db"
+    monkeypatch.setattr("sys.stdin", piped(f"{target}\n".encode()))
+    assert orwatch("db", "copy", "--to", "-").code == 0
+    assert content(target) == content(f"sqlite:///{home.database}")
+
+
+def test_progress_is_shown_on_a_terminal_alone(
+    orwatch: Orwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db").code == 0
+    assert "Comparing" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("sqlite:///copy.db", "--to='sqlite:///copy.db' does not name a file by its absolute path"),
+        ("mysql://me:s3cret@host/db", "--to with 'mysql'"),
+        ("postgresql://me:s3cret@host", "--to cannot be used: it names no database after the host"),
+        ("", "--to with"),
+    ],
+)
+def test_an_address_that_is_none_is_exit_78_and_shows_no_password(
+    orwatch: Orwatch, address: str, told: str
+) -> None:
+    code, out, err = orwatch("db", "copy", "--to", address)
+    assert (code, out) == (78, "")
+    assert told in err
+    assert "s3cret" not in err
+
+
+def test_while_a_job_runs_a_copy_is_exit_75(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
+    with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
+        code, out, err = orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db")
+    assert (code, out) == (75, "")
+    assert "another sync of this database is running" in err
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_database_that_is_in_use_is_not_copied_over(orwatch: Orwatch, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/copy.db"
+    assert orwatch("db", "copy", "--to", target).code == 0
+    code, out, err = orwatch("db", "copy", "--to", target)
+    assert (code, out) == (78, "")
+    assert "holds data already" in err

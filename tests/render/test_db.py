@@ -1,0 +1,67 @@
+"""What ``orwatch db`` shows of its results."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+from orwatch.render import console, db
+from orwatch.results.database import CopiedTable, DbCheckResult, DbCopyResult, DbInfoResult, TableRows
+from orwatch.results.doctor import Check, CheckArea, CheckStatus
+from tests.support import NOW, TODAY
+
+INFO = DbInfoResult(
+    location="/srv/orwatch.db",
+    engine="SQLite",
+    engine_version="3.40.1",
+    revision="0004",
+    wanted_revision="0005",
+    size_bytes=1_400_000,
+    free_bytes=None,
+    created_at=None,
+    first_day=None,
+    last_day=None,
+    kept_from=None,
+    tables=(TableRows("api_keys", 1_234_567),),
+    settings=(("journal_mode", "delete"), ("free_bytes_inside", "4096")),
+    notes=("its journal_mode is delete",),
+)
+
+
+def test_what_is_not_known_of_a_database_is_a_dash() -> None:
+    lines = console.as_text(db.info_view(INFO)).splitlines()
+    assert "Free on disk:   –" in lines
+    assert "Created:        –" in lines
+    assert "Ledger:         empty" in lines
+    assert "Kept from:      the beginning: cleanup removed none" in lines
+    assert "Free inside:    4.1 kB" in lines
+    assert "! its journal_mode is delete" in lines
+
+
+def test_numbers_of_rows_have_separators() -> None:
+    assert "api_keys  1,234,567" in console.as_text(db.info_view(INFO))
+
+
+def test_the_json_of_a_database_has_nulls_for_what_is_not_known() -> None:
+    told = json.loads(db.info_json(INFO))
+    assert (told["free_bytes"], told["first_day"], told["is_current"]) == (None, None, False)
+    assert told["tables"] == {"api_keys": 1_234_567}
+
+
+def test_of_many_days_that_were_repaired_some_are_told_and_all_are_in_the_json() -> None:
+    days = tuple(TODAY - timedelta(days=back) for back in range(12))
+    check = Check(CheckArea.DATABASE, "totals", CheckStatus.OK, "right")
+    result = DbCheckResult((check,), days, (date(2026, 11, 1),))
+    text = " ".join(console.as_text(db.check_view(result)).split())
+    assert text.startswith("Added up anew: the totals of 2026-11-20, 2026-11-19,")
+    assert "2026-11-11 and 3 more." in text
+    told = json.loads(db.check_json(result))
+    assert (len(told["repaired_days"]), told["repaired_months"]) == (12, ["2026-11"])
+
+
+def test_the_line_for_the_env_file_is_never_broken() -> None:
+    line = f"ORWATCH_DATABASE_URL=sqlite:////{'a' * 200}/orwatch.db"
+    result = DbCopyResult("/a.db", "/b.db", True, (CopiedTable("api_keys", 2, 1),), line, NOW.second)
+    assert db.setting_text(result) == f"  {line}"
+    lines = console.as_text(db.copy_view(result)).splitlines()
+    assert any("going on with an earlier copy" in each for each in lines)
