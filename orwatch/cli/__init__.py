@@ -32,7 +32,7 @@ COMMANDS = {
     "doctor": "Check that everything is right, and say what to do where it is not.",
     "runs": "Show the history of runs.",
     "cron": "Put the jobs into cron or systemd, show and remove them.",
-    "db": "Look after the database: what is in it, check, copy.",
+    "db": "Look after the database: what is in it, check, back up, copy.",
     "secret": "Look after the encryption key.",
     "demo": "Show everything with made-up data: no key, no network.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -17,7 +18,7 @@ _LONGEST_URL = 10_000
 
 @click.group("db")
 def command() -> None:
-    """Look after the database: what is in it, check, copy."""
+    """Look after the database: what is in it, check, back up, copy."""
 
 
 @command.command("info")
@@ -89,6 +90,34 @@ def check(context: Context, repair: bool, as_json: bool) -> int:
     else:
         console.show(db.check_view(result))
     return result.exit_code
+
+
+@command.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@json_option
+@pass_context
+def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
+    """Write the database to FILE, while others use it.
+
+    FILE is there when it is whole and checked, or not at all; only you may read it. The encryption key is not
+    in it. For SQLite; PostgreSQL has pg_dump.
+
+    \b
+    Example:
+      orwatch db backup /var/backups/orwatch.db --force
+    """
+    from orwatch.jobs import db_backup
+    from orwatch.render import console, db
+
+    with interruptible(0), console.counting_bar() as update:
+        result = db_backup.run(
+            context.settings.database_url,
+            file.absolute(),
+            lambda done, total: update("Pages", done, total),
+            is_forced=force,
+        )
+    click.echo(db.backup_json(result) if as_json else db.backup_text(result))
 
 
 @command.command("copy")

@@ -14,6 +14,7 @@ from orwatch.render.doctor import check_list, check_members, sentence
 from orwatch.render.json_text import JsonValue
 from orwatch.render.tables import Column, make_table
 from orwatch.results.database import (
+    DbBackupResult,
     DbCheckResult,
     DbCopyResult,
     DbInfoResult,
@@ -154,6 +155,28 @@ def check_json(result: DbCheckResult) -> str:
             "repaired_days": list(result.repaired_days),
             "repaired_months": [f"{month:%Y-%m}" for month in result.repaired_months],
             "checks": [check_members(check) for check in result.checks],
+        }
+    )
+
+
+def backup_text(result: DbBackupResult) -> str:
+    """What was written, and what is not in it."""
+    rows = sum(table.rows for table in result.tables)
+    return (
+        f"{result.file}: {numbers.count(rows)} rows, {numbers.size(result.size_bytes)}, checked.\n"
+        "The encryption key is not in it: keep a copy of that apart from this file. "
+        "Without it the stored API keys cannot be read."
+    )
+
+
+def backup_json(result: DbBackupResult) -> str:
+    """``{"schema_version", "database", "file", "size_bytes", "tables": {…}}``."""
+    return json_text.document(
+        {
+            "database": result.location,
+            "file": result.file,
+            "size_bytes": result.size_bytes,
+            "tables": _rows(result.tables),
         }
     )
 

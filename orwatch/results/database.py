@@ -75,6 +75,16 @@ class DbCheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DbBackupResult:
+    """What ``orwatch db backup`` wrote."""
+
+    location: str
+    file: str
+    size_bytes: int
+    tables: tuple[TableRows, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CopiedTable:
     """A table that was copied; ``rows_written`` are those that were not there yet."""
 

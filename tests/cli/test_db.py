@@ -58,7 +58,7 @@ def test_info_of_an_older_schema_says_how_to_upgrade_it(orwatch: Orwatch, home: 
     assert f"Schema:         0004; this version's is {SCHEMA_REVISION}: `orwatch db upgrade`\n" in out
 
 
-@pytest.mark.parametrize("arguments", [["info"], ["upgrade"], ["check"]])
+@pytest.mark.parametrize("arguments", [["info"], ["upgrade"], ["check"], ["backup", "b.db"]])
 def test_without_a_database_it_is_exit_78_and_none_is_created(
     orwatch: Orwatch, home: Home, arguments: list[str]
 ) -> None:
@@ -102,6 +102,23 @@ def test_check_finds_repairs_and_then_finds_nothing(orwatch: Orwatch, home: Home
         "sums of days",
         "names",
     ]
+
+
+def test_backup_says_what_is_not_in_it(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
+    code, out, err = orwatch("db", "backup", "backup.db")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{tmp_path}/backup.db: ")
+    assert "The encryption key is not in it" in out
+    assert content(f"sqlite:///{tmp_path}/backup.db") == content(f"sqlite:///{home.database}")
+
+
+def test_backup_overwrites_only_when_forced(orwatch: Orwatch, tmp_path: Path) -> None:
+    (tmp_path / "backup.db").write_text("dear")
+    code, out, err = orwatch("db", "backup", "backup.db")
+    assert (code, out) == (2, "")
+    assert "--force" in err
+    told = json.loads(orwatch("db", "backup", "backup.db", "--force", "--json").out)
+    assert (told["file"], told["tables"]["api_keys"]) == (f"{tmp_path}/backup.db", 2)
 
 
 def test_copy_says_what_to_put_into_the_env_file(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:

@@ -33,3 +33,18 @@ def test_a_copy_that_is_killed_or_stopped_is_finished_and_then_used(synced: Mach
     assert after.json["rows"] == before.json["rows"] != []
     assert synced.run("sync", "--days", "2", ORWATCH_DATABASE_URL=url).code == 0
     assert synced.run("db", "check", ORWATCH_DATABASE_URL=url).code == 0
+
+
+def test_a_backup_is_put_in_the_place_of_a_database_that_is_lost(synced: Machine, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.db"
+    held = content(f"sqlite:///{synced.database}")
+    assert synced.run("db", "backup", backup).code == 0
+    for file in synced.data_folder.iterdir():
+        file.unlink()
+    assert synced.run("db", "info").code == 78
+
+    backup.rename(synced.database)
+
+    assert content(f"sqlite:///{synced.database}") == held
+    assert synced.run("db", "check").code == 0
+    assert synced.run("sync", "--days", "2").code == 0

@@ -1,0 +1,31 @@
+"""Back the database up into a file, while others use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from orwatch.jobs.databases import stored_revision
+from orwatch.results.database import DbBackupResult, TableRows
+from orwatch.store.backup import back_up
+from orwatch.store.database import open_as_it_is
+
+
+def run(
+    url: str, file: Path, on_pages: Callable[[int, int], None], *, is_forced: bool = False
+) -> DbBackupResult:
+    """Write the database, as it is at this moment and whatever its schema, to ``file``: whole or not at all.
+
+    ``on_pages`` is told how many pages of how many are copied. Raises ``UsageError`` for a file that is there
+    already, unless ``is_forced``; ``StoreUnusableError``, ``StoreUnavailableError``.
+    """
+    stored_revision(url)
+    with closing(open_as_it_is(url)) as store:
+        rows = back_up(store, file, on_pages, is_forced=is_forced)
+        return DbBackupResult(
+            store.location,
+            str(file),
+            file.stat().st_size,
+            tuple(TableRows(name, count) for name, count in rows.items() if name != "alembic_version"),
+        )
