@@ -300,7 +300,7 @@ def test_what_the_terminal_cannot_show_is_replaced(
 
 def test_a_lock_that_is_held_is_told_with_its_holder(orwatch: Orwatch, home: Home) -> None:
     home.set_up()
-    with locks.job_lock(home.database, Job.SYNC, FakeClock()):
+    with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
         code, out, err = orwatch("sync")
     assert (code, out) == (75, "")
     assert err.startswith("orwatch: another sync of this database is running")
@@ -312,7 +312,7 @@ def test_a_lock_that_is_held_is_no_word_when_all_is_to_be_quiet(
     orwatch: Orwatch, home: Home, option: str
 ) -> None:
     home.set_up()
-    with locks.job_lock(home.database, Job.SYNC, FakeClock()):
+    with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
         assert orwatch("sync", option) == (75, "", "")
 
 
@@ -321,7 +321,7 @@ def test_quiet_is_read_from_the_programs_own_arguments_too(
 ) -> None:
     home.set_up()
     monkeypatch.setattr(sys, "argv", ["orwatch", "sync", "--quiet"])
-    with locks.job_lock(home.database, Job.SYNC, FakeClock()):
+    with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
         assert run() == 75
     assert capsys.readouterr() == ("", "")
 

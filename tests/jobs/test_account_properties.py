@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orwatch.errors import WrongClockError
 from orwatch.models import StoredKey
 from orwatch.results.sync import SyncKeyStatus
 from orwatch.store import keys as stored_keys
@@ -115,7 +116,9 @@ class World:
         self.server.failing.clear()
 
     def clean_up(self, days: int) -> None:
-        self.watcher.clean_up(days)
+        # Of a clock that nobody has compared with the API's for a month, nothing is believed.
+        with suppress(WrongClockError):
+            self.watcher.clean_up(days)
 
     def sync(self) -> None:
         self.watcher.sync()
