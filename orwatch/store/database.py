@@ -38,10 +38,16 @@ class Store:
             yield connection.execution_options(**self.backend.read_options)
 
     @contextmanager
-    def write(self, writing: Writing = Writing.DATA) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; undone when the block raises."""
+    def write(
+        self, writing: Writing = Writing.DATA, *, checks_references: bool = True
+    ) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start; undone when the block raises.
+
+        ``checks_references`` False: for one that only removes rows to which none refers, faster on SQLite.
+        """
+        options = {**self.backend.write_options(writing), "checks_references": checks_references}
         with self.backend.errors(), self.backend.engine.connect() as connection:
-            connection = connection.execution_options(**self.backend.write_options(writing))
+            connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
 

@@ -204,6 +204,17 @@ def test_a_write_is_undone_when_its_block_raises(store: Store) -> None:
     assert dump(store, "models") == [(0, None)]
 
 
+@sqlite_only
+def test_what_rows_refer_to_is_checked_again_after_a_write_that_did_without(store: Store) -> None:
+    with store.write(checks_references=False) as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 0
+
+    with pytest.raises(sqlite3.IntegrityError), store.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO usage_days (date, api_key_id, source, read_at) VALUES (1, 9, '', 0)"
+        )
+
+
 def test_a_scratch_copy_holds_everything_and_what_is_written_there_is_gone(store: Store) -> None:
     add_key(store)
     execute(store, ADD_MODEL, "a/b")
