@@ -1,0 +1,1 @@
+"""How fast orwatch is, beside something done in the same run: ``python -m tests.bench``."""

@@ -1,196 +1,65 @@
-"""How fast orwatch is, as ratios to something done beside it in the same run: ``python -m tests.bench``.
+"""``python -m tests.bench [--keep] [--folder FOLDER] [SECTION …]``: measure, and print a table.
 
-Machines are noisy and differ; ratios of medians, taken in turn, can be compared. Nothing here is a test.
+Without a section all are measured, which takes some minutes. ``--keep`` writes the figures to
+``results.json``, with which later runs are compared. Nothing here is a test.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
-import os
-import random
-import sqlite3
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
-from orwatch.jobs import keys
-from orwatch.models import UsageAnswer
-from orwatch.openrouter.parse import parse_usage
-from orwatch.secrets import generate_encryption_key
-from orwatch.store import ledger
-from orwatch.store.database import Store, open_store
-from tests.support import NOW, TODAY, usage_answer, usage_row
+from tests.bench.measure import Options, Row, table
 
-ROUNDS = 7
-KEYS, DAYS, MODELS = 20, 100, 20  # 40,000 ledger rows
+SECTIONS = ("startup", "parsing", "writing", "reports", "cleaning", "syncing", "postgres")
 
-ORWATCH = Path(sys.executable).with_name("orwatch")
+RESULTS = Path(__file__).with_name("results.json")
 
-
-def main() -> None:
-    """Measure everything and print a table."""
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [*startup(Path(folder)), *parsing(), *writing(Path(folder))]
-    width = max(len(name) for name, *_ in rows)
-    print(f"{'what':<{width}}  {'median':>9}  {'beside':>9}  {'ratio':>6}")
-    for name, measured, beside in rows:
-        ratio = measured / beside
-        print(f"{name:<{width}}  {measured * 1000:>6.1f} ms  {beside * 1000:>6.1f} ms  {ratio:>6.2f}")
+FOOTNOTE = """
+goal, is, last: a multiple of what is done beside it, or the measured value itself; last: from results.json.
+Each is the best of several rounds, taken in turn with what stands beside it. startup, parsing, writing,
+reports and the time of cleaning are processor time, which other programs disturb least; the waits of
+cleaning, syncing and postgres are time as it passes: let nothing else run beside them."""
 
 
-def paired(
-    name: str, measured: Callable[[], object], beside: Callable[[], object]
-) -> tuple[str, float, float]:
-    """The medians of two things done in turn, after one of each to warm up."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for round_number in range(ROUNDS + 1):
-        for work, times in zip((measured, beside), seconds, strict=True):
-            started = time.perf_counter()
-            work()
-            if round_number:
-                times.append(time.perf_counter() - started)
-    return name, statistics.median(seconds[0]), statistics.median(seconds[1])
+def main() -> int:
+    """Measure what was asked for."""
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}")
+    parser.add_argument("--keep", action="store_true", help=f"write the figures to {RESULTS.name}")
+    parser.add_argument("--folder", type=Path, help="where the database of ten million rows stays")
+    arguments = parser.parse_args()
+    sections = arguments.sections or SECTIONS
+    if unknown := set(sections) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    last = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    figures = dict(last)
+    with tempfile.TemporaryDirectory(prefix="orwatch-bench-") as folder:
+        kept_folder = arguments.folder or Path(folder)
+        kept_folder.mkdir(parents=True, exist_ok=True)
+        for section in sections:
+            print(f"{section} …", file=sys.stderr, flush=True)
+            options = Options(Path(folder) / section, kept_folder)
+            options.folder.mkdir()
+            found = measure(section, options)
+            print(table(found, last), flush=True)
+            figures |= {row.what: round(row.figure, 3) for row in found}
+            if arguments.keep:
+                RESULTS.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+    print(FOOTNOTE)
+    return 0
 
 
-def startup(folder: Path) -> list[tuple[str, float, float]]:
-    """Whole processes, with compiled modules as users have them."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"XDG_CONFIG_HOME": str(folder / "c"), "XDG_DATA_HOME": str(folder / "d")}
-
-    def run(*command: str | Path) -> Callable[[], object]:
-        return lambda: subprocess.run(command, env=environment, capture_output=True, check=True)
-
-    def python(code: str) -> Callable[[], object]:
-        return run(sys.executable, "-c", code)
-
-    libraries = "import click, rich.table, sqlalchemy"
-    return [
-        paired("orwatch --version / python -c pass", run(ORWATCH, "--version"), python("pass")),
-        paired("orwatch --help / import click", run(ORWATCH, "--help"), python("import click")),
-        paired(f"orwatch report / {libraries}", run(ORWATCH, "report"), python(libraries)),
-        paired(f"orwatch sync, no key / {libraries}", run(ORWATCH, "sync"), python(libraries)),
-    ]
-
-
-def parsing() -> list[tuple[str, float, float]]:
-    """An answer of 5,400 rows, from bytes to models, beside the bare parsing of its JSON."""
-    items = [
-        {
-            "date": (TODAY - timedelta(days=day)).isoformat(),
-            "model": f"maker/model-{model}",
-            "requests_count": 5,
-            "tokens_input": 12_345,
-            "tokens_output": 678,
-            "cost": 0.012345678,
-        }
-        for day in range(30)
-        for model in range(180)
-    ]
-    body = json.dumps({"data": items}).encode()
-    since = TODAY - timedelta(days=29)
-    return [
-        paired(
-            "5,400 rows, bytes to models / json.loads",
-            lambda: parse_usage(body, since, TODAY),
-            lambda: json.loads(body, parse_float=Decimal),
-        )
-    ]
-
-
-def writing(folder: Path) -> list[tuple[str, float, float]]:
-    """40,000 rows, a transaction a key, beside the driver alone doing the same."""
-    dice = random.Random(1)
-    answers = [_answer(dice) for _ in range(KEYS)]
-    store = open_store(f"sqlite:///{folder}/ledger.db", NOW)
-    encryption_keys = [generate_encryption_key()]
-    for number in range(KEYS):
-        keys.add(store, encryption_keys, f"key {number}", f"sk-or-v1-bench-{number:08}", None, NOW)
-    raw = _raw_ledger(folder / "raw.db")
-
-    def write_raw() -> None:
-        for number, answer in enumerate(answers):
-            _write_raw(raw, number, answer)
-
-    def empty() -> None:
-        with store.write() as connection:
-            connection.exec_driver_sql("DELETE FROM usage_stats")
-        raw.execute("DELETE FROM usage_stats")
-
-    def first() -> None:
-        empty()
-        _write(store, answers)
-
-    def first_raw() -> None:
-        empty()
-        write_raw()
-
-    return [
-        paired("40,000 rows written / driver alone", first, first_raw),
-        paired("40,000 rows re-written / driver alone", lambda: _write(store, answers), write_raw),
-    ]
-
-
-def _answer(dice: random.Random) -> UsageAnswer:
-    return usage_answer(
-        *(
-            usage_row(
-                TODAY - timedelta(days=day), f"maker/model-{model}", cost=f"0.{dice.randrange(10**9):09}"
-            )
-            for day in range(DAYS)
-            for model in range(MODELS)
-        )
-    )
-
-
-def _write(store: Store, answers: Sequence[UsageAnswer]) -> None:
-    for number, answer in enumerate(answers, start=1):
-        with store.write() as connection:
-            ledger.write_usage(connection, number, answer, NOW)
-
-
-def _raw_ledger(path: Path) -> sqlite3.Connection:
-    raw = sqlite3.connect(path, isolation_level=None)
-    raw.execute("PRAGMA journal_mode = WAL")
-    raw.execute("PRAGMA synchronous = NORMAL")
-    raw.execute(
-        "CREATE TABLE usage_stats (date INTEGER, key INTEGER, model INTEGER, provider INTEGER, "
-        "requests INTEGER, tokens_in INTEGER, tokens_out INTEGER, cost INTEGER, "
-        "PRIMARY KEY (date, key, model, provider)) WITHOUT ROWID"
-    )
-    return raw
-
-
-def _write_raw(raw: sqlite3.Connection, key: int, answer: UsageAnswer) -> None:
-    rows = [
-        (
-            row.day.toordinal(),
-            key,
-            hash(row.model),
-            0,
-            row.requests,
-            row.tokens_input,
-            row.tokens_output,
-            int(row.cost_usd.scaleb(9)),
-        )
-        for row in answer.rows
-    ]
-    raw.execute("BEGIN IMMEDIATE")
-    raw.executemany(
-        "INSERT INTO usage_stats VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "requests = excluded.requests, tokens_in = excluded.tokens_in, "
-        "tokens_out = excluded.tokens_out, cost = excluded.cost "
-        "WHERE requests IS NOT excluded.requests OR tokens_in IS NOT excluded.tokens_in "
-        "OR tokens_out IS NOT excluded.tokens_out OR cost IS NOT excluded.cost",
-        rows,
-    )
-    raw.execute("COMMIT")
+def measure(section: str, options: Options) -> list[Row]:
+    """The rows of one section."""
+    rows: list[Row] = importlib.import_module(f"tests.bench.{section}").measure(options)
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
