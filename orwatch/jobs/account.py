@@ -24,11 +24,11 @@ from orwatch.openrouter.account import (
     fetch_listing,
 )
 from orwatch.results.sync import SyncedKey, SyncKeyStatus
-from orwatch.store import accounts, ledger
+from orwatch.store import accounts, ledger, listings
 from orwatch.store import keys as stored_keys
-from orwatch.store.accounts import ListingChanges
 from orwatch.store.database import Connection, Store
 from orwatch.store.ledger import WriteCounts
+from orwatch.store.listings import ListingChanges
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
@@ -72,7 +72,7 @@ def sync_account(
         if twin is not None:
             return _second_to(connection, owner, twin, listing, now)
         accounts.take_over(connection, owner, listing.account_id, hashes, now.date())
-        changes = accounts.merge_listing(connection, owner, listing.keys, now)
+        changes = listings.merge_listing(connection, owner, listing.keys, now)
         _record_account_id(connection, owner, listing)
         visit = Visit(
             store,

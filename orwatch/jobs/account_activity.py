@@ -21,9 +21,7 @@ from orwatch.jobs.account_visit import (
 )
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.models import StoredKey, UsageSource
-from orwatch.openrouter.account import (
-    fetch_activity,
-)
+from orwatch.openrouter.account import fetch_activity
 from orwatch.openrouter.parse_account import Activity
 from orwatch.store import accounts, slugs
 from orwatch.store.database import Connection

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
@@ -14,13 +13,12 @@ from orwatch.models import (
     AccountState,
     Credits,
     KeyFacts,
-    ListedKey,
     StoredKey,
     UsageRow,
     UsageSource,
     from_nano,
 )
-from orwatch.store.keys import fact_values, list_keys
+from orwatch.store.keys import list_keys, update_key
 from orwatch.store.schema import (
     account_credits,
     accounts,
@@ -34,158 +32,9 @@ from orwatch.store.schema import (
     usage_stats,
 )
 from orwatch.store.spans import list_spans
-from orwatch.text import printable
-
-_MAX_NAME_LENGTH = 100
-_SHORT_HASH = 6
 
 # A management key that follows another one reads this far back itself.
 _TAKEN_OVER_WITHIN = timedelta(days=30)
-
-
-@dataclass(frozen=True, slots=True)
-class ListingChanges:
-    """What a list of keys has told anew, by the keys' names in orwatch; ``renamed`` are (before, now)."""
-
-    discovered: tuple[str, ...] = ()
-    renamed: tuple[tuple[str, str], ...] = ()
-    disabled: tuple[str, ...] = ()
-    enabled: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
-
-
-def merge_listing(
-    connection: Connection, owner: StoredKey, listed: Iterable[ListedKey], now: datetime
-) -> ListingChanges:
-    """Store a whole list of an account's keys under the management key that told it.
-
-    New keys are stored without a secret; a hash that is known is the known key. A key that is not listed any
-    more counts as deleted, and keeps its history. Names stay unique in orwatch: a key that has its name from
-    the list follows it, with a piece of its hash behind it where another key has that name already.
-    """
-    listed = list(listed)
-    _mark_listed(connection, owner, {key.key_hash for key in listed})
-    by_hash = {key.key_hash: key for key in list_keys(connection, with_removed=True)}
-    in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
-    deleted = _mark_deleted(connection, owner, {key.key_hash for key in in_order}, now)
-    discovered, renamed, disabled, enabled = [], [], [], []
-    for key in in_order:
-        known = by_hash.get(key.key_hash)
-        if known is None:
-            discovered.append(_insert(connection, owner, key, now))
-            continue
-        name = _followed_name(connection, known, key)
-        if name != known.name:
-            renamed.append((known.name, name))
-        was_disabled = known.listing is not None and known.listing.is_disabled
-        if key.is_disabled and not was_disabled:
-            disabled.append(name)
-        elif was_disabled and not key.is_disabled:
-            enabled.append(name)
-        kind = known.facts.kind if known.is_management else key.facts.kind
-        values = {
-            "name": name,
-            "removed_at": None,
-            **_listing_values(owner, key),
-            **fact_values(replace(key.facts, kind=kind), now),
-        }
-        if known.removed_at is not None:
-            values |= {"is_active": True, "inactive_reason": None, "inactive_since": None}
-        _update_key(connection, known.id, values)
-    return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted)
-
-
-def _mark_deleted(
-    connection: Connection, owner: StoredKey, listed: Collection[str], now: datetime
-) -> tuple[str, ...]:
-    gone = [
-        key
-        for key in members(connection, owner.id)
-        if key.key_hash not in listed and not key.is_management
-        if key.listing is not None and key.listing.deleted_at is None
-    ]
-    for key in gone:
-        _update_key(connection, key.id, {"deleted_at": now})
-    return tuple(key.name for key in gone)
-
-
-def _mark_listed(connection: Connection, owner: StoredKey, hashes: Collection[str]) -> None:
-    """Keys that are back are no longer deleted, before any name is given away."""
-    for key in members(connection, owner.id):
-        if key.key_hash in hashes and key.listing is not None and key.listing.deleted_at is not None:
-            _update_key(connection, key.id, {"deleted_at": None})
-
-
-def _insert(connection: Connection, owner: StoredKey, key: ListedKey, now: datetime) -> str:
-    name = _free_name(connection, key, None)
-    connection.execute(
-        api_keys.insert().values(
-            name=name,
-            key_hash=key.key_hash,
-            hint=_hint(key.facts, key.key_hash),
-            is_active=True,
-            created_at=now,
-            **_listing_values(owner, key),
-            **fact_values(key.facts, now),
-        )
-    )
-    return name
-
-
-def _listing_values(owner: StoredKey, key: ListedKey) -> dict[str, Any]:
-    return {
-        "account_key_id": owner.id,
-        "listed_name": key.name,
-        "workspace": key.workspace,
-        "is_listed_disabled": key.is_disabled,
-        "listed_created_at": key.created_at,
-        "deleted_at": None,
-    }
-
-
-def _followed_name(connection: Connection, known: StoredKey, key: ListedKey) -> str:
-    """The name in orwatch: its own where a person gave it one, otherwise the list's."""
-    before = known.listing
-    if before is not None and before.name != key.name:
-        base = _base_name(before.name, known.key_hash)
-        if known.name in {base, _numbered(base, known.key_hash)}:
-            return _free_name(connection, key, known)
-    # A key that was removed gave its name back: another one may have it by now.
-    is_taken = known.removed_at is not None and any(
-        other.name == known.name for other in list_keys(connection)
-    )
-    return _free_name(connection, key, known) if is_taken else known.name
-
-
-def _free_name(connection: Connection, key: ListedKey, known: StoredKey | None) -> str:
-    base = _base_name(key.name, key.key_hash)
-    holder = next(
-        (other for other in list_keys(connection) if other.name == base and other.key_hash != key.key_hash),
-        None,
-    )
-    if holder is None:
-        return base
-    if holder.listing is not None and holder.listing.deleted_at is not None:
-        # The dead give their names to the living.
-        _update_key(connection, holder.id, {"name": _numbered(base, holder.key_hash)})
-        return base
-    return _numbered(base, key.key_hash)
-
-
-def _base_name(name: str, key_hash: str) -> str:
-    return printable(name.strip())[:_MAX_NAME_LENGTH].strip() or f"key {key_hash[:_SHORT_HASH]}"
-
-
-def _numbered(base: str, key_hash: str) -> str:
-    return f"{base} ({key_hash[:_SHORT_HASH]})"
-
-
-def _hint(facts: KeyFacts, key_hash: str) -> str:
-    """How the list abbreviates the secret (``sk-or-v1-0e6...1c96``), as orwatch does."""
-    start, dots, end = (facts.label or "").partition("...")
-    if dots and start.startswith("sk-") and end.isalnum() and len(end) <= _SHORT_HASH:
-        return f"sk-or-…{end}"
-    return f"#{key_hash[:_SHORT_HASH]}"
 
 
 def members(connection: Connection, owner_id: int) -> list[StoredKey]:
@@ -230,7 +79,7 @@ def take_over(
         )
         if key.listing is not None and key.listing.account_key_id == owner.id:
             continue
-        _update_key(connection, key.id, {"account_key_id": owner.id, "listed_name": key.name})
+        update_key(connection, key.id, {"account_key_id": owner.id, "listed_name": key.name})
         # Days that nobody has read since are read with the rest of the past.
         if key.synced_through is not None and key.synced_through >= today - _TAKEN_OVER_WITHIN:
             state = account_state(connection, owner.id)
@@ -272,7 +121,7 @@ def update_account(connection: Connection, key_id: int, **values: object) -> Non
 def record_activity_read(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
     """Store that ``GET /activity`` was asked about a key, and with which counters."""
     before, byok_before = spent_before_today(facts)
-    _update_key(
+    update_key(
         connection,
         key_id,
         {
@@ -435,7 +284,3 @@ def latest_credits(connection: Connection, key_id: int) -> CreditsReading | None
     """The last reading of an account's credits."""
     readings = list_credits(connection, key_id)
     return readings[-1] if readings else None
-
-
-def _update_key(connection: Connection, key_id: int, values: dict[str, Any]) -> None:
-    connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(**values))

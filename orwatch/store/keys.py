@@ -99,7 +99,7 @@ def restore_key(
 
     ``hint`` None: it has the right one already.
     """
-    _update(
+    update_key(
         connection,
         key_id,
         {
@@ -120,27 +120,27 @@ def restore_key(
 
 def rename_key(connection: Connection, key_id: int, name: str) -> None:
     """Give the key another name; the caller has seen that it is free."""
-    _update(connection, key_id, {"name": name})
+    update_key(connection, key_id, {"name": name})
 
 
 def set_active(connection: Connection, key_id: int) -> None:
     """Watch the key again."""
-    _update(connection, key_id, {"is_active": True, "inactive_reason": None, "inactive_since": None})
+    update_key(connection, key_id, {"is_active": True, "inactive_reason": None, "inactive_since": None})
 
 
 def set_inactive(connection: Connection, key_id: int, reason: InactiveReason, now: datetime) -> None:
     """Stop watching the key."""
-    _update(connection, key_id, {"is_active": False, "inactive_reason": reason, "inactive_since": now})
+    update_key(connection, key_id, {"is_active": False, "inactive_reason": reason, "inactive_since": now})
 
 
 def forget_secret(connection: Connection, key_id: int, now: datetime) -> None:
     """Remove the key but for its name and its history."""
-    _update(connection, key_id, {"secret_encrypted": None, "removed_at": now, "is_active": False})
+    update_key(connection, key_id, {"secret_encrypted": None, "removed_at": now, "is_active": False})
 
 
 def drop_secret(connection: Connection, key_id: int) -> None:
     """Make a key that a management key lists one that was merely discovered."""
-    _update(
+    update_key(
         connection,
         key_id,
         {
@@ -172,25 +172,25 @@ def purge_key(connection: Connection, key_id: int) -> int:
 def replace_secrets(connection: Connection, tokens: Mapping[int, str]) -> None:
     """Store re-encrypted secrets, by key id."""
     for key_id, token in tokens.items():
-        _update(connection, key_id, {"secret_encrypted": token})
+        update_key(connection, key_id, {"secret_encrypted": token})
 
 
 def record_facts(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
     """Store what ``GET /key`` told validate, and let the next sync look for a better source."""
     values = {"last_validated_at": now, "source_checked_at": None, **fact_values(facts, now)}
-    _update(connection, key_id, values)
+    update_key(connection, key_id, values)
 
 
 def record_counters(connection: Connection, key: StoredKey, facts: KeyFacts, now: datetime) -> None:
     """Store what ``GET /key`` told sync, and since when that is where the usage comes from."""
     is_new = key.source is not UsageSource.COUNTERS or key.source_checked_at is None
     checked_at = now if is_new else key.source_checked_at
-    _update(connection, key.id, {"source_checked_at": checked_at, **fact_values(facts, now)})
+    update_key(connection, key.id, {"source_checked_at": checked_at, **fact_values(facts, now)})
 
 
 def record_check(connection: Connection, key_id: int, now: datetime) -> None:
     """Store that validate came to a conclusion about the key."""
-    _update(connection, key_id, {"last_validated_at": now})
+    update_key(connection, key_id, {"last_validated_at": now})
 
 
 def record_sync(
@@ -218,15 +218,16 @@ def record_sync(
         before = None  # from a clock that was wrong: what was read is not known
     if since <= through and (before is None or since <= before < through):
         values["synced_through"] = through
-    _update(connection, key.id, values)
+    update_key(connection, key.id, values)
 
 
 def record_sync_failure(connection: Connection, key_id: int, error: str) -> None:
     """Store why the last sync of the key failed."""
-    _update(connection, key_id, {"last_sync_error": error})
+    update_key(connection, key_id, {"last_sync_error": error})
 
 
-def _update(connection: Connection, key_id: int, values: Mapping[str, Any]) -> None:
+def update_key(connection: Connection, key_id: int, values: Mapping[str, Any]) -> None:
+    """Set columns of ``api_keys``."""
     connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(**values))
 
 

@@ -9,7 +9,7 @@ import respx
 
 from orwatch.models import KeyFacts, KeyKind, ListedKey
 from orwatch.secrets import hash_secret
-from orwatch.store import accounts
+from orwatch.store import listings
 from tests.cli.support import CI_SECRET, Home, Orwatch, key_answer, piped, refusal
 from tests.support import NOW, SECRET
 
@@ -31,7 +31,7 @@ def account(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 def relist(home: Home, *keys: ListedKey) -> None:
     owner = home.keys()["ops"]
     with home.store() as store, store.write() as connection:
-        accounts.merge_listing(connection, owner, keys, NOW)
+        listings.merge_listing(connection, owner, keys, NOW)
 
 
 def test_the_secret_of_a_discovered_key_says_whose_it_is(

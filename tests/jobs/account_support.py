@@ -8,10 +8,10 @@ from typing import Any
 
 from orwatch.models import Credits, KeyFacts, KeyKind, ListedKey, StoredKey, UsageAnswer, UsageSource
 from orwatch.secrets import hash_secret
-from orwatch.store import accounts, ledger
+from orwatch.store import accounts, ledger, listings
 from orwatch.store import keys as stored_keys
-from orwatch.store.accounts import ListingChanges
 from orwatch.store.database import Store
+from orwatch.store.listings import ListingChanges
 from tests.jobs.support import add_key, days_ago, secret_of
 from tests.store.support import get_key
 from tests.support import NOW, TODAY, usage_row
@@ -46,7 +46,7 @@ def add_owner(store: Store, name: str = "ops") -> StoredKey:
 def list_under(store: Store, owner: StoredKey, *keys: ListedKey, now: datetime = NOW) -> ListingChanges:
     """What a sync learns from the list of an account."""
     with store.write() as connection:
-        return accounts.merge_listing(connection, owner, keys, now)
+        return listings.merge_listing(connection, owner, keys, now)
 
 
 def note_sync(

@@ -16,8 +16,8 @@ from orwatch.jobs.doctor_api import Told
 from orwatch.models import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.openrouter.client import Client
 from orwatch.secrets import hash_secret
-from orwatch.store import accounts
 from orwatch.store import keys as stored_keys
+from orwatch.store import listings
 from orwatch.store.database import Store
 from tests.jobs.doctor_support import dated, findings, told
 from tests.jobs.support import FakeApi, add_key, facts, make_client, refusal, secret_of
@@ -44,7 +44,7 @@ def discover(store: Store, owner: StoredKey, *names: str) -> None:
         for name in names
     ]
     with store.write() as connection:
-        accounts.merge_listing(connection, owner, listed, NOW)
+        listings.merge_listing(connection, owner, listed, NOW)
 
 
 class Account:

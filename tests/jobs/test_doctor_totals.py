@@ -14,7 +14,7 @@ from orwatch.jobs.doctor_totals import compare_keys
 from orwatch.models import KeyFacts, KeyKind, ListedKey, StoredKey, UsageAnswer, UsageSource
 from orwatch.results.doctor import Check, CheckStatus, Comparison
 from orwatch.secrets import hash_secret
-from orwatch.store import accounts, ledger, retention
+from orwatch.store import accounts, ledger, listings, retention
 from orwatch.store import keys as stored_keys
 from orwatch.store.database import Store
 from tests.jobs.doctor_support import told
@@ -93,7 +93,7 @@ def list_key(store: Store, created_at: datetime | None, name: str = "work") -> S
     owner = add_key(store, "ops", facts=KeyFacts(KeyKind.MANAGEMENT))
     key = ListedKey(hash_secret(secret_of(name)), name, None, False, created_at, KeyFacts(KeyKind.INFERENCE))
     with store.write() as connection:
-        accounts.merge_listing(connection, owner, [key], NOW)
+        listings.merge_listing(connection, owner, [key], NOW)
     return owner
 
 
