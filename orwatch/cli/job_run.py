@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orwatch.cli.context import Context
 from orwatch.cli.interruption import interruptible
-from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN, LockHeldError
+from orwatch.errors import EXIT_DONE
 from orwatch.heartbeat import Heartbeat
 from orwatch.jobs.run import RunOptions
 from orwatch.models import Job
@@ -35,34 +35,3 @@ def job_run(context: Context, job: Job, wait_seconds: float = 0.0) -> Iterator[E
         heartbeat.fail(str(error) or type(error).__name__)
         raise
     heartbeat.finish(ending.exit_code, ending.summary)
-
-
-def catch_up(context: Context, *, quiet: bool) -> int:
-    """Run what was missed, validate and cleanup; the exit code that a person has to see first."""
-    from orwatch.jobs.catch_up import missed_jobs
-
-    runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
-    codes = [EXIT_DONE]
-    for job in missed_jobs(context.store, context.now):
-        try:
-            codes.append(runs[job](context, quiet))
-        except LockHeldError:
-            continue  # it is being done
-    return worst(*codes)
-
-
-def worst(*codes: int) -> int:
-    """Of several exit codes the one that needs somebody most."""
-    return next((code for code in (EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN) if code in codes), max(codes))
-
-
-def _validate(context: Context, quiet: bool) -> int:
-    from orwatch.cli.validate import run_validate
-
-    return run_validate(context, as_json=False, quiet=quiet)
-
-
-def _cleanup(context: Context, quiet: bool) -> int:
-    from orwatch.cli.cleanup import run_cleanup
-
-    return run_cleanup(context, as_json=False, quiet=quiet)

@@ -81,8 +81,7 @@ def command(
       orwatch sync --backfill 365d
       orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
     """
-    from orwatch.cli.job_run import catch_up as run_missed
-    from orwatch.cli.job_run import job_run, worst
+    from orwatch.cli.job_run import job_run
     from orwatch.jobs import sync
     from orwatch.jobs.sync_request import SyncRequest
 
@@ -125,6 +124,9 @@ def command(
             console.show(jobs.sync_view(result))
     if not catch_up or dry_run:
         return result.exit_code
+    from orwatch.cli.catch_up import catch_up as run_missed
+    from orwatch.cli.catch_up import worst
+
     return worst(result.exit_code, run_missed(context, quiet=quiet or as_json))
 
 

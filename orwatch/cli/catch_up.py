@@ -1,0 +1,38 @@
+"""The jobs that were missed, run as their commands run them: what ``orwatch sync --catch-up`` does then."""
+
+from __future__ import annotations
+
+from orwatch.cli.context import Context
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN, LockHeldError
+from orwatch.models import Job
+
+
+def catch_up(context: Context, *, quiet: bool) -> int:
+    """Run what was missed, validate and cleanup; the exit code that a person has to see first."""
+    from orwatch.jobs.catch_up import missed_jobs
+
+    runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
+    codes = [EXIT_DONE]
+    for job in missed_jobs(context.store, context.now):
+        try:
+            codes.append(runs[job](context, quiet))
+        except LockHeldError:
+            continue  # it is being done
+    return worst(*codes)
+
+
+def worst(*codes: int) -> int:
+    """Of several exit codes the one that needs somebody most."""
+    return next((code for code in (EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN) if code in codes), max(codes))
+
+
+def _validate(context: Context, quiet: bool) -> int:
+    from orwatch.cli.validate import run_validate
+
+    return run_validate(context, as_json=False, quiet=quiet)
+
+
+def _cleanup(context: Context, quiet: bool) -> int:
+    from orwatch.cli.cleanup import run_cleanup
+
+    return run_cleanup(context, as_json=False, quiet=quiet)
