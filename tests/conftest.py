@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +12,11 @@ import pytest
 
 from orwatch.store.database import Store, open_store
 from tests.support import NOW, FakeClock
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: the end-to-end tests mostly wait, for daemons, rate limits and processes."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session", autouse=True)
