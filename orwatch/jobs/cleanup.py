@@ -77,7 +77,7 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
                 retention.remove_day(connection, removed.day)
             pause()
         with store.write() as connection:
-            spans.move_to_months(connection, kept_from)
+            spans.forget_readings(connection, kept_from)
             retention.raise_watermark(connection, kept_from)
             retention.delete_old_records(connection, *old_records)
         pause()

@@ -249,9 +249,12 @@ def _how_to_fill(case: _Case) -> str:
 
 
 def _how_to_reach_back(case: _Case) -> str | None:
+    known_from = case.known_from()
+    if known_from is not None and known_from <= case.stored.kept_from:
+        return None  # what was before, cleanup has removed, and no sync reads it again
     if case.stored.is_read_by_account(case.key):
         return "`orwatch sync --backfill 365d` fills what OpenRouter remembers."
-    known_from, since = case.known_from(), case.since or case.stored.today
+    since = case.since or case.stored.today
     if case.is_counted_only:
         return None
     oldest = case.stored.today.fromordinal(case.stored.today.toordinal() - REMEMBERED_DAYS + 1)

@@ -8,7 +8,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache, partial
 
-from orwatch.days import days_between, month_end, month_start, next_month
+from orwatch.days import ONE_DAY, days_between, month_end, month_start, next_month
 from orwatch.errors import UsageError
 from orwatch.jobs.selection import select_keys
 from orwatch.models import NO_USE, Dimension, StoredKey, Totals, UsageSpan
@@ -131,9 +131,11 @@ def _rows(
     """The rows of a table; months of which cleanup has removed days count where they lie in it as a whole."""
     needs_days = Dimension.DAY in by or Dimension.WEEK in by
     touched: Collection[date] = ()
+    shown: list[date] = []
     if watermark is not None and wanted.since < watermark:
         touched = usage_reads.removed_months(connection, replace(wanted, since=month_start(wanted.since)))
-    shown = [] if needs_days else [month for month in touched if _is_whole(connection, month, wanted)]
+        if not needs_days:
+            shown = [month for month in touched if _is_whole(connection, month, wanted, watermark)]
     notes: tuple[str, ...] = ()
     if len(shown) < len(touched):
         how = "--by month shows them" if needs_days else "only whole months of them can be shown"
@@ -152,11 +154,12 @@ def _rows(
     return rows, notes
 
 
-def _is_whole(connection: Connection, month: date, wanted: UsageFilter) -> bool:
-    """Whether all that is stored of a month lies in the window."""
+def _is_whole(connection: Connection, month: date, wanted: UsageFilter, watermark: date) -> bool:
+    """Whether all that is stored of a month, or was before cleanup, lies in the window."""
     _, last = usage_reads.extent_days(connection)
-    end = month_end(month) if last is None else min(month_end(month), last)
-    return wanted.since <= month and end <= wanted.until
+    last_removed = watermark - ONE_DAY
+    end = last_removed if last is None else max(last, last_removed)
+    return wanted.since <= month and min(month_end(month), end) <= wanted.until
 
 
 def _ledger_rows(

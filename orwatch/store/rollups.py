@@ -16,7 +16,6 @@ from orwatch.days import ONE_DAY, month_end, month_start
 from orwatch.store.schema import (
     COUNTS,
     DAILY_COUNTS,
-    UNKNOWN_NAME_ID,
     from_day_number,
     to_day_number,
     told_column,
@@ -91,28 +90,6 @@ def delete(connection: Connection, part: Part) -> None:
     take_out(connection, part)
     _execute(connection, f"DELETE FROM usage_stats WHERE {part.condition}")
     drop_empty(connection, part.days)
-
-
-def add_to_month(
-    connection: Connection, month: int, key_id: int, cost_nano: int, byok_nano: int | None
-) -> None:
-    """Add to a month what is known of a key without its models: one row that tells no counts."""
-    values: dict[str, int | None] = dict.fromkeys(map(told_column, COUNTS), 0)
-    values |= {
-        "month": month,
-        "api_key_id": key_id,
-        "model_id": UNKNOWN_NAME_ID,
-        "provider_id": UNKNOWN_NAME_ID,
-    }
-    values |= {"row_count": 1, "cost_nano": cost_nano, "counted_nano": 0, "byok_cost_nano": byok_nano}
-    values[told_column("byok_cost_nano")] = int(byok_nano is not None)
-    numbers = ("NULL" if value is None else str(int(value)) for value in values.values())
-    keys = ", ".join(column.name for column in usage_months.primary_key)
-    _execute(
-        connection,
-        f"INSERT INTO usage_months ({', '.join(values)}) VALUES ({', '.join(numbers)}) "
-        f"ON CONFLICT ({keys}) DO UPDATE SET {addition('usage_months', COUNTS)}",
-    )
 
 
 def wrong_days(connection: Connection) -> set[date]:

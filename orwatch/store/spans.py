@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import date
 
 from sqlalchemy import Connection, func, select
 
-from orwatch.models import ZERO, UsageSource, UsageSpan, add_exactly, from_nano, to_nano
+from orwatch.models import UsageSource, UsageSpan, from_nano, to_nano
 from orwatch.store import rollups
 from orwatch.store.schema import (
     key_counters,
@@ -96,19 +95,11 @@ def _told_days(connection: Connection, key_id: int, span: UsageSpan) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def move_to_months(connection: Connection, kept_from: date) -> Decimal:
-    """Add the spans that began before ``kept_from`` to the monthly totals of their first day; their cost.
+def forget_readings(connection: Connection, before: date) -> None:
+    """Delete the readings of counters from before a day, but for the last one of each key.
 
-    Readings of counters from before go too, but for the last one of each key.
+    The spans that came of them stay: they are totals already, and of which month is not known.
     """
-    moved = ZERO
-    for key_span in list_spans(connection, date.min, kept_from - timedelta(days=1)):
-        span = key_span.span
-        month = to_day_number(span.first_day.replace(day=1))
-        byok = None if span.byok_cost_usd is None else to_nano(span.byok_cost_usd)
-        rollups.add_to_month(connection, month, key_span.key_id, to_nano(span.cost_usd), byok)
-        _delete(connection, key_span.key_id, span.first_day)
-        moved = add_exactly(moved, span.cost_usd)
     last = (
         select(key_counters.c.api_key_id, func.max(key_counters.c.date).label("date"))
         .group_by(key_counters.c.api_key_id)
@@ -116,13 +107,12 @@ def move_to_months(connection: Connection, kept_from: date) -> Decimal:
     )
     connection.execute(
         key_counters.delete().where(
-            key_counters.c.date < kept_from,
+            key_counters.c.date < before,
             ~select(last.c.date)
             .where(last.c.api_key_id == key_counters.c.api_key_id, last.c.date == key_counters.c.date)
             .exists(),
         )
     )
-    return moved
 
 
 def _known(connection: Connection, key_id: int, days: set[date]) -> tuple[int, int]:

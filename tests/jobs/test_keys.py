@@ -308,7 +308,7 @@ def test_a_reencryption_that_is_killed_half_way_has_changed_nothing(
     for name in ("a", "b"):
         add_key(store, name)
     before = dump(store, "api_keys")
-    update = stored_keys._update
+    update = stored_keys.update_key
     updated: list[object] = []
 
     def update_one_and_die(*arguments: object) -> None:
@@ -317,7 +317,7 @@ def test_a_reencryption_that_is_killed_half_way_has_changed_nothing(
         update(*arguments)  # type: ignore[arg-type]
         updated.append(arguments)
 
-    monkeypatch.setattr(stored_keys, "_update", update_one_and_die)
+    monkeypatch.setattr(stored_keys, "update_key", update_one_and_die)
     with pytest.raises(KeyboardInterrupt):
         key_jobs.reencrypt(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY])
 

@@ -101,6 +101,25 @@ def test_a_monthly_total_counts_only_where_the_window_holds_all_its_days_and_a_n
     )
 
 
+@pytest.mark.parametrize("by", [MONTH, MODEL, KEY])
+def test_a_month_of_which_cleanup_has_left_no_day_is_shown(
+    store: Store, clock: FakeClock, by: Dimension
+) -> None:
+    before = run(store, by, since=date(2026, 11, 1)).table.totals.cost_usd
+    clock.advance(days=5)
+    cleanup.run(store, 1, clock)
+    assert run(store, DAY, since=None).table.totals.cost_usd is None
+
+    whole = run(store, by, since=date(2026, 11, 1), until=clock.now().date())
+    cut = run(store, by, since=date(2026, 11, 1), until=date(2026, 11, 16))
+
+    assert (whole.table.totals.cost_usd, whole.notes) == (before, ())
+    assert cut.table.totals.cost_usd is None
+    assert cut.notes == (
+        "days before 2026-11-24 are kept as monthly totals: only whole months of them can be shown",
+    )
+
+
 @pytest.mark.parametrize("by", [(), (DAY,), (WEEK,), (DAY, MODEL), (MONTH, WEEK)], ids="-".join)
 def test_where_days_are_needed_the_months_are_left_out_and_a_note_says_where_they_are(
     cleaned: Store, by: tuple[Dimension, ...]

@@ -273,17 +273,45 @@ def test_a_dry_run_writes_no_reading(watcher: Watcher) -> None:
     assert dump(watcher.store, "key_counters") == dump(watcher.store, "usage_stats") == []
 
 
-def test_cleanup_keeps_a_span_in_the_monthly_totals_and_no_sync_writes_it_again(watcher: Watcher) -> None:
+def test_cleanup_leaves_a_span_as_it_is_and_no_sync_counts_it_again(watcher: Watcher) -> None:
     watcher.server.spend("2.5")
     watcher.sync()
     watcher.clock.advance(days=3)
     watcher.server.spend("1")
     watcher.sync()
+    before = [watcher.costs(by) for by in (Dimension.MONTH, Dimension.WEEK, Dimension.KEY)]
     cleanup.run(watcher.store, 1, watcher.clock)
     watcher.sync()
-    assert dump(watcher.store, "usage_spans") == []
-    assert watcher.costs(Dimension.MONTH) == {"2026-11": Decimal("3.5")}
+    assert [watcher.costs(by) for by in (Dimension.MONTH, Dimension.WEEK, Dimension.KEY)] == before
     assert watcher.total() == Decimal("3.5")
+
+
+def test_a_span_of_two_months_is_booked_to_neither_by_cleanup(watcher: Watcher) -> None:
+    watcher.clock.advance(days=8)  # 28 November
+    watcher.sync()
+    watcher.server.spend("1")
+    watcher.clock.advance(days=6)
+    watcher.server.spend("2")
+    watcher.sync()
+    cleanup.run(watcher.store, 1, watcher.clock)
+    assert watcher.costs(Dimension.MONTH)["2026-11/2026-12"] == Decimal(1)
+
+
+def test_days_of_a_span_that_are_told_after_a_cleanup_are_not_counted_twice(watcher: Watcher) -> None:
+    watcher.sync()
+    for cost in ("1", "2", "4", "8"):
+        watcher.server.spend(cost)
+        watcher.clock.advance(days=1)
+    watcher.sync()
+    assert watcher.total() == Decimal(15)
+    cleanup.run(watcher.store, 2, watcher.clock)
+
+    watcher.server.has_usage = True
+    watcher.validate()  # which lets the next sync look for a better source
+    watcher.sync()
+
+    assert watcher.costs()[on(watcher.clock.now().date() - timedelta(days=1))] == Decimal(8)
+    assert watcher.total() == Decimal(15)
 
 
 STEPS = st.lists(
