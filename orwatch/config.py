@@ -77,7 +77,7 @@ def load_settings(environ: Mapping[str, str], env_file_option: str | None = None
 
     Raises ``SettingsError`` naming the setting, its value (never a secret's) and what would be right.
     """
-    env_file = _find_env_file(environ, env_file_option)
+    env_file = find_env_file(environ, env_file_option)
     from_file = _read_env_file(env_file)
     # An empty value is an unset one: it hides nothing of the file, least of all the encryption key.
     from_environment = {
@@ -198,7 +198,8 @@ def make_private_folder(folder: Path) -> None:
             missing.mkdir(mode=0o700, exist_ok=True)
 
 
-def _find_env_file(environ: Mapping[str, str], option: str | None) -> Path:
+def find_env_file(environ: Mapping[str, str], option: str | None) -> Path:
+    """The env file, whether it is there or not. Raises ``SettingsError`` where no home folder is known."""
     named = option or environ.get("ORWATCH_ENV_FILE", "").strip()
     if named:
         return _expanded("--env-file" if option else "ORWATCH_ENV_FILE", named).absolute()

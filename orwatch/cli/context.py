@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,11 @@ class Context:
     def today(self) -> date:
         """The current UTC day."""
         return self.now.date()
+
+    @property
+    def env_file(self) -> Path:
+        """The env file, also where what it says is wrong."""
+        return config.find_env_file(os.environ, self._env_file_option)
 
     @cached_property
     def settings(self) -> Settings:

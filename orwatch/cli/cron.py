@@ -29,6 +29,7 @@ def command() -> None:
 @click.option(
     "--heartbeat-url", metavar="U", help="Let the jobs ping this address; {job} becomes their name."
 )
+@click.option("--replace", is_flag=True, help="Also where another env file's entries are installed.")
 @pass_context
 def install(
     context: Context,
@@ -38,12 +39,14 @@ def install(
     systemd: bool,
     log_file: str | None,
     heartbeat_url: str | None,
+    replace: bool,
 ) -> int:
     """Let cron run sync every hour, validate daily, cleanup weekly.
 
     Puts three entries between two marks into your crontab and leaves everything else in it as it is. Run
     again it changes nothing, or corrects the entries after an upgrade or a move; --log-file and
-    --heartbeat-url stay as they were unless given. The times are right in every time zone.
+    --heartbeat-url stay as they were unless given. The times are right in every time zone. Entries of
+    another env file are left alone, without --replace.
 
     Warns of what would keep the jobs from running, and exits with 1 when they will not run like that.
 
@@ -60,6 +63,7 @@ def install(
         _clean_log_file(log_file),
         _clean_heartbeat_url(heartbeat_url),
         is_dry_run=dry_run,
+        replaces=replace,
     )
     result = cron.install(request, read_surroundings(context), context.settings)
     from orwatch.render import cron as render
@@ -138,13 +142,15 @@ def show(context: Context, as_json: bool) -> int:
 def remove(context: Context) -> int:
     """Take the jobs out of cron and systemd, and nothing else.
 
+    Entries of another env file are left alone: name it with --env-file.
+
     \b
     Example:
       orwatch cron remove
     """
     from orwatch.jobs import cron
 
-    result = cron.remove(read_surroundings(context))
+    result = cron.remove(read_surroundings(context), context.env_file)
     from orwatch.render import cron as render
 
     click.echo(render.remove_sentence(result))

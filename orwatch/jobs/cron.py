@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orwatch import crontab
 from orwatch.config import Settings
-from orwatch.crontab import Invocation
+from orwatch.crontab import Entry, Invocation
 from orwatch.errors import OrwatchError
-from orwatch.jobs import cron_checks, cron_places
+from orwatch.jobs import cron_checks, cron_owner, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.jobs.cron_show import first_invocation, invocation_of, location, unit_entries, warn_of_others
 from orwatch.results.cron import CronChange, CronInstallResult, CronPlace, CronRemoveResult, CronWarning
@@ -25,6 +25,8 @@ class InstallRequest:
     log_file: str | None = None
     heartbeat_url: str | None = None
     is_dry_run: bool = False
+    # Whether another set-up's entries may be replaced.
+    replaces: bool = False
 
 
 def install(request: InstallRequest, surroundings: Surroundings, settings: Settings) -> CronInstallResult:
@@ -54,9 +56,7 @@ def _install_crontab(
             raise
         before = ""
         warnings.append(CronWarning(str(error), is_fatal=True))
-    invocation = invocation_of(
-        surroundings, settings, _installed(before), request.log_file, request.heartbeat_url
-    )
+    invocation = _wanted(request, surroundings, settings, _entries_in(before))
     block = crontab.entries(invocation)
     after = crontab.with_block(before, block)
     if after != before and not request.is_dry_run:
@@ -89,9 +89,7 @@ def _install_cron_d(
     before = cron_places.read_file(path)
     if before and crontab.find_block(before) is None:
         raise OrwatchError(f"{path} was not written by orwatch; nothing was changed. Move it away first.")
-    invocation = invocation_of(
-        surroundings, settings, _installed(before), request.log_file, request.heartbeat_url
-    )
+    invocation = _wanted(request, surroundings, settings, _entries_in(before))
     after = crontab.with_block(before, crontab.entries(invocation, surroundings.user))
     # Written anew where only its owner or mode is wrong, too.
     is_right = after == before and not any(cron_checks.check_cron_d_file(path))
@@ -129,13 +127,7 @@ def _install_units(
     request: InstallRequest, surroundings: Surroundings, settings: Settings
 ) -> CronInstallResult:
     before = cron_places.read_units(surroundings)
-    invocation = invocation_of(
-        surroundings,
-        settings,
-        first_invocation(unit_entries(before)),
-        request.log_file,
-        request.heartbeat_url,
-    )
+    invocation = _wanted(request, surroundings, settings, unit_entries(before))
     files = crontab.units(invocation)
     folder = surroundings.unit_folder
     change = (
@@ -165,9 +157,24 @@ def _start_timers(surroundings: Surroundings) -> Iterator[CronWarning]:
         )
 
 
-def _installed(text: str) -> Invocation | None:
+def _entries_in(text: str) -> tuple[Entry, ...]:
     block = crontab.find_block(text)
-    return first_invocation(crontab.read_entries(block.text)) if block else None
+    return crontab.read_entries(block.text) if block else ()
+
+
+def _wanted(
+    request: InstallRequest, surroundings: Surroundings, settings: Settings, entries: Sequence[Entry]
+) -> Invocation:
+    """What the entries are to call. Raises ``OrwatchError`` where they are another set-up's."""
+    env_file = str(settings.env_file)
+    if not request.replaces:
+        or_else = f", or write this one's in their place with `{request.place.install_command} --replace`"
+        where = location(request.place, surroundings)
+        cron_owner.refuse_other(where, entries, env_file, or_else=or_else)
+    # Another set-up's heartbeat and log file are not this one's.
+    is_ours = cron_owner.other_env_file(entries, env_file) is None
+    installed = first_invocation(entries) if is_ours else None
+    return invocation_of(surroundings, settings, installed, request.log_file, request.heartbeat_url)
 
 
 def _change(before: str, after: str) -> CronChange:
@@ -181,8 +188,8 @@ def _checked(invocation: Invocation, surroundings: Surroundings, settings: Setti
     yield from cron_checks.check_environment(invocation, surroundings, settings)
 
 
-def remove(surroundings: Surroundings) -> CronRemoveResult:
-    """Take the schedule out of every place, and nothing else."""
+def remove(surroundings: Surroundings, env_file: Path) -> CronRemoveResult:
+    """Take the schedule with this env file out of every place, and nothing else."""
     locations: list[str] = []
     warnings: list[CronWarning] = []
     removers = {
@@ -192,7 +199,7 @@ def remove(surroundings: Surroundings) -> CronRemoveResult:
     }
     for place, remove_from in removers.items():
         try:
-            warnings_there = remove_from(surroundings)
+            warnings_there = remove_from(surroundings, str(env_file))
         except OrwatchError as error:
             warnings.append(CronWarning(str(error), is_fatal=True))
             continue
@@ -202,22 +209,30 @@ def remove(surroundings: Surroundings) -> CronRemoveResult:
     return CronRemoveResult(tuple(locations), tuple(warnings))
 
 
-def _remove_crontab(surroundings: Surroundings) -> tuple[CronWarning, ...] | None:
+def _refuse_others(
+    place: CronPlace, surroundings: Surroundings, entries: Sequence[Entry], env_file: str
+) -> None:
+    cron_owner.refuse_other(location(place, surroundings), entries, env_file)
+
+
+def _remove_crontab(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
     """None: there was nothing."""
     if surroundings.find_command("crontab") is None:
         return None
     before = cron_places.read_crontab(surroundings)
     if crontab.find_block(before) is None:
         return None
+    _refuse_others(CronPlace.USER_CRONTAB, surroundings, _entries_in(before), env_file)
     cron_places.write_crontab(surroundings, crontab.without_block(before))
     return ()
 
 
-def _remove_cron_d(surroundings: Surroundings) -> tuple[CronWarning, ...] | None:
+def _remove_cron_d(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
     path = surroundings.cron_d_file
     before = cron_places.read_file(path)
     if crontab.find_block(before) is None:
         return None
+    _refuse_others(CronPlace.ETC_CRON_D, surroundings, _entries_in(before), env_file)
     if surroundings.uid != 0:
         raise OrwatchError(f"only root may change {path}: run `orwatch cron remove` with sudo as well.")
     rest = crontab.without_block(before)
@@ -228,10 +243,11 @@ def _remove_cron_d(surroundings: Surroundings) -> tuple[CronWarning, ...] | None
     return ()
 
 
-def _remove_units(surroundings: Surroundings) -> tuple[CronWarning, ...] | None:
+def _remove_units(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
     files = cron_places.read_units(surroundings)
     if not files:
         return None
+    _refuse_others(CronPlace.SYSTEMD, surroundings, unit_entries(files), env_file)
     timers = [name for name in cron_places.timer_names() if name in files]
     # Asked before they are gone, and the links deleted by hand where no systemd answers.
     stopped = cron_places.run_systemctl(surroundings, "disable", "--now", *timers) if timers else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -13,7 +13,7 @@ from orwatch import crontab
 from orwatch.config import Settings
 from orwatch.crontab import Entry, Invocation
 from orwatch.errors import OrwatchError, UnreadableError
-from orwatch.jobs import cron_checks, cron_places
+from orwatch.jobs import cron_checks, cron_owner, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.models import Job
 from orwatch.results.cron import CronEntry, CronPlace, CronSchedule, CronShowResult, CronState, CronWarning
@@ -56,7 +56,8 @@ def show(
             continue
         if found is not None:
             schedule = _schedule(place, found, surroundings, settings, now, zone)
-            if place is not CronPlace.SYSTEMD and not is_glance:
+            is_ours = schedule.other_env_file is None
+            if is_ours and place is not CronPlace.SYSTEMD and not is_glance:
                 daemon = tuple(cron_checks.check_daemon(surroundings, place))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
             schedules.append(schedule)
@@ -92,6 +93,9 @@ def _schedule(
     now: datetime,
     zone: tzinfo | None,
 ) -> CronSchedule:
+    other = cron_owner.other_env_file(found.entries, str(settings.env_file))
+    if other is not None:
+        return _schedule_of_others(place, other, found, surroundings, settings, now, zone)
     installed = first_invocation(found.entries)
     expected = invocation_of(surroundings, settings, installed)
     warnings = list(found.warnings)
@@ -102,44 +106,40 @@ def _schedule(
         warnings.append(CronWarning(str(error), is_fatal=True))
     if installed is not None:
         warnings += _differences(installed, expected)
-        is_moved = _has_moved(installed, expected)
+        is_moved = cron_owner.has_moved(installed, expected.env_file)
         checked = replace(installed, env_file=expected.env_file) if is_moved else installed
         warnings += cron_checks.check_files(checked, _as_user_of(found, surroundings))
-    entries = tuple(
+    state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
+    where = location(place, surroundings)
+    return CronSchedule(place, where, state, _timed(found.entries, now, zone), tuple(warnings))
+
+
+def _schedule_of_others(
+    place: CronPlace,
+    env_file: str,
+    found: _Found,
+    surroundings: Surroundings,
+    settings: Settings,
+    now: datetime,
+    zone: tzinfo | None,
+) -> CronSchedule:
+    """With other settings it is no concern of this command whether they can work."""
+    how = f"`{cron_owner.removal_of(env_file)}` takes them out"
+    warning = CronWarning(f"the entries read {env_file}, and this command {settings.env_file}; {how}.")
+    where = location(place, surroundings)
+    entries = _timed(found.entries, now, zone)
+    return CronSchedule(place, where, CronState.OTHER_SETTINGS, entries, (warning,), env_file)
+
+
+def _timed(entries: Sequence[Entry], now: datetime, zone: tzinfo | None) -> tuple[CronEntry, ...]:
+    return tuple(
         CronEntry(
             entry.job,
             entry.command,
             crontab.next_times(entry.job, now, _TIMES_SHOWN, zone) if entry.job else (),
         )
-        for entry in found.entries
+        for entry in entries
     )
-    state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
-    return CronSchedule(
-        place,
-        location(place, surroundings),
-        state,
-        entries,
-        tuple(warnings),
-        _other_env_file(installed, expected),
-    )
-
-
-def _other_env_file(installed: Invocation | None, expected: Invocation) -> str | None:
-    if installed is None or _is_same(installed.env_file, expected.env_file):
-        return None
-    return None if _has_moved(installed, expected) else installed.env_file
-
-
-def _has_moved(installed: Invocation, expected: Invocation) -> bool:
-    """Whether the entries' env file is gone, and this command has another one."""
-    return installed.env_file != expected.env_file and _is_gone(Path(installed.env_file))
-
-
-def _is_same(path: str, other: str) -> bool:
-    try:
-        return path == other or Path(path).samefile(other)
-    except OSError:
-        return False
 
 
 def _as_user_of(found: _Found, surroundings: Surroundings) -> Surroundings:
@@ -154,26 +154,14 @@ def _as_user_of(found: _Found, surroundings: Surroundings) -> Surroundings:
 def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWarning]:
     if installed.program != expected.program:
         yield CronWarning(f"the entries run {installed.program}, and this is {expected.program}.")
-    if installed.env_file == expected.env_file:
-        return
-    if _has_moved(installed, expected):
+    if cron_owner.has_moved(installed, expected.env_file):
         yield CronWarning(
             f"the entries read {installed.env_file}, which is gone; this command reads {expected.env_file}: "
             "run `orwatch cron install` again.",
             is_fatal=True,
         )
-    else:
+    elif installed.env_file != expected.env_file:
         yield CronWarning(f"the entries read {installed.env_file}, and this command {expected.env_file}.")
-
-
-def _is_gone(path: Path) -> bool:
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def invocation_of(
@@ -194,7 +182,7 @@ def invocation_of(
 
 def _program(surroundings: Surroundings, installed: Invocation | None) -> str:
     """This program; spelt as in the entry where that is another way (a link) to the same file."""
-    if installed and _is_same(installed.program, str(surroundings.program)):
+    if installed and cron_owner.is_same(installed.program, str(surroundings.program)):
         return installed.program
     return str(surroundings.program)
 
@@ -268,7 +256,7 @@ def unit_entries(files: Mapping[str, str]) -> tuple[Entry, ...]:
     return tuple(crontab.read_service(job, text) for job, text in named if text is not None)
 
 
-def first_invocation(entries: tuple[Entry, ...]) -> Invocation | None:
+def first_invocation(entries: Sequence[Entry]) -> Invocation | None:
     """What the first entry that is ours calls."""
     return next((entry.invocation for entry in entries if entry.invocation), None)
 
@@ -289,8 +277,7 @@ def warn_of_others(place: CronPlace, surroundings: Surroundings, settings: Setti
             continue  # that place is nobody's concern now
         if found is None:
             continue
-        installed = first_invocation(found.entries)
-        if _other_env_file(installed, invocation_of(surroundings, settings, installed)) is None:
+        if cron_owner.other_env_file(found.entries, str(settings.env_file)) is None:
             yield CronWarning(
                 f"{location(other, surroundings)} has the jobs too, so that each would be started twice: "
                 "`orwatch cron remove` takes them out everywhere; then install once more."

@@ -10,8 +10,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from orwatch import schedule
+from orwatch.jobs.cron_owner import removal_of
 from orwatch.models import Job, JobRun
-from orwatch.results.cron import CronSchedule, CronShowResult, CronState, ScheduleState, ScheduleSummary
+from orwatch.results.cron import (
+    CronPlace,
+    CronSchedule,
+    CronShowResult,
+    CronState,
+    ScheduleState,
+    ScheduleSummary,
+)
 
 _HOUR = timedelta(hours=1)
 _NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}
@@ -28,7 +36,7 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
             ScheduleState.OTHER_SETTINGS,
             _locations(shown.schedules),
             f"{other.location} runs the jobs with other settings, of {other.other_env_file}",
-            f"`{other.place.install_command}` takes this command's",
+            _how_to_have_both(other),
         )
     if shown.unreadable:
         reason = shown.unreadable[0].partition(". ")[0].rstrip(".")
@@ -47,6 +55,16 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
         (),
         "none of orwatch's is installed here",
         "`orwatch cron install` lets cron run the jobs",
+    )
+
+
+def _how_to_have_both(other: CronSchedule) -> str:
+    """A crontab has room for one set-up; what is elsewhere is in nobody's way."""
+    if other.place is not CronPlace.USER_CRONTAB or other.other_env_file is None:
+        return "`orwatch cron install` lets cron run this command's"
+    return (
+        f"`{removal_of(other.other_env_file)}` takes them out, then `orwatch cron install` "
+        "lets cron run this command's"
     )
 
 

@@ -28,9 +28,10 @@ from orwatch.text import printable
 
 _STATES = {
     CronState.AS_INSTALLED: "as this version writes them.",
+    CronState.OTHER_SETTINGS: "another set-up's, with the env file {env_file}.",
     CronState.DIFFERS: "not as this version writes them: run `{command}`.",
 }
-_STYLES = {CronState.AS_INSTALLED: "green", CronState.DIFFERS: "yellow"}
+_STYLES = {CronState.AS_INSTALLED: "green", CronState.DIFFERS: "yellow", CronState.OTHER_SETTINGS: ""}
 _UNITS = {CronPlace.SYSTEMD: "Units in "}
 
 
@@ -43,8 +44,8 @@ def view(result: CronShowResult) -> View:
             shown += _schedule_parts(schedule, width)
         if result.state is CronState.UNKNOWN:
             shown += [Text("It cannot be told whether it is installed.", style="yellow")]
-        elif not result.schedules:
-            shown += [Text("Not installed: `orwatch cron install` lets cron run the jobs.", style="yellow")]
+        elif result.state is CronState.NOT_INSTALLED:
+            shown += [Text(_not_installed(result), style="yellow")]
         if result.own_lines:
             shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]
         return [*shown, *_warning_lines(result.warnings)]
@@ -52,9 +53,17 @@ def view(result: CronShowResult) -> View:
     return parts
 
 
+def _not_installed(result: CronShowResult) -> str:
+    if any(schedule.place is CronPlace.USER_CRONTAB for schedule in result.schedules):
+        return "This command's jobs are not installed: take the other ones out first, as said above."
+    return "Not installed: `orwatch cron install` lets cron run the jobs."
+
+
 def _schedule_parts(schedule: CronSchedule, width: int) -> list[RenderableType]:
     place = f"{_UNITS.get(schedule.place, 'Entries in ')}{printable(schedule.location)}: "
-    state = _STATES[schedule.state].format(command=schedule.place.install_command)
+    state = _STATES[schedule.state].format(
+        command=schedule.place.install_command, env_file=printable(schedule.other_env_file or "")
+    )
     return [
         Text(f"{place}{state}", style=_STYLES[schedule.state]),
         Text(),

@@ -26,10 +26,14 @@ class CronPlace(StrEnum):
 
 
 class CronState(StrEnum):
-    """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read."""
+    """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read.
+
+    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's.
+    """
 
     AS_INSTALLED = "as-installed"
     DIFFERS = "differs"
+    OTHER_SETTINGS = "other-settings"
     NOT_INSTALLED = "not-installed"
     UNKNOWN = "unknown"
 
@@ -134,8 +138,8 @@ class CronShowResult:
 
     @property
     def state(self) -> CronState:
-        """``AS_INSTALLED`` when everything that is there is as this version writes it."""
-        if not self.schedules:
+        """``AS_INSTALLED`` when everything of this command's that is there is as this version writes it."""
+        if not any(schedule.other_env_file is None for schedule in self.schedules):
             return CronState.UNKNOWN if self.unreadable else CronState.NOT_INSTALLED
         differs = any(schedule.state is CronState.DIFFERS for schedule in self.schedules)
         return CronState.DIFFERS if differs else CronState.AS_INSTALLED

@@ -56,7 +56,7 @@ def test_bytes_that_are_no_text_stay_as_they_are(machine: CronMachine) -> None:
     machine.tab.write_bytes(before)
     installed(machine)
     assert machine.tab.read_bytes() == before + block(machine).encode()
-    remove(machine.surroundings())
+    remove(machine.surroundings(), machine.env_file)
     assert machine.tab.read_bytes() == before
 
 
@@ -114,7 +114,7 @@ def test_broken_marks_change_nothing(machine: CronMachine, text: str) -> None:
     for request in (InstallRequest(), DRY):
         with pytest.raises(OrwatchError, match="Nothing was changed"):
             installed(machine, request)
-    assert remove(machine.surroundings()).exit_code == 1
+    assert remove(machine.surroundings(), machine.env_file).exit_code == 1
     assert (machine.tab.read_text(encoding="utf-8"), machine.times_written) == (text, 0)
 
 
@@ -175,16 +175,16 @@ def test_a_path_that_no_crontab_holds_changes_nothing(machine: CronMachine) -> N
 def test_removing_leaves_the_rest_byte_for_byte(machine: CronMachine, before: str) -> None:
     machine.tab.write_bytes(before.encode())
     installed(machine)
-    result = remove(machine.surroundings())
+    result = remove(machine.surroundings(), machine.env_file)
     assert (result.locations, result.exit_code) == (("the crontab of me",), 0)
     assert machine.tab.read_bytes() == before.encode()
 
 
 def test_a_crontab_that_held_nothing_else_is_removed(machine: CronMachine) -> None:
     installed(machine)
-    assert remove(machine.surroundings()).locations == ("the crontab of me",)
+    assert remove(machine.surroundings(), machine.env_file).locations == ("the crontab of me",)
     assert not machine.tab.exists()
-    assert remove(machine.surroundings()).locations == ()
+    assert remove(machine.surroundings(), machine.env_file).locations == ()
 
 
 @needs_root
@@ -247,7 +247,7 @@ def test_a_file_in_cron_d_that_somebody_else_wrote_is_left_alone(machine: CronMa
     machine.cron_d_file.write_text(OTHERS, encoding="utf-8")
     with pytest.raises(OrwatchError, match="was not written by orwatch"):
         installed(machine, CRON_D)
-    assert remove(machine.surroundings()).locations == ()
+    assert remove(machine.surroundings(), machine.env_file).locations == ()
     assert machine.cron_d_file.read_text(encoding="utf-8") == OTHERS
 
 
@@ -256,18 +256,18 @@ def test_removing_takes_our_lines_out_of_cron_d_and_the_file_when_nothing_else_i
     machine: CronMachine,
 ) -> None:
     installed(machine, CRON_D)
-    assert remove(machine.surroundings()).locations == (str(machine.cron_d_file),)
+    assert remove(machine.surroundings(), machine.env_file).locations == (str(machine.cron_d_file),)
     assert not machine.cron_d_file.exists()
     installed(machine, CRON_D)
     with machine.cron_d_file.open("a", encoding="utf-8") as file:
         file.write(OTHERS)
-    remove(machine.surroundings())
+    remove(machine.surroundings(), machine.env_file)
     assert machine.cron_d_file.read_text(encoding="utf-8") == OTHERS
 
 
 def test_what_only_root_may_remove_is_told(machine: CronMachine) -> None:
     machine.cron_d_file.write_text(block(machine), encoding="utf-8")
-    result = remove(machine.surroundings(uid=1000))
+    result = remove(machine.surroundings(uid=1000), machine.env_file)
     assert (result.locations, result.exit_code) == ((), 1)
     assert "with sudo" in result.warnings[0].text
 
@@ -310,7 +310,7 @@ def test_a_unit_of_that_name_that_somebody_else_wrote_is_left_alone(machine: Cro
     theirs.write_text("[Timer]\n", encoding="utf-8")
     with pytest.raises(OrwatchError, match="not written by orwatch"):
         installed(machine, SYSTEMD)
-    assert remove(machine.surroundings()).locations == ()
+    assert remove(machine.surroundings(), machine.env_file).locations == ()
     assert [path.name for path in machine.unit_folder.iterdir()] == ["orwatch-sync.timer"]
 
 
@@ -326,11 +326,74 @@ def test_removing_deletes_the_units_and_their_links_also_without_a_systemd(
     theirs = machine.unit_folder / "other.timer"
     theirs.touch()
 
-    result = remove(machine.surroundings())
+    result = remove(machine.surroundings(), machine.env_file)
 
     assert (result.locations, result.exit_code) == ((str(machine.unit_folder),), 0)
     assert bool(result.warnings) is not works
     assert [path for path in machine.unit_folder.rglob("*") if path not in {theirs, wants}] == []
+
+
+PLACES = [USER_CRONTAB, SYSTEMD, pytest.param(CRON_D, marks=needs_root)]
+
+
+def state_of_places(machine: CronMachine) -> dict[str, str]:
+    """What is in all places that could hold a schedule."""
+    files = [machine.tab, machine.cron_d_file, *machine.unit_folder.glob("orwatch-*")]
+    return {str(path): path.read_text(encoding="utf-8") for path in files if path.exists()}
+
+
+def install_other(machine: CronMachine, request: InstallRequest) -> Path:
+    """Install the jobs of another set-up, with a heartbeat and a log file; its env file."""
+    other = machine.folder / "other one.env"
+    other.touch(mode=0o600)
+    request = replace(request, heartbeat_url=URL, log_file=str(machine.folder / "log"))
+    install(request, machine.surroundings(), replace(machine.settings(), env_file=other))
+    return other
+
+
+@pytest.mark.parametrize("request_of", PLACES)
+def test_another_set_ups_entries_are_left_alone(machine: CronMachine, request_of: InstallRequest) -> None:
+    machine.add_systemctl()
+    other = install_other(machine, request_of)
+    before = state_of_places(machine)
+
+    with pytest.raises(OrwatchError) as caught:
+        installed(machine, request_of)
+    removal = f"`orwatch --env-file '{other}' cron remove`"
+    assert str(machine.env_file) in str(caught.value)
+    assert f"{removal}, or write this one's in their place with" in str(caught.value)
+    assert f"`{request_of.place.install_command} --replace`" in str(caught.value)
+    result = remove(machine.surroundings(), machine.env_file)
+    assert (result.locations, result.exit_code) == ((), 1)
+    assert removal in result.warnings[0].text
+    assert "--replace" not in result.warnings[0].text
+
+    assert state_of_places(machine) == before
+    assert remove(machine.surroundings(), other).exit_code == 0
+    assert state_of_places(machine) == {}
+
+
+@pytest.mark.parametrize("request_of", PLACES)
+def test_replacing_another_set_ups_entries_takes_nothing_over(
+    machine: CronMachine, request_of: InstallRequest
+) -> None:
+    machine.add_systemctl()
+    other = install_other(machine, request_of)
+    result = installed(machine, replace(request_of, replaces=True))
+    assert result.change is CronChange.CORRECTED
+    texts = "".join(state_of_places(machine).values())
+    assert f"--env-file {machine.env_file}" in texts
+    for word in (str(other), "ORWATCH_LOG_FILE", "ORWATCH_HEARTBEAT_URL"):
+        assert word not in texts
+
+
+def test_entries_whose_env_file_is_gone_are_corrected_and_removed(machine: CronMachine) -> None:
+    install_other(machine, USER_CRONTAB).unlink()
+    assert installed(machine).change is CronChange.CORRECTED
+    assert machine.tab.read_text(encoding="utf-8") == block(machine, str(machine.folder / "log"), URL)
+    remove(machine.surroundings(), machine.env_file)
+    install_other(machine, USER_CRONTAB).unlink()
+    assert remove(machine.surroundings(), machine.env_file).exit_code == 0
 
 
 def test_the_jobs_in_two_places_are_told(machine: CronMachine) -> None:
@@ -338,4 +401,4 @@ def test_the_jobs_in_two_places_are_told(machine: CronMachine) -> None:
     installed(machine)
     result = installed(machine, SYSTEMD)
     assert any("the crontab of me has the jobs too" in warning.text for warning in result.warnings)
-    assert len(remove(machine.surroundings()).locations) == 2
+    assert len(remove(machine.surroundings(), machine.env_file).locations) == 2

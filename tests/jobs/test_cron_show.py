@@ -107,11 +107,26 @@ def test_entries_that_read_another_env_file_are_told(machine: CronMachine) -> No
     other.touch()
     machine.tab.write_text(entries(Invocation(str(machine.program), str(other))), encoding="utf-8")
     result = shown(machine)
-    assert (result.state, result.schedules[0].other_env_file) == (CronState.DIFFERS, str(other))
-    assert text_of(result) == f"the entries read {other}, and this command {machine.env_file}."
+    (schedule,) = result.schedules
+    assert (result.state, result.exit_code) == (CronState.NOT_INSTALLED, 1)
+    assert (schedule.state, schedule.other_env_file) == (CronState.OTHER_SETTINGS, str(other))
+    assert text_of(result) == (
+        f"the entries read {other}, and this command {machine.env_file}; "
+        f"`orwatch --env-file {other} cron remove` takes them out."
+    )
     other.unlink()
     other.symlink_to(machine.env_file)
     assert shown(machine).schedules[0].other_env_file is None
+
+
+def test_another_set_ups_file_in_cron_d_is_no_trouble_of_this_ones(machine: CronMachine) -> None:
+    other = machine.folder / "other.env"
+    other.touch()
+    machine.cron_d_file.write_text(entries(Invocation("/hidden/orwatch", str(other)), "nobody"), "utf-8")
+    put(machine)
+    result = shown(machine)
+    assert (result.state, result.exit_code, len(result.schedules)) == (CronState.AS_INSTALLED, 0, 2)
+    assert not any(warning.is_fatal for warning in result.all_warnings)
 
 
 def test_entries_whose_env_file_has_moved_cannot_work(machine: CronMachine) -> None:

@@ -23,7 +23,9 @@ ADVICE = "Where users may have no crontab, use `--systemd`."
 UNREADABLE = CronShowResult(NOW, (), (CronWarning(REFUSED, is_fatal=True),), (f"{REFUSED} {ADVICE}",))
 OWN = CronShowResult(NOW, (), own_lines=("/etc/crontab", "/etc/cron.d/mine"))
 DIFFERENT = CronShowResult(NOW, (replace(INSTALLED, place=CronPlace.SYSTEMD, state=CronState.DIFFERS),))
-OTHER = CronShowResult(NOW, (replace(INSTALLED, state=CronState.DIFFERS, other_env_file="/other.env"),))
+OTHER = CronShowResult(
+    NOW, (replace(INSTALLED, state=CronState.OTHER_SETTINGS, other_env_file="/other.env"),)
+)
 GONE = CronShowResult(
     NOW, (replace(INSTALLED, warnings=(CronWarning("logged in only"), CronWarning("/o is gone.", True))),)
 )
@@ -165,7 +167,8 @@ def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_misse
             OTHER,
             ScheduleState.OTHER_SETTINGS,
             "the crontab of me runs the jobs with other settings, of /other.env; "
-            "`orwatch cron install` takes this command's",
+            "`orwatch --env-file /other.env cron remove` takes them out, then `orwatch cron install` "
+            "lets cron run this command's",
         ),
     ],
 )

@@ -71,6 +71,15 @@ def test_what_differs_says_what_to_run(place: CronPlace, start: str, advice: str
     assert first.rstrip().endswith(advice)
 
 
+@pytest.mark.parametrize("place", [CronPlace.USER_CRONTAB, CronPlace.ETC_CRON_D])
+def test_another_set_ups_entries_are_not_to_be_installed_over(place: CronPlace) -> None:
+    other = replace(SCHEDULE, place=place, state=CronState.OTHER_SETTINGS, other_env_file="/other.env")
+    text = rendered(view(replace(RESULT, schedules=(other,))), 120)
+    assert text.startswith("Entries in the crontab of you: another set-up's, with the env file /other.env.\n")
+    assert ("`orwatch cron install`" in text) is (place is not CronPlace.USER_CRONTAB)
+    assert "ot installed" in text
+
+
 def test_where_a_place_cannot_be_read_nothing_is_claimed() -> None:
     result = CronShowResult(NOW, (), (PROBLEM,), unreadable=(PROBLEM.text,))
     text = rendered(view(result), 120)

@@ -1,0 +1,58 @@
+"""Whose the installed entries are: this command's, or another set-up's with an env file of its own."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from orwatch.crontab import Entry, Invocation
+from orwatch.errors import OrwatchError
+
+
+def other_env_file(entries: Sequence[Entry], env_file: str) -> str | None:
+    """The env file that entries read, where that is another one than this command's, and there.
+
+    None as well where it is gone: such entries are nobody's, and this command's after a move.
+    """
+    named = (entry.invocation.env_file for entry in entries if entry.invocation)
+    return next((name for name in named if not is_same(name, env_file) and not is_gone(name)), None)
+
+
+def has_moved(installed: Invocation, env_file: str) -> bool:
+    """Whether the entries' env file is gone, and this command has another one."""
+    return installed.env_file != env_file and is_gone(installed.env_file)
+
+
+def is_same(path: str, other: str) -> bool:
+    """Whether two paths lead to one file."""
+    try:
+        return path == other or Path(path).samefile(other)
+    except OSError:
+        return False
+
+
+def is_gone(path: str | Path) -> bool:
+    """Whether a file is not there; one that this user may not see is not gone."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def removal_of(env_file: str) -> str:
+    """The command that takes another set-up's entries out."""
+    return f"orwatch --env-file {shlex.quote(env_file)} cron remove"
+
+
+def refuse_other(location: str, entries: Sequence[Entry], env_file: str, *, or_else: str = "") -> None:
+    """Raises ``OrwatchError`` where entries are another set-up's. ``or_else``: what else could be done."""
+    other = other_env_file(entries, env_file)
+    if other is not None:
+        raise OrwatchError(
+            f"{location} runs the jobs of another set-up, with the env file {other}, and this command's is "
+            f"{env_file}; nothing was changed there. Take them out with `{removal_of(other)}`{or_else}."
+        )
