@@ -62,6 +62,7 @@ def _install_crontab(
     if after != before and not request.is_dry_run:
         cron_places.write_crontab(surroundings, after)
     warnings += cron_checks.check_crontab_variables(after)
+    warnings += cron_checks.check_redirections(after, invocation, surroundings)
     warnings += cron_checks.check_daemon(surroundings, request.place)
     warnings += _checked(invocation, surroundings, settings)
     return CronInstallResult(
@@ -85,7 +86,7 @@ def _install_cron_d(
         )
     if surroundings.uid != 0 and not request.is_dry_run:
         raise OrwatchError(f"only root may write {path}: run it with sudo, or use `--user-crontab`.")
-    surroundings = _for_cron_d(surroundings)
+    caller, surroundings = surroundings, _for_cron_d(surroundings)
     before = cron_places.read_file(path)
     if before and crontab.find_block(before) is None:
         raise OrwatchError(f"{path} was not written by orwatch; nothing was changed. Move it away first.")
@@ -98,7 +99,7 @@ def _install_cron_d(
     warnings = [
         *([] if request.is_dry_run else cron_checks.check_cron_d_file(path)),
         *cron_checks.check_daemon(surroundings, request.place),
-        *_checked(invocation, surroundings, settings),
+        *_checked(invocation, surroundings, settings, is_their_shell=surroundings.user == caller.user),
     ]
     if invocation.heartbeat_url is not None:
         warnings.append(
@@ -183,9 +184,13 @@ def _change(before: str, after: str) -> CronChange:
     return CronChange.CORRECTED if crontab.find_block(before) else CronChange.INSTALLED
 
 
-def _checked(invocation: Invocation, surroundings: Surroundings, settings: Settings) -> Iterator[CronWarning]:
+def _checked(
+    invocation: Invocation, surroundings: Surroundings, settings: Settings, *, is_their_shell: bool = True
+) -> Iterator[CronWarning]:
     yield from cron_checks.check_files(invocation, surroundings)
-    yield from cron_checks.check_environment(invocation, surroundings, settings)
+    yield from cron_checks.check_environment(
+        invocation, surroundings, settings, is_their_shell=is_their_shell
+    )
 
 
 def remove(surroundings: Surroundings, env_file: Path) -> CronRemoveResult:

@@ -20,6 +20,7 @@ _DAEMONS = frozenset({"cron", "crond"})
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "yash"})
 # Without these from the environment, a run under cron fails or works on another database.
 _DECISIVE = frozenset({"ORWATCH_DATABASE_URL", "ORWATCH_ENCRYPTION_KEY"})
+_DATA_HOME = "XDG_DATA_HOME"
 _READ, _WRITE, _EXECUTE = 4, 2, 1
 
 
@@ -94,6 +95,44 @@ def check_crontab_variables(text: str) -> Iterator[CronWarning]:
             "expand variables there): correct that line, or move it beneath them.",
             is_fatal=True,
         )
+
+
+def check_redirections(
+    text: str, invocation: Invocation, surroundings: Surroundings
+) -> Iterator[CronWarning]:
+    """Whether the variables that a user's crontab sets above our entries change what the jobs work on."""
+    plain = _data_folder(str(surroundings.home))
+    try:
+        as_meant = load_settings(plain, invocation.env_file)
+    except SettingsError:
+        return  # that is told of the environment
+    above = variables_above(text)
+    for name, value in above.items():
+        is_setting = name.startswith(PREFIX) or name == _DATA_HOME
+        is_home = name == "HOME" and _DATA_HOME not in above
+        if not (is_setting or is_home) or name in dict(invocation.variables):
+            continue
+        way_out = "delete that line, or move it beneath them"
+        try:
+            changed = _data_folder(value) if is_home else {name: value}
+            with_it = load_settings({**plain, **changed}, invocation.env_file)
+        except SettingsError as error:
+            yield CronWarning(f"the crontab sets {name} above the entries: {error} So {way_out}.", True)
+            continue
+        if replace(with_it, encryption_keys_from_environment=False) == as_meant:
+            continue
+        is_fatal = with_it.database_url != as_meant.database_url or (
+            with_it.encryption_keys != as_meant.encryption_keys
+        )
+        what = "the database or the keys that the jobs use" if is_fatal else "what the jobs do"
+        yield CronWarning(
+            f"the crontab sets {name} above the entries, which changes {what}: {way_out}.", is_fatal
+        )
+
+
+def _data_folder(home: str) -> dict[str, str]:
+    """What a home folder says to a program under cron: where the database is, unless it is named."""
+    return {_DATA_HOME: str(Path(home, ".local", "share"))}
 
 
 def _is_program(path: Path) -> bool:
@@ -214,10 +253,14 @@ def _is_allowed(status: os.stat_result, uid: int, groups: set[int], wanted: int)
 
 
 def check_environment(
-    invocation: Invocation, surroundings: Surroundings, settings: Settings
+    invocation: Invocation, surroundings: Surroundings, settings: Settings, *, is_their_shell: bool = True
 ) -> Iterator[CronWarning]:
-    """Which settings of this shell cron will not have."""
-    bare = {"XDG_DATA_HOME": str(surroundings.home / ".local" / "share")}
+    """Which settings of this shell cron will not have.
+
+    ``is_their_shell``: it is a shell of the user who is to run the jobs. In root's, reached with sudo, what
+    follows from the home folder says nothing of them.
+    """
+    bare = _data_folder(str(surroundings.home))
     env_file = invocation.env_file
     try:
         under_cron = load_settings(bare, env_file)
@@ -235,7 +278,7 @@ def check_environment(
                 is_fatal=name in _DECISIVE,
             )
     is_set_here = bool(surroundings.environ.get("ORWATCH_DATABASE_URL", "").strip())
-    if not is_set_here and settings.database_url != under_cron.database_url:
+    if is_their_shell and not is_set_here and settings.database_url != under_cron.database_url:
         yield CronWarning(
             f"this shell works on the database {describe(settings.database_url)}, and cron would on "
             f"{describe(under_cron.database_url)}: put ORWATCH_DATABASE_URL={settings.database_url} "

@@ -204,8 +204,11 @@ def _find_crontab(surroundings: Surroundings) -> _Found | None:
     block = crontab.find_block(text)
     if block is None:
         return None
-    warnings = tuple(cron_checks.check_crontab_variables(text))
-    return _Found(crontab.read_entries(block.text), block.text, crontab.entries, warnings)
+    found = crontab.read_entries(block.text)
+    warnings = list(cron_checks.check_crontab_variables(text))
+    if (installed := first_invocation(found)) is not None:
+        warnings += cron_checks.check_redirections(text, installed, surroundings)
+    return _Found(found, block.text, crontab.entries, tuple(warnings))
 
 
 def _find_cron_d(surroundings: Surroundings) -> _Found | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orwatch.config import load_settings
 from orwatch.crontab import MARK_BEGIN, Invocation, entries, units
 from orwatch.errors import OrwatchError
 from orwatch.jobs.cron import InstallRequest, install, remove
@@ -84,6 +85,13 @@ def test_what_is_set_anew_replaces_what_was_set(machine: CronMachine) -> None:
     installed(machine, InstallRequest(log_file="/tmp/old", heartbeat_url=URL))
     installed(machine, InstallRequest(log_file="/tmp/new"))
     assert machine.tab.read_text(encoding="utf-8") == block(machine, "/tmp/new", URL)
+
+
+def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told_by_install(
+    machine: CronMachine,
+) -> None:
+    machine.tab.write_text("XDG_DATA_HOME=/srv/other\n", encoding="utf-8")
+    assert installed(machine).exit_code == 1
 
 
 def test_a_link_to_this_program_stays_spelt_as_it_is(machine: CronMachine) -> None:
@@ -212,6 +220,21 @@ def test_the_user_column_is_who_called_sudo(machine: CronMachine) -> None:
 
 
 @needs_root
+def test_with_sudo_only_what_is_set_is_compared_and_not_what_follows_from_roots_home(
+    machine: CronMachine,
+) -> None:
+    machine.env_file.chmod(0o644)
+    settings = load_settings({"HOME": "/root"}, str(machine.env_file))
+    result = install(CRON_D, machine.surroundings(SUDO_USER="nobody", HOME="/root"), settings)
+    assert "ORWATCH_DATABASE_URL" not in " ".join(warning.text for warning in result.warnings)
+    url = "sqlite:////srv/explicit.db"
+    settings = load_settings({"HOME": "/root", "ORWATCH_DATABASE_URL": url}, str(machine.env_file))
+    surroundings = machine.surroundings(SUDO_USER="nobody", HOME="/root", ORWATCH_DATABASE_URL=url)
+    texts = [warning.text for warning in install(CRON_D, surroundings, settings).warnings]
+    assert any(text.startswith("ORWATCH_DATABASE_URL is set in this shell") for text in texts)
+
+
+@needs_root
 def test_a_wrong_mode_in_cron_d_is_corrected(machine: CronMachine) -> None:
     installed(machine, CRON_D)
     machine.cron_d_file.chmod(0o666)
@@ -331,69 +354,6 @@ def test_removing_deletes_the_units_and_their_links_also_without_a_systemd(
     assert (result.locations, result.exit_code) == ((str(machine.unit_folder),), 0)
     assert bool(result.warnings) is not works
     assert [path for path in machine.unit_folder.rglob("*") if path not in {theirs, wants}] == []
-
-
-PLACES = [USER_CRONTAB, SYSTEMD, pytest.param(CRON_D, marks=needs_root)]
-
-
-def state_of_places(machine: CronMachine) -> dict[str, str]:
-    """What is in all places that could hold a schedule."""
-    files = [machine.tab, machine.cron_d_file, *machine.unit_folder.glob("orwatch-*")]
-    return {str(path): path.read_text(encoding="utf-8") for path in files if path.exists()}
-
-
-def install_other(machine: CronMachine, request: InstallRequest) -> Path:
-    """Install the jobs of another set-up, with a heartbeat and a log file; its env file."""
-    other = machine.folder / "other one.env"
-    other.touch(mode=0o600)
-    request = replace(request, heartbeat_url=URL, log_file=str(machine.folder / "log"))
-    install(request, machine.surroundings(), replace(machine.settings(), env_file=other))
-    return other
-
-
-@pytest.mark.parametrize("request_of", PLACES)
-def test_another_set_ups_entries_are_left_alone(machine: CronMachine, request_of: InstallRequest) -> None:
-    machine.add_systemctl()
-    other = install_other(machine, request_of)
-    before = state_of_places(machine)
-
-    with pytest.raises(OrwatchError) as caught:
-        installed(machine, request_of)
-    removal = f"`orwatch --env-file '{other}' cron remove`"
-    assert str(machine.env_file) in str(caught.value)
-    assert f"{removal}, or write this one's in their place with" in str(caught.value)
-    assert f"`{request_of.place.install_command} --replace`" in str(caught.value)
-    result = remove(machine.surroundings(), machine.env_file)
-    assert (result.locations, result.exit_code) == ((), 1)
-    assert removal in result.warnings[0].text
-    assert "--replace" not in result.warnings[0].text
-
-    assert state_of_places(machine) == before
-    assert remove(machine.surroundings(), other).exit_code == 0
-    assert state_of_places(machine) == {}
-
-
-@pytest.mark.parametrize("request_of", PLACES)
-def test_replacing_another_set_ups_entries_takes_nothing_over(
-    machine: CronMachine, request_of: InstallRequest
-) -> None:
-    machine.add_systemctl()
-    other = install_other(machine, request_of)
-    result = installed(machine, replace(request_of, replaces=True))
-    assert result.change is CronChange.CORRECTED
-    texts = "".join(state_of_places(machine).values())
-    assert f"--env-file {machine.env_file}" in texts
-    for word in (str(other), "ORWATCH_LOG_FILE", "ORWATCH_HEARTBEAT_URL"):
-        assert word not in texts
-
-
-def test_entries_whose_env_file_is_gone_are_corrected_and_removed(machine: CronMachine) -> None:
-    install_other(machine, USER_CRONTAB).unlink()
-    assert installed(machine).change is CronChange.CORRECTED
-    assert machine.tab.read_text(encoding="utf-8") == block(machine, str(machine.folder / "log"), URL)
-    remove(machine.surroundings(), machine.env_file)
-    install_other(machine, USER_CRONTAB).unlink()
-    assert remove(machine.surroundings(), machine.env_file).exit_code == 0
 
 
 def test_the_jobs_in_two_places_are_told(machine: CronMachine) -> None:

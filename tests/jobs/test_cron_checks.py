@@ -93,6 +93,44 @@ def test_good_variables_are_nothing_to_tell_of() -> None:
     assert list(cron_checks.check_crontab_variables(text)) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "is_fatal"),
+    [
+        ("HOME=/srv/other", True),
+        ("XDG_DATA_HOME=/srv/other", True),
+        ("ORWATCH_DATABASE_URL=sqlite:////srv/other.db", True),
+        ("ORWATCH_ENCRYPTION_KEY='secret'", True),
+        ("ORWATCH_CONCURRENCY=0", True),
+        ("ORWATCH_CONCURRENCY=3", False),
+    ],
+)
+def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(
+    machine: CronMachine, line: str, is_fatal: bool
+) -> None:
+    invocation = Invocation(str(machine.program), str(machine.env_file))
+    surroundings = machine.surroundings()
+    (warning,) = cron_checks.check_redirections(f"{line}\n{BLOCK}", invocation, surroundings)
+    assert warning.is_fatal is is_fatal
+    assert f"sets {line.partition('=')[0]} above the entries" in warning.text
+    assert "secret" not in warning.text
+    assert list(cron_checks.check_redirections(f"{BLOCK}{line}\n", invocation, surroundings)) == []
+
+
+def test_a_variable_above_the_entries_that_changes_nothing_for_them_is_nothing_to_tell_of(
+    machine: CronMachine,
+) -> None:
+    invocation = Invocation(str(machine.program), str(machine.env_file), "/tmp/log")
+    lines = (
+        f"HOME={machine.folder}/home\nXDG_CONFIG_HOME=/srv\nORWATCH_LOG_FILE=/else\nORWATCH_ENV_FILE=/else\n"
+    )
+    assert list(cron_checks.check_redirections(lines + BLOCK, invocation, machine.surroundings())) == []
+    machine.env_file.write_text("ORWATCH_DATABASE_URL=sqlite:////srv/mine.db\n", encoding="utf-8")
+    text = f"HOME=/srv/other\n{BLOCK}"
+    assert list(cron_checks.check_redirections(text, invocation, machine.surroundings())) == []
+    machine.env_file.write_text("ORWATCH_CONCURRENCY=0\n", encoding="utf-8")
+    assert list(cron_checks.check_redirections(text, invocation, machine.surroundings())) == []
+
+
 def found(machine: CronMachine, invocation: Invocation | None = None, **user: str | int) -> list[CronWarning]:
     invocation = invocation or Invocation(str(machine.program), str(machine.env_file))
     return list(cron_checks.check_files(invocation, machine.surroundings(**user)))  # type: ignore[arg-type]

@@ -77,6 +77,15 @@ def test_entries_of_another_version_differ(machine: CronMachine) -> None:
     assert (result.state, result.exit_code) == (CronState.DIFFERS, 1)
 
 
+def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(machine: CronMachine) -> None:
+    put(machine)
+    text = machine.tab.read_text(encoding="utf-8")
+    machine.tab.write_text(f"HOME=/srv/other\n{text}", encoding="utf-8")
+    result = shown(machine)
+    assert (result.state, result.exit_code) == (CronState.AS_INSTALLED, 1)
+    assert "the crontab sets HOME above the entries" in text_of(result)
+
+
 def test_an_entry_that_somebody_changed_has_no_times_that_could_be_wrong(machine: CronMachine) -> None:
     put(machine)
     text = machine.tab.read_text(encoding="utf-8")
