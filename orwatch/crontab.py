@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from orwatch.errors import OrwatchError, UsageError
+from orwatch.errors import BrokenMarksError, UsageError
 from orwatch.models import Job
 from orwatch.results.cron import CronTime
 from orwatch.schedule import next_slot
@@ -159,7 +159,7 @@ def _refuse_control(text: str) -> None:
 
 
 def find_block(text: str) -> Block | None:
-    """Our lines in a crontab, or None. Raises ``OrwatchError`` for marks that are doubled or not a pair."""
+    """Our lines in a crontab, or None. Raises ``BrokenMarksError`` for marks that are no pair."""
     begins, ends = [], []
     position = 0
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
@@ -171,10 +171,12 @@ def find_block(text: str) -> Block | None:
     if not begins and not ends:
         return None
     if len(begins) != 1 or len(ends) != 1 or begins[0] >= ends[0]:
-        raise OrwatchError(
-            f"the marks of orwatch's lines, {MARK_BEGIN!r} and {MARK_END!r}, are there "
+        what = "the jobs are in there more than once: " if len(begins) > 1 and len(ends) > 1 else ""
+        raise BrokenMarksError(
+            f"{what}the marks of orwatch's lines, {MARK_BEGIN!r} and {MARK_END!r}, are there "
             f"{len(begins)} and {len(ends)} times, not as one pair, so that nobody knows which lines are "
-            "orwatch's. Nothing was changed: delete them and the lines between by hand (`crontab -e`)."
+            "orwatch's. Delete them and the lines between by hand (`crontab -e`), then run "
+            "`orwatch cron install`."
         )
     return Block(begins[0], ends[0], text[begins[0] : ends[0]])
 

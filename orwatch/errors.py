@@ -36,6 +36,10 @@ class UnreadableError(OrwatchError):
     """A place that may hold the schedule cannot be looked into from here."""
 
 
+class BrokenMarksError(OrwatchError):
+    """The marks of orwatch's lines in a crontab are not one pair."""
+
+
 class TryAgainError(OrwatchError):
     """Passing trouble: the same command may well succeed later."""
 

@@ -169,7 +169,7 @@ def test_a_block_is_found_with_its_place() -> None:
 )
 def test_marks_that_are_doubled_or_no_pair_are_refused(text: str) -> None:
     for function in (find_block, without_block, lambda text: with_block(text, BLOCK)):
-        with pytest.raises(OrwatchError, match="Nothing was changed"):
+        with pytest.raises(OrwatchError, match="not as one pair"):
             function(text)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from orwatch import crontab
 from orwatch.config import Settings
 from orwatch.crontab import Entry, Invocation
-from orwatch.errors import OrwatchError
+from orwatch.errors import BrokenMarksError, OrwatchError
 from orwatch.jobs import cron_checks, cron_owner, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.jobs.cron_show import first_invocation, invocation_of, location, unit_entries, warn_of_others
@@ -88,9 +88,10 @@ def _install_cron_d(
         raise OrwatchError(f"only root may write {path}: run it with sudo, or use `--user-crontab`.")
     caller, surroundings = surroundings, _for_cron_d(surroundings)
     before = cron_places.read_file(path)
+    entries = _entries_in(before)
     if before and crontab.find_block(before) is None:
         raise OrwatchError(f"{path} was not written by orwatch; nothing was changed. Move it away first.")
-    invocation = _wanted(request, surroundings, settings, _entries_in(before))
+    invocation = _wanted(request, surroundings, settings, entries)
     after = crontab.with_block(before, crontab.entries(invocation, surroundings.user))
     # Written anew where only its owner or mode is wrong, too.
     is_right = after == before and not any(cron_checks.check_cron_d_file(path))
@@ -159,7 +160,11 @@ def _start_timers(surroundings: Surroundings) -> Iterator[CronWarning]:
 
 
 def _entries_in(text: str) -> tuple[Entry, ...]:
-    block = crontab.find_block(text)
+    """What our lines start. Raises ``BrokenMarksError``, which says that nothing was changed."""
+    try:
+        block = crontab.find_block(text)
+    except BrokenMarksError as error:
+        raise BrokenMarksError(f"{error} Nothing was changed.") from None
     return crontab.read_entries(block.text) if block else ()
 
 
@@ -225,9 +230,10 @@ def _remove_crontab(surroundings: Surroundings, env_file: str) -> tuple[CronWarn
     if surroundings.find_command("crontab") is None:
         return None
     before = cron_places.read_crontab(surroundings)
+    entries = _entries_in(before)
     if crontab.find_block(before) is None:
         return None
-    _refuse_others(CronPlace.USER_CRONTAB, surroundings, _entries_in(before), env_file)
+    _refuse_others(CronPlace.USER_CRONTAB, surroundings, entries, env_file)
     cron_places.write_crontab(surroundings, crontab.without_block(before))
     return ()
 
@@ -235,9 +241,10 @@ def _remove_crontab(surroundings: Surroundings, env_file: str) -> tuple[CronWarn
 def _remove_cron_d(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
     path = surroundings.cron_d_file
     before = cron_places.read_file(path)
+    entries = _entries_in(before)
     if crontab.find_block(before) is None:
         return None
-    _refuse_others(CronPlace.ETC_CRON_D, surroundings, _entries_in(before), env_file)
+    _refuse_others(CronPlace.ETC_CRON_D, surroundings, entries, env_file)
     if surroundings.uid != 0:
         raise OrwatchError(f"only root may change {path}: run `orwatch cron remove` with sudo as well.")
     rest = crontab.without_block(before)

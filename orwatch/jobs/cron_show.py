@@ -12,7 +12,7 @@ from pathlib import Path
 from orwatch import crontab
 from orwatch.config import Settings
 from orwatch.crontab import Entry, Invocation
-from orwatch.errors import OrwatchError, UnreadableError
+from orwatch.errors import BrokenMarksError, OrwatchError, UnreadableError
 from orwatch.jobs import cron_checks, cron_owner, cron_places
 from orwatch.jobs.cron_places import Surroundings
 from orwatch.models import Job
@@ -46,9 +46,13 @@ def show(
     schedules: list[CronSchedule] = []
     warnings: list[CronWarning] = []
     unreadable: list[str] = []
+    broken: list[str] = []
     for place, find in _FINDERS.items():
         try:
             found = find(surroundings)
+        except BrokenMarksError as error:
+            broken.append(f"{location(place, surroundings)}: {error}")
+            continue
         except OrwatchError as error:
             warnings.append(CronWarning(str(error), is_fatal=True))
             if isinstance(error, UnreadableError):
@@ -70,8 +74,9 @@ def show(
             )
         )
     # A crontab that could not be read would only be waited for once more.
-    own_lines = () if schedules else tuple(_own_lines(surroundings, with_crontab=not unreadable))
-    return CronShowResult(now, tuple(schedules), tuple(warnings), tuple(unreadable), own_lines)
+    is_found = bool(schedules or broken)
+    own_lines = () if is_found else tuple(_own_lines(surroundings, with_crontab=not unreadable))
+    return CronShowResult(now, tuple(schedules), tuple(warnings), tuple(unreadable), own_lines, tuple(broken))
 
 
 def _own_lines(surroundings: Surroundings, *, with_crontab: bool) -> Iterator[str]:

@@ -66,7 +66,9 @@ def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]
     otherwise does not want it.
     """
     summary = summarise(shown)
-    if summary.sets_times:
+    if summary.state is ScheduleState.UNCLEAR:
+        yield _finding(_SUBJECT, summary.message, f"{summary.advice[0].upper()}{summary.advice[1:]}.")
+    elif summary.sets_times:
         for found in shown.schedules:
             yield from _check_installed(found)
         for warning in shown.warnings:

@@ -27,6 +27,11 @@ _NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}
 
 def summarise(shown: CronShowResult) -> ScheduleSummary:
     """What there is, and what to do where jobs do not run."""
+    if shown.broken:
+        message, _, advice = shown.broken[0].rpartition(". ")
+        return ScheduleSummary(
+            ScheduleState.UNCLEAR, (), message, f"{advice[:1].lower()}{advice[1:]}".rstrip(".")
+        )
     ours = [found for found in shown.schedules if found.other_env_file is None]
     if ours:
         return _installed(ours)
@@ -41,8 +46,6 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
     if shown.unreadable:
         reason = shown.unreadable[0].partition(". ")[0].rstrip(".")
         return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "`orwatch cron show` says what to do")
-    if broken := [warning.text.rstrip(".") for warning in shown.warnings if warning.is_fatal]:
-        return ScheduleSummary(ScheduleState.UNKNOWN, (), broken[0], "then run `orwatch cron install`")
     if shown.own_lines:
         return ScheduleSummary(
             ScheduleState.OWN,

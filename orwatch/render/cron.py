@@ -42,7 +42,9 @@ def view(result: CronShowResult) -> View:
         shown: list[RenderableType] = []
         for schedule in result.schedules:
             shown += _schedule_parts(schedule, width)
-        if result.state is CronState.UNKNOWN:
+        if result.broken:
+            shown += [Text(printable(text), style="red") for text in result.broken]
+        elif result.state is CronState.UNKNOWN:
             shown += [Text("It cannot be told whether it is installed.", style="yellow")]
         elif result.state is CronState.NOT_INSTALLED:
             shown += [Text(_not_installed(result), style="yellow")]

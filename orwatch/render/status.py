@@ -80,6 +80,8 @@ def _schedule_lines(result: StatusResult) -> list[Text]:
     text, style = f"{found.message}; {found.advice}", "yellow"
     if found.state in _NO_CONCERN:
         text, style = found.message, ""
+    elif found.state is ScheduleState.UNCLEAR:
+        text = "nobody can tell which lines are orwatch's: see below"
     elif found.state is ScheduleState.BROKEN:
         text = f"{', '.join(found.locations)}, and it cannot work: see below"
     elif found.state is ScheduleState.NOT_INSTALLED and result.runs_by_itself:

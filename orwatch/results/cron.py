@@ -28,12 +28,14 @@ class CronPlace(StrEnum):
 class CronState(StrEnum):
     """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read.
 
-    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's.
+    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's. ``BROKEN``: nobody
+    can tell which lines are orwatch's.
     """
 
     AS_INSTALLED = "as-installed"
     DIFFERS = "differs"
     OTHER_SETTINGS = "other-settings"
+    BROKEN = "broken"
     NOT_INSTALLED = "not-installed"
     UNKNOWN = "unknown"
 
@@ -42,7 +44,7 @@ class ScheduleState(StrEnum):
     """What is known of the schedule, in one word.
 
     ``BROKEN``: it is installed and cannot work. ``OTHER_SETTINGS``: it is another database's, or might be.
-    ``OWN``: not orwatch's, but lines that somebody wrote.
+    ``OWN``: not orwatch's, but lines that somebody wrote. ``UNCLEAR``: nobody can tell which are orwatch's.
     """
 
     INSTALLED = "installed"
@@ -50,6 +52,7 @@ class ScheduleState(StrEnum):
     BROKEN = "broken"
     OTHER_SETTINGS = "other-settings"
     OWN = "own"
+    UNCLEAR = "unclear"
     NOT_INSTALLED = "not-installed"
     UNKNOWN = "unknown"
 
@@ -127,7 +130,8 @@ class CronShowResult:
     """What ``orwatch cron show`` shows: the places in which something is installed.
 
     ``unreadable``: why a place could not be looked into. ``own_lines``: where nothing is installed, the
-    tables in which somebody's own lines start orwatch.
+    tables in which somebody's own lines start orwatch. ``broken``: where nobody can tell which lines are
+    orwatch's, and what to do.
     """
 
     now: datetime
@@ -135,10 +139,13 @@ class CronShowResult:
     warnings: tuple[CronWarning, ...] = ()
     unreadable: tuple[str, ...] = ()
     own_lines: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     @property
     def state(self) -> CronState:
         """``AS_INSTALLED`` when everything of this command's that is there is as this version writes it."""
+        if self.broken:
+            return CronState.BROKEN
         if not any(schedule.other_env_file is None for schedule in self.schedules):
             return CronState.UNKNOWN if self.unreadable else CronState.NOT_INSTALLED
         differs = any(schedule.state is CronState.DIFFERS for schedule in self.schedules)
@@ -147,7 +154,8 @@ class CronShowResult:
     @property
     def all_warnings(self) -> tuple[CronWarning, ...]:
         """Those of every place, and those of none."""
-        return (*(warning for schedule in self.schedules for warning in schedule.warnings), *self.warnings)
+        own = (warning for schedule in self.schedules for warning in schedule.warnings)
+        return (*own, *(CronWarning(text, is_fatal=True) for text in self.broken), *self.warnings)
 
     @property
     def exit_code(self) -> int:

@@ -95,7 +95,7 @@ class StatusResult:
         if self.schedule is None:
             return ()
         is_missed = any(job.is_missed for job in self.jobs)
-        is_broken = self.schedule.state is ScheduleState.BROKEN
+        is_broken = self.schedule.state in {ScheduleState.BROKEN, ScheduleState.UNCLEAR}
         return (self.schedule.sentence,) if is_missed or is_broken else ()
 
     @property

@@ -179,7 +179,11 @@ def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: C
     (machine.folder / "spool" / "refusal").unlink()
     put(machine)
     machine.tab.write_text(machine.tab.read_text(encoding="utf-8") * 2, encoding="utf-8")
-    assert (shown(machine).unreadable, len(shown(machine).warnings)) == ((), 1)
+    result = shown(machine)
+    assert (result.unreadable, result.warnings, len(result.broken)) == ((), (), 1)
+    assert (result.state, result.exit_code) == (CronState.BROKEN, 1)
+    assert result.broken[0].startswith("the crontab of me: the jobs are in there more than once: the marks ")
+    assert "othing was changed" not in result.broken[0]
 
 
 def glanced(machine: CronMachine, **environ: str) -> CronShowResult:

@@ -56,6 +56,13 @@ def test_where_a_schedule_is_found_another_place_that_cannot_be_read_does_not_ma
     assert findings(check_schedule(broken, is_missed=False)) == [("schedule", "the marks are no pair")]
 
 
+def test_jobs_that_are_in_a_crontab_twice_are_a_finding() -> None:
+    shown = CronShowResult(NOW, (INSTALLED,), broken=("tab: the marks are no pair. Delete them.",))
+    [check] = check_schedule(shown, is_missed=False)
+    assert findings([check]) == [("schedule", "tab: the marks are no pair")]
+    assert check.advice == "Delete them."
+
+
 @pytest.mark.parametrize(
     ("shown", "status", "words"),
     [

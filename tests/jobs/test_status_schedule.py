@@ -29,8 +29,8 @@ OTHER = CronShowResult(
 GONE = CronShowResult(
     NOW, (replace(INSTALLED, warnings=(CronWarning("logged in only"), CronWarning("/o is gone.", True))),)
 )
-BROKEN_MARKS = CronShowResult(NOW, (), (CronWarning("the marks are no pair.", is_fatal=True),))
-ALL = (GOOD_SCHEDULE, NOTHING, UNREADABLE, OWN, DIFFERENT, OTHER, BROKEN_MARKS)
+BROKEN_MARKS = CronShowResult(NOW, (), broken=("tab: the marks are no pair. Delete them.",))
+ALL = (GOOD_SCHEDULE, NOTHING, UNREADABLE, OWN, DIFFERENT, OTHER)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_jobs_that_run_on_time_are_fine_whatever_is_installed(watched: Store, sh
     assert status.run(watched, NOW, shown).problems == ()
 
 
-@pytest.mark.parametrize("shown", [NOTHING, UNREADABLE, OWN, OTHER, BROKEN_MARKS])
+@pytest.mark.parametrize("shown", [NOTHING, UNREADABLE, OWN, OTHER])
 def test_somebody_who_runs_it_by_hand_now_and_then_misses_nothing(
     watched: Store, shown: CronShowResult
 ) -> None:
@@ -139,6 +139,13 @@ def test_where_it_is_installed_its_times_count(
     assert None not in {job.next_due_at for job in result.jobs}
 
 
+def test_jobs_that_are_in_a_crontab_twice_are_told_before_anything_is_missed(watched: Store) -> None:
+    all_ran(watched)
+    result = status.run(watched, NOW, BROKEN_MARKS)
+    assert result.problems == ("schedule: tab: the marks are no pair; delete them",)
+    assert (result.exit_code, state_of(result)) == (1, ScheduleState.UNCLEAR)
+
+
 def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_missed(watched: Store) -> None:
     all_ran(watched)
     result = status.run(watched, NOW, GONE)
@@ -154,8 +161,8 @@ def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_misse
         (UNREADABLE, ScheduleState.UNKNOWN, f"{REFUSED.rstrip('.')}; `orwatch cron show` says what to do"),
         (
             BROKEN_MARKS,
-            ScheduleState.UNKNOWN,
-            "the marks are no pair; then run `orwatch cron install`",
+            ScheduleState.UNCLEAR,
+            "tab: the marks are no pair; delete them",
         ),
         (
             OWN,

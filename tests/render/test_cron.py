@@ -87,6 +87,13 @@ def test_where_a_place_cannot_be_read_nothing_is_claimed() -> None:
     assert json.loads(as_json(result))["state"] == "unknown"
 
 
+def test_marks_that_are_no_pair_are_not_called_not_installed() -> None:
+    result = CronShowResult(NOW, (), broken=("tab: the marks are no pair. Delete them.",))
+    assert rendered(view(result), 120) == "tab: the marks are no pair. Delete them.\n"
+    document = json.loads(as_json(result))
+    assert (document["state"], document["status"], len(document["warnings"])) == ("broken", "attention", 1)
+
+
 def test_lines_of_ones_own_are_told() -> None:
     result = CronShowResult(NOW, (), own_lines=("the crontab of you", f"/etc/cron.d/{HOSTILE_NAME}"))
     text = rendered(view(result), 200)

@@ -169,6 +169,13 @@ def test_a_schedule_that_cannot_work_is_told_once_and_at_the_end() -> None:
     assert text.endswith("\n! schedule: the crontab of me: /o is gone; `orwatch cron install` corrects it\n")
 
 
+def test_marks_that_are_no_pair_are_told_at_the_end() -> None:
+    result = replace(GOOD, schedule=summary(ScheduleState.UNCLEAR, "tab: the marks are no pair"))
+    text = rendered(view(result), 100)
+    assert "\nSchedule: nobody can tell which lines are orwatch's: see below\n" in text
+    assert "\n! schedule: tab: the marks are no pair; " in text
+
+
 def test_nobody_is_told_to_install_what_runs_by_itself() -> None:
     found = summary(ScheduleState.NOT_INSTALLED, "none of orwatch's is installed here")
     text = rendered(view(replace(GOOD, schedule=found, runs_by_itself=True)), 100)
