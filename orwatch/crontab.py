@@ -58,7 +58,13 @@ _ENTRY = re.compile(
     r"\*/15 \* \* \* \* (?:(?P<user>\S+) )?"
     r'case "\$\(date -u \+(?P<asked>[\\%a-zA-Z]+)\)" in (?P<patterns>[^)]+)\) (?P<command>.*);; esac'
 )
-_JOB_LINE = re.compile(rf"\s*[^#\s].*?\borwatch\b.*?\s({'|'.join(Job)})\b")
+# A program named orwatch, options, and a job: not a path that has the word in it.
+_WORD = r"""(?:[^\s'"]|'[^']*'|"[^"]*")+"""
+_CALL = re.compile(
+    rf"""(?<![\w.-])orwatch["']?(?:\s+-[\w-]+(?:[= ](?!-){_WORD})?)*\s+(?:{"|".join(Job)})(?![\w./-])"""
+)
+_NAMED_ENV_FILE = re.compile(rf"--env-file[= ]({_WORD})")
+_COMMENTED_OUT = re.compile(r"#\s*[\d*@]")
 _PLAIN = re.compile(r"[\w@+=:,./-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -238,9 +244,32 @@ def _entry_of(job: Job | None, words: list[str], variables: Mapping[str, str], u
     return Entry(job, command, invocation, user)
 
 
-def starts_orwatch(text: str) -> bool:
-    """Whether a line of a crontab, whoever wrote it, starts one of the jobs."""
-    return any(_JOB_LINE.match(line) for line in text.splitlines())
+def calls_of_orwatch(text: str) -> tuple[str, ...]:
+    """The lines of a crontab, whoever wrote them, that start one of the jobs."""
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if not line.startswith("#") and _CALL.search(line))
+
+
+def env_file_named_in(line: str) -> str | None:
+    """The env file that a line names with ``--env-file``."""
+    named = _NAMED_ENV_FILE.search(line)
+    return re.sub(r"['\"\\]", "", named[1]) if named else None
+
+
+def foreign_lines(block: Block) -> tuple[str, ...]:
+    """Lines between our marks that are none of ours, as somebody wrote them; comments may be an older ours.
+
+    An entry of ours that was changed, or commented out, is ours.
+    """
+    known = {MARK_BEGIN, MARK_END, "", *_CRON_D_VARIABLES.splitlines()}
+    lines = (line.strip() for line in block.text.split("\n"))
+    return tuple(
+        line
+        for line in lines
+        if line not in known
+        and (_COMMENTED_OUT.match(line) or not line.startswith("#"))
+        and not _CALL.search(line)
+    )
 
 
 def variables_above(text: str) -> dict[str, str]:

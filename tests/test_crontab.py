@@ -13,8 +13,11 @@ from orwatch.crontab import (
     MAX_LINE_BYTES,
     Block,
     Invocation,
+    calls_of_orwatch,
     entries,
+    env_file_named_in,
     find_block,
+    foreign_lines,
     quoted,
     read_entries,
     read_service,
@@ -201,6 +204,66 @@ def test_a_line_that_is_none_of_ours_is_told_as_such(line: str) -> None:
     (entry,) = read_entries(f"# comment\n\nPATH=/bin\n{line}\n")
     assert (entry.job, entry.invocation) == (None, None)
     assert entry.command in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "5 * * * * orwatch sync",
+        "5 * * * * cd /; X=1 nice /opt/bin/orwatch -q --env-file /e sync >/dev/null",
+        "@hourly me '/opt/my tools/orwatch' --env-file=/e sync --catch-up",
+        "5 * * * * orwatch --env-file '/an e' sync",
+        "5 * * * * python3 -m orwatch cleanup",
+    ],
+)
+def test_a_line_that_starts_a_job_is_recognised(line: str) -> None:
+    assert calls_of_orwatch(f"# orwatch sync\n{line}\n") == (line,)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# 5 * * * * orwatch sync",
+        "5 * * * * rsync -a /home/me/orwatch /backup",
+        "5 * * * * rsync -a /home/me/orwatch /backup/sync",
+        "5 * * * * /srv/orwatch/run sync",
+        "5 * * * * my-orwatch sync",
+        "5 * * * * orwatch status",
+        "5 * * * * orwatch sync-notes",
+    ],
+)
+def test_a_line_that_starts_none_of_the_jobs_is_none(line: str) -> None:
+    assert calls_of_orwatch(line) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("orwatch --env-file '/an e' sync", "/an e"),
+        ("orwatch --env-file=/e sync", "/e"),
+        ("orwatch sync", None),
+    ],
+)
+def test_the_env_file_of_somebodys_own_line_is_read(line: str, named: str | None) -> None:
+    assert env_file_named_in(line) == named
+
+
+@pytest.mark.parametrize("line", ["5 4 * * * backup", "MAILTO=me", "#5 4 * * * backup", "# @daily x"])
+def test_a_line_that_somebody_wrote_between_our_marks_is_found(line: str) -> None:
+    found = find_block(BLOCK.replace(MARK_END, f"{line}\n{MARK_END}"))
+    assert found is not None
+    assert foreign_lines(found) == (line,)
+
+
+def test_our_own_lines_are_ours_also_when_somebody_changed_them() -> None:
+    text = (
+        entries(Invocation("/bin/orwatch", "/env"), "me")
+        .replace("*/15", "*/5")
+        .replace("# Every", "\n# At any")
+    )
+    found = find_block(text.replace("*/5 * * * * me case", "#*/5 * * * * me case", 1))
+    assert found is not None
+    assert foreign_lines(found) == ()
 
 
 def test_the_variables_above_the_entries_are_those_that_reach_them() -> None:

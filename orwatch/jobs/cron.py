@@ -13,7 +13,14 @@ from orwatch.crontab import Entry, Invocation
 from orwatch.errors import BrokenMarksError, OrwatchError
 from orwatch.jobs import cron_checks, cron_owner, cron_places
 from orwatch.jobs.cron_places import Surroundings
-from orwatch.jobs.cron_show import first_invocation, invocation_of, location, unit_entries, warn_of_others
+from orwatch.jobs.cron_show import (
+    first_invocation,
+    invocation_of,
+    location,
+    unit_entries,
+    warn_of_others,
+    warn_of_own_lines,
+)
 from orwatch.results.cron import CronChange, CronInstallResult, CronPlace, CronRemoveResult, CronWarning
 
 
@@ -40,9 +47,11 @@ def install(request: InstallRequest, surroundings: Surroundings, settings: Setti
         CronPlace.SYSTEMD: _install_units,
     }
     result = writers[request.place](request, surroundings, settings)
-    return replace(
-        result, warnings=(*result.warnings, *warn_of_others(request.place, surroundings, settings))
+    others = (
+        *warn_of_others(request.place, surroundings, settings),
+        *warn_of_own_lines(result.location, surroundings, settings),
     )
+    return replace(result, warnings=(*result.warnings, *others))
 
 
 def _install_crontab(
@@ -160,11 +169,16 @@ def _start_timers(surroundings: Surroundings) -> Iterator[CronWarning]:
 
 
 def _entries_in(text: str) -> tuple[Entry, ...]:
-    """What our lines start. Raises ``BrokenMarksError``, which says that nothing was changed."""
+    """What our lines start. Raises ``OrwatchError`` where they cannot be changed without a loss."""
     try:
         block = crontab.find_block(text)
     except BrokenMarksError as error:
         raise BrokenMarksError(f"{error} Nothing was changed.") from None
+    if block and (foreign := crontab.foreign_lines(block)):
+        raise OrwatchError(
+            "between the marks of orwatch's lines, which it writes anew, are lines that it has not written: "
+            f"{'; '.join(foreign)}. Nothing was changed: move them above or beneath the marks first."
+        )
     return crontab.read_entries(block.text) if block else ()
 
 

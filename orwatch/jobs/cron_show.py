@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,6 +74,8 @@ def show(
                 "`orwatch cron remove` takes them out everywhere; then install once more."
             )
         )
+    if ours := [schedule for schedule in schedules if schedule.other_env_file is None]:
+        warnings += warn_of_own_lines(ours[0].location, surroundings, settings)
     # A crontab that could not be read would only be waited for once more.
     is_found = bool(schedules or broken)
     own_lines = () if is_found else tuple(_own_lines(surroundings, with_crontab=not unreadable))
@@ -83,10 +86,10 @@ def _own_lines(surroundings: Surroundings, *, with_crontab: bool) -> Iterator[st
     """The tables in which lines that orwatch has not written start it."""
     if with_crontab and surroundings.find_command("crontab") is not None:
         with suppress(UnreadableError):
-            if crontab.starts_orwatch(cron_places.read_crontab(surroundings)):
+            if crontab.calls_of_orwatch(cron_places.read_crontab(surroundings)):
                 yield location(CronPlace.USER_CRONTAB, surroundings)
     for path, text in cron_places.read_system_tables(surroundings):
-        if crontab.starts_orwatch(text):
+        if crontab.calls_of_orwatch(text):
             yield str(path)
 
 
@@ -274,6 +277,32 @@ def location(place: CronPlace, surroundings: Surroundings) -> str:
     if place is CronPlace.USER_CRONTAB:
         return f"the crontab of {surroundings.user}"
     return str(surroundings.cron_d_file if place is CronPlace.ETC_CRON_D else surroundings.unit_folder)
+
+
+def warn_of_own_lines(
+    installed_in: str, surroundings: Surroundings, settings: Settings
+) -> Iterator[CronWarning]:
+    """Whether lines that orwatch has not written start the jobs as well, for this user and these settings."""
+    tables = list(cron_places.read_system_tables(surroundings))
+    of_user = re.compile(rf"(?<!\S){re.escape(surroundings.user)}(?!\S)")
+    found = [
+        (str(path), line)
+        for path, text in tables
+        for line in crontab.calls_of_orwatch(text)
+        if of_user.search(line)
+    ]
+    if surroundings.find_command("crontab") is not None:
+        with suppress(OrwatchError):
+            text = crontab.without_block(cron_places.read_crontab(surroundings))
+            where = location(CronPlace.USER_CRONTAB, surroundings)
+            found += [(where, line) for line in crontab.calls_of_orwatch(text)]
+    for where, line in found:
+        named = crontab.env_file_named_in(line)
+        if named is None or cron_owner.is_same(named, str(settings.env_file)):
+            yield CronWarning(
+                f"{where} has a line of your own that starts orwatch, beside the entries in {installed_in}, "
+                f"so that jobs are started twice: delete it ({line})."
+            )
 
 
 def warn_of_others(place: CronPlace, surroundings: Surroundings, settings: Settings) -> Iterator[CronWarning]:

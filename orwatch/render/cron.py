@@ -62,6 +62,16 @@ def _not_installed(result: CronShowResult) -> str:
 
 
 def _schedule_parts(schedule: CronSchedule, width: int) -> list[RenderableType]:
+    edited = [entry for entry in schedule.entries if entry.job is None]
+    differing = [
+        Text(
+            printable(f"! not as this version would write it: {entry.command}"),
+            style="yellow",
+            no_wrap=True,
+            overflow="ignore",
+        )
+        for entry in edited
+    ]
     place = f"{_UNITS.get(schedule.place, 'Entries in ')}{printable(schedule.location)}: "
     state = _STATES[schedule.state].format(
         command=schedule.place.install_command, env_file=printable(schedule.other_env_file or "")
@@ -74,6 +84,7 @@ def _schedule_parts(schedule: CronSchedule, width: int) -> list[RenderableType]:
         Text("Commands", style="bold"),
         *(Padding(Text(printable(entry.command)), (0, 0, 0, 2), expand=False) for entry in schedule.entries),
         Text(),
+        *differing,
         *_warning_lines(schedule.warnings),
     ]
 
@@ -97,7 +108,7 @@ def _table(entries: Sequence[CronEntry], width: int) -> RenderableType:
 
 
 def _name(entry: CronEntry) -> str:
-    return entry.job.value if entry.job else "not orwatch's"
+    return entry.job.value if entry.job else "differs"
 
 
 def _local(time: CronTime | None) -> str:
