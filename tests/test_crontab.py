@@ -240,6 +240,7 @@ def test_a_line_that_starts_none_of_the_jobs_is_none(line: str) -> None:
     ("line", "named"),
     [
         ("orwatch --env-file '/an e' sync", "/an e"),
+        ("orwatch --env-file=/e\\ sync", "/e"),
         ("orwatch --env-file=/e sync", "/e"),
         ("orwatch sync", None),
     ],

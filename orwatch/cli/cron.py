@@ -126,7 +126,7 @@ def show(context: Context, as_json: bool) -> int:
     """
     from orwatch.jobs import cron_show
 
-    result = cron_show.show(read_surroundings(context), context.settings, context.now)
+    result = cron_show.show(read_surroundings(context), context.settings, context.now, compares_shell=True)
     from orwatch.render import console
     from orwatch.render import cron as render
 

@@ -191,6 +191,9 @@ def _wanted(
         or_else = f", or write this one's in their place with `{request.place.install_command} --replace`"
         where = location(request.place, surroundings)
         cron_owner.refuse_other(where, entries, env_file, or_else=or_else)
+    problem = cron_checks.log_file_problem(request.log_file, surroundings) if request.log_file else None
+    if problem is not None:
+        raise OrwatchError(f"{problem} Nothing was changed.")
     # Another set-up's heartbeat and log file are not this one's.
     is_ours = cron_owner.other_env_file(entries, env_file) is None
     installed = first_invocation(entries) if is_ours else None

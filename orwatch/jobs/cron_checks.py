@@ -13,6 +13,7 @@ from orwatch.config import PREFIX, SETTING_NAMES, Settings, load_settings
 from orwatch.crontab import Invocation, variables_above
 from orwatch.database_url import describe
 from orwatch.errors import SettingsError
+from orwatch.jobs.cron_owner import is_gone
 from orwatch.jobs.cron_places import CRON_D_MODE, Surroundings
 from orwatch.results.cron import CronPlace, CronWarning
 
@@ -165,14 +166,17 @@ def check_files(invocation: Invocation, surroundings: Surroundings) -> Iterator[
             yield _unreadable(user, env_file)
     elif not _may(surroundings, env_file, _READ):
         yield _unreadable(user, env_file)
-    if invocation.log_file is not None:
-        log_file = Path(invocation.log_file)
-        target = log_file if _is_there(log_file) else log_file.parent
-        if not _may(surroundings, target, _WRITE):
-            yield CronWarning(
-                f"{user} cannot write the log file {log_file}: make its folder, or give it to {user}.",
-                is_fatal=True,
-            )
+    if invocation.log_file is not None and (problem := log_file_problem(invocation.log_file, surroundings)):
+        yield CronWarning(problem, is_fatal=True)
+
+
+def log_file_problem(log_file: str, surroundings: Surroundings) -> str | None:
+    """Why the user who is to run the jobs cannot write the log file, if they cannot."""
+    path = Path(log_file)
+    if _may(surroundings, path if _is_there(path) else path.parent, _WRITE):
+        return None
+    user = surroundings.user
+    return f"{user} cannot write the log file {log_file}: make its folder, or give it to {user}."
 
 
 def _nearest_folder(path: Path) -> Path:
@@ -193,12 +197,14 @@ def program_problem(program: Path) -> str | None:
     try:
         with program.open("rb") as file:
             first_line = file.readline(500)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return f"{program} is gone (a virtual environment that was deleted or moved?): {again}."
-    except OSError:
+    except OSError as error:
+        if isinstance(error, PermissionError) and not _is_there(program):
+            return f"{program} cannot be seen by this user (permission denied): look as who runs the jobs."
         return None  # who may run it is another question
     interpreter = _named_interpreter(first_line)
-    if interpreter is not None and not _is_there(interpreter):
+    if interpreter is not None and is_gone(interpreter):
         return (
             f"{program} cannot run: its {interpreter} is gone (an upgrade of Python under a virtual "
             f"environment?): {again}."

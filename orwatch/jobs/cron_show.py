@@ -42,8 +42,12 @@ def show(
     zone: tzinfo | None = None,
     *,
     is_glance: bool = False,
+    compares_shell: bool = False,
 ) -> CronShowResult:
-    """What is installed, and whether this version would write the same. ``zone`` None: the machine's own."""
+    """What is installed, and whether this version would write the same. ``zone`` None: the machine's own.
+
+    ``compares_shell``: whether this shell's settings are those that the jobs will have is told, too.
+    """
     schedules: list[CronSchedule] = []
     warnings: list[CronWarning] = []
     unreadable: list[str] = []
@@ -62,6 +66,9 @@ def show(
         if found is not None:
             schedule = _schedule(place, found, surroundings, settings, now, zone)
             is_ours = schedule.other_env_file is None
+            if is_ours and compares_shell:
+                shell = tuple(_differences_of_shell(found, surroundings, settings))
+                schedule = replace(schedule, warnings=(*schedule.warnings, *shell))
             if is_ours and place is not CronPlace.SYSTEMD and not is_glance:
                 daemon = tuple(cron_checks.check_daemon(surroundings, place))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
@@ -91,6 +98,17 @@ def _own_lines(surroundings: Surroundings, *, with_crontab: bool) -> Iterator[st
     for path, text in cron_places.read_system_tables(surroundings):
         if crontab.calls_of_orwatch(text):
             yield str(path)
+
+
+def _differences_of_shell(
+    found: _Found, surroundings: Surroundings, settings: Settings
+) -> Iterator[CronWarning]:
+    installed = first_invocation(found.entries)
+    if installed is None or cron_owner.has_moved(installed, str(settings.env_file)):
+        return
+    user = _as_user_of(found, surroundings)
+    is_theirs = user.user == surroundings.user
+    yield from cron_checks.check_environment(installed, user, settings, is_their_shell=is_theirs)
 
 
 def _schedule(

@@ -138,6 +138,18 @@ def test_somebodys_lines_between_our_marks_are_named_and_kept(machine: CronMachi
     assert machine.tab.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.parametrize("request_of", [USER_CRONTAB, SYSTEMD, pytest.param(CRON_D, marks=needs_root)])
+def test_a_log_file_that_cannot_be_written_changes_nothing(
+    machine: CronMachine, request_of: InstallRequest
+) -> None:
+    machine.add_systemctl()
+    for is_dry_run in (True, False):
+        request = replace(request_of, log_file="/nonex/dir/x.log", is_dry_run=is_dry_run)
+        with pytest.raises(OrwatchError, match=r"cannot write the log file .* Nothing was changed"):
+            installed(machine, request)
+    assert not any(path.exists() for path in (machine.tab, machine.cron_d_file, machine.unit_folder))
+
+
 def test_a_line_of_ones_own_that_starts_a_job_beside_the_entries_is_told(machine: CronMachine) -> None:
     own = "7 * * * * /opt/orwatch sync"
     machine.tab.write_text(f"{own}\n8 * * * * /opt/orwatch --env-file /other sync\n", encoding="utf-8")

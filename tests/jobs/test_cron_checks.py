@@ -152,6 +152,22 @@ def test_a_virtual_environment_whose_python_is_gone_is_told(machine: CronMachine
     assert (warning.is_fatal, "/nowhere/python3 is gone" in warning.text) == (True, True)
 
 
+def test_a_program_or_a_python_that_this_user_may_not_see_is_not_gone(
+    machine: CronMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write_program(machine.program, "#!/hidden/python3\n")
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert cron_checks.program_problem(machine.program) is None
+    monkeypatch.setattr(Path, "open", refuse)
+    problem = cron_checks.program_problem(machine.program)
+    assert problem is not None
+    assert "cannot be seen by this user (permission denied)" in problem
+
+
 def test_a_program_that_may_not_be_run_is_told(machine: CronMachine) -> None:
     machine.program.chmod(0o644)
     (warning,) = found(machine)

@@ -86,6 +86,17 @@ def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(machine: C
     assert "the crontab sets HOME above the entries" in text_of(result)
 
 
+def test_a_shell_that_works_on_another_database_is_told_where_that_is_asked(machine: CronMachine) -> None:
+    put(machine)
+    environ = {"ORWATCH_DATABASE_URL": "sqlite:////srv/other.db"}
+    surroundings, settings = machine.surroundings(**environ), machine.settings(**environ)
+    assert show(surroundings, settings, NOW).all_warnings == ()
+    result = show(surroundings, settings, NOW, compares_shell=True)
+    assert text_of(result).startswith("ORWATCH_DATABASE_URL is set in this shell, and cron will not have it")
+    assert result.exit_code == 1
+    assert show(machine.surroundings(), machine.settings(), NOW, compares_shell=True).exit_code == 0
+
+
 def test_an_entry_that_somebody_changed_has_no_times_that_could_be_wrong(machine: CronMachine) -> None:
     put(machine)
     text = machine.tab.read_text(encoding="utf-8")
