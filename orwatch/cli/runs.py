@@ -26,11 +26,12 @@ def command(context: Context, job: str | None, last: int, as_json: bool) -> None
     """
     from orwatch.jobs.runs import list_runs
 
-    listed = list_runs(context.store, Job(job) if job else None, last)
+    wanted = Job(job) if job else None
+    listed = list_runs(context.store, wanted, last)
     from orwatch.render import console
     from orwatch.render import runs as render
 
     if as_json:
         click.echo(render.as_json(listed))
     else:
-        console.show(render.view(listed))
+        console.show(render.view(listed, wanted))

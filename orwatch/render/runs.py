@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import JobRun
+from orwatch.models import Job, JobRun
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.status import RUN_STYLES
 from orwatch.render.tables import Column, make_table
 
 
-def view(runs: Sequence[JobRun]) -> View:
-    """The runs, a row each, the newest first."""
+def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
+    """The runs, a row each, the newest first. ``job``: of which they are, where others are left out."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         if not runs:
-            return [Text("No runs yet. cron starts them: see crontab.example.")]
+            return [Text(_nothing(job))]
         table = make_table(
             [
                 Column("Began (UTC)", [f"{run.started_at:%Y-%m-%d %H:%M:%S}" for run in runs], is_word=True),
@@ -34,6 +34,14 @@ def view(runs: Sequence[JobRun]) -> View:
         return [table]
 
     return parts
+
+
+def _nothing(job: Job | None) -> str:
+    if job is None:
+        return "No runs yet: `orwatch sync` is one, and `orwatch cron install` lets cron start them."
+    return (
+        f"No runs of {job.value} yet: `orwatch {job.value}` is one; `orwatch runs` shows those of all jobs."
+    )
 
 
 def _duration(run: JobRun) -> str:
