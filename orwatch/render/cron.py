@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import RenderableType
-from rich.padding import Padding
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orwatch.render import json_text, numbers
@@ -41,7 +40,7 @@ def view(result: CronShowResult) -> View:
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         shown: list[RenderableType] = []
         for schedule in result.schedules:
-            shown += _schedule_parts(schedule, width)
+            shown += [*([Text()] if shown else []), *_schedule_parts(schedule, width)]
         if result.broken:
             shown += [Text(printable(text), style="red") for text in result.broken]
         elif result.state is CronState.UNKNOWN:
@@ -64,29 +63,28 @@ def _not_installed(result: CronShowResult) -> str:
 def _schedule_parts(schedule: CronSchedule, width: int) -> list[RenderableType]:
     edited = [entry for entry in schedule.entries if entry.job is None]
     differing = [
-        Text(
-            printable(f"! not as this version would write it: {entry.command}"),
-            style="yellow",
-            no_wrap=True,
-            overflow="ignore",
-        )
-        for entry in edited
+        _unbroken(f"! not as this version would write it: {entry.command}", "yellow") for entry in edited
     ]
     place = f"{_UNITS.get(schedule.place, 'Entries in ')}{printable(schedule.location)}: "
     state = _STATES[schedule.state].format(
         command=schedule.place.install_command, env_file=printable(schedule.other_env_file or "")
     )
-    return [
+    shown: list[RenderableType] = [
         Text(f"{place}{state}", style=_STYLES[schedule.state]),
         Text(),
         _table(schedule.entries, width),
         Text(),
         Text("Commands", style="bold"),
-        *(Padding(Text(printable(entry.command)), (0, 0, 0, 2), expand=False) for entry in schedule.entries),
-        Text(),
-        *differing,
-        *_warning_lines(schedule.warnings),
+        *(_unbroken(f"  {entry.command}") for entry in schedule.entries),
     ]
+    notes = [*differing, *_warning_lines(schedule.warnings)]
+    return [*shown, Text(), *notes] if notes else shown
+
+
+def _unbroken(line: str, style: str = "") -> RenderableType:
+    """A line that can be copied: the terminal wraps it, and nothing else does."""
+    # Of a text that is printed by itself rich forgets that it is not to be wrapped.
+    return Group(Text(printable(line), style=style, no_wrap=True, overflow="ignore"))
 
 
 def _table(entries: Sequence[CronEntry], width: int) -> RenderableType:
