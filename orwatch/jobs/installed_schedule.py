@@ -94,7 +94,7 @@ def _installed(found: Sequence[CronSchedule]) -> ScheduleSummary:
         ScheduleState.INSTALLED,
         locations,
         ", ".join(locations),
-        "`orwatch cron show` looks whether it can work",
+        "`orwatch cron show` tells whether cron runs and can start them",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -32,6 +33,9 @@ _NO_ACTIVE_KEY = "No key is watched: `orwatch key enable NAME` watches one again
 # While the jobs run, there is nothing to do about these.
 _NO_CONCERN = frozenset({ScheduleState.INSTALLED, ScheduleState.OWN, ScheduleState.OTHER_SETTINGS})
 
+# Beneath "Database: ".
+_INDENT = " " * 10
+
 # A reading that is as old as that says so: sync reads anew every hour.
 _OLD = timedelta(hours=2)
 
@@ -57,7 +61,7 @@ def view(result: StatusResult) -> View:
         if len(listed) < len(result.keys):
             rest = len(result.keys) - len(listed)
             shown += [Text(f"{numbers.count(rest)} more keys without problems: `orwatch key list`"), Text()]
-        shown += [*_schedule_lines(result), *_database_lines(result)]
+        shown += [*_schedule_lines(result, width), *_database_lines(result)]
         problems = [Text(f"! {printable(problem)}", style="red") for problem in result.problems]
         return [*shown, Text(), *problems, *_last_lines(result)]
 
@@ -73,7 +77,7 @@ def _last_lines(result: StatusResult) -> list[Text]:
     return [Text("Nothing needs you.", style="green")]
 
 
-def _schedule_lines(result: StatusResult) -> list[Text]:
+def _schedule_lines(result: StatusResult, width: int) -> list[Text]:
     found = result.schedule
     if found is None:
         return []
@@ -86,7 +90,12 @@ def _schedule_lines(result: StatusResult) -> list[Text]:
         text = f"{', '.join(found.locations)}, and it cannot work: see below"
     elif found.state is ScheduleState.NOT_INSTALLED and result.runs_by_itself:
         text, style = f"{found.message}; something else starts the jobs", ""
-    return [Text(printable(f"Schedule: {text}"), style=style, overflow="fold")]
+    room = max(width - len(_INDENT), len(_INDENT))
+    lines = textwrap.wrap(printable(text), room, break_on_hyphens=False) or [""]
+    labels = ["Schedule: ", *[_INDENT] * (len(lines) - 1)]
+    return [
+        Text(label + line, style=style, overflow="fold") for label, line in zip(labels, lines, strict=True)
+    ]
 
 
 def _money_lines(result: StatusResult) -> list[Text]:

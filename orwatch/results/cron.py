@@ -68,7 +68,9 @@ class ScheduleSummary:
 
     @property
     def sentence(self) -> str:
-        """Both, as one line."""
+        """Both, as one line, for when jobs did not run."""
+        if self.state is ScheduleState.INSTALLED:
+            return f"schedule: {self.message} has the jobs, and yet one did not start; {self.advice}"
         return f"schedule: {self.message}; {self.advice}"
 
     @property

@@ -120,7 +120,8 @@ def test_where_no_sync_ever_ran_that_is_told_without_a_schedule_too(watched: Sto
         (
             GOOD_SCHEDULE,
             ScheduleState.INSTALLED,
-            "the crontab of me; `orwatch cron show` looks whether it can work",
+            "the crontab of me has the jobs, and yet one did not start; "
+            "`orwatch cron show` tells whether cron runs and can start them",
         ),
         (
             DIFFERENT,

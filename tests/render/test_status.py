@@ -176,6 +176,14 @@ def test_marks_that_are_no_pair_are_told_at_the_end() -> None:
     assert "\n! schedule: tab: the marks are no pair; " in text
 
 
+def test_a_long_schedule_line_goes_on_beneath_its_beginning() -> None:
+    lines = rendered(view(replace(GOOD, schedule=summary(ScheduleState.DIFFERS))), 50).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("Schedule: "))
+    assert lines[first + 1].startswith(" " * 10 + "install` corrects it")
+    assert lines[first + 2].startswith("Database: ")
+    assert max(len(line) for line in lines[first : first + 2]) <= 50
+
+
 def test_nobody_is_told_to_install_what_runs_by_itself() -> None:
     found = summary(ScheduleState.NOT_INSTALLED, "none of orwatch's is installed here")
     text = rendered(view(replace(GOOD, schedule=found, runs_by_itself=True)), 100)
