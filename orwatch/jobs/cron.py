@@ -190,7 +190,7 @@ def _wanted(
     if not request.replaces:
         or_else = f", or write this one's in their place with `{request.place.install_command} --replace`"
         where = location(request.place, surroundings)
-        cron_owner.refuse_other(where, entries, env_file, or_else=or_else)
+        cron_owner.refuse_other(request.place, where, entries, env_file, or_else=or_else)
     problem = cron_checks.log_file_problem(request.log_file, surroundings) if request.log_file else None
     if problem is not None:
         raise OrwatchError(f"{problem} Nothing was changed.")
@@ -239,7 +239,7 @@ def remove(surroundings: Surroundings, env_file: Path) -> CronRemoveResult:
 def _refuse_others(
     place: CronPlace, surroundings: Surroundings, entries: Sequence[Entry], env_file: str
 ) -> None:
-    cron_owner.refuse_other(location(place, surroundings), entries, env_file)
+    cron_owner.refuse_other(place, location(place, surroundings), entries, env_file)
 
 
 def _remove_crontab(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
@@ -263,7 +263,8 @@ def _remove_cron_d(surroundings: Surroundings, env_file: str) -> tuple[CronWarni
         return None
     _refuse_others(CronPlace.ETC_CRON_D, surroundings, entries, env_file)
     if surroundings.uid != 0:
-        raise OrwatchError(f"only root may change {path}: run `orwatch cron remove` with sudo as well.")
+        command = cron_owner.removal_of(CronPlace.ETC_CRON_D, env_file)
+        raise OrwatchError(f"only root may change {path}: run `{command}` as well.")
     rest = crontab.without_block(before)
     if rest.strip():
         cron_places.write_file(path, rest)

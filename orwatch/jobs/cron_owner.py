@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orwatch.crontab import Entry, Invocation
 from orwatch.errors import OrwatchError
+from orwatch.results.cron import CronPlace
 
 
 def other_env_file(entries: Sequence[Entry], env_file: str) -> str | None:
@@ -43,16 +44,20 @@ def is_gone(path: str | Path) -> bool:
     return False
 
 
-def removal_of(env_file: str) -> str:
-    """The command that takes another set-up's entries out."""
-    return f"orwatch --env-file {shlex.quote(env_file)} cron remove"
+def removal_of(place: CronPlace, env_file: str) -> str:
+    """The command that takes a set-up's entries out."""
+    sudo = "sudo " if place is CronPlace.ETC_CRON_D else ""
+    return f"{sudo}orwatch --env-file {shlex.quote(env_file)} cron remove"
 
 
-def refuse_other(location: str, entries: Sequence[Entry], env_file: str, *, or_else: str = "") -> None:
+def refuse_other(
+    place: CronPlace, location: str, entries: Sequence[Entry], env_file: str, *, or_else: str = ""
+) -> None:
     """Raises ``OrwatchError`` where entries are another set-up's. ``or_else``: what else could be done."""
     other = other_env_file(entries, env_file)
     if other is not None:
+        removal = removal_of(place, other)
         raise OrwatchError(
             f"{location} runs the jobs of another set-up, with the env file {other}, and this command's is "
-            f"{env_file}; nothing was changed there. Take them out with `{removal_of(other)}`{or_else}."
+            f"{env_file}; nothing was changed there. Take them out with `{removal}`{or_else}."
         )

@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from orwatch import crontab
-from orwatch.config import Settings
+from orwatch.config import Settings, find_env_file
 from orwatch.crontab import Entry, Invocation
 from orwatch.errors import BrokenMarksError, OrwatchError, UnreadableError
 from orwatch.jobs import cron_checks, cron_owner, cron_places
@@ -150,7 +150,7 @@ def _schedule_of_others(
     zone: tzinfo | None,
 ) -> CronSchedule:
     """With other settings it is no concern of this command whether they can work."""
-    how = f"`{cron_owner.removal_of(env_file)}` takes them out"
+    how = f"`{cron_owner.removal_of(place, env_file)}` takes them out"
     warning = CronWarning(f"the entries read {env_file}, and this command {settings.env_file}; {how}.")
     where = location(place, surroundings)
     entries = _timed(found.entries, now, zone)
@@ -314,9 +314,10 @@ def warn_of_own_lines(
             text = crontab.without_block(cron_places.read_crontab(surroundings))
             where = location(CronPlace.USER_CRONTAB, surroundings)
             found += [(where, line) for line in crontab.calls_of_orwatch(text)]
+    # Under cron, which has no variables of this shell.
+    usual = find_env_file({"XDG_CONFIG_HOME": str(surroundings.home / ".config")}, None)
     for where, line in found:
-        named = crontab.env_file_named_in(line)
-        if named is None or cron_owner.is_same(named, str(settings.env_file)):
+        if cron_owner.is_same(crontab.env_file_named_in(line) or str(usual), str(settings.env_file)):
             yield CronWarning(
                 f"{where} has a line of your own that starts orwatch, beside the entries in {installed_in}, "
                 f"so that jobs are started twice: delete it ({line})."

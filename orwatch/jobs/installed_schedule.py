@@ -66,7 +66,7 @@ def _how_to_have_both(other: CronSchedule) -> str:
     if other.place is not CronPlace.USER_CRONTAB or other.other_env_file is None:
         return "`orwatch cron install` lets cron run this command's"
     return (
-        f"`{removal_of(other.other_env_file)}` takes them out, then `orwatch cron install` "
+        f"`{removal_of(other.place, other.other_env_file)}` takes them out, then `orwatch cron install` "
         "lets cron run this command's"
     )
 

@@ -161,6 +161,9 @@ def test_a_line_of_ones_own_that_starts_a_job_beside_the_entries_is_told(machine
     assert (len(texts), result.exit_code) == (2, 0)
     assert texts[0].startswith(f"{machine.folder}/crontab has a line of your own")
     assert texts[1].endswith(f"so that jobs are started twice: delete it ({own}).")
+    elsewhere = replace(machine.surroundings(), home=machine.folder)  # where such a line reads another one
+    again = install(USER_CRONTAB, elsewhere, machine.settings())
+    assert not any("of your own" in warning.text for warning in again.warnings)
     shown = show(machine.surroundings(), machine.settings(), datetime.now(UTC))
     assert [warning.text for warning in shown.warnings] == texts
 
@@ -331,7 +334,8 @@ def test_what_only_root_may_remove_is_told(machine: CronMachine) -> None:
     machine.cron_d_file.write_text(block(machine), encoding="utf-8")
     result = remove(machine.surroundings(uid=1000), machine.env_file)
     assert (result.locations, result.exit_code) == ((), 1)
-    assert "with sudo" in result.warnings[0].text
+    # With its env file: root's own is another one.
+    assert f"`sudo orwatch --env-file {machine.env_file} cron remove`" in result.warnings[0].text
 
 
 def test_the_units_are_written_for_their_owner_alone_and_started(machine: CronMachine) -> None:

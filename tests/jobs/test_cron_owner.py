@@ -45,7 +45,8 @@ def test_another_set_ups_entries_are_left_alone(machine: CronMachine, request_of
 
     with pytest.raises(OrwatchError) as caught:
         installed(machine, request_of)
-    removal = f"`orwatch --env-file '{other}' cron remove`"
+    sudo = "sudo " if request_of is CRON_D else ""
+    removal = f"`{sudo}orwatch --env-file '{other}' cron remove`"
     assert str(machine.env_file) in str(caught.value)
     assert f"{removal}, or write this one's in their place with" in str(caught.value)
     assert f"`{request_of.place.install_command} --replace`" in str(caught.value)
