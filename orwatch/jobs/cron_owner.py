@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from orwatch import crontab
 from orwatch.crontab import Entry, Invocation
 from orwatch.errors import OrwatchError
 from orwatch.results.cron import CronPlace
@@ -16,8 +17,13 @@ def other_env_file(entries: Sequence[Entry], env_file: str) -> str | None:
 
     None as well where it is gone: such entries are nobody's, and this command's after a move.
     """
-    named = (entry.invocation.env_file for entry in entries if entry.invocation)
-    return next((name for name in named if not is_same(name, env_file) and not is_gone(name)), None)
+    # An entry that was changed by hand belongs to somebody as well.
+    named = (
+        entry.invocation.env_file if entry.invocation else crontab.env_file_named_in(entry.command)
+        for entry in entries
+    )
+    others = (name for name in named if name is not None and not is_same(name, env_file))
+    return next((name for name in others if not is_gone(name)), None)
 
 
 def has_moved(installed: Invocation, env_file: str) -> bool:

@@ -6,16 +6,14 @@ import os
 import pwd
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from orwatch.config import load_settings
-from orwatch.crontab import MARK_BEGIN, MARK_END, Invocation, entries, units
+from orwatch.crontab import MARK_BEGIN, Invocation, entries, units
 from orwatch.errors import OrwatchError
 from orwatch.jobs.cron import InstallRequest, install, remove
-from orwatch.jobs.cron_show import show
 from orwatch.results.cron import CronChange, CronInstallResult, CronPlace
 from tests.jobs.cron_machine import CronMachine
 
@@ -128,16 +126,6 @@ def test_broken_marks_change_nothing(machine: CronMachine, text: str) -> None:
     assert (machine.tab.read_text(encoding="utf-8"), machine.times_written) == (text, 0)
 
 
-def test_somebodys_lines_between_our_marks_are_named_and_kept(machine: CronMachine) -> None:
-    installed(machine)
-    text = machine.tab.read_text(encoding="utf-8").replace(MARK_END, f"5 4 * * * backup\n{MARK_END}")
-    machine.tab.write_text(text, encoding="utf-8")
-    with pytest.raises(OrwatchError, match=r"has not written: 5 4 \* \* \* backup\. Nothing was changed"):
-        installed(machine, InstallRequest(log_file="/tmp/new"))
-    assert "5 4 * * * backup" in remove(machine.surroundings(), machine.env_file).warnings[0].text
-    assert machine.tab.read_text(encoding="utf-8") == text
-
-
 @pytest.mark.parametrize("request_of", [USER_CRONTAB, SYSTEMD, pytest.param(CRON_D, marks=needs_root)])
 def test_a_log_file_that_cannot_be_written_changes_nothing(
     machine: CronMachine, request_of: InstallRequest
@@ -148,24 +136,6 @@ def test_a_log_file_that_cannot_be_written_changes_nothing(
         with pytest.raises(OrwatchError, match=r"cannot write the log file .* Nothing was changed"):
             installed(machine, request)
     assert not any(path.exists() for path in (machine.tab, machine.cron_d_file, machine.unit_folder))
-
-
-def test_a_line_of_ones_own_that_starts_a_job_beside_the_entries_is_told(machine: CronMachine) -> None:
-    own = "7 * * * * /opt/orwatch sync"
-    machine.tab.write_text(f"{own}\n8 * * * * /opt/orwatch --env-file /other sync\n", encoding="utf-8")
-    (machine.folder / "crontab").write_text(
-        "9 * * * * you orwatch sync\n9 * * * * me orwatch sync\n", "utf-8"
-    )
-    result = installed(machine)
-    texts = [warning.text for warning in result.warnings]
-    assert (len(texts), result.exit_code) == (2, 0)
-    assert texts[0].startswith(f"{machine.folder}/crontab has a line of your own")
-    assert texts[1].endswith(f"so that jobs are started twice: delete it ({own}).")
-    elsewhere = replace(machine.surroundings(), home=machine.folder)  # where such a line reads another one
-    again = install(USER_CRONTAB, elsewhere, machine.settings())
-    assert not any("of your own" in warning.text for warning in again.warnings)
-    shown = show(machine.surroundings(), machine.settings(), datetime.now(UTC))
-    assert [warning.text for warning in shown.warnings] == texts
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
-"""Another set-up's schedule, with an env file of its own, is left alone and not taken over."""
+"""What is another set-up's, or somebody's own, is left alone and not taken over."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from orwatch.crontab import MARK_END
 from orwatch.errors import OrwatchError
 from orwatch.jobs.cron import InstallRequest, install, remove
+from orwatch.jobs.cron_show import show
 from orwatch.results.cron import CronChange
 from tests.jobs.cron_machine import CronMachine
 from tests.jobs.test_cron import CRON_D, SYSTEMD, URL, USER_CRONTAB, block, installed, needs_root
@@ -81,3 +84,42 @@ def test_entries_whose_env_file_is_gone_are_corrected_and_removed(machine: CronM
     remove(machine.surroundings(), machine.env_file)
     install_other(machine, USER_CRONTAB).unlink()
     assert remove(machine.surroundings(), machine.env_file).exit_code == 0
+
+
+def test_another_set_ups_entries_are_left_alone_also_where_they_were_changed_by_hand(
+    machine: CronMachine,
+) -> None:
+    other = install_other(machine, USER_CRONTAB)
+    text = machine.tab.read_text(encoding="utf-8").replace("*/15", "*/5")
+    machine.tab.write_text(text, encoding="utf-8")
+    with pytest.raises(OrwatchError, match=f"another set-up, with the env file {other}"):
+        installed(machine)
+    assert machine.tab.read_text(encoding="utf-8") == text
+
+
+def test_somebodys_lines_between_our_marks_are_named_and_kept(machine: CronMachine) -> None:
+    installed(machine)
+    text = machine.tab.read_text(encoding="utf-8").replace(MARK_END, f"5 4 * * * backup\n{MARK_END}")
+    machine.tab.write_text(text, encoding="utf-8")
+    with pytest.raises(OrwatchError, match=r"has not written: 5 4 \* \* \* backup\. Nothing was changed"):
+        installed(machine, InstallRequest(log_file="/tmp/new"))
+    assert "5 4 * * * backup" in remove(machine.surroundings(), machine.env_file).warnings[0].text
+    assert machine.tab.read_text(encoding="utf-8") == text
+
+
+def test_a_line_of_ones_own_that_starts_a_job_beside_the_entries_is_told(machine: CronMachine) -> None:
+    own = "7 * * * * /opt/orwatch sync"
+    machine.tab.write_text(f"{own}\n8 * * * * /opt/orwatch --env-file /other sync\n", encoding="utf-8")
+    (machine.folder / "crontab").write_text(
+        "9 * * * * you orwatch sync\n9 * * * * me orwatch sync\n", "utf-8"
+    )
+    result = installed(machine)
+    texts = [warning.text for warning in result.warnings]
+    assert (len(texts), result.exit_code) == (2, 0)
+    assert texts[0].startswith(f"{machine.folder}/crontab has a line of your own")
+    assert texts[1].endswith(f"so that jobs are started twice: delete it ({own}).")
+    elsewhere = replace(machine.surroundings(), home=machine.folder)  # where such a line reads another one
+    again = install(USER_CRONTAB, elsewhere, machine.settings())
+    assert not any("of your own" in warning.text for warning in again.warnings)
+    shown = show(machine.surroundings(), machine.settings(), datetime.now(UTC))
+    assert [warning.text for warning in shown.warnings] == texts
