@@ -18,5 +18,5 @@ def missed_jobs(store: Store, now: datetime) -> list[Job]:
     """
     with store.read() as connection:
         created_at = ledger.created_at(connection)
-        done = {job: runs.latest_done_slot(connection, job) for job in (Job.VALIDATE, Job.CLEANUP)}
+        done = {job: runs.latest_done_slot(connection, job, now) for job in (Job.VALIDATE, Job.CLEANUP)}
     return [job for job, slot in done.items() if schedule.is_missed(job, slot, created_at, now)]

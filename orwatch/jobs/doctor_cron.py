@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from orwatch import schedule
-from orwatch.jobs.installed_schedule import overdue, summarise
+from orwatch.jobs.installed_schedule import overdue, summarise, why_ahead
 from orwatch.models import Job, RunStatus, StoredKey
 from orwatch.results.cron import CronSchedule, CronShowResult, CronState, CronWarning, ScheduleState
 from orwatch.results.doctor import Check, CheckArea, CheckStatus
@@ -31,7 +31,7 @@ def check_jobs(
         job: overdue(
             job,
             runs.last_run(connection, job),
-            runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM),
+            runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM, now),
             watched_since,
             now,
             sets_times=sets_times,
@@ -50,6 +50,9 @@ def _check_job(
     if why_missed is not None:
         advice = f"See to the schedule, beneath; `orwatch {job}` runs it now."
         return _finding(job.value, f"{why_missed}; {last}" if last_run else why_missed, advice)
+    if last_run is not None and (ahead := why_ahead(last_run, now)) is not None:
+        advice = f"See that the clock is right; `orwatch {job}` runs it again."
+        return _finding(job.value, f"the last one {ahead}", advice)
     if last_run is not None and last_run.status is RunStatus.FAILED:
         message = f"{last}, and failed: {last_run.error}"
         return _finding(job.value, message, f"See to what it says; `orwatch {job}` runs it again.")

@@ -102,6 +102,16 @@ def _locations(found: Sequence[CronSchedule]) -> tuple[str, ...]:
     return tuple(each.location for each in found)
 
 
+def why_ahead(last_run: JobRun, now: datetime) -> str | None:
+    """What is wrong with a run of the future, as the end of a sentence; None: it is none.
+
+    Between machines that share a database clocks may be minutes apart.
+    """
+    if last_run.started_at <= now + schedule.GRACE:
+        return None
+    return f"began at {last_run.started_at:%Y-%m-%d %H:%M} UTC, which is yet to come: the clock was wrong"
+
+
 def overdue(
     job: Job,
     last_run: JobRun | None,

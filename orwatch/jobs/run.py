@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from orwatch import schedule
 from orwatch.clock import Clock
-from orwatch.errors import InterruptedRunError, OrwatchError
+from orwatch.errors import InterruptedRunError, OrwatchError, WrongClockError
 from orwatch.models import Job, RunStatus
 from orwatch.store import locks, runs
 from orwatch.store.database import Store
@@ -65,15 +65,17 @@ def recorded_run(
             outcome.error = str(error) or type(error).__name__
             # What went wrong first is what the user has to hear of, not that it could not be noted.
             try:
-                _finish(store, run_id, outcome, clock)
+                _finish(store, run_id, outcome, clock, has_slot=not isinstance(error, WrongClockError))
             except OrwatchError as second:
                 log.warning("the run could not be recorded: %s", second)
             raise
         _finish(store, run_id, outcome, clock)
 
 
-def _finish(store: Store, run_id: int, outcome: RunOutcome, clock: Clock) -> None:
+def _finish(store: Store, run_id: int, outcome: RunOutcome, clock: Clock, *, has_slot: bool = True) -> None:
     with store.write() as connection:
+        if not has_slot:
+            runs.forget_slot(connection, run_id)
         runs.finish_run(
             connection,
             run_id,

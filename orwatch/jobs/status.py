@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from orwatch import schedule
 from orwatch.jobs.expiry import expiry_warning
-from orwatch.jobs.installed_schedule import overdue, summarise
+from orwatch.jobs.installed_schedule import overdue, summarise, why_ahead
 from orwatch.jobs.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.models import ZERO, InactiveReason, Job, JobRun, RunStatus, StoredKey, add_exactly
 from orwatch.results.cron import CronShowResult
@@ -28,7 +28,7 @@ def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> Sta
     with store.read() as connection:
         created_at = ledger.created_at(connection)
         last_runs = {job: runs.last_run(connection, job) for job in Job}
-        slots = {job: runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM) for job in Job}
+        slots = {job: runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM, now) for job in Job}
         all_keys = stored_keys.list_keys(connection, with_removed=True)
         extent = usage_reads.ledger_extent(connection)
         spending = read_spending(connection, now)
@@ -57,6 +57,7 @@ def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> Sta
                 _settled(store, job, last_runs[job]),
                 why_missed(job),
                 schedule.next_slot(job, now) if sets_times else None,
+                now,
             )
             for job in Job
         ),
@@ -139,11 +140,13 @@ def _settled(store: Store, job: Job, last_run: JobRun | None) -> JobRun | None:
 
 
 def _job_status(
-    job: Job, last_run: JobRun | None, why_missed: str | None, next_due_at: datetime | None
+    job: Job, last_run: JobRun | None, why_missed: str | None, next_due_at: datetime | None, now: datetime
 ) -> JobStatus:
     problem = None
     if why_missed is not None:
         problem = f"{job} {why_missed}"
+    elif last_run is not None and (ahead := why_ahead(last_run, now)) is not None:
+        problem = f"the last {job} {ahead}"
     elif last_run is not None and last_run.status is RunStatus.INTERRUPTED:
         problem = f"the last {job} was interrupted; the next one carries on where it stopped"
     elif last_run is not None and last_run.status is RunStatus.FAILED:

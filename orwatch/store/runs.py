@@ -61,19 +61,19 @@ def list_runs(connection: Connection, job: Job | None, limit: int) -> list[JobRu
     return [_to_run(row) for row in connection.execute(query).mappings()]
 
 
-def latest_slot(connection: Connection, job: Job) -> datetime | None:
-    """The latest slot of a job for which a run began."""
-    moment: datetime | None = connection.execute(
-        select(func.max(job_runs.c.slot)).where(job_runs.c.job == job)
-    ).scalar()
-    return moment
+def forget_slot(connection: Connection, run_id: int) -> None:
+    """Let a run stand for no slot: its clock was wrong."""
+    connection.execute(job_runs.update().where(job_runs.c.id == run_id).values(slot=None))
 
 
-def recent_slots(connection: Connection, job: Job, limit: int) -> list[datetime]:
-    """The latest slots of a job for which runs began, each once, the newest first."""
+def recent_slots(connection: Connection, job: Job, limit: int, now: datetime) -> list[datetime]:
+    """The latest slots of a job for which runs began, each once, the newest first.
+
+    One later than ``now`` is not believed: a run with a wrong clock left it.
+    """
     query = (
         select(job_runs.c.slot)
-        .where(job_runs.c.job == job, job_runs.c.slot.is_not(None))
+        .where(job_runs.c.job == job, job_runs.c.slot <= now)
         .distinct()
         .order_by(job_runs.c.slot.desc())
         .limit(limit)
@@ -81,10 +81,15 @@ def recent_slots(connection: Connection, job: Job, limit: int) -> list[datetime]
     return list(connection.execute(query).scalars())
 
 
-def latest_done_slot(connection: Connection, job: Job) -> datetime | None:
-    """The latest slot of a job for which a run was finished; one that failed as a whole finished nothing."""
+def latest_done_slot(connection: Connection, job: Job, now: datetime) -> datetime | None:
+    """The latest slot of a job, ``now`` at most, for which a run was finished.
+
+    One that failed as a whole finished nothing.
+    """
     query = select(func.max(job_runs.c.slot)).where(
-        job_runs.c.job == job, job_runs.c.status.in_([RunStatus.OK, RunStatus.PARTIAL])
+        job_runs.c.job == job,
+        job_runs.c.slot <= now,
+        job_runs.c.status.in_([RunStatus.OK, RunStatus.PARTIAL]),
     )
     moment: datetime | None = connection.execute(query).scalar()
     return moment

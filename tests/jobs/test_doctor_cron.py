@@ -187,3 +187,13 @@ def test_a_job_that_failed_is_a_finding_with_its_error(store: Store) -> None:
         "finding",
         "it last ran at 2026-11-20 12:06 UTC, and failed: work: GET /key answered 503",
     )
+
+
+def test_a_last_run_that_is_yet_to_come_is_a_finding(store: Store) -> None:
+    add_key(store)
+    record(store, Job.SYNC, -48)
+    assert job_checks(store)[0] == (
+        "sync",
+        "finding",
+        "the last one began at 2026-11-22 12:30 UTC, which is yet to come: the clock was wrong",
+    )

@@ -6,7 +6,13 @@ import logging
 
 import pytest
 
-from orwatch.errors import InterruptedRunError, LockHeldError, OrwatchError, StoreUnavailableError
+from orwatch.errors import (
+    InterruptedRunError,
+    LockHeldError,
+    OrwatchError,
+    StoreUnavailableError,
+    WrongClockError,
+)
 from orwatch.jobs.run import recorded_run
 from orwatch.models import Job, RunStatus
 from orwatch.store import locks, runs
@@ -102,6 +108,15 @@ def test_a_run_that_went_well_but_cannot_be_recorded_is_a_failure(
 
     with pytest.raises(StoreUnavailableError, match="no room"), recorded_run(store, Job.SYNC, clock):
         pass
+
+
+def test_a_run_that_ended_for_its_wrong_clock_stands_for_no_slot(store: Store, clock: FakeClock) -> None:
+    for error in (OrwatchError("no answer"), WrongClockError("a day off")):
+        with pytest.raises(type(error)):
+            fail(store, clock, error)
+
+    with store.read() as connection:
+        assert [run.slot is None for run in runs.list_runs(connection, Job.SYNC, 2)] == [True, False]
 
 
 def test_a_second_run_of_the_same_job_is_refused_and_not_recorded(store: Store, clock: FakeClock) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from orwatch import schedule
-from orwatch.jobs import cleanup, status
+from orwatch.jobs import catch_up, cleanup, status
 from orwatch.jobs import keys as key_jobs
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus
 from orwatch.results.status import JobStatus, StatusResult
@@ -283,3 +283,20 @@ def test_a_run_of_single_keys_does_not_stand_for_the_job(watched: Store) -> None
 
     assert sync_status.last_run is not None
     assert sync_status.is_missed
+
+
+@pytest.mark.parametrize("outcome", [RunStatus.OK, RunStatus.FAILED, RunStatus.INTERRUPTED])
+def test_a_last_run_that_is_yet_to_come_had_a_wrong_clock(watched: Store, outcome: RunStatus) -> None:
+    record(watched, Job.SYNC, NOW + timedelta(days=365), outcome, "the clock says")
+
+    assert status.run(watched, NOW).problems == (
+        "the last sync began at 2027-11-20 12:30 UTC, which is yet to come: the clock was wrong",
+    )
+
+
+def test_after_a_run_with_a_wrong_clock_what_is_missed_is_still_told(watched: Store) -> None:
+    record(watched, Job.VALIDATE, NOW + timedelta(days=365))
+    tomorrow = NOW + timedelta(days=1)
+
+    assert job_of(status.run(watched, tomorrow), Job.VALIDATE).is_missed
+    assert catch_up.missed_jobs(watched, tomorrow) == [Job.VALIDATE]

@@ -108,8 +108,19 @@ def test_the_recent_slots_are_told_once_each_the_newest_first(store: Store) -> N
         runs.start_run(connection, Job.SYNC, NOW)
         runs.start_run(connection, Job.CLEANUP, NOW, NOW)
     with store.read() as connection:
-        assert runs.recent_slots(connection, Job.SYNC, 2) == [
+        assert runs.recent_slots(connection, Job.SYNC, 2, NOW) == [
             NOW - timedelta(hours=1),
             NOW - timedelta(hours=2),
         ]
-        assert runs.recent_slots(connection, Job.VALIDATE, 2) == []
+        assert runs.recent_slots(connection, Job.VALIDATE, 2, NOW) == []
+
+
+def test_slots_that_are_yet_to_come_are_not_believed(store: Store) -> None:
+    with store.write() as connection:
+        for days_ahead in (365, 0):
+            slot = NOW + timedelta(days=days_ahead)
+            run_id = runs.start_run(connection, Job.SYNC, slot, slot)
+            runs.finish_run(connection, run_id, status=RunStatus.OK, counts={}, error=None, now=slot)
+    with store.read() as connection:
+        assert runs.recent_slots(connection, Job.SYNC, 2, NOW) == [NOW]
+        assert runs.latest_done_slot(connection, Job.SYNC, NOW) == NOW
