@@ -26,3 +26,8 @@ def secret_hint(secret: str) -> str:
 def is_terminal(stream: IO[str] | None) -> bool:
     """Whether somebody looks at the stream; one that was closed before the start is None."""
     return stream is not None and stream.isatty()
+
+
+def counted(number: float, noun: str) -> str:
+    """``1 key``, ``2 keys``, ``1,000 keys``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

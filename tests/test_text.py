@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.text import printable, secret_hint
+from orwatch.text import counted, printable, secret_hint
 from tests.support import SECRET
 
 
@@ -60,3 +60,8 @@ def test_a_hint_shows_the_last_four_characters_of_a_secret_that_is_long_enough(
 def test_a_hint_leaves_most_of_the_secret_untold(secret: str) -> None:
     told = secret_hint(secret).removeprefix("sk-or-").removeprefix("…")
     assert len(told) <= len(secret) // 4
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 keys"), (1, "1 key"), (1000, "1,000 keys")])
+def test_one_is_not_many(number: int, words: str) -> None:
+    assert counted(number, "key") == words

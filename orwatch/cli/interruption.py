@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from orwatch.errors import JobTimeoutError
+from orwatch.text import counted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -26,10 +27,11 @@ class StoppedBySignal(BaseException):
 
 
 @contextmanager
-def interruptible(timeout_minutes: float) -> Iterator[None]:
+def interruptible(timeout_minutes: float, wait_seconds: float = 0.0) -> Iterator[Callable[[], None]]:
     """Raise ``StoppedBySignal`` or, after so many minutes, ``JobTimeoutError`` in the block; 0: no limit.
 
-    A signal that the program's starter has it ignore (nohup) is ignored still.
+    The limit counts from the call of what is yielded; until then the time that may be spent with waiting is
+    added to it. A signal that the program's starter has it ignore (nohup) is ignored still.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -39,18 +41,22 @@ def interruptible(timeout_minutes: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         if number == signal.SIGALRM:
             raise JobTimeoutError(
-                f"the run took longer than {timeout_minutes} minutes (ORWATCH_JOB_TIMEOUT) and was ended; "
-                "what was written stays, the next run carries on."
+                f"the run took longer than {counted(timeout_minutes, 'minute')} (ORWATCH_JOB_TIMEOUT) "
+                "and was ended; what was written stays, the next run carries on."
             )
         raise StoppedBySignal(number)
+
+    def restart_limit() -> None:
+        signal.setitimer(signal.ITIMER_REAL, timeout_minutes * 60)
 
     before = {number: signal.getsignal(number) for number in (*_SIGNALS, signal.SIGALRM)}
     caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     try:
         for number in caught:
             signal.signal(number, stop)
-        signal.setitimer(signal.ITIMER_REAL, timeout_minutes * 60)
-        yield
+        if timeout_minutes:
+            signal.setitimer(signal.ITIMER_REAL, wait_seconds + timeout_minutes * 60)
+        yield restart_limit
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in caught:

@@ -24,12 +24,22 @@ class Ending:
 
 
 @contextmanager
-def job_run(context: Context, job: Job, wait_seconds: float = 0.0) -> Iterator[Ending]:
-    """Run one job: it can be stopped, and tells its heartbeat how it began and ended."""
-    heartbeat = Heartbeat(context.settings.heartbeat_url, job)
-    ending = Ending(RunOptions(wait_seconds, heartbeat.start))
+def job_run(
+    context: Context, job: Job, wait_seconds: float = 0.0, *, is_whole: bool = True
+) -> Iterator[Ending]:
+    """Run one job: it can be stopped, and tells its heartbeat how it began and ended.
+
+    ``is_whole`` False: it does a part of the job only, of which the heartbeat hears nothing.
+    """
+    heartbeat = Heartbeat(context.settings.heartbeat_url if is_whole else None, job)
     try:
-        with interruptible(context.settings.job_timeout_minutes):
+        with interruptible(context.settings.job_timeout_minutes, wait_seconds) as restart_limit:
+
+            def begin() -> None:
+                restart_limit()
+                heartbeat.start()
+
+            ending = Ending(RunOptions(wait_seconds, begin))
             yield ending
     except BaseException as error:
         heartbeat.fail(str(error) or type(error).__name__)

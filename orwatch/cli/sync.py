@@ -100,7 +100,7 @@ def command(
     shows_progress = is_terminal(sys.stderr) and not quiet and not verbose
     store = context.store
     with (
-        job_run(context, Job.SYNC, wait_seconds) as ending,
+        job_run(context, Job.SYNC, wait_seconds, is_whole=not key_names) as ending,
         ExitStack() as opened,
         _progress(shows_progress) as tell,
     ):

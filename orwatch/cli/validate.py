@@ -53,7 +53,10 @@ def run_validate(
     from orwatch.jobs import validate
 
     store = context.store
-    with job_run(context, Job.VALIDATE, wait_seconds) as ending, ExitStack() as opened:
+    with (
+        job_run(context, Job.VALIDATE, wait_seconds, is_whole=not key_names) as ending,
+        ExitStack() as opened,
+    ):
         result = validate.run(
             store,
             lambda: opened.enter_context(context.client()),

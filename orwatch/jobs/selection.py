@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from orwatch.errors import UsageError
 from orwatch.models import StoredKey
+from orwatch.store import keys as stored_keys
+from orwatch.store.database import Store
 from orwatch.text import printable
 
 
@@ -18,6 +20,13 @@ def select_keys(keys: Sequence[StoredKey], names: Sequence[str]) -> list[StoredK
         if not any(key.name == name for key in keys):
             raise UsageError(no_such_key(keys, name))
     return [key for key in keys if not names or key.name in names]
+
+
+def check_names(store: Store, names: Sequence[str]) -> None:
+    """Refuse a name that no key has before anything is begun. Raises ``UsageError``."""
+    if names:
+        with store.read() as connection:
+            select_keys(stored_keys.list_keys(connection), names)
 
 
 def find_key(keys: Sequence[StoredKey], name: str) -> StoredKey:

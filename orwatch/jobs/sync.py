@@ -15,7 +15,7 @@ from orwatch.counters import CounterReading
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import RunOptions, recorded_run
-from orwatch.jobs.selection import select_keys
+from orwatch.jobs.selection import check_names, select_keys
 from orwatch.jobs.sync_request import SyncProgress, SyncRequest, last_days
 from orwatch.models import Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.sources import fetch
@@ -59,6 +59,7 @@ def run(
     none of the secrets can be opened, ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``,
     and what ``open_client`` does.
     """
+    check_names(store, request.key_names)
     if request.is_dry_run:
         with store.scratch_copy() as copy:
             return _sync(copy, cache(open_client), encryption_keys, request, clock, on_progress)

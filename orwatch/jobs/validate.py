@@ -12,7 +12,7 @@ from orwatch.errors import ApiError, EncryptionKeyError, KeyRejectedError
 from orwatch.jobs.expiry import expiry_warning
 from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import RunOptions, recorded_run
-from orwatch.jobs.selection import select_keys
+from orwatch.jobs.selection import check_names, select_keys
 from orwatch.models import InactiveReason, Job, KeyFacts, KeyKind, RunStatus, StoredKey
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.results.validate import ValidatedKey, ValidateResult, Verdict
@@ -55,6 +55,7 @@ def run(
     opened, ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``, and what ``open_client``
     does.
     """
+    check_names(store, key_names)
     with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
         result = _validate(store, open_client, encryption_keys, clock, key_names, concurrency)
         outcome.status = result.status

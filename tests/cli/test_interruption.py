@@ -65,3 +65,18 @@ def test_without_a_limit_no_timer_runs() -> None:
     with interruptible(50):
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_the_time_limit_begins_when_the_waiting_is_over() -> None:
+    with interruptible(50, 600) as restart_limit:
+        assert 3000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3600
+        restart_limit()
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
+    with interruptible(0, 600) as restart_limit:
+        restart_limit()
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_one_minute_is_one_minute() -> None:
+    with pytest.raises(JobTimeoutError, match=r"longer than 1 minute \("), interruptible(1):
+        signal.raise_signal(signal.SIGALRM)

@@ -93,6 +93,14 @@ def test_a_heartbeat_hears_of_each_run(watching: Machine, serve: Serve) -> None:
     assert (end.path, end.body[:3]) == ("/orwatch-sync/0", b"ok:")
 
 
+def test_a_heartbeat_hears_nothing_of_a_run_for_single_keys(watching: Machine, serve: Serve) -> None:
+    beats = serve(lambda _request: Response(200, b"OK"))
+    name = watching.run("key", "list", "--json").json["keys"][0]["name"]
+    for job, key, code in ("sync", name, 0), ("validate", name, 0), ("sync", "nobody", 2):
+        assert watching.run(job, "--key", key, ORWATCH_HEARTBEAT_URL=beats.url).code == code
+    assert beats.received == ()
+
+
 def test_a_heartbeat_that_nobody_answers_changes_nothing(watching: Machine) -> None:
     finished = watching.run("sync", ORWATCH_HEARTBEAT_URL="http://127.0.0.1:9/secret")
     assert finished.code == 0

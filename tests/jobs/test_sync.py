@@ -346,11 +346,14 @@ def test_progress_counts_every_key_once_and_ends_with_all(run: Runner, api: Fake
 
 
 @pytest.mark.usefixtures("work")
-def test_a_name_that_no_key_has_is_refused_and_nothing_is_asked(run: Runner, api: FakeApi) -> None:
+def test_a_name_that_no_key_has_is_refused_and_nothing_is_asked_or_recorded(
+    run: Runner, api: FakeApi
+) -> None:
     with pytest.raises(UsageError, match=r"'wrok'\. Did you mean 'work'"):
         run(key_names=("wrok",))
 
     assert api.requests == []
+    assert dump(run.store, "job_runs") == []
 
 
 def test_only_the_named_keys_are_asked(run: Runner, api: FakeApi) -> None:

@@ -330,6 +330,7 @@ def test_only_the_named_keys_are_asked_about(run: Runner, api: FakeApi) -> None:
     assert api.asked("work") == []
     with pytest.raises(UsageError, match="no key named 'nobody'"):
         run(key_names=("nobody",))
+    assert len(dump(run.store, "job_runs")) == 1
 
 
 def test_results_come_in_the_order_of_the_keys(run: Runner, api: FakeApi) -> None:
