@@ -342,10 +342,15 @@ def check_heartbeat_url(value: str | None) -> str | None:
         is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.fragment
     except ValueError:
         is_usable = False
-    if not is_usable or not value.isprintable() or " " in value:
+    if not is_usable or not value.isprintable() or set(value) & set(" \\"):
         raise SettingsError(
             "ORWATCH_HEARTBEAT_URL is not an address like https://hc-ping.com/UUID or "
             "https://hc-ping.com/PING-KEY/orwatch-{job}."
+        )
+    if set(value.replace("{job}", "")) & set("{}"):
+        raise SettingsError(
+            "ORWATCH_HEARTBEAT_URL has braces in it that are not {job}: that is all that is replaced; "
+            "write { as %7B and } as %7D."
         )
     return value.rstrip("/")
 

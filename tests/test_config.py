@@ -440,9 +440,24 @@ def test_no_secret_is_in_the_traceback_of_another_setting_s_error(home: Path) ->
 
 
 @pytest.mark.parametrize(
-    "value", ["hc-ping.com/secret", "ftp://a/secret", "https://", "https://a b/secret", "https://[/"]
+    "value",
+    [
+        "hc-ping.com/secret",
+        "ftp://a/secret",
+        "https://",
+        "https://a b/secret",
+        "https://[/",
+        "https://a/\\secret",
+    ],
 )
 def test_a_heartbeat_address_that_is_none_is_refused_and_not_shown(home: Path, value: str) -> None:
     with pytest.raises(SettingsError, match="ORWATCH_HEARTBEAT_URL is not an address") as refused:
+        load_settings({"ORWATCH_HEARTBEAT_URL": value})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["https://a/secret-{name}", "https://a/secret/{job", "https://a/{Job}"])
+def test_a_heartbeat_address_with_another_placeholder_is_refused_and_not_shown(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"ORWATCH_HEARTBEAT_URL has braces .* not \{job\}") as refused:
         load_settings({"ORWATCH_HEARTBEAT_URL": value})
     assert "secret" not in str(refused.value)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 import respx
 
+from orwatch import heartbeat as module
+from orwatch.cli.interruption import StoppedBySignal, interruptible
 from orwatch.heartbeat import Heartbeat
 from orwatch.models import Job
 
@@ -79,3 +86,62 @@ def test_an_answer_that_is_no_success_is_logged(
     heartbeat.finish(0, "x" * 20_000)
     assert "heartbeat: answered 404" in caplog.messages
     assert len(pinged(router)[1][1]) == 10_000
+
+
+def test_a_query_stays_behind_the_path(router: respx.MockRouter) -> None:
+    heartbeat = Heartbeat("https://ping.example/uuid/?create=1", Job.SYNC)
+    heartbeat.start()
+    heartbeat.finish(0, "")
+    heartbeat.start()
+    heartbeat.fail("")
+    assert [str(call.request.url) for call in router.calls] == [
+        f"https://ping.example/uuid/{end}?create=1" for end in ("start", "0", "start", "fail")
+    ]
+
+
+@pytest.fixture
+def slow(router: respx.MockRouter, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A server that answers nothing for as long as the test lasts; the paths that it was sent."""
+    released = threading.Event()
+    paths: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        released.wait(60)
+        return httpx.Response(200)
+
+    router.post(host="ping.example").mock(side_effect=answer)
+    monkeypatch.setattr(module, "_HEARD_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr(module, "_LAST_WAIT_SECONDS", 0.2)
+    yield paths
+    released.set()
+
+
+def test_a_slow_server_hears_of_the_end_and_is_not_waited_for_longer_than_said(
+    slow: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "orwatch.heartbeat")
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.finish(0, "ok")
+    assert slow == ["/secret-uuid/start", "/secret-uuid/0"]
+    assert caplog.messages == ["heartbeat: no answer in 0.2 s"]
+
+
+@contextmanager
+def stop_soon() -> Iterator[None]:
+    """Send this process a SIGTERM in a moment."""
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    yield
+    timer.join()
+
+
+def test_a_signal_ends_the_wait_for_the_last_ping(slow: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LAST_WAIT_SECONDS", 60.0)
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    began = time.monotonic()
+    with pytest.raises(StoppedBySignal), interruptible(0), stop_soon():
+        heartbeat.finish(0, "ok")
+    assert time.monotonic() - began < 30

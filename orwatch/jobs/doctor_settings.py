@@ -55,6 +55,11 @@ def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSet
     checks += [_unknown_name(name, nearest) for name, nearest in settings.unknown_names]
     is_named = bool(env_file_option or environ.get("ORWATCH_ENV_FILE", "").strip())
     checks += _env_file_checks(settings.env_file, is_named=is_named)
+    if "ORWATCH_HEARTBEAT_URL" not in wrong:
+        is_set = settings.heartbeat_url is not None
+        checks.append(
+            _ok("heartbeat", "an address is set; nothing was sent" if is_set else "none is set here")
+        )
     if settings.log_file is not None and "ORWATCH_LOG_FILE" not in wrong:
         checks += _log_checks(settings.log_file)
     return FoundSettings(settings, frozenset(wrong), tuple(checks))

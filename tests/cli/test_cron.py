@@ -102,7 +102,8 @@ def test_the_options_reach_the_entries(orwatch: Orwatch, machine: Path) -> None:
         (("--log-file", "/a\nb"), "line end"),
         (("--heartbeat-url", "hc-ping.com/x"), "--heartbeat-url is not an address"),
         (("--heartbeat-url", "https://a b"), "--heartbeat-url is not an address"),
-        (("--heartbeat-url", "https://a/\\"), "backslash"),
+        (("--heartbeat-url", "https://a/\\"), "--heartbeat-url is not an address"),
+        (("--heartbeat-url", "https://a/{name}"), "--heartbeat-url has braces"),
         (("--heartbeat-url", "https://a/" + "x" * 900), "longer than 900"),
     ],
 )

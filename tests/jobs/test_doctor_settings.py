@@ -31,6 +31,7 @@ def test_settings_in_order_have_no_finding(env_file: Path) -> None:
     assert told(found.checks) == [
         ("settings", "ok", "every value can be used"),
         ("env file", "ok", f"{env_file} is yours alone to read and write"),
+        ("heartbeat", "ok", "none is set here"),
     ]
     assert found.settings is not None
     assert (found.settings.sync_days, found.wrong) == (10, frozenset())
@@ -193,3 +194,8 @@ def test_a_log_whose_folder_is_not_there_or_not_writable_is_a_finding(
     assert findings(look(env_file, ORWATCH_LOG_FILE=str(log)).checks) == [
         ("log file", f"{log.parent} cannot be written")
     ]
+
+
+def test_a_heartbeat_that_is_set_is_told_without_its_address(env_file: Path) -> None:
+    checks = told(look(env_file, ORWATCH_HEARTBEAT_URL="https://ping.example/secret").checks)
+    assert ("heartbeat", "ok", "an address is set; nothing was sent") in checks
