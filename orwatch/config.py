@@ -6,15 +6,16 @@ import fcntl
 import logging
 import os
 import re
+import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orwatch.database_url import is_postgres, parse_postgres
-from orwatch.errors import SettingsError
+from orwatch.errors import EnvFileError, SettingsError
 from orwatch.models import UsageSource
 
 PREFIX = "ORWATCH_"
@@ -85,8 +86,20 @@ def load_settings(environ: Mapping[str, str], env_file_option: str | None = None
     }
     values = {**from_file, **from_environment}
     known = {name: value.strip() for name, value in values.items() if name in SETTING_NAMES}
-
     unknown = [name for name in sorted(values) if name.startswith(PREFIX) and name not in SETTING_NAMES]
+    try:
+        return _to_settings(known, unknown, env_file, environ)
+    except SettingsError as error:
+        message = str(error)
+        name = next((name for name in SETTING_NAMES if message.startswith(name)), None)
+        if name is None or name not in from_file or name in from_environment:
+            raise
+        raise SettingsError(f"{message} It stands in {env_file}.") from None
+
+
+def _to_settings(
+    known: Mapping[str, str], unknown: Sequence[str], env_file: Path, environ: Mapping[str, str]
+) -> Settings:
     level = known.get("ORWATCH_LOG_LEVEL") or None
     log_file = known.get("ORWATCH_LOG_FILE") or None
     return Settings(
@@ -198,12 +211,38 @@ def make_private_folder(folder: Path) -> None:
             missing.mkdir(mode=0o700, exist_ok=True)
 
 
+def missing_env_file(environ: Mapping[str, str], env_file_option: str | None = None) -> Path | None:
+    """The env file that was named and is not there; None: all is well.
+
+    The user's own one need not be there, even where it is named, as in cron's entries: everything may come
+    from the environment. Raises ``SettingsError``.
+    """
+    env_file = find_env_file(environ, env_file_option)
+    is_named = bool(env_file_option or environ.get("ORWATCH_ENV_FILE", "").strip())
+    if not is_named or os.path.lexists(env_file) or env_file == _own_env_file(environ):
+        return None
+    return env_file
+
+
+def create_env_file(env_file: Path) -> None:
+    """An empty env file, mode 0600. Raises ``SettingsError``."""
+    try:
+        make_private_folder(env_file.parent)
+        env_file.touch(mode=0o600)
+    except OSError as error:
+        raise SettingsError(f"cannot create the env file {env_file}: {error.strerror}.") from error
+
+
+def _own_env_file(environ: Mapping[str, str]) -> Path:
+    return _base_folder(environ, "XDG_CONFIG_HOME", ".config") / "orwatch" / ".env"
+
+
 def find_env_file(environ: Mapping[str, str], option: str | None) -> Path:
     """The env file, whether it is there or not. Raises ``SettingsError`` where no home folder is known."""
     named = option or environ.get("ORWATCH_ENV_FILE", "").strip()
     if named:
         return _expanded("--env-file" if option else "ORWATCH_ENV_FILE", named).absolute()
-    own = _base_folder(environ, "XDG_CONFIG_HOME", ".config") / "orwatch" / ".env"
+    own = _own_env_file(environ)
     system = Path("/etc/orwatch/orwatch.env")
     return system if not _exists(own) and _exists(system) else own
 
@@ -231,8 +270,16 @@ def _read_env_file(env_file: Path) -> dict[str, str]:
             dotenv_log = logging.getLogger("dotenv.main")
             dotenv_log.disabled = True  # it would print to a log that is not set up yet
             values = dotenv_values(stream=stream, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read the env file {env_file}: {error}.") from error
+    except OSError as error:
+        raise EnvFileError(
+            f"cannot read the env file {env_file}: {error.strerror}",
+            f"`ls -l {shlex.quote(str(env_file))}` shows whose it is and its mode; it has to be readable for "
+            "who runs orwatch, and for nobody else.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise EnvFileError(
+            f"cannot read the env file {env_file}: it is no text in UTF-8", "Write it anew as plain text."
+        ) from error
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -32,6 +32,15 @@ class SettingsError(OrwatchError):
     exit_code = EXIT_SETTINGS
 
 
+class EnvFileError(SettingsError):
+    """The env file cannot be read, or one that was named is not there. ``advice``: the message's end."""
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(f"{problem}. {advice}")
+        self.problem = problem
+        self.advice = advice
+
+
 class UnreadableError(OrwatchError):
     """A place that may hold the schedule cannot be looked into from here."""
 

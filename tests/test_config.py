@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import stat
 import traceback
 from pathlib import Path
 
 import pytest
 
-from orwatch.config import DEFAULT_API_URL, SETTING_NAMES, Settings, is_loopback, load_settings
+from orwatch.config import (
+    DEFAULT_API_URL,
+    SETTING_NAMES,
+    Settings,
+    create_env_file,
+    is_loopback,
+    load_settings,
+    missing_env_file,
+)
 from orwatch.errors import EXIT_SETTINGS, SettingsError
 from orwatch.models import UsageSource
 
@@ -207,7 +216,11 @@ def test_an_env_file_in_a_folder_that_is_shut_counts_as_missing(
         return exists(path)
 
     monkeypatch.setattr(Path, "exists", shut)
-    assert "cannot read the env file" in refusal({})
+    env_file = home / ".config/orwatch/.env"
+    assert refusal({}) == (
+        f"cannot read the env file {env_file}: Permission denied. `ls -l {env_file}` shows whose it is and "
+        "its mode; it has to be readable for who runs orwatch, and for nobody else."
+    )
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_bytes(b"ORWATCH_SYNC_DAYS=\xff\n")])
@@ -215,6 +228,24 @@ def test_an_env_file_that_cannot_be_read_is_an_error_with_its_name(home: Path, m
     make(home / "env")  # type: ignore[operator]
     message = refusal({"ORWATCH_ENV_FILE": str(home / "env")})
     assert message.startswith(f"cannot read the env file {home}/env: ")
+    assert "[Errno" not in message
+
+
+def test_a_wrong_value_says_that_it_stands_in_the_env_file_where_it_does(home: Path) -> None:
+    write_env_file(home, "ORWATCH_SYNC_DAYS=many\n")
+    wrong = "ORWATCH_SYNC_DAYS='{}' is not a whole number from 1 to 365."
+    assert refusal({}) == f"{wrong.format('many')} It stands in {home}/.config/orwatch/.env."
+    assert refusal({"ORWATCH_SYNC_DAYS": "none"}) == wrong.format("none")
+
+
+def test_an_env_file_that_was_named_has_to_be_there(home: Path) -> None:
+    typo = home / "typo.env"
+    assert missing_env_file({}) is None
+    assert missing_env_file({"ORWATCH_ENV_FILE": str(typo)}) == missing_env_file({}, str(typo)) == typo
+    assert missing_env_file({}, str(home / ".config/orwatch/.env")) is None
+    create_env_file(typo)
+    assert missing_env_file({}, str(typo)) is None
+    assert stat.S_IMODE(typo.stat().st_mode) == 0o600
 
 
 # Values that are refused.

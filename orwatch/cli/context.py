@@ -6,6 +6,7 @@ The only reader of the clock and of the environment.
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ import click
 
 from orwatch import config
 from orwatch.config import Settings
-from orwatch.errors import InterruptedRunError
+from orwatch.errors import EnvFileError, InterruptedRunError
 from orwatch.models import Job
 from orwatch.text import printable
 
@@ -60,6 +61,8 @@ class Context:
         self._env_file_option = env_file
         self._resources = ExitStack()
         self.is_quiet = False
+        # Whether an env file that was named need not be there; it is created with the database then.
+        self.may_lack_env_file = False
         self.clock = SystemClock()
 
     def __enter__(self) -> Context:
@@ -98,6 +101,13 @@ class Context:
     @cached_property
     def settings(self) -> Settings:
         """The settings; unknown names in them are told once. Raises ``SettingsError``."""
+        missing = config.missing_env_file(os.environ, self._env_file_option)
+        if missing is not None and not self.may_lack_env_file:
+            path = shlex.quote(str(missing))
+            raise EnvFileError(
+                f"there is no env file {missing}",
+                f"Correct --env-file or ORWATCH_ENV_FILE, or create it: `orwatch --env-file {path} init`.",
+            )
         settings = config.load_settings(os.environ, self._env_file_option)
         for name, nearest in settings.unknown_names:
             hint = f" Did you mean {nearest}?" if nearest else ""
@@ -116,6 +126,9 @@ class Context:
         self._resources.callback(store.close)
         if store.is_new:
             click.echo(f"orwatch: created the database {store.location}", err=True)
+        missing = config.missing_env_file(os.environ, self._env_file_option)
+        if missing is not None:
+            config.create_env_file(missing)
         if not self.settings.encryption_keys:
             self._create_encryption_key(store)
         return store

@@ -16,8 +16,10 @@ from orwatch.text import printable
 
 
 @click.group("cron")
-def command() -> None:
+@pass_context
+def command(context: Context) -> None:
     """Put the jobs into cron or systemd, show and remove them."""
+    context.may_lack_env_file = True  # they say themselves that the jobs will want one
 
 
 @command.command("install")

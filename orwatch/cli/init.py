@@ -19,6 +19,7 @@ def command(context: Context) -> None:
     Example:
       orwatch init
     """
+    context.may_lack_env_file = True
     store = context.store
     origin = (
         "the environment" if context.settings.encryption_keys_from_environment else context.settings.env_file

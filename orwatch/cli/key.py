@@ -56,6 +56,7 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
       orwatch key add ops            # a management key
       pass show openrouter/ci | orwatch key add ci
     """
+    context.may_lack_env_file = True
     from orwatch.jobs import keys
 
     name = keys.clean_name(name)

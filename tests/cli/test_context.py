@@ -168,7 +168,10 @@ def test_a_wrong_setting_is_78_and_creates_nothing(orwatch: Orwatch, home: Home)
     home.write_settings(ORWATCH_SYNC_DAYS="many")
     code, out, err = orwatch("sync")
     assert (code, out) == (78, "")
-    assert err == "orwatch: ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365.\n"
+    assert err == (
+        "orwatch: ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365. "
+        f"It stands in {home.env_file}.\n"
+    )
     assert not home.database.exists()
 
 
@@ -180,6 +183,37 @@ def test_the_env_file_option_names_another_file(orwatch: Orwatch, home: Home, tm
     assert "ORWATCH_ENCRYPTION_KEY=" in other.read_text(encoding="utf-8")
     assert not home.env_file.exists()
     assert not home.database.exists()
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+@pytest.mark.parametrize("command", [("sync",), ("status",), ("report",), ("key", "list"), ("db", "info")])
+def test_a_named_env_file_that_is_not_there_is_78_and_creates_nothing(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch, how: str, command: tuple[str, ...]
+) -> None:
+    typo = home.folder / "typo.env"
+    if how == "environment":
+        monkeypatch.setenv("ORWATCH_ENV_FILE", str(typo))
+    option = ("--env-file", str(typo)) if how == "option" else ()
+    code, out, err = orwatch(*option, *command)
+    assert (code, out) == (78, "")
+    assert err == (
+        f"orwatch: there is no env file {typo}. Correct --env-file or ORWATCH_ENV_FILE, or create it: "
+        f"`orwatch --env-file {typo} init`.\n"
+    )
+    assert not typo.exists()
+    assert not home.database.exists()
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_init_creates_the_env_file_that_is_named(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch, has_key: bool
+) -> None:
+    if has_key:
+        monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY", ENCRYPTION_KEY)
+    named = home.folder / "new" / "named.env"
+    assert orwatch("--env-file", str(named), "init").code == 0
+    assert named.stat().st_mode & 0o777 == 0o600
+    assert orwatch("--env-file", str(named), "status").code == 0
 
 
 def test_a_settings_file_of_the_current_folder_is_not_read(orwatch: Orwatch, home: Home) -> None:

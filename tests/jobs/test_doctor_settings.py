@@ -41,7 +41,10 @@ def test_every_wrong_value_is_told_and_the_rest_is_read_all_the_same(env_file: P
     env_file.write_text("ORWATCH_SYNC_DAYS=many\nORWATCH_RATE_LIMIT_PER_MINUTE=7\n", encoding="utf-8")
     found = look(env_file, ORWATCH_CONCURRENCY="0", ORWATCH_LOG_FILE="orwatch.log")
     assert findings(found.checks) == [
-        ("ORWATCH_SYNC_DAYS", "ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365."),
+        (
+            "ORWATCH_SYNC_DAYS",
+            f"ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365. It stands in {env_file}.",
+        ),
         ("ORWATCH_CONCURRENCY", "ORWATCH_CONCURRENCY='0' is not a whole number from 1 to 64."),
         (
             "ORWATCH_LOG_FILE",
