@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from orwatch.cli.context import Context
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN, LockHeldError
 from orwatch.models import Job
@@ -14,6 +16,9 @@ def catch_up(context: Context, *, quiet: bool) -> int:
     runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
     codes = [EXIT_DONE]
     for job in missed_jobs(context.store, context.now):
+        context.log_as(job)
+        if not quiet:
+            click.echo(f"orwatch: {job} was missed, and is run now:", err=True)
         try:
             codes.append(runs[job](context, quiet))
         except LockHeldError:

@@ -60,6 +60,8 @@ class Context:
     def __init__(self, env_file: str | None) -> None:
         self._env_file_option = env_file
         self._resources = ExitStack()
+        self._log = self._resources.enter_context(ExitStack())
+        self._is_verbose = False
         self.is_quiet = False
         # Whether an env file that was named need not be there; it is created with the database then.
         self.may_lack_env_file = False
@@ -198,7 +200,13 @@ class Context:
         from orwatch.cli.logs import start_log
 
         self.is_quiet = is_quiet
-        self._resources.callback(start_log(self.settings, job, is_verbose=is_verbose, is_quiet=is_quiet))
+        self._is_verbose = is_verbose
+        self._log.callback(start_log(self.settings, job, is_verbose=is_verbose, is_quiet=is_quiet))
+
+    def log_as(self, job: Job) -> None:
+        """Go on with the log under the name of another job. Raises ``SettingsError``."""
+        self._log.close()
+        self.start_log(job, is_verbose=self._is_verbose, is_quiet=self.is_quiet)
 
 
 pass_context = click.make_pass_decorator(Context)

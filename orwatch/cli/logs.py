@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 
 from orwatch.config import Settings
@@ -67,8 +69,16 @@ def _to_stderr(settings: Settings, is_quiet: bool) -> logging.Handler | None:
     return handler
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class _LogFile(WatchedFileHandler):
     _has_complained = False
+
+    def _open(self) -> TextIOWrapper:
+        """As its class does; a new file is its owner's alone."""
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

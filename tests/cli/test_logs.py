@@ -6,16 +6,20 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+import respx
+from freezegun import freeze_time
 
 from orwatch.cli.logs import start_log
 from orwatch.config import load_settings
 from orwatch.errors import SettingsError
 from orwatch.models import Job
-from tests.cli.support import Home, Orwatch, Terminal
+from tests.cli.support import Home, Orwatch, Terminal, key_answer, usage_json
+from tests.support import NOW
 
 log = logging.getLogger("orwatch.jobs.somewhere")
 
@@ -261,3 +265,44 @@ def test_a_quiet_run_with_a_log_file_still_warns_on_standard_error_for_crons_mai
     warning = "2026-11-20T12:30:00Z WARNING sync: a key is refused\n"
     assert capsys.readouterr().err == warning
     assert file.read_text(encoding="utf-8") == f"2026-11-20T12:30:00Z INFO sync: all is well\n{warning}"
+
+
+def test_a_new_log_file_is_its_owners_alone_and_another_keeps_its_mode(start: Start, tmp_path: Path) -> None:
+    there = tmp_path / "there.log"
+    there.touch(mode=0o640)
+    for name in ("there.log", "new.log"):
+        start(FILE=f"{tmp_path}/{name}")
+    assert there.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "new.log").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_missed_job_logs_under_its_own_name_and_is_announced(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter, form: str
+) -> None:
+    log_file = home.folder / "o.log"
+    home.set_up("production")
+    home.write_settings(ORWATCH_LOG_FILE=str(log_file), ORWATCH_LOG_FORMAT=form)
+    api.get("/usage").mock(return_value=usage_json())
+    api.get("/key").mock(return_value=key_answer())
+    with freeze_time(NOW + timedelta(days=8)):
+        finished = orwatch("sync", "--catch-up", "-v")
+    assert finished.code == 0
+    assert finished.err == (
+        "orwatch: validate was missed, and is run now:\norwatch: cleanup was missed, and is run now:\n"
+    )
+    lines = log_file.read_text(encoding="utf-8").splitlines()
+    jobs = [json.loads(line)["job"] if form == "json" else line.split()[2].rstrip(":") for line in lines]
+    assert list(dict.fromkeys(jobs)) == ["sync", "validate", "cleanup"]
+    assert any("GET /api/v1/key" in line and "validate" in line for line in lines)
+
+
+def test_with_json_a_missed_job_is_run_in_silence(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter
+) -> None:
+    home.set_up("production")
+    api.get("/usage").mock(return_value=usage_json())
+    api.get("/key").mock(return_value=key_answer())
+    with freeze_time(NOW + timedelta(days=8)):
+        code, out, err = orwatch("sync", "--catch-up", "--json")
+    assert (code, json.loads(out)["job"], err) == (0, "sync", "")
