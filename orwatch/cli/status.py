@@ -27,7 +27,7 @@ def command(context: Context, as_json: bool) -> int:
 
     store = context.store
     shown = look_at_schedule(context, context.settings, is_glance=True)
-    result = status.run(store, context.now, shown)
+    result = status.run(store, context.now, shown, has_encryption_key=bool(context.encryption_keys))
     from orwatch.render import console
     from orwatch.render import status as render
 

@@ -20,7 +20,13 @@ from orwatch.store.accounts import CreditsReading
 from orwatch.store.database import Store
 
 
-def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> StatusResult:
+def run(
+    store: Store,
+    now: datetime,
+    shown: CronShowResult | None = None,
+    *,
+    has_encryption_key: bool = True,
+) -> StatusResult:
     """Read everything in one transaction. ``shown``: what is installed; None: nobody looked.
 
     Raises ``StoreUnusableError``, ``StoreUnavailableError``.
@@ -34,6 +40,7 @@ def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> Sta
         spending = read_spending(connection, now)
         spent_today = spent_on(connection, now.date())
         owners = _account_owners(all_keys, spending)
+        lacks_encryption_key = not has_encryption_key and stored_keys.has_secrets(connection)
         readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
     keys = [key for key in all_keys if key.removed_at is None and not _is_deleted(key)]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
@@ -72,6 +79,7 @@ def run(store: Store, now: datetime, shown: CronShowResult | None = None) -> Sta
         accounts=tuple(balances.values()),
         allowances=tuple(_allowances(keys, balances)),
         schedule=summary,
+        lacks_encryption_key=lacks_encryption_key,
         runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
     )
 
@@ -148,10 +156,20 @@ def _job_status(
     elif last_run is not None and (ahead := why_ahead(last_run, now)) is not None:
         problem = f"the last {job} {ahead}"
     elif last_run is not None and last_run.status is RunStatus.INTERRUPTED:
-        problem = f"the last {job} was interrupted; the next one carries on where it stopped"
+        problem = f"the last {job} was interrupted{_interruption(last_run.error)}"
     elif last_run is not None and last_run.status is RunStatus.FAILED:
         problem = f"the last {job} failed: {last_run.error}"
     return JobStatus(job, last_run, next_due_at, why_missed is not None, problem)
+
+
+def _interruption(error: str | None) -> str:
+    """Why, where that was recorded, and what follows from it."""
+    carries_on = "the next one carries on where it stopped"
+    if error is None:
+        return f"; {carries_on}"
+    reason = error.partition("; ")[0].rstrip(".")
+    advice = "; if it needs that long, raise the limit" if "ORWATCH_JOB_TIMEOUT" in error else ""
+    return f": {reason}; {carries_on}{advice}"
 
 
 def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | None:

@@ -60,6 +60,12 @@ class KeyStatus:
     problem: str | None = None
 
 
+_LOST_ENCRYPTION_KEY = (
+    "ORWATCH_ENCRYPTION_KEY is not set, and the stored secrets cannot be opened without it: put it back, or "
+    "remove the keys and add them again (usage stays)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StatusResult:
     """What ``orwatch status`` shows."""
@@ -79,6 +85,8 @@ class StatusResult:
     allowances: tuple[Allowance, ...] = ()
     # None: nobody looked.
     schedule: ScheduleSummary | None = None
+    # Secrets are stored that nothing here can open.
+    lacks_encryption_key: bool = False
     # Whether sync has come in a rhythm, whoever started it.
     runs_by_itself: bool = False
 
@@ -87,7 +95,8 @@ class StatusResult:
         """Everything that needs a person, a sentence each."""
         jobs = tuple(job.problem for job in self.jobs if job.problem)
         keys = tuple(f"{key.key.name}: {key.problem}" for key in self.keys if key.problem)
-        return (*jobs, *self._schedule_problems, *keys)
+        lost = (_LOST_ENCRYPTION_KEY,) if self.lacks_encryption_key else ()
+        return (*lost, *jobs, *self._schedule_problems, *keys)
 
     @property
     def _schedule_problems(self) -> tuple[str, ...]:

@@ -274,3 +274,11 @@ def test_without_runs_it_says_how_there_come_to_be_some(orwatch: Orwatch, home: 
         "No runs of cleanup yet: `orwatch cleanup` is one; `orwatch runs` shows those of all jobs.\n",
         "",
     )
+
+
+def test_status_tells_of_an_encryption_key_that_is_lost(orwatch: Orwatch, home: Home) -> None:
+    home.env_file.unlink()
+    code, out, err = orwatch("status")
+    assert (code, err) == (1, "")
+    assert "! ORWATCH_ENCRYPTION_KEY is not set" in out
+    assert "Nothing needs you." not in out

@@ -300,3 +300,21 @@ def test_after_a_run_with_a_wrong_clock_what_is_missed_is_still_told(watched: St
 
     assert job_of(status.run(watched, tomorrow), Job.VALIDATE).is_missed
     assert catch_up.missed_jobs(watched, tomorrow) == [Job.VALIDATE]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, "; the next one carries on where it stopped"),
+        ("stopped by SIGTERM", ": stopped by SIGTERM; the next one carries on where it stopped"),
+        (
+            "the run took longer than 50 minutes (ORWATCH_JOB_TIMEOUT) and was ended; what is stays.",
+            ": the run took longer than 50 minutes (ORWATCH_JOB_TIMEOUT) and was ended; "
+            "the next one carries on where it stopped; if it needs that long, raise the limit",
+        ),
+    ],
+)
+def test_an_interruption_is_told_with_its_reason(watched: Store, error: str | None, words: str) -> None:
+    record(watched, Job.SYNC, NOW - timedelta(minutes=5), RunStatus.INTERRUPTED, error)
+
+    assert status.run(watched, NOW).problems == (f"the last sync was interrupted{words}",)
