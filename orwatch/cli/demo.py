@@ -70,7 +70,10 @@ def command(context: Context, keep: Path | None) -> int:
         env_file = Path(place) / ".env"
         env_file.touch(mode=0o600)
         env_file.write_text(
-            f"ORWATCH_DATABASE_URL=sqlite:///{env_file.parent / 'orwatch.db'}\n", encoding="utf-8"
+            f"ORWATCH_DATABASE_URL=sqlite:///{env_file.parent / 'orwatch.db'}\n"
+            "# The stand-in for OpenRouter ends with the demo, and made-up keys shall ask no real one.\n"
+            "ORWATCH_OPENROUTER_API_URL=http://127.0.0.1:9/api/v1\n",
+            encoding="utf-8",
         )
         with _environment(
             ORWATCH_ENV_FILE=str(env_file),

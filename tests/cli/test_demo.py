@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import respx
 
+from orwatch.config import load_settings
 from orwatch.errors import TryAgainError
 from orwatch.jobs import cleanup
 from tests.cli.support import Home, Orwatch
@@ -80,6 +81,7 @@ def test_keep_leaves_everything_in_the_folder_and_says_how_to_look(
     assert code == 0
     assert f"`orwatch --env-file '{folder}/.env' report`" in out
     assert (folder / ".env").stat().st_mode & 0o777 == 0o600
+    assert load_settings({}, str(folder / ".env")).api_url.startswith("http://127.0.0.1:")
     looked = orwatch("--env-file", str(folder / ".env"), "report", "--by", "key")
     assert looked.code == 0
     assert "production" in looked.out
