@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -19,10 +20,19 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
 json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Answer in JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well; for cron.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log every request.")
+
+
+def _refuse_nan(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("'nan' is no number of seconds.")
+    return value
+
+
 wait_option = click.option(
     "--wait",
     "wait_seconds",
     type=click.FloatRange(0, 86_400),
+    callback=_refuse_nan,
     default=0.0,
     metavar="SECONDS",
     help="Wait so long for another run of this job to end.",

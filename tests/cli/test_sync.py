@@ -247,3 +247,11 @@ def test_without_keys_it_says_how_to_get_one(orwatch: Orwatch, home: Home) -> No
     code, out, err = orwatch("sync")
     assert (code, err) == (0, "")
     assert out.startswith("No active keys.")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "soon"])
+def test_a_wait_that_is_none_is_a_usage_error(orwatch: Orwatch, api: respx.MockRouter, seconds: str) -> None:
+    code, out, err = orwatch("sync", "--wait", seconds)
+    assert (code, out) == (2, "")
+    assert "'--wait'" in err
+    assert not api.calls
