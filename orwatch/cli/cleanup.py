@@ -8,6 +8,7 @@ from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import dry_run_option, json_option, quiet_option, verbose_option, wait_option
 from orwatch.config import MAX_RETENTION_DAYS
 from orwatch.models import Job
+from orwatch.text import counted
 
 
 @click.command("cleanup")
@@ -75,7 +76,9 @@ def run_cleanup(
             is_dry_run=dry_run,
             options=ending.options,
         )
-        ending.summary = f"{result.rows_removed} rows of {result.days_removed} days moved"
+        ending.summary = (
+            f"{counted(result.rows_removed, 'row')} of {counted(result.days_removed, 'day')} moved"
+        )
     if as_json or not quiet:
         from orwatch.render import console, jobs
 

@@ -24,7 +24,7 @@ from orwatch.cli.options import (
 from orwatch.config import MAX_SYNC_DAYS
 from orwatch.errors import UsageError
 from orwatch.models import Job
-from orwatch.text import is_terminal
+from orwatch.text import counted, is_terminal
 
 if TYPE_CHECKING:
     from orwatch.jobs.sync_request import SyncProgress
@@ -114,7 +114,10 @@ def command(
             ending.options,
         )
         ending.exit_code = result.exit_code
-        ending.summary = f"{result.status}: {result.rows_written} rows written for {len(result.keys)} keys"
+        ending.summary = (
+            f"{result.status}: {counted(result.rows_written, 'row')} written for "
+            f"{counted(len(result.keys), 'key')}"
+        )
     if as_json or not quiet:
         from orwatch.render import console, jobs
 

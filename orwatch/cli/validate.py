@@ -9,6 +9,7 @@ import click
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option, wait_option
 from orwatch.models import Job
+from orwatch.text import counted
 
 
 @click.command("validate")
@@ -67,7 +68,7 @@ def run_validate(
             options=ending.options,
         )
         ending.exit_code = result.exit_code
-        ending.summary = f"{result.status}: {len(result.keys)} keys"
+        ending.summary = f"{result.status}: {counted(len(result.keys), 'key')}"
     if as_json or not quiet:
         from orwatch.render import console, jobs
 

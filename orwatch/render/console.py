@@ -77,7 +77,7 @@ def progress_bar(label: str) -> Iterator[ProgressBar]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("keys · {task.fields[rows]:,} rows ·"),
+        TextColumn("keys · {task.fields[rows]:,} rows"),
         TimeRemainingColumn(),
         console=console,
         transient=True,

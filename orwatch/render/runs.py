@@ -12,6 +12,7 @@ from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.status import RUN_STYLES
 from orwatch.render.tables import Column, make_table
+from orwatch.text import counted
 
 
 def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
@@ -26,7 +27,7 @@ def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
                 Column("Job", [run.job.value for run in runs], is_word=True),
                 Column("Result", [run.status.value for run in runs], is_word=True),
                 Column("Took", [_duration(run) for run in runs]),
-                Column("What", [_what(run) for run in runs], is_name=True),
+                Column("What", [_what(run) for run in runs], is_name=True, keeps_start=True),
             ],
             width,
             row_styles=[RUN_STYLES[run.status] for run in runs],
@@ -47,14 +48,25 @@ def _nothing(job: Job | None) -> str:
 def _duration(run: JobRun) -> str:
     if run.finished_at is None:
         return numbers.UNKNOWN
-    return numbers.duration((run.finished_at - run.started_at).total_seconds())
+    # Only whole seconds are stored.
+    seconds = max(0, int((run.finished_at - run.started_at).total_seconds()))
+    if seconds >= 60:
+        return numbers.duration(seconds)
+    return f"{seconds} s" if seconds else "<1 s"
 
 
 def _what(run: JobRun) -> str:
     if run.error:
         return run.error
-    told = [f"{numbers.count(count)} {name.replace('_', ' ')}" for name, count in run.counts.items() if count]
-    return ", ".join(told)
+    return ", ".join(_counted(count, name) for name, count in run.counts.items() if count)
+
+
+def _counted(count: int, name: str) -> str:
+    """``12 rows written``, ``1 key``."""
+    noun, *rest = name.split("_")
+    return " ".join(
+        [counted(count, noun.removesuffix("s")) if noun.endswith("s") else f"{count:,} {noun}", *rest]
+    )
 
 
 def as_json(runs: Sequence[JobRun]) -> str:

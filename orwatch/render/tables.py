@@ -22,7 +22,8 @@ class Column:
     """A column of a table: numbers, at the right and never cut, unless told otherwise.
 
     ``is_name``: text from outside, at the left, shortened where room is short. ``is_word``: text of our
-    own, at the left, never cut. ``dispensable``: the highest goes first, 0 never goes.
+    own, at the left, never cut. ``keeps_start``: of such a name, a sentence, the end gives way.
+    ``dispensable``: the highest goes first, 0 never goes.
     """
 
     header: str
@@ -30,6 +31,7 @@ class Column:
     footer: str = ""
     is_name: bool = False
     is_word: bool = False
+    keeps_start: bool = False
     dispensable: int = 0
     style: str = ""
 
@@ -70,7 +72,7 @@ def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[st
         )
     for index in range(len(columns[0].cells)):
         cells = (
-            Text(_shortened(column.cells[index], column_width) if column.is_name else column.cells[index])
+            Text(_shown(column, column.cells[index], column_width))
             for column, column_width in zip(shown, widths, strict=True)
         )
         table.add_row(*cells, style=row_styles[index] if row_styles else "")
@@ -105,6 +107,15 @@ def _least(column: Column) -> int:
 
 def _narrowest(columns: Sequence[Column]) -> int:
     return sum(_least(column) for column in columns) + _GAP * (len(columns) - 1)
+
+
+def _shown(column: Column, text: str, width: int) -> str:
+    if not column.is_name:
+        return text
+    if not column.keeps_start:
+        return _shortened(text, width)
+    text = printable(text)
+    return text if cell_len(text) <= width else f"{_beginning(text, width - 1)}…"
 
 
 def _shortened(text: str, width: int) -> str:
