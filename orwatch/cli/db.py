@@ -11,6 +11,7 @@ from orwatch import config
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
 from orwatch.cli.options import json_option
+from orwatch.errors import UsageError
 from orwatch.text import is_terminal
 
 _LONGEST_URL = 10_000
@@ -94,7 +95,7 @@ def check(context: Context, repair: bool, as_json: bool) -> int:
 
 @command.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@click.option("--force", is_flag=True, help="Overwrite FILE, if it is a regular file.")
 @json_option
 @pass_context
 def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
@@ -107,6 +108,8 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
     Example:
       orwatch db backup /var/backups/orwatch.db --force
     """
+    if str(file) == "-":
+        raise UsageError("a backup is not written to standard output. Give the name of a file.")
     from orwatch.jobs import db_backup
     from orwatch.render import console, db
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orwatch.jobs.databases import stored_revision
 from orwatch.results.database import DbBackupResult, TableRows
-from orwatch.store.backup import back_up
+from orwatch.store.backup import back_up, file_backend
 from orwatch.store.database import open_as_it_is
 
 
@@ -20,9 +20,10 @@ def run(
     ``on_pages`` is told how many pages of how many are copied. Raises ``UsageError`` for a file that is there
     already, unless ``is_forced``; ``StoreUnusableError``, ``StoreUnavailableError``.
     """
-    stored_revision(url)
     with closing(open_as_it_is(url)) as store:
-        rows = back_up(store, file, on_pages, is_forced=is_forced)
+        backend = file_backend(store)
+        stored_revision(url)
+        rows = back_up(backend, file, on_pages, is_forced=is_forced)
         return DbBackupResult(
             store.location,
             str(file),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,26 +18,38 @@ from orwatch.store.sqlite import SqliteBackend
 # 4 MiB of SQLite's usual pages: often enough for a progress bar, and for Ctrl-C.
 _PAGES_PER_STEP = 1024
 
+# What SQLite keeps beside a database.
+_LOGS = ("-wal", "-shm", "-journal")
+
 OnPages = Callable[[int, int], None]
 
 
-def back_up(store: Store, file: Path, on_pages: OnPages, *, is_forced: bool = False) -> dict[str, int]:
-    """Copy the database, as it is at this moment, to ``file``; the rows of each table.
-
-    The file is written beside its place, checked and then renamed. Writers go on meanwhile. Raises
-    ``UsageError`` when there is such a file already, unless ``is_forced``, or when it is a database in use;
-    ``StoreUnusableError`` and ``StoreUnavailableError`` when it cannot be written, ``OrwatchError`` when what
-    was written is not whole.
-    """
+def file_backend(store: Store) -> SqliteBackend:
+    """The database as a file. Raises ``UsageError`` for one on a server."""
     if not isinstance(store.backend, SqliteBackend):
         raise UsageError(
             f"{store.location} is on a server: back it up there, with pg_dump for example. "
             "Or copy it to a file: `orwatch db copy --to sqlite:////path/to/file.db`."
         )
-    database = store.backend.file
-    _check_place(database, file, is_forced=is_forced)
+    return store.backend
+
+
+def back_up(
+    backend: SqliteBackend, file: Path, on_pages: OnPages, *, is_forced: bool = False
+) -> dict[str, int]:
+    """Copy the database, as it is at this moment, to ``file``; the rows of each table.
+
+    The file is written beside its place, checked and then renamed. Writers go on meanwhile. Raises
+    ``UsageError`` when there is such a file already, unless ``is_forced``, or when it is a database in use,
+    a file that belongs to one or no file at all;
+    ``StoreUnusableError`` and ``StoreUnavailableError`` when it cannot be written, ``OrwatchError`` when what
+    was written is not whole.
+    """
+    database = backend.file
+    with _errors(file):
+        _check_place(database, file, is_forced=is_forced)
     with _errors(file), _temporary_file(file) as temporary:
-        with store.backend.without_transaction() as source, _one_state(source), _errors(file):
+        with backend.without_transaction() as source, _one_state(source), _errors(file):
             rows = _row_counts(source)
             # SQLite's own copy, and not VACUUM INTO, which forgets that the file has a write-ahead log.
             with closing(sqlite3.connect(temporary)) as target:
@@ -64,14 +77,30 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
 def _check_place(database: Path, file: Path, *, is_forced: bool) -> None:
     if file.is_dir():
         raise UsageError(f"{file} is a folder. Name a file in it.")
-    if not file.exists():
-        return
-    if file.samefile(database):
+    if _is_companion(file, database):
+        raise UsageError(f"{file} belongs to the database itself. Name another file.")
+    if file.exists() and file.samefile(database):
         raise UsageError(f"{file} is the database itself. Name another file.")
+    try:
+        mode = file.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{file} is a link, a device or the like. Name a file.")
     if not is_forced:
         raise UsageError(f"{file} is there already. Name another file, or overwrite it with --force.")
     if file.with_name(f"{file.name}-wal").exists():
         raise UsageError(f"{file} is a database in use: {file.name}-wal is beside it. Name another file.")
+
+
+def _is_companion(file: Path, database: Path) -> bool:
+    """Whether a file would be SQLite's log of this database, or one of its locks; there now or not."""
+    for named in (database, database.resolve()):
+        if file.parent.resolve() == named.parent.resolve() and file.name.startswith(named.name):
+            ending = file.name.removeprefix(named.name)
+            if ending in _LOGS or (ending.startswith(".") and ending.endswith(".lock")):
+                return True
+    return False
 
 
 @contextmanager
@@ -83,7 +112,7 @@ def _temporary_file(file: Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("", *_LOGS):
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 
 

@@ -121,6 +121,13 @@ def test_backup_overwrites_only_when_forced(orwatch: Orwatch, tmp_path: Path) ->
     assert (told["file"], told["tables"]["api_keys"]) == (f"{tmp_path}/backup.db", 2)
 
 
+def test_backup_wants_the_name_of_a_file(orwatch: Orwatch, tmp_path: Path) -> None:
+    code, out, err = orwatch("db", "backup", "-", "--force")
+    assert (code, out) == (2, "")
+    assert "Give the name of a file" in err
+    assert not (tmp_path / "-").exists()
+
+
 def test_copy_says_what_to_put_into_the_env_file(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/copy/orwatch.db"
     code, out, err = orwatch("db", "copy", "--to", target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -104,6 +105,31 @@ def test_the_database_itself_a_folder_and_a_database_in_use_are_never_overwritte
         db_backup.run(url, file, silent, is_forced=True)
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal", ".sync.lock", ".upgrade.lock"])
+def test_what_belongs_to_the_database_is_never_overwritten(
+    store: Store, url: str, tmp_path: Path, ending: str
+) -> None:
+    database = Path(url.removeprefix("sqlite:///"))
+    before = sorted(database.parent.iterdir())
+    link = tmp_path / "link"
+    link.symlink_to(database.parent)
+    for folder in (database.parent, link):
+        with pytest.raises(UsageError, match="belongs to the database itself"):
+            db_backup.run(url, folder / f"{database.name}{ending}", silent, is_forced=True)
+    assert sorted(database.parent.iterdir()) == before
+
+
+def test_only_a_regular_file_is_overwritten(store: Store, url: str, file: Path) -> None:
+    os.mkfifo(file)
+    dangling = file.with_name("link")
+    dangling.symlink_to(file.with_name("nothing"))
+    for place in (file, dangling):
+        with pytest.raises(UsageError, match="is a link, a device or the like"):
+            db_backup.run(url, place, silent, is_forced=True)
+    assert file.is_fifo()
+    assert sorted(file.parent.iterdir()) == [file, dangling]
+
+
 def test_what_stops_a_backup_leaves_the_older_one_and_nothing_else(
     store: Store, url: str, file: Path
 ) -> None:
@@ -157,6 +183,8 @@ def test_where_there_is_no_database_there_is_no_backup(tmp_path: Path, file: Pat
 
 @postgres_only
 def test_a_server_is_backed_up_by_its_own_means(database_url: str, file: Path) -> None:
+    with pytest.raises(UsageError, match=r"with pg_dump"):
+        db_backup.run(database_url, file, silent)
     open_store(database_url, NOW).close()
     with pytest.raises(UsageError, match=r"with pg_dump"):
         db_backup.run(database_url, file, silent)
