@@ -9,7 +9,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -244,7 +244,13 @@ def _create_file(path: Path) -> None:
     """An empty file that only its owner may read, in a folder that only its owner may enter."""
     try:
         make_private_folder(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # An empty file that was there, of whatever mode. Of somebody else's, doctor tells.
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StoreUnusableError(
             f"cannot create the database {path}: {error.strerror}. "

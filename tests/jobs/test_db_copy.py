@@ -228,6 +228,14 @@ def test_what_changes_in_the_source_meanwhile_is_changed_in_the_copy(
     assert content(target) == content(source)
 
 
+def test_an_empty_file_that_is_copied_to_becomes_private(source: str, tmp_path: Path) -> None:
+    target = tmp_path / "empty.db"
+    target.touch()
+    target.chmod(0o644)
+    copy(source, f"sqlite:///{target}")
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 # Refused
 
 
