@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime
 
 from orwatch.jobs.databases import open_current
@@ -33,7 +34,11 @@ def run(url: str, now: datetime, *, is_repair: bool = False) -> DbCheckResult:
         totals = totals_check(store)
         days: Sequence[date] = ()
         months: Sequence[date] = ()
-        if is_repair and totals.status is CheckStatus.FINDING:
+        if is_repair and totals.status is CheckStatus.FINDING and state.dangling:
+            totals = replace(
+                totals, advice="Nothing was repaired: rows refer to nothing; see to those first."
+            )
+        elif is_repair and totals.status is CheckStatus.FINDING:
             # Only now: whoever finds all totals right has kept nobody from writing.
             with store.write() as connection:
                 days, months = rollups.rebuild(connection, ledger.kept_from(connection))

@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing, contextmanager
 
 from orwatch.clock import Clock
 from orwatch.database_url import describe, is_postgres, sqlite_path, without_password
-from orwatch.errors import OrwatchError, UsageError
+from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.jobs.databases import open_current
 from orwatch.models import Job
 from orwatch.results.database import CopiedTable, DbCopyResult
 from orwatch.store import locks, transfer
-from orwatch.store.database import Store
+from orwatch.store.database import Store, open_as_it_is
 
 # What is being done, and how many rows of how many are.
 OnProgress = Callable[[str, int, int], None]
@@ -23,15 +23,14 @@ def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbC
 
     No job writes to either of them meanwhile, and nobody to the source. Raises ``LockHeldError`` when one
     runs, ``UsageError`` when both are the same, ``StoreUnusableError`` when the target holds anything else
-    (nothing is changed then), ``StoreUnavailableError``; ``OrwatchError`` when the two differ at the end.
+    or rows of the source refer to nothing (nothing is changed then), ``StoreUnavailableError``;
+    ``OrwatchError`` when the two differ at the end.
     """
     started_at = clock.monotonic()
-    if _place(url) == _place(target_url):
-        raise UsageError("--to names the database itself. Name another one, which is empty.")
     with (
         closing(open_current(url, clock.now())) as source,
         _all_jobs(source, clock),
-        closing(transfer.open_target(target_url, clock.now())) as target,
+        _open_target(target_url, source, clock) as target,
         _all_jobs(target, clock),
         source.write() as reading,
     ):
@@ -54,6 +53,33 @@ def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbC
             setting=f"ORWATCH_DATABASE_URL={without_password(target_url)}",
             duration_seconds=clock.monotonic() - started_at,
         )
+
+
+@contextmanager
+def _open_target(url: str, source: Store, clock: Clock) -> Iterator[Store]:
+    """The database to copy to, once it is clear that the source can be copied there."""
+    with _blaming_the_option(), closing(open_as_it_is(url)) as target:
+        if target.backend.identity() == source.backend.identity():
+            raise UsageError("--to names the database itself. Name another one, which is empty.")
+    dangling = source.backend.find_dangling_rows()
+    if dangling:
+        raise StoreUnusableError(
+            f"the database {source.location} cannot be copied: {'; '.join(dangling)}. Restore it from a "
+            "backup, or delete those rows; nothing was changed."
+        )
+    with _blaming_the_option():
+        target = transfer.open_target(url, clock.now())
+    with closing(target):
+        yield target
+
+
+@contextmanager
+def _blaming_the_option() -> Iterator[None]:
+    """Errors of the database to copy to name the option that gave it, and not the setting."""
+    try:
+        yield
+    except (StoreUnusableError, StoreUnavailableError) as error:
+        raise type(error)(str(error).replace("ORWATCH_DATABASE_URL", "--to")) from error
 
 
 def _place(url: str) -> str:

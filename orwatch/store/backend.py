@@ -138,6 +138,10 @@ class Backend(Protocol):
         """Which rows refer to rows that do not exist, in sentences."""
         ...
 
+    def identity(self) -> str:
+        """What tells this database from every other right now, however it is addressed."""
+        ...
+
     def is_overheard(self) -> bool:
         """Whether what is read and written crosses a network unencrypted."""
         ...

@@ -74,10 +74,14 @@ def peek_revision(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What is wrong with the database, in sentences. ``is_readable``: it can be read all the same."""
+    """What is wrong with the database, in sentences. ``is_readable``: it can be read all the same.
+
+    ``dangling``: those of the problems that are rows which refer to nothing.
+    """
 
     problems: tuple[str, ...] = ()
     is_readable: bool = True
+    dangling: tuple[str, ...] = ()
 
 
 def read_file_state(store: Store) -> FileState:
@@ -93,7 +97,8 @@ def read_file_state(store: Store) -> FileState:
     if tables:
         return FileState(tuple(f"the table {name} is missing" for name in tables), is_readable=False)
     missing = (f"the index {name} is missing" for name in indices)
-    return FileState((*missing, *store.backend.find_dangling_rows()))
+    dangling = tuple(store.backend.find_dangling_rows())
+    return FileState((*missing, *dangling), dangling=dangling)
 
 
 def _missing(connection: Connection) -> tuple[list[str], list[str]]:

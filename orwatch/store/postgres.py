@@ -196,6 +196,15 @@ class PostgresBackend:
         """None: nobody writes past the server's foreign keys."""
         return []
 
+    def identity(self) -> str:
+        """When its server was started, to the microsecond, and its number there."""
+        query = text(
+            "SELECT extract(epoch FROM pg_postmaster_start_time()) || ' ' || oid FROM pg_database "
+            "WHERE datname = current_database()"
+        )
+        with self.errors(), self.engine.connect() as connection:
+            return str(connection.execute(query).scalar_one())
+
     def is_overheard(self) -> bool:
         """Whether the connection goes to another machine and is not encrypted."""
         with self.errors(), self.engine.connect() as connection:

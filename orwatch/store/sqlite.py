@@ -162,6 +162,14 @@ class SqliteBackend:
             for table, count in sorted(counts.items())
         ]
 
+    def identity(self) -> str:
+        """The file, whatever its name; where there is none, the name."""
+        try:
+            found = self.file.stat()
+        except OSError:
+            return str(self.file.resolve())
+        return f"{found.st_dev} {found.st_ino}"
+
     def is_overheard(self) -> bool:
         """A file is not."""
         return False

@@ -81,6 +81,23 @@ def test_wrong_totals_are_found_and_only_changed_when_told_so(url: str, store: S
     assert (again.repaired_days, again.repaired_months, content(url)) == ((), (), mended)
 
 
+def test_where_rows_refer_to_nothing_no_totals_are_repaired(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/orwatch.db"
+    with filled(url, 3):
+        pass
+    with closing(sqlite3.connect(tmp_path / "orwatch.db")) as connection, connection:
+        connection.execute("UPDATE usage_stats SET api_key_id = 999 WHERE api_key_id = 1")
+    wrong = content(url)
+
+    result = db_check.run(url, NOW, is_repair=True)
+
+    assert result.exit_code == 1
+    assert "rows of usage_stats refer to rows that do not exist" in findings(result)["file"]
+    (totals,) = (check for check in result.findings if check.subject == "totals")
+    assert totals.advice == "Nothing was repaired: rows refer to nothing; see to those first."
+    assert (result.repaired_days, content(url)) == ((), wrong)
+
+
 def test_sums_of_days_that_contradict_each_other_are_found(url: str, store: Store) -> None:
     first = (TODAY - timedelta(days=8)).toordinal() - date(1970, 1, 1).toordinal()
     insert = "INSERT INTO usage_spans (first_day, api_key_id, last_day, cost_nano) VALUES (?, ?, ?, ?)"

@@ -287,6 +287,48 @@ def test_a_database_is_not_copied_to_itself(source: str, tmp_path: Path) -> None
             copy(source, target)
 
 
+def test_a_database_is_not_copied_to_itself_by_another_name(
+    source: str, new_url: NewUrl, tmp_path: Path
+) -> None:
+    link = tmp_path / "hard.db"
+    link.hardlink_to(source.removeprefix("sqlite:///"))
+    with pytest.raises(UsageError, match="the database itself"):
+        copy(source, f"sqlite:///{link}")
+
+    server = new_url("postgres")
+    copy(source, server)
+    with pytest.raises(UsageError, match="the database itself"):
+        copy(server, f"{server}{'&' if '?' in server else '?'}application_name=another")
+
+
+def test_rows_that_refer_to_nothing_are_not_copied(source: str, new_url: NewUrl) -> None:
+    target = new_url("sqlite")
+    with closing(sqlite3.connect(source.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE usage_stats SET api_key_id = 999 WHERE api_key_id = 1")
+    with pytest.raises(
+        StoreUnusableError, match=r"usage_stats refer to .* do not exist.*nothing was changed"
+    ):
+        copy(source, target)
+    assert not Path(target.removeprefix("sqlite:///")).exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "somebody else's", "no such database"])
+def test_what_is_wrong_with_the_target_is_said_of_the_option(
+    source: str, new_url: NewUrl, tmp_path: Path, kind: str
+) -> None:
+    target = f"sqlite:///{tmp_path}/other.db"
+    if kind == "folder":
+        target = f"sqlite:///{source.removeprefix('sqlite:///')}/in-a-file.db"
+    elif kind == "somebody else's":
+        with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+            connection.execute("CREATE TABLE mine (a)")
+    else:
+        target = new_url("postgres").replace("/orwatch", "/nowhere", 1)
+    with pytest.raises(OrwatchError) as caught:
+        copy(source, target)
+    assert "ORWATCH_DATABASE_URL" not in str(caught.value)
+
+
 def test_where_there_is_no_database_nothing_is_created(new_url: NewUrl) -> None:
     source, target = new_url("sqlite"), new_url("sqlite")
     with pytest.raises(StoreUnusableError, match="there is no database"):
