@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orwatch.database_url import is_postgres, parse_postgres
-from orwatch.errors import EnvFileError, SettingsError
+from orwatch.errors import EnvFileError, SettingsError, UsageError
 from orwatch.models import UsageSource
 
 PREFIX = "ORWATCH_"
@@ -319,11 +319,11 @@ def _expanded(name: str, value: str) -> Path:
 
 
 def check_database_url(value: str, name: str) -> str:
-    """The address of a database that ``name`` gives. Raises ``SettingsError``, which shows no password."""
+    """The address of a database that an option gives. Raises ``UsageError``, which shows no password."""
     try:
         return _database_url(value.strip(), {})
     except SettingsError as error:
-        raise SettingsError(str(error).replace("ORWATCH_DATABASE_URL", name)) from None
+        raise UsageError(str(error).replace("ORWATCH_DATABASE_URL", name)) from None
 
 
 def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
@@ -332,6 +332,10 @@ def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
     scheme, separator, path = value.partition(":///")
     if scheme == "sqlite" and separator and path.startswith("/") and "?" not in path:
         return value
+    if value.startswith("/") and not set("@:") & set(value):
+        raise SettingsError(
+            f"ORWATCH_DATABASE_URL={value!r} is a path and not an address: write sqlite:///{value}."
+        )
     if value.startswith("sqlite:") and "@" not in value:
         raise SettingsError(
             f"ORWATCH_DATABASE_URL={value!r} does not name a file by its absolute path: "
@@ -345,12 +349,12 @@ def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
             raise SettingsError(
                 f"ORWATCH_DATABASE_URL cannot be used: {error}. Write "
                 "postgresql+psycopg://user:password@host:5432/database; in the password %40 for @, "
-                "%2F for /, %3F for ?, %23 for # and %25 for %."
+                "%2F for /, %3F for ?, %23 for #, %25 for %, %5B and %5D for [ and ], and %20 for a blank."
             ) from None
         return value
-    shown = value.split(":", 1)[0] if ":" in value else "…"
+    wrong = f"with {value.split(':', 1)[0]!r}" if ":" in value else "is not an address"
     raise SettingsError(
-        f"ORWATCH_DATABASE_URL with {shown!r}: orwatch keeps its data in SQLite, "
+        f"ORWATCH_DATABASE_URL {wrong if value else 'is empty'}: orwatch keeps its data in SQLite, "
         "sqlite:////var/lib/orwatch/orwatch.db for example, or in PostgreSQL, "
         "postgresql+psycopg://user:password@host:5432/database."
     )

@@ -173,16 +173,21 @@ def test_progress_is_shown_on_a_terminal_alone(
     ("address", "told"),
     [
         ("sqlite:///copy.db", "--to='sqlite:///copy.db' does not name a file by its absolute path"),
-        ("mysql://me:s3cret@host/db", "--to with 'mysql'"),
+        ("mysql://me:s3cret@host/db", "--to with 'mysql': "),
         ("postgresql://me:s3cret@host", "--to cannot be used: it names no database after the host"),
-        ("", "--to with"),
+        ("postgresql://me:s3 cret[@host/db", "%5B and %5D for [ and ], and %20 for a blank"),
+        ("/tmp/copy.db", "--to='/tmp/copy.db' is a path and not an address: write sqlite:////tmp/copy.db"),
+        ("s3cret", "--to is not an address: orwatch keeps its data in SQLite, sqlite:////var/lib/"),
+        ("", "--to is empty: orwatch keeps its data in SQLite, sqlite:////var/lib/"),
+        ("-", "--to is empty: orwatch keeps its data in SQLite, sqlite:////var/lib/"),
     ],
 )
-def test_an_address_that_is_none_is_exit_78_and_shows_no_password(
-    orwatch: Orwatch, address: str, told: str
+def test_an_address_that_is_none_is_a_usage_error_and_shows_no_password(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, address: str, told: str
 ) -> None:
+    monkeypatch.setattr("sys.stdin", piped(b""))
     code, out, err = orwatch("db", "copy", "--to", address)
-    assert (code, out) == (78, "")
+    assert (code, out) == (2, "")
     assert told in err
     assert "s3cret" not in err
 
