@@ -115,7 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except StoppedBySignal as stop:
-        click.echo(f"orwatch: {stop}; what was written stays, the next run carries on.", err=True)
+        click.echo(f"orwatch: {stop}; {stop.outcome}", err=True)
         return stop.exit_code
     except click.Abort:
         click.echo("orwatch: interrupted.", err=True)

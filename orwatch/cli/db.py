@@ -15,6 +15,7 @@ from orwatch.errors import UsageError
 from orwatch.text import is_terminal
 
 _LONGEST_URL = 10_000
+_UNFINISHED_COPY = "the copy is not finished. Run it again, and it goes on where it was."
 
 
 @click.group("db")
@@ -113,7 +114,7 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
     from orwatch.jobs import db_backup
     from orwatch.render import console, db
 
-    with interruptible(0), console.counting_bar() as update:
+    with interruptible(0, outcome="no backup was written."), console.counting_bar() as update:
         result = db_backup.run(
             context.settings.database_url,
             file.absolute(),
@@ -148,7 +149,7 @@ def copy(context: Context, target: str, as_json: bool) -> None:
     from orwatch.render import console, db
 
     url = config.check_database_url(_read_url() if target == "-" else target, "--to")
-    with interruptible(0), console.counting_bar() as update:
+    with interruptible(0, outcome=_UNFINISHED_COPY), console.counting_bar() as update:
         result = db_copy.run(context.settings.database_url, url, context.clock, update)
     if as_json:
         click.echo(db.copy_json(result))

@@ -11,13 +11,15 @@ from orwatch.errors import JobTimeoutError
 from orwatch.text import counted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CARRIES_ON = "what was written stays, the next run carries on."
 
 
 class StoppedBySignal(BaseException):
     """A signal asked the run to end; not an error that anything but the command line catches."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, outcome: str) -> None:
         self.number = number
+        self.outcome = outcome
         super().__init__(f"stopped by {signal.Signals(number).name}")
 
     @property
@@ -27,11 +29,14 @@ class StoppedBySignal(BaseException):
 
 
 @contextmanager
-def interruptible(timeout_minutes: float, wait_seconds: float = 0.0) -> Iterator[Callable[[], None]]:
+def interruptible(
+    timeout_minutes: float, wait_seconds: float = 0.0, outcome: str = _CARRIES_ON
+) -> Iterator[Callable[[], None]]:
     """Raise ``StoppedBySignal`` or, after so many minutes, ``JobTimeoutError`` in the block; 0: no limit.
 
     The limit counts from the call of what is yielded; until then the time that may be spent with waiting is
-    added to it. A signal that the program's starter has it ignore (nohup) is ignored still.
+    added to it. ``outcome``: what becomes of it then, for the message. A signal that the program's starter
+    has it ignore (nohup) is ignored still.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -42,9 +47,9 @@ def interruptible(timeout_minutes: float, wait_seconds: float = 0.0) -> Iterator
         if number == signal.SIGALRM:
             raise JobTimeoutError(
                 f"the run took longer than {counted(timeout_minutes, 'minute')} (ORWATCH_JOB_TIMEOUT) "
-                "and was ended; what was written stays, the next run carries on."
+                f"and was ended; {outcome}"
             )
-        raise StoppedBySignal(number)
+        raise StoppedBySignal(number, outcome)
 
     def restart_limit() -> None:
         signal.setitimer(signal.ITIMER_REAL, timeout_minutes * 60)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -167,6 +170,25 @@ def test_progress_is_shown_on_a_terminal_alone(
     monkeypatch.setattr("sys.stderr", terminal)
     assert orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db").code == 0
     assert "Comparing" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["copy", "--to"], "the copy is not finished. Run it again, and it goes on where it was."),
+        (["backup"], "no backup was written."),
+    ],
+)
+def test_when_it_is_stopped_it_says_what_becomes_of_it(
+    orwatch: Orwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    @contextmanager
+    def stopping_bar() -> Iterator[Callable[[str, int, int], None]]:
+        yield lambda *_progress: signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("orwatch.render.console.counting_bar", stopping_bar)
+    target = f"sqlite:///{tmp_path}/copy.db" if "--to" in arguments else "backup.db"
+    assert orwatch("db", *arguments, target) == (143, "", f"orwatch: stopped by SIGTERM; {told}\n")
 
 
 @pytest.mark.parametrize(
