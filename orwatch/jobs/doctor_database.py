@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from orwatch.database_url import is_postgres
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
 from orwatch.jobs.doctor_settings import database_mode_checks
 from orwatch.models import StoredKey
@@ -43,14 +44,14 @@ def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_by
     try:
         store = reads.open_existing(url, now)
     except OrwatchError as error:
-        return FoundDatabase(None, (_unopened(error),))
+        return FoundDatabase(None, (_unopened(error, url),))
     checks = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
     try:
         state = reads.read_file_state(store)
         checks += [state_check(store, state), *_surroundings_checks(store, free)]
     except OrwatchError as error:
         store.close()
-        return FoundDatabase(None, (_unopened(error),))
+        return FoundDatabase(None, (_unopened(error, url),))
     if not state.is_readable:
         store.close()
         return FoundDatabase(None, tuple(checks))
@@ -76,11 +77,13 @@ def totals_check(store: Store) -> Check:
     )
 
 
-def _unopened(error: OrwatchError) -> Check:
+def _unopened(error: OrwatchError, url: str) -> Check:
     if isinstance(error, NoDatabaseError):
         advice = "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL."
     elif isinstance(error, SchemaBehindError):
         advice = "`orwatch db upgrade` brings it up to date; then run this again."
+    elif isinstance(error, StoreUnavailableError) and is_postgres(url):
+        advice = "See to the server and to the way there; then run this again."
     elif isinstance(error, StoreUnavailableError):
         advice = "Run this again when the other process has ended or there is room on the disk."
     else:

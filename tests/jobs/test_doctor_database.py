@@ -281,4 +281,5 @@ def test_a_server_that_is_away_is_a_finding() -> None:
     [(subject, message)] = findings(found.checks)
     assert (found.store, subject) == (None, "database")
     assert "postgresql://me@127.0.0.1:1/orwatch does not answer" in message
+    assert found.checks[0].advice == "See to the server and to the way there; then run this again."
     assert "hunter2" not in str(found)
