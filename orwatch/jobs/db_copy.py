@@ -92,7 +92,7 @@ def _all_jobs(store: Store, clock: Clock) -> Iterator[None]:
     """Keep every job from this database."""
     with ExitStack() as held:
         for job in Job:
-            held.enter_context(locks.job_lock(store, job, clock))
+            held.enter_context(locks.job_lock(store, job, clock, is_for_copy=True))
         yield
 
 

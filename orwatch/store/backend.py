@@ -38,10 +38,11 @@ class Writing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds a job's lock."""
+    """The process that holds a job's lock. ``doing``: what for, which may be another thing than the job."""
 
     pid: int
     since: datetime
+    doing: str
     machine: str | None = None
 
 
@@ -52,8 +53,8 @@ class JobLock(Protocol):
         """Whether it is held now; somebody else holds it otherwise."""
         ...
 
-    def tell(self, now: datetime) -> None:
-        """Say who holds it, for the message of whoever finds it held; nothing else depends on it."""
+    def tell(self, now: datetime, doing: str) -> None:
+        """Say who holds it and what for, to whoever finds it held; nothing else depends on it."""
         ...
 
     def holder(self) -> Holder | None:

@@ -9,16 +9,23 @@ from datetime import datetime
 from orwatch.clock import Clock
 from orwatch.errors import LockHeldError
 from orwatch.models import Job
-from orwatch.store.backend import JobLock
+from orwatch.store.backend import Holder, JobLock
 from orwatch.store.database import Store
 
 # How often a run that waits for another one looks whether that has ended.
 _LOOK_AGAIN_SECONDS = 0.5
 
+# What holds a lock where it is not the job.
+_COPY = "copy"
+
 
 @contextmanager
-def job_lock(store: Store, job: Job, clock: Clock, wait_seconds: float = 0.0) -> Iterator[None]:
+def job_lock(
+    store: Store, job: Job, clock: Clock, wait_seconds: float = 0.0, *, is_for_copy: bool = False
+) -> Iterator[None]:
     """Hold the lock of one job on one database, having waited for it so long at most.
+
+    ``is_for_copy``: the job does not run, and shall not while the database is copied.
 
     Raises ``LockHeldError``, naming the holder and its age, when another process holds it.
     """
@@ -27,10 +34,9 @@ def job_lock(store: Store, job: Job, clock: Clock, wait_seconds: float = 0.0) ->
         while not lock.take():
             seconds_left = deadline - clock.monotonic()
             if seconds_left <= 0:
-                holder = _told_holder(lock, clock.now())
-                raise LockHeldError(f"another {job} of this database is running{holder}; nothing was done.")
+                raise LockHeldError(_why_not(lock, job, clock.now()))
             clock.sleep(min(_LOOK_AGAIN_SECONDS, seconds_left))
-        lock.tell(clock.now())
+        lock.tell(clock.now(), _COPY if is_for_copy else job)
         yield
 
 
@@ -39,8 +45,14 @@ def is_held(store: Store, job: Job) -> bool:
     return store.backend.is_held(job)
 
 
-def _told_holder(lock: JobLock, now: datetime) -> str:
+def _why_not(lock: JobLock, job: Job, now: datetime) -> str:
     holder = lock.holder()
+    is_copied = holder is not None and holder.doing == _COPY
+    what = "this database is being copied" if is_copied else f"another {job} of this database is running"
+    return f"{what}{_told(holder, now)}; nothing was done."
+
+
+def _told(holder: Holder | None, now: datetime) -> str:
     if holder is None:
         return ""
     machine = f" on {holder.machine}" if holder.machine else ""

@@ -270,11 +270,11 @@ class AdvisoryLock:
             query = text("SELECT pg_try_advisory_lock(:space, :number)")
             return bool(self._connection.execute(query, _lock_key(self._job)).scalar_one())
 
-    def tell(self, now: datetime) -> None:
+    def tell(self, now: datetime, doing: str) -> None:
         """Name the connection after its holder."""
         with self._database.errors():
             query = text("SELECT set_config('application_name', :name, false)")
-            self._connection.execute(query, {"name": _holder_name(self._job, now)})
+            self._connection.execute(query, {"name": _holder_name(doing, now)})
 
     def holder(self) -> Holder | None:
         """What the holder's connection is named after, where this user may see it."""
@@ -284,15 +284,15 @@ class AdvisoryLock:
         with self._database.errors():
             name = self._connection.execute(query, _lock_key(self._job)).scalar()
         try:
-            _program, _job, pid, since, machine = (name or "").split(" ", 4)
-            return Holder(int(pid), datetime.fromtimestamp(int(since), UTC), machine)
+            _program, doing, pid, since, machine = (name or "").split(" ", 4)
+            return Holder(int(pid), datetime.fromtimestamp(int(since), UTC), doing, machine)
         except (ValueError, OverflowError):
             return None
 
 
-def _holder_name(job: Job, now: datetime) -> str:
+def _holder_name(doing: str, now: datetime) -> str:
     """The machine comes last: the server cuts a long name."""
-    return f"orwatch {job} {os.getpid()} {int(now.timestamp())} {socket.gethostname()}"
+    return f"orwatch {doing} {os.getpid()} {int(now.timestamp())} {socket.gethostname()}"
 
 
 _HOLDERS = (

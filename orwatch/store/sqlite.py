@@ -204,9 +204,10 @@ class FileLock:
             return False
         return True
 
-    def tell(self, now: datetime) -> None:
-        """Write into the file who holds it."""
-        text = json.dumps({"pid": os.getpid(), "since": now.isoformat(timespec="seconds")})
+    def tell(self, now: datetime, doing: str) -> None:
+        """Write into the file who holds it and what for."""
+        told = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds"), "doing": doing}
+        text = json.dumps(told)
         try:
             # Past the file's own buffer: what a full disk does not take would fail again at its closing.
             os.ftruncate(self._file.fileno(), 0)
@@ -219,7 +220,7 @@ class FileLock:
         try:
             told = json.load(self._file)
             since = datetime.fromisoformat(told["since"])
-            return Holder(int(told["pid"]), since) if since.tzinfo else None
+            return Holder(int(told["pid"]), since, str(told["doing"])) if since.tzinfo else None
         except (ValueError, KeyError, TypeError):
             return None
 

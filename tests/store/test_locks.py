@@ -54,6 +54,16 @@ def test_a_second_holder_is_refused_and_told_of_the_first_ones_process_and_age(
     assert refused.value.exit_code == 75
 
 
+def test_while_the_database_is_copied_that_is_said(store: Store, engine: str) -> None:
+    copying = job_lock(store, Job.SYNC, FakeClock(), is_for_copy=True)
+    with copying, pytest.raises(LockHeldError) as refused:
+        take(store)
+    assert str(refused.value) == (
+        f"this database is being copied (process {os.getpid()}{here(engine)}, started 0 min ago); "
+        "nothing was done."
+    )
+
+
 def test_the_age_of_a_holder_is_never_negative(store: Store) -> None:
     with job_lock(store, Job.SYNC, FakeClock()), pytest.raises(LockHeldError, match="started 0 min ago"):
         take(store, minutes_later=-90)
