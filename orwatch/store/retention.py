@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select, tuple_
 
 from orwatch.models import RunStatus, from_nano
 from orwatch.store.schema import (
@@ -73,14 +73,31 @@ def count_old_records(connection: Connection, runs_before: datetime, requests_be
 
 
 def delete_old_records(connection: Connection, runs_before: datetime, requests_before: datetime) -> int:
-    """Delete run records and request-log entries older than that; how many went."""
+    """Delete run records and request-log entries older than that; how many went.
+
+    The last record of each job stays, and those of the last slot that it finished: without them the job
+    would seem never to have run.
+    """
     runs = connection.execute(job_runs.delete().where(_is_old_run(runs_before))).rowcount
     requests = connection.execute(request_log.delete().where(_is_old_request(requests_before))).rowcount
     return runs + requests
 
 
 def _is_old_run(before: datetime) -> ColumnElement[bool]:
-    return (job_runs.c.started_at < before) & (job_runs.c.status != RunStatus.RUNNING)
+    columns = job_runs.c
+    last = select(func.max(columns.id)).group_by(columns.job)
+    last_done = (
+        select(columns.job, func.max(columns.slot))
+        .where(columns.status.in_([RunStatus.OK, RunStatus.PARTIAL]), columns.slot.is_not(None))
+        .group_by(columns.job)
+    )
+    is_last_done = columns.slot.is_not(None) & tuple_(columns.job, columns.slot).in_(last_done)
+    return (
+        (columns.started_at < before)
+        & (columns.status != RunStatus.RUNNING)
+        & columns.id.not_in(last)
+        & ~is_last_done
+    )
 
 
 def _is_old_request(before: datetime) -> ColumnElement[bool]:

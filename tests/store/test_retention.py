@@ -192,6 +192,42 @@ def test_old_records_are_counted_and_deleted_and_a_run_under_way_is_neither(stor
     assert scalar(store, "SELECT count(*) FROM request_log") == 1
 
 
+def test_however_old_the_last_run_of_a_job_and_the_last_slot_that_it_finished_stay(store: Store) -> None:
+    ages = (
+        (Job.SYNC, 50, RunStatus.OK),
+        (Job.SYNC, 40, RunStatus.PARTIAL),
+        (Job.SYNC, 30, RunStatus.FAILED),
+        (Job.SYNC, 20, RunStatus.INTERRUPTED),
+        (Job.VALIDATE, 60, RunStatus.OK),
+        (Job.CLEANUP, 60, RunStatus.OK),
+        (Job.CLEANUP, 1, RunStatus.OK),
+    )
+    with store.write() as connection:
+        for job, days, status in ages:
+            at = NOW - timedelta(days=days)
+            run_id = runs.start_run(connection, job, at, at)
+            runs.finish_run(connection, run_id, status=status, counts={}, error=None, now=at)
+    limits = (NOW - timedelta(days=2), NOW)
+
+    with store.read() as connection:
+        counted = retention.count_old_records(connection, *limits)
+        done_before = {job: runs.latest_done_slot(connection, job) for job in Job}
+    with store.write() as connection:
+        deleted = retention.delete_old_records(connection, *limits)
+
+    with store.read() as connection:
+        done_after = {job: runs.latest_done_slot(connection, job) for job in Job}
+        kept = [(run.job, run.status) for run in runs.list_runs(connection, None, 9)]
+    assert counted == deleted == 3
+    assert done_after == done_before
+    assert kept == [
+        (Job.CLEANUP, RunStatus.OK),
+        (Job.VALIDATE, RunStatus.OK),
+        (Job.SYNC, RunStatus.INTERRUPTED),
+        (Job.SYNC, RunStatus.PARTIAL),
+    ]
+
+
 def fill_and_empty(store: Store) -> None:
     with store.write() as connection:
         names = [(f"maker/{'x' * 500}-{number}",) for number in range(8000)]
