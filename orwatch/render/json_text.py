@@ -8,6 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
+from orwatch.render.numbers import plain
+
 JsonValue: TypeAlias = (
     "str | int | bool | Decimal | date | Mapping[str, JsonValue] | Sequence[JsonValue] | None"
 )
@@ -32,9 +34,9 @@ def _member(value: JsonValue) -> str:
 
 
 def dumps(value: JsonValue) -> str:
-    """One value on one line. Decimals as numbers, digit for digit; days and UTC times as text."""
+    """One value on one line. Decimals as numbers without trailing zeros; days and UTC times as text."""
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return plain(value)
     if isinstance(value, datetime):
         return json.dumps(f"{value:%Y-%m-%dT%H:%M:%SZ}")
     if isinstance(value, date):

@@ -28,9 +28,13 @@ def exact_usd(amount: Decimal | None) -> str:
     """All the digits there are, at least two after the point: ``$0.015``, ``$12.00``."""
     if amount is None:
         return UNKNOWN
-    exponent = amount.as_tuple().exponent
-    decimals = -exponent if isinstance(exponent, int) else 2
-    return usd(amount, max(2, decimals))
+    return usd(amount, max(2, len(plain(amount).partition(".")[2])))
+
+
+def plain(amount: Decimal) -> str:
+    """All the digits that mean something, for programs: ``0.015``, ``12``."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def share(part: Decimal | None, whole: Decimal | None) -> str:

@@ -197,7 +197,7 @@ def as_csv(result: ReportResult) -> str:
 
 
 def _exact(amount: Decimal | None) -> str:
-    return "" if amount is None else f"{amount:f}"
+    return "" if amount is None else numbers.plain(amount)
 
 
 def _defused(cell: str) -> str:
