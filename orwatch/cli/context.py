@@ -174,6 +174,12 @@ class Context:
                     "stored API keys cannot be read without it",
                     err=True,
                 )
+                if store.backend.file is None:
+                    click.echo(
+                        "orwatch: every machine that shares the database needs this very line, "
+                        "ORWATCH_ENCRYPTION_KEY=…; copy it to the others, or theirs to here",
+                        err=True,
+                    )
 
     def reload_settings(self) -> None:
         """Read the settings anew; what was said of unknown names is not said again."""

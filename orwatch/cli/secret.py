@@ -7,6 +7,11 @@ import click
 from orwatch import config
 from orwatch.cli.context import Context, pass_context
 
+_OTHER_MACHINES = (
+    "Every other machine that shares the database needs the new ORWATCH_ENCRYPTION_KEY line: until it has "
+    "it, it cannot read the stored keys."
+)
+
 
 @click.group("secret")
 def command() -> None:
@@ -21,9 +26,10 @@ def command() -> None:
 def rotate(context: Context, keep_old: bool) -> None:
     """Re-encrypt every stored key under a new encryption key.
 
-    The new key is written to the env file first and the old one goes last, so that a rotation that is
-    killed has lost nothing; run it again. Where ORWATCH_ENCRYPTION_KEY comes from the environment, list the
-    new key there before the old one; this re-encrypts under the first and leaves the rest to you.
+    The new key is written to the env file first and the old one goes last, so that a rotation that is killed
+    has lost nothing; run it again. Machines that share a database all need the new line. Where
+    ORWATCH_ENCRYPTION_KEY comes from the environment, list the new key there before the old one; this
+    re-encrypts under the first and leaves the rest to you.
 
     \b
     Example:
@@ -33,11 +39,14 @@ def rotate(context: Context, keep_old: bool) -> None:
     from orwatch.secrets import generate_encryption_key
 
     store = context.store
+    is_shared = store.backend.file is None
     if context.settings.encryption_keys_from_environment:
         count = keys.reencrypt(store, context.encryption_keys)
         click.echo(f"Re-encrypted {count} secrets under the first key of ORWATCH_ENCRYPTION_KEY.")
         if len(context.encryption_keys) > 1:
             click.echo("The others are not needed any more, but for older backups of the database.")
+            if is_shared:
+                click.echo(_OTHER_MACHINES)
         else:
             click.echo("It lists one key only. To change it, list a new one first: <new>,<old>.")
         return
@@ -56,3 +65,5 @@ def rotate(context: Context, keep_old: bool) -> None:
         click.echo(
             "The old key is gone: backups of the database from before now cannot be read with the new one."
         )
+    if is_shared:
+        click.echo(_OTHER_MACHINES)

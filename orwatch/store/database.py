@@ -160,7 +160,9 @@ def _upgrade(store: Store, now: datetime) -> None:
             store.backend.prepare_new()
         with store.write() as connection:
             # Another process may have been here while this one waited for the lock.
-            if stored_revision(connection, store.location) == SCHEMA_REVISION:
+            revision = stored_revision(connection, store.location)
+            store.is_new = revision is None
+            if revision == SCHEMA_REVISION:
                 return
             config = Config()
             config.set_main_option("script_location", "orwatch.store:migrations")

@@ -14,6 +14,7 @@ from freezegun.api import FrozenDateTimeFactory
 from orwatch.cli import run
 from orwatch.cli.context import SystemClock
 from tests.cli.support import Home, Orwatch, Outcome, piped
+from tests.store.conftest import postgres as postgres
 from tests.support import API_URL, NOW
 
 

@@ -19,6 +19,7 @@ from orwatch.cli.context import Context, SystemClock
 from orwatch.config import write_encryption_keys
 from orwatch.errors import InterruptedRunError, SettingsError
 from tests.cli.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, Home, Orwatch
+from tests.postgres import PostgresServer
 from tests.support import NOW, TODAY
 
 
@@ -96,6 +97,25 @@ def test_first_use_creates_what_is_missing_and_says_so_once(orwatch: Orwatch, ho
         "stored API keys cannot be read without it",
     ]
     assert orwatch("key", "list") == (0, first.out, "")
+
+
+def test_an_encryption_key_for_a_shared_database_is_said_to_be_needed_by_every_machine(
+    orwatch: Orwatch, home: Home, postgres: PostgresServer
+) -> None:
+    with postgres.database() as url:
+        home.write_settings(ORWATCH_DATABASE_URL=url)
+        code, _out, err = orwatch("init")
+        assert code == 0
+        assert err.splitlines()[-1] == (
+            "orwatch: every machine that shares the database needs this very line, "
+            "ORWATCH_ENCRYPTION_KEY=…; copy it to the others, or theirs to here"
+        )
+        for options in ([], ["--keep-old"]):
+            code, out, err = orwatch("secret", "rotate", *options)
+            assert (code, err) == (0, "")
+            assert out.splitlines()[-1].startswith(
+                "Every other machine that shares the database needs the new"
+            )
 
 
 def test_what_first_use_creates_is_for_the_owner_alone(orwatch: Orwatch, home: Home) -> None:

@@ -157,6 +157,7 @@ def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
     store = open_store(url, NOW)
 
     assert scalar(store, "SELECT count(*) FROM ledger_state") == 1
+    assert not store.is_new, "the other one has created it"
     store.close()
 
 
