@@ -75,7 +75,8 @@ def check(context: Context, repair: bool, as_json: bool) -> int:
     """Check the database: its file and schema, and that the totals are what the ledger adds up to.
 
     Exits with 1 when something was found. `--repair` changes wrong totals and nothing else, in one
-    transaction; the monthly totals of months that cleanup has cut can be neither judged nor repaired.
+    transaction; the totals of months that cleanup has cut cannot be added up anew, and are a finding
+    only where they are less than what the ledger keeps of them.
 
     \b
     Examples:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from orwatch.database_url import is_postgres
@@ -60,21 +60,37 @@ def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_by
 
 
 def totals_check(store: Store) -> Check:
-    """Whether the totals are what the ledger adds up to, as far as cleanup has not cut their months."""
+    """Whether the totals are what the ledger adds up to, and those of months that cleanup has cut no less."""
     with store.read() as connection:
         kept_from = ledger.kept_from(connection)
         days = rollups.wrong_days(connection)
         months = rollups.wrong_months(connection, kept_from)
-    if not days and not months:
-        return _check("totals", "those by day and by month are what the ledger adds up to")
-    told = [str(day) for day in sorted(days)] + [f"{month:%Y-%m}" for month in sorted(months)]
-    more = f" and {len(told) - _NAMES_TOLD} more" if len(told) > _NAMES_TOLD else ""
-    return _check(
-        "totals",
-        f"those of {', '.join(told[:_NAMES_TOLD])}{more} are not what the ledger adds up to: somebody else "
-        "has written to it",
-        "`orwatch db check --repair` adds them up anew.",
-    )
+        cut = rollups.cut_months(connection, kept_from)
+        short = rollups.short_months(connection, kept_from)
+    if not days and not months and not short:
+        unjudged = f"; {max(cut):%Y-%m} and before were cut by cleanup and cannot be judged" if cut else ""
+        return _check("totals", f"those by day and by month are what the ledger adds up to{unjudged}")
+    problems, advice = [], []
+    if days or months:
+        told = _list([*map(str, sorted(days)), *_names(months)])
+        problems.append(f"those of {told} are not what the ledger adds up to")
+        advice.append("`orwatch db check --repair` adds them up anew.")
+    if short:
+        told = _list(_names(short))
+        problems.append(
+            f"those of {told}, which cleanup has cut, are less than what the ledger keeps of them"
+        )
+        advice.append(f"Restore {told} from a backup: what cleanup removed cannot be added up anew.")
+    return _check("totals", f"{'; '.join(problems)}: somebody else has written to it", " ".join(advice))
+
+
+def _names(months: Iterable[date]) -> list[str]:
+    return [f"{month:%Y-%m}" for month in sorted(months)]
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+    return f"{', '.join(names[:_NAMES_TOLD])}{more}"
 
 
 def _unopened(error: OrwatchError, url: str) -> Check:
@@ -152,9 +168,7 @@ def open_secrets(keys: Sequence[StoredKey], encryption_keys: Sequence[str]) -> F
     closed = [key.name for key in keys if key.id in sealed and key.id not in opened]
     if not closed:
         return FoundSecrets(opened, (_secrets(CheckStatus.OK, f"it opens every secret ({len(opened):,})"),))
-    told = ", ".join(closed[:_NAMES_TOLD])
-    more = f" and {len(closed) - _NAMES_TOLD} more" if len(closed) > _NAMES_TOLD else ""
-    return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {told}{more}"),))
+    return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {_list(closed)}"),))
 
 
 def _unopened_secrets(message: str) -> Check:

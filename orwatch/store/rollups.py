@@ -104,14 +104,49 @@ def wrong_days(connection: Connection) -> set[date]:
 
 def wrong_months(connection: Connection, kept_from: date | None) -> set[date]:
     """The months whose totals are not what the ledger adds up to; not of those that cleanup has cut."""
-    whole_from = date.min if kept_from is None else month_start(kept_from - ONE_DAY)
-    days = _values(connection, usage_stats.c.date)
-    months = set(map(_month_of, days)) | _values(connection, usage_months.c.month)
+    cut = _last_cut(kept_from)
     return {
-        from_day_number(month)
-        for month in months
-        if from_day_number(month) > whole_from and _differs(connection, usage_months, COUNTS, month)
+        month
+        for month in _months(connection)
+        if (cut is None or month > cut) and _differs(connection, usage_months, COUNTS, to_day_number(month))
     }
+
+
+def cut_months(connection: Connection, kept_from: date | None) -> set[date]:
+    """The months that cleanup has cut: what their totals should be cannot be told any more."""
+    cut = _last_cut(kept_from)
+    return set() if cut is None else {month for month in _months(connection) if month <= cut}
+
+
+def short_months(connection: Connection, kept_from: date | None) -> set[date]:
+    """The months that cleanup has cut whose totals are even less than what the ledger keeps of them."""
+    return {
+        month for month in cut_months(connection, kept_from) if _falls_short(connection, to_day_number(month))
+    }
+
+
+def _last_cut(kept_from: date | None) -> date | None:
+    return None if kept_from is None else month_start(kept_from - ONE_DAY)
+
+
+def _months(connection: Connection) -> set[date]:
+    """All that are in the ledger or in the totals."""
+    months = set(map(_month_of, _values(connection, usage_stats.c.date)))
+    return set(map(from_day_number, months | _values(connection, usage_months.c.month)))
+
+
+def _falls_short(connection: Connection, month: int) -> bool:
+    width = len(usage_months.primary_key)
+    columns = ", ".join((*(column.name for column in usage_months.primary_key), *_PLAIN))
+    stored = f"SELECT {columns} FROM usage_months WHERE month = {month}"
+    kept = _sums(usage_months, (), _lies_in(usage_months, month), month)
+    found = {tuple(row[:width]): row[width:] for row in connection.exec_driver_sql(stored)}
+    nothing = (0,) * len(_PLAIN)
+    return any(
+        total < least
+        for row in connection.exec_driver_sql(kept)
+        for total, least in zip(found.get(tuple(row[:width]), nothing), row[width:], strict=True)
+    )
 
 
 def rebuild(connection: Connection, kept_from: date | None) -> tuple[list[date], list[date]]:

@@ -58,7 +58,8 @@ def test_a_database_that_is_right_has_no_findings(url: str) -> None:
 def test_wrong_totals_are_found_and_only_changed_when_told_so(url: str, store: Store) -> None:
     right = content(url)
     execute(store, "UPDATE usage_by_key SET cost_nano = cost_nano + 1 WHERE api_key_id = 1")
-    execute(store, "DELETE FROM usage_months WHERE api_key_id = 1 AND model_id = 0")
+    november = date(2026, 11, 1).toordinal() - date(1970, 1, 1).toordinal()
+    execute(store, "DELETE FROM usage_months WHERE api_key_id = 1 AND month = ?", november)
     wrong = content(url)
 
     found = db_check.run(url, NOW)
@@ -75,10 +76,33 @@ def test_wrong_totals_are_found_and_only_changed_when_told_so(url: str, store: S
     assert repaired.repaired_days == tuple(cut + timedelta(days=day) for day in range(1, 40))
     assert repaired.repaired_months == (date(2026, 11, 1),)
     mended = content(url)
-    assert {**mended, "usage_months": []} == {**right, "usage_months": []}
+    assert mended == right
 
     again = db_check.run(url, NOW, is_repair=True)
     assert (again.repaired_days, again.repaired_months, content(url)) == ((), (), mended)
+
+
+def test_months_that_cleanup_has_cut_are_named_and_found_when_less_than_the_ledger(
+    url: str, store: Store
+) -> None:
+    # The filled database has lost one day of October 2026, whose other days are in the ledger still.
+    (totals,) = (check for check in db_check.run(url, NOW).checks if check.subject == "totals")
+    assert totals.message == (
+        "those by day and by month are what the ledger adds up to; "
+        "2026-10 and before were cut by cleanup and cannot be judged"
+    )
+    october = date(2026, 10, 1).toordinal() - date(1970, 1, 1).toordinal()
+    for change in (
+        "cost_nano = cost_nano * 100",
+        "cost_nano = 1",
+        "row_count = 1, cost_nano = cost_nano * 9",
+    ):
+        execute(store, f"UPDATE usage_months SET {change} WHERE month = {october} AND api_key_id = 1")
+        found = findings(db_check.run(url, NOW, is_repair=True))
+        if change.endswith("100"):
+            assert found == {}
+        else:
+            assert found["totals"].startswith("those of 2026-10, which cleanup has cut, are less than")
 
 
 def test_where_rows_refer_to_nothing_no_totals_are_repaired(tmp_path: Path) -> None:
