@@ -185,14 +185,16 @@ def copy_view(result: DbCopyResult) -> View:
     """The tables, and what to do with the line of text that is to follow."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        table = make_table(
-            [
-                Column("Table", [table.name for table in result.tables], is_name=True),
-                Column("Rows", [numbers.count(table.rows) for table in result.tables]),
-                Column("Written", [numbers.count(table.rows_written) for table in result.tables]),
-            ],
-            width,
-        )
+        columns = [
+            Column("Table", [table.name for table in result.tables], is_name=True),
+            Column("Rows", [numbers.count(table.rows) for table in result.tables]),
+        ]
+        if result.is_resumed:
+            # Else it tells nothing, but for rows that a new database has by itself: as if they were missing.
+            columns.append(
+                Column("Written now", [numbers.count(table.rows_written) for table in result.tables])
+            )
+        table = make_table(columns, width)
         resumed = ", going on with an earlier copy" if result.is_resumed else ""
         done = (
             f"Copied {result.source} to {result.target} "

@@ -65,3 +65,9 @@ def test_the_line_for_the_env_file_is_never_broken() -> None:
     assert db.setting_text(result) == f"  {line}"
     lines = console.as_text(db.copy_view(result)).splitlines()
     assert any("going on with an earlier copy" in each for each in lines)
+
+
+def test_what_was_written_is_told_of_a_copy_that_went_on_alone() -> None:
+    for is_resumed, heads in ((True, ["Table", "Rows", "Written", "now"]), (False, ["Table", "Rows"])):
+        result = DbCopyResult("/a.db", "/b.db", is_resumed, (CopiedTable("models", 9, 8),), "A=b", 1)
+        assert console.as_text(db.copy_view(result)).splitlines()[0].split() == heads
