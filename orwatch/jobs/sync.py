@@ -17,7 +17,7 @@ from orwatch.jobs.fan_out import ask_concurrently
 from orwatch.jobs.run import RunOptions, recorded_run
 from orwatch.jobs.selection import check_names, select_keys
 from orwatch.jobs.sync_request import SyncProgress, SyncRequest, last_days
-from orwatch.models import Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
+from orwatch.models import InactiveReason, Job, KeyKind, RunStatus, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.sources import fetch
 from orwatch.results.sync import SyncedKey, SyncKeyStatus, SyncResult, told_rejections
 from orwatch.secrets import Vault
@@ -75,7 +75,8 @@ def run(
         }
         if result.status is not RunStatus.OK:
             troubled = [key for key in result.keys if key.status is not SyncKeyStatus.OK]
-            outcome.error = "; ".join(f"{key.name}: {key.error}" for key in troubled[:5])
+            told = [f"{key.name}: {key.error}" for key in troubled[:5]]
+            outcome.error = result.trouble or "; ".join(told)
     return result
 
 
@@ -132,13 +133,18 @@ def _sync(
 
         account = sync_account(store, open_client(), task.key, task.secret, request, clock)
         note(task.key.id, *account.keys)
-    return SyncResult(
+    lost = [key for key in keys if key.inactive_reason is InactiveReason.INVALID]
+    result = SyncResult(
         since=min((key.since for group in done.values() for key in group), default=request.since),
         until=request.until,
         keys=tuple(synced for key in keys for synced in done.get(key.id, ())),
         duration_seconds=clock.monotonic() - started_at,
         is_dry_run=request.is_dry_run,
+        lost_keys=0 if done or request.key_names else len(lost),
     )
+    if result.trouble is not None:
+        log.warning("%s", result.trouble, extra={"job": Job.SYNC})
+    return result
 
 
 def _answers(

@@ -32,6 +32,8 @@ def sync_view(result: SyncResult) -> View:
     """The summary of a sync for a terminal."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        if result.trouble is not None:
+            return [Text(f"{result.trouble[0].upper()}{result.trouble[1:]}.", style="red")]
         if not result.keys:
             return [Text("No active keys. `orwatch key add NAME` stores one, `orwatch key list` shows all.")]
         listed = [key for key in result.keys if _is_worth_listing(key, len(result.keys))]

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
 from orwatch.models import RejectedRow, RunStatus
+from orwatch.text import counted
 
 
 class SyncKeyStatus(StrEnum):
@@ -48,13 +49,28 @@ def told_rejections(rows: Sequence[RejectedRow]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What ``orwatch sync`` did; ``since`` is the earliest day that any key was asked for."""
+    """What ``orwatch sync`` did; ``since`` is the earliest day that any key was asked for.
+
+    ``lost_keys``: no key is active any more, and so many of them are invalid; a person disabled the others.
+    """
 
     since: date
     until: date
     keys: tuple[SyncedKey, ...]
     duration_seconds: float
     is_dry_run: bool = False
+    lost_keys: int = 0
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the run as a whole: nothing is watched, though somebody wanted it."""
+        if not self.lost_keys:
+            return None
+        return (
+            f"no key is active, so that nothing is watched: {counted(self.lost_keys, 'key')} "
+            f"{'is' if self.lost_keys == 1 else 'are'} invalid. Add a new one with `orwatch key add NAME`, "
+            "and remove or disable the old"
+        )
 
     @property
     def rows_written(self) -> int:
@@ -80,7 +96,7 @@ class SyncResult:
     def status(self) -> RunStatus:
         """``ok``, ``partial`` (something needs a look) or ``failed`` (no key came through)."""
         if all(key.status is SyncKeyStatus.OK for key in self.keys):
-            return RunStatus.OK
+            return RunStatus.PARTIAL if self.lost_keys else RunStatus.OK
         if all(key.status is SyncKeyStatus.FAILED for key in self.keys):
             return RunStatus.FAILED
         return RunStatus.PARTIAL

@@ -255,3 +255,24 @@ def test_a_wait_that_is_none_is_a_usage_error(orwatch: Orwatch, api: respx.MockR
     assert (code, out) == (2, "")
     assert "'--wait'" in err
     assert not api.calls
+
+
+def test_where_every_key_is_invalid_nothing_is_watched_and_that_is_exit_1(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter, waits: list[float]
+) -> None:
+    home.set_up("ci")
+    api.get("/key").mock(return_value=refusal(401))
+    orwatch("validate")
+    told = "o key is active, so that nothing is watched: 2 keys are invalid."
+
+    code, out, err = orwatch("sync", "--quiet")
+    assert (code, out) == (1, "")
+    assert f"WARNING sync: n{told}" in err
+    code, out, _err = orwatch("sync")
+    assert (code, out.startswith(f"N{told}")) == (1, True)
+    document = json.loads(orwatch("sync", "--json").out)
+    assert (document["status"], document["keys"]) == ("partial", [])
+    orwatch("key", "disable", "ci")
+    assert "1 key is invalid" in orwatch("sync").out
+    orwatch("key", "disable", "production")
+    assert orwatch("sync", "--quiet") == (0, "", "")
