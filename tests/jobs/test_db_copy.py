@@ -318,7 +318,7 @@ def test_what_is_wrong_with_the_target_is_said_of_the_option(
 ) -> None:
     target = f"sqlite:///{tmp_path}/other.db"
     if kind == "folder":
-        target = f"sqlite:///{source.removeprefix('sqlite:///')}/in-a-file.db"
+        target = "sqlite:////proc/orwatch/copy.db"
     elif kind == "somebody else's":
         with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
             connection.execute("CREATE TABLE mine (a)")
@@ -326,6 +326,7 @@ def test_what_is_wrong_with_the_target_is_said_of_the_option(
         target = new_url("postgres").replace("/orwatch", "/nowhere", 1)
     with pytest.raises(OrwatchError) as caught:
         copy(source, target)
+    assert "--to" in str(caught.value)
     assert "ORWATCH_DATABASE_URL" not in str(caught.value)
 
 
