@@ -13,10 +13,17 @@ import pytest
 from orwatch.store.database import Store, open_store
 from tests.support import NOW, FakeClock
 
+_WAITING = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "postgres")}
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """More than there are cores: the end-to-end tests mostly wait, for daemons, rate limits and processes."""
     return (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those first that wait for minutes, for rate limits and daemons: others run meanwhile."""
+    items.sort(key=lambda item: (item.path.parent.name, item.path.name) not in _WAITING)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -245,7 +245,7 @@ def test_a_reader_that_has_gone_is_141_and_no_word(
 def test_a_reader_that_is_missed_only_at_the_end_is_141_too(
     orwatch: Orwatch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_without_a_flush(*_arguments: object) -> None:
+    def write_without_a_flush(*_arguments: object, **_options: object) -> None:
         sys.stdout.write("what is still in the buffer")
         raise click.exceptions.Exit(0)
 

@@ -211,12 +211,12 @@ def test_however_old_the_last_run_of_a_job_and_the_last_slot_that_it_finished_st
 
     with store.read() as connection:
         counted = retention.count_old_records(connection, *limits)
-        done_before = {job: runs.latest_done_slot(connection, job) for job in Job}
+        done_before = {job: runs.latest_done_slot(connection, job, NOW) for job in Job}
     with store.write() as connection:
         deleted = retention.delete_old_records(connection, *limits)
 
     with store.read() as connection:
-        done_after = {job: runs.latest_done_slot(connection, job) for job in Job}
+        done_after = {job: runs.latest_done_slot(connection, job, NOW) for job in Job}
         kept = [(run.job, run.status) for run in runs.list_runs(connection, None, 9)]
     assert counted == deleted == 3
     assert done_after == done_before
