@@ -191,19 +191,10 @@ def _lies_in(table: Table, time: int) -> str:
 def _book(connection: Connection, part: Part, sign: int) -> None:
     if not part.days:
         return
-    for statement in (*_daily_statements(part, sign), *_monthly_statements(part, sign)):
-        _execute(connection, statement)
-
-
-def _daily_statements(part: Part, sign: int) -> Iterator[str]:
-    if part.days:
-        for table in (usage_by_model, usage_by_key):
-            yield _statement(table, DAILY_COUNTS, sign, part.condition)
-
-
-def _monthly_statements(part: Part, sign: int) -> Iterator[str]:
+    for table in (usage_by_model, usage_by_key):
+        _execute(connection, _statement(table, DAILY_COUNTS, sign, part.condition))
     for month, condition in part.by_month():
-        yield _statement(usage_months, COUNTS, sign, condition, month)
+        _execute(connection, _statement(usage_months, COUNTS, sign, condition, month))
 
 
 def _statement(
