@@ -16,6 +16,7 @@ from orwatch.errors import EncryptionKeyError
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
+
 MAX_SECRET_LENGTH = 512
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.store.database import Store, open_store
+from orwatch.store.engine.database import Store, open_store
 from tests.support import NOW, FakeClock
 
 _WAITING = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "postgres")}

@@ -8,10 +8,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from orwatch.counters import CounterReading
-from orwatch.models import Credits, Job, RunStatus
-from orwatch.store import accounts, keys, ledger, retention, runs, slugs
-from orwatch.store.database import Store, open_as_it_is, open_store
+from orwatch.domain.counters import CounterReading
+from orwatch.domain.keys import Credits
+from orwatch.domain.runs import Job, RunStatus
+from orwatch.store import runs
+from orwatch.store.engine.database import Store, open_as_it_is, open_store
+from orwatch.store.keys import accounts
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.ledger import model_names, retention
+from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import metadata
 from tests.store.support import add_key, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
@@ -49,14 +54,14 @@ def fill(store: Store, days: int = 40) -> None:
         ]
         write(store, usage_answer(*rows), key.id)
     with store.write() as connection:
-        keys.purge_key(connection, names[2].id)
-        keys.forget_secret(connection, names[1].id, NOW)
+        stored_keys.purge_key(connection, names[2].id)
+        stored_keys.forget_secret(connection, names[1].id, NOW)
         accounts.update_account(connection, names[0].id, account_id="acc", slugs_read_at=NOW)
         accounts.record_credits(connection, names[0].id, Credits(Decimal("99999999"), Decimal("0.5")), NOW)
-        slugs.record_slugs(connection, {"a/b-2026": "a/b", "Z/b": "z", "é/ü": "é"})
+        model_names.record_slugs(connection, {"a/b-2026": "a/b", "Z/b": "z", "é/ü": "é"})
     counted = add_key(store, "four")
     with store.write() as connection:
-        keys.rename_key(connection, counted.id, "two")  # the removed one has given it back
+        stored_keys.rename_key(connection, counted.id, "two")  # the removed one has given it back
     for back, usage in ((9, "1"), (5, "7.123456789"), (0, "9")):
         reading = CounterReading(TODAY - timedelta(days=back), Decimal(usage), Decimal("0.5"))
         with store.write() as connection:

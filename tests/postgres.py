@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from orwatch.store.database import open_store
+from orwatch.store.engine.database import open_store
 from tests.support import NOW
 
 _TEMPLATE = "orwatch_template"

@@ -8,7 +8,9 @@ from decimal import Decimal
 
 from hypothesis import HealthCheck, settings
 
-from orwatch.models import KeyFacts, KeyKind, StoredKey, UsageAnswer, UsageRow, UsageSource
+from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageAnswer, UsageRow
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 TODAY = NOW.date()

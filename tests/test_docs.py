@@ -13,10 +13,11 @@ import pytest
 
 from orwatch import __version__, errors
 from orwatch.cli import cli
-from orwatch.config import SETTING_NAMES
-from orwatch.crontab import MARK_BEGIN, Invocation
-from orwatch.crontab import entries as crontab_entries
-from orwatch.models import Dimension, Job
+from orwatch.config.settings import SETTING_NAMES
+from orwatch.domain.runs import Job
+from orwatch.domain.usage import Dimension
+from orwatch.jobs.cron.text import MARK_BEGIN, Invocation
+from orwatch.jobs.cron.text import entries as crontab_entries
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from orwatch.cli.context import Context
+from orwatch.domain.runs import Job
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN, LockHeldError
-from orwatch.models import Job
 
 
 def catch_up(context: Context, *, quiet: bool) -> int:
     """Run what was missed, validate and cleanup; the exit code that a person has to see first."""
-    from orwatch.jobs.catch_up import missed_jobs
+    from orwatch.jobs.runs.history import missed_jobs
 
     runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
     codes = [EXIT_DONE]

@@ -6,8 +6,8 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import dry_run_option, json_option, quiet_option, verbose_option, wait_option
-from orwatch.config import MAX_RETENTION_DAYS
-from orwatch.models import Job
+from orwatch.config.settings import MAX_RETENTION_DAYS
+from orwatch.domain.runs import Job
 from orwatch.text import counted
 
 
@@ -65,11 +65,11 @@ def run_cleanup(
 ) -> int:
     """Clean up, and show what came of it; the exit code."""
     from orwatch.cli.job_run import job_run
-    from orwatch.jobs import cleanup
+    from orwatch.jobs.cleanup import run as cleanup_job
 
     store = context.store
     with job_run(context, Job.CLEANUP, wait_seconds) as ending:
-        result = cleanup.run(
+        result = cleanup_job.run(
             store,
             retention_days or context.settings.retention_days,
             context.clock,
@@ -80,10 +80,11 @@ def run_cleanup(
             f"{counted(result.rows_removed, 'row')} of {counted(result.days_removed, 'day')} moved"
         )
     if as_json or not quiet:
-        from orwatch.render import console, jobs
+        from orwatch.render import cleanup as render
+        from orwatch.render import console
 
         if as_json:
-            click.echo(jobs.cleanup_json(result))
+            click.echo(render.cleanup_json(result))
         else:
-            console.show(jobs.cleanup_view(result))
+            console.show(render.cleanup_view(result))
     return 0

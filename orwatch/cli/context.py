@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orwatch import config
-from orwatch.config import Settings
+from orwatch.config import env_file as config
+from orwatch.config import settings as settings_module
+from orwatch.config.settings import Settings
+from orwatch.domain.runs import Job
 from orwatch.errors import EnvFileError, InterruptedRunError
-from orwatch.models import Job
 from orwatch.text import printable
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client, Patience
-    from orwatch.store.database import Store
+    from orwatch.store.engine.database import Store
 
 
 class SystemClock:
@@ -110,7 +111,7 @@ class Context:
                 f"there is no env file {missing}",
                 f"Correct --env-file or ORWATCH_ENV_FILE, or create it: `orwatch --env-file {path} init`.",
             )
-        settings = config.load_settings(os.environ, self._env_file_option)
+        settings = settings_module.load_settings(os.environ, self._env_file_option)
         for name, nearest in settings.unknown_names:
             hint = f" Did you mean {nearest}?" if nearest else ""
             click.echo(f"orwatch: unknown setting {printable(name)} is ignored.{hint}", err=True)
@@ -122,7 +123,7 @@ class Context:
 
         Raises ``SettingsError``, ``StoreUnusableError``, ``StoreUnavailableError``.
         """
-        from orwatch.store.database import open_store
+        from orwatch.store.engine.database import open_store
 
         store = open_store(self.settings.database_url, self.now)
         self._resources.callback(store.close)
@@ -140,10 +141,10 @@ class Context:
 
         Raises as ``store`` does.
         """
-        from orwatch.store.backend import NoDatabaseError
-        from orwatch.store.checks import open_existing
+        from orwatch.store.engine.backend import NoDatabaseError
+        from orwatch.store.upkeep.checks import open_existing
 
-        settings = config.load_settings(os.environ, self._env_file_option)
+        settings = settings_module.load_settings(os.environ, self._env_file_option)
         try:
             store = open_existing(settings.database_url, self.now)
         except NoDatabaseError:
@@ -158,10 +159,10 @@ class Context:
     def _create_encryption_key(self, store: Store) -> None:
         """Make an encryption key where nothing is stored that would need another one."""
         from orwatch.secrets import generate_encryption_key
-        from orwatch.store import keys
+        from orwatch.store.keys import table as stored_keys
 
         with store.read() as connection:
-            if keys.has_secrets(connection):
+            if stored_keys.has_secrets(connection):
                 return  # whatever needs the lost key says so; the rest goes on without
         with config.env_file_lock(self.settings.env_file):
             # Another process may have been faster.
@@ -183,13 +184,13 @@ class Context:
 
     def reload_settings(self) -> None:
         """Read the settings anew; what was said of unknown names is not said again."""
-        self.__dict__["settings"] = config.load_settings(os.environ, self._env_file_option)
+        self.__dict__["settings"] = settings_module.load_settings(os.environ, self._env_file_option)
 
     @contextmanager
     def client(self, patience: Patience | None = None) -> Iterator[Client]:
         """An API client that keeps to the rate limit of all processes on this database."""
         from orwatch.openrouter.client import Client
-        from orwatch.store.rate_limit import RateLimiter
+        from orwatch.store.engine.rate_limit import RateLimiter
 
         limiter = RateLimiter(self.store, self.settings.rate_limit_per_minute, self.clock)
         with Client(

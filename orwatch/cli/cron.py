@@ -11,7 +11,7 @@ from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import dry_run_option, json_option
 from orwatch.cli.surroundings import read_surroundings
 from orwatch.errors import SettingsError, UsageError
-from orwatch.results.cron import CronPlace, CronWarning
+from orwatch.jobs.cron.result import CronPlace, CronWarning
 from orwatch.text import printable
 
 
@@ -58,16 +58,17 @@ def install(
       orwatch cron install --log-file /home/you/orwatch.log
       orwatch cron install --systemd
     """
-    from orwatch.jobs import cron
+    from orwatch.jobs.cron import install as cron_install
+    from orwatch.jobs.cron import ours
 
-    request = cron.InstallRequest(
+    request = ours.InstallRequest(
         _place(user_crontab=user_crontab, etc_cron_d=etc_cron_d, systemd=systemd),
         _clean_log_file(log_file),
         _clean_heartbeat_url(heartbeat_url),
         is_dry_run=dry_run,
         replaces=replace,
     )
-    result = cron.install(request, read_surroundings(context), context.settings)
+    result = cron_install.install(request, read_surroundings(context), context.settings)
     from orwatch.render import cron as render
 
     if result.is_dry_run:
@@ -99,7 +100,7 @@ def _clean_log_file(value: str | None) -> str | None:
 
 
 def _clean_heartbeat_url(value: str | None) -> str | None:
-    from orwatch.config import check_heartbeat_url
+    from orwatch.config.settings import check_heartbeat_url
 
     try:
         return check_heartbeat_url(value)
@@ -126,7 +127,7 @@ def show(context: Context, as_json: bool) -> int:
     Example:
       orwatch cron show
     """
-    from orwatch.jobs import cron_show
+    from orwatch.jobs.cron import show as cron_show
 
     result = cron_show.show(read_surroundings(context), context.settings, context.now, compares_shell=True)
     from orwatch.render import console
@@ -150,9 +151,9 @@ def remove(context: Context) -> int:
     Example:
       orwatch cron remove
     """
-    from orwatch.jobs import cron
+    from orwatch.jobs.cron import install as cron_install
 
-    result = cron.remove(read_surroundings(context), context.env_file)
+    result = cron_install.remove(read_surroundings(context), context.env_file)
     from orwatch.render import cron as render
 
     click.echo(render.remove_sentence(result))

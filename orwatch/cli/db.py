@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from orwatch import config
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
 from orwatch.cli.options import json_option
+from orwatch.config import settings
 from orwatch.errors import UsageError
 from orwatch.text import is_terminal
 
@@ -35,7 +35,7 @@ def info(context: Context, as_json: bool) -> None:
     Example:
       orwatch db info
     """
-    from orwatch.jobs import db_info
+    from orwatch.jobs.db import info as db_info
 
     result = db_info.run(context.settings.database_url, context.now)
     from orwatch.render import console, db
@@ -59,9 +59,9 @@ def upgrade(context: Context, as_json: bool) -> None:
     Example:
       orwatch db upgrade
     """
-    from orwatch.jobs import db_upgrade
+    from orwatch.jobs.db import opening as db_opening
 
-    result = db_upgrade.run(context.settings.database_url, context.now)
+    result = db_opening.run(context.settings.database_url, context.now)
     from orwatch.render import db
 
     click.echo(db.upgrade_json(result) if as_json else db.upgrade_text(result))
@@ -83,7 +83,7 @@ def check(context: Context, repair: bool, as_json: bool) -> int:
       orwatch db check
       orwatch db check --repair
     """
-    from orwatch.jobs import db_check
+    from orwatch.jobs.db import check as db_check
 
     result = db_check.run(context.settings.database_url, context.now, is_repair=repair)
     from orwatch.render import console, db
@@ -112,7 +112,7 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
     """
     if str(file) == "-":
         raise UsageError("a backup is not written to standard output. Give the name of a file.")
-    from orwatch.jobs import db_backup
+    from orwatch.jobs.db import backup as db_backup
     from orwatch.render import console, db
 
     with interruptible(0, outcome="no backup was written."), console.counting_bar() as update:
@@ -146,10 +146,10 @@ def copy(context: Context, target: str, as_json: bool) -> None:
     Example:
       orwatch db copy --to sqlite:////srv/orwatch/orwatch.db
     """
-    from orwatch.jobs import db_copy
+    from orwatch.jobs.db import copy as db_copy
     from orwatch.render import console, db
 
-    url = config.check_database_url(_read_url() if target == "-" else target, "--to")
+    url = settings.check_database_url(_read_url() if target == "-" else target, "--to")
     with interruptible(0, outcome=_UNFINISHED_COPY), console.counting_bar() as update:
         result = db_copy.run(context.settings.database_url, url, context.clock, update)
     if as_json:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.cli.context import Context, pass_context
-from orwatch.config import PREFIX
+from orwatch.config.settings import PREFIX
 from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
 
 if TYPE_CHECKING:

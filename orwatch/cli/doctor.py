@@ -13,9 +13,9 @@ from orwatch.cli.options import json_option
 from orwatch.text import is_terminal
 
 if TYPE_CHECKING:
-    from orwatch.config import Settings
+    from orwatch.config.settings import Settings
     from orwatch.openrouter.client import Client
-    from orwatch.store.database import Store
+    from orwatch.store.engine.database import Store
 
 
 @click.command("doctor")
@@ -35,11 +35,11 @@ def command(context: Context, as_json: bool) -> int:
       orwatch doctor
     """
     from orwatch.cli.surroundings import look_at_schedule
-    from orwatch.jobs import doctor
+    from orwatch.jobs.doctor import run as doctor_job
 
     env_file = click.get_current_context().find_root().params.get("env_file")
-    result = doctor.run(
-        doctor.Surroundings(
+    result = doctor_job.run(
+        doctor_job.Surroundings(
             os.environ, env_file, lambda settings: look_at_schedule(context, settings, is_glance=False)
         ),
         lambda settings, store: _open_client(context, settings, store),
@@ -59,7 +59,7 @@ def command(context: Context, as_json: bool) -> int:
 def _open_client(context: Context, settings: Settings, store: Store | None) -> Client:
     """A client that soon gives up: somebody waits for the answers."""
     from orwatch.openrouter.client import Client, Patience
-    from orwatch.store.rate_limit import RateLimiter
+    from orwatch.store.engine.rate_limit import RateLimiter
 
     def start_at_once() -> None:
         """Without a database the requests of all processes cannot be counted; it is one or two then."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orwatch.cli.context import Context
+from orwatch.cli.heartbeat import Heartbeat
 from orwatch.cli.interruption import interruptible
+from orwatch.domain.runs import Job
 from orwatch.errors import EXIT_DONE
-from orwatch.heartbeat import Heartbeat
-from orwatch.jobs.run import RunOptions
-from orwatch.models import Job
+from orwatch.jobs.runs.recorded import RunOptions
 
 
 @dataclass(slots=True)

@@ -9,7 +9,9 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import complete_key_name, json_option
-from orwatch.config import AUTO, SOURCE_CHOICES
+from orwatch.config.settings import AUTO, SOURCE_CHOICES
+from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
+from orwatch.domain.sources import UsageSource
 from orwatch.errors import (
     EXIT_NEEDS_PERSON,
     ApiError,
@@ -18,11 +20,11 @@ from orwatch.errors import (
     TryAgainError,
     UsageError,
 )
-from orwatch.models import KeyFacts, KeyKind, StoredKey, UsageSource
 from orwatch.text import is_terminal, printable
 
 if TYPE_CHECKING:
-    from orwatch.jobs.keys import Removal
+    from orwatch.jobs.key.change import Removal
+
 
 name_argument = click.argument("name", shell_complete=complete_key_name)
 
@@ -57,17 +59,17 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
       pass show openrouter/ci | orwatch key add ci
     """
     context.may_lack_env_file = True
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
 
-    name = keys.clean_name(name)
+    name = key_jobs.clean_name(name)
     secret = _read_secret(name)
-    keys.check_can_add(context.store, context.encryption_keys, name, secret)
+    key_jobs.check_can_add(context.store, context.encryption_keys, name, secret)
     facts = None if no_check else _ask(context, secret)
     setting = None if source == AUTO else UsageSource(source)
-    key = keys.add(
+    key = key_jobs.add(
         context.store, context.encryption_keys, name, secret, facts, context.now, source_setting=setting
     )
-    click.echo(_told_addition(key, facts, keys.lister_of(context.store, key)))
+    click.echo(_told_addition(key, facts, key_jobs.lister_of(context.store, key)))
     needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
     if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
         click.echo(
@@ -105,13 +107,13 @@ def _read_secret(name: str) -> str:
 
 
 def _ask(context: Context, secret: str) -> KeyFacts | None:
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
     from orwatch.openrouter.client import Patience
 
     # Somebody waits for this answer.
     with context.client(Patience(max_tries=3, max_seconds=30)) as client:
         try:
-            return keys.ask_about(client, secret)
+            return key_jobs.ask_about(client, secret)
         except KeyRejectedError as error:
             raise OrwatchError(f"OpenRouter refuses this key ({error}). Nothing was stored.") from error
         except ApiError as error:
@@ -136,11 +138,11 @@ def list_(context: Context, as_json: bool) -> None:
     Example:
       orwatch key list
     """
-    from orwatch.jobs import key_overview
+    from orwatch.jobs.key import overview as key_overview
 
     result = key_overview.list_overviews(context.store, context.now)
     from orwatch.render import console
-    from orwatch.render import keys as render
+    from orwatch.render import key as render
 
     if as_json:
         click.echo(render.list_json(result))
@@ -159,16 +161,16 @@ def show(context: Context, name: str, as_json: bool) -> None:
     Example:
       orwatch key show production
     """
-    from orwatch.jobs import key_overview
+    from orwatch.jobs.key import overview as key_overview
 
     details = key_overview.describe(context.store, name, context.now)
     from orwatch.render import console
-    from orwatch.render import key_details as render
+    from orwatch.render import key_details as render_key_details
 
     if as_json:
-        click.echo(render.show_json(details))
+        click.echo(render_key_details.show_json(details))
     else:
-        console.show(render.show_view(details))
+        console.show(render_key_details.show_view(details))
 
 
 @command.command("rename")
@@ -182,10 +184,10 @@ def rename(context: Context, name: str, new_name: str) -> None:
     Example:
       orwatch key rename ci github-actions
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
 
-    new_name = keys.clean_name(new_name)
-    keys.rename(context.store, name, new_name)
+    new_name = key_jobs.clean_name(new_name)
+    key_jobs.rename(context.store, name, new_name)
     click.echo(f"{printable(name)!r} is now {new_name!r}.")
 
 
@@ -199,9 +201,9 @@ def enable(context: Context, name: str) -> None:
     Example:
       orwatch key enable ci
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
 
-    changed = keys.enable(context.store, name)
+    changed = key_jobs.enable(context.store, name)
     click.echo(f"{printable(name)!r} is watched{' again' if changed else ' already'}.")
 
 
@@ -217,11 +219,11 @@ def disable(context: Context, name: str) -> None:
     Example:
       orwatch key disable ci
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
 
-    changed = keys.disable(context.store, name, context.now)
-    key = keys.get_key(context.store, name)
-    lister = keys.lister_of(context.store, key)
+    changed = key_jobs.disable(context.store, name, context.now)
+    key = key_jobs.get_key(context.store, name)
+    lister = key_jobs.lister_of(context.store, key)
     effect = ""
     if key.is_management:
         effect = " Its account is not read any more."
@@ -245,13 +247,13 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     Example:
       orwatch key remove old-laptop
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
 
-    plan = keys.plan_removal(context.store, name, with_history=purge)
+    plan = key_jobs.plan_removal(context.store, name, with_history=purge)
     if not yes and not _is_confirmed(_removal_question(plan, purge)):
         click.echo("Nothing was removed.", err=True)
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
-    removal = keys.remove(context.store, name, context.now, with_history=purge)
+    removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
     click.echo(_told_removal(removal, purge))
 
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 
-from orwatch.config import Settings
+from orwatch.config.settings import Settings
+from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
-from orwatch.models import Job
 from orwatch.text import is_terminal, printable
 
 

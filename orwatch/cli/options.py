@@ -56,7 +56,7 @@ def key_option(verb: str) -> Callable[[Command], Command]:
 def complete_key_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The names of stored keys, for the shell; nothing is created and no error shown for that."""
     from orwatch.errors import OrwatchError
-    from orwatch.jobs.keys import list_keys
+    from orwatch.jobs.key.change import list_keys
 
     try:
         with Context(ctx.find_root().params.get("env_file")) as context:

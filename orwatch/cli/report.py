@@ -10,9 +10,9 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, read_day, read_span, span_start
+from orwatch.domain.usage import Dimension
 from orwatch.errors import OrwatchError, TryAgainError, UsageError
-from orwatch.models import Dimension
-from orwatch.results.report import ReportResult
+from orwatch.jobs.report.result import ReportResult
 
 _DEFAULT_SPAN = "30d"
 _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "text"}
@@ -78,10 +78,10 @@ def command(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.")
     form = "json" if as_json else "csv" if as_csv else _form(output)
-    from orwatch.jobs import report
+    from orwatch.jobs.report import run as report_job
 
     first, final = _window(context, since, until, last)
-    request = report.ReportRequest(
+    request = report_job.ReportRequest(
         since=first,
         until=final,
         by=tuple(dict.fromkeys(Dimension(value) for value in by)),
@@ -90,7 +90,7 @@ def command(
         top=top,
         sort=sort,
     )
-    result = report.run(context.store, request)
+    result = report_job.run(context.store, request)
     if as_json or as_csv or output:
         text = _text(result, form)
         if output is None:

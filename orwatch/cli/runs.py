@@ -6,7 +6,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option
-from orwatch.models import Job
+from orwatch.domain.runs import Job
 
 
 @click.command("runs")
@@ -24,7 +24,7 @@ def command(context: Context, job: str | None, last: int, as_json: bool) -> None
       orwatch runs
       orwatch runs --job validate --last 7
     """
-    from orwatch.jobs.runs import list_runs
+    from orwatch.jobs.runs.history import list_runs
 
     wanted = Job(job) if job else None
     listed = list_runs(context.store, wanted, last)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from orwatch import config
 from orwatch.cli.context import Context, pass_context
+from orwatch.config import env_file as config
 
 _OTHER_MACHINES = (
     "Every other machine that shares the database needs the new ORWATCH_ENCRYPTION_KEY line: until it has "
@@ -35,13 +35,13 @@ def rotate(context: Context, keep_old: bool) -> None:
     Example:
       orwatch secret rotate
     """
-    from orwatch.jobs import keys
+    from orwatch.jobs.key import change as key_jobs
     from orwatch.secrets import generate_encryption_key
 
     store = context.store
     is_shared = store.backend.file is None
     if context.settings.encryption_keys_from_environment:
-        count = keys.reencrypt(store, context.encryption_keys)
+        count = key_jobs.reencrypt(store, context.encryption_keys)
         click.echo(f"Re-encrypted {count} secrets under the first key of ORWATCH_ENCRYPTION_KEY.")
         if len(context.encryption_keys) > 1:
             click.echo("The others are not needed any more, but for older backups of the database.")
@@ -54,10 +54,10 @@ def rotate(context: Context, keep_old: bool) -> None:
     with config.env_file_lock(env_file):
         context.reload_settings()
         old = context.encryption_keys
-        keys.check_all_open(store, old)
+        key_jobs.check_all_open(store, old)
         new = generate_encryption_key()
         config.write_encryption_keys(env_file, (new, *old))
-        count = keys.reencrypt(store, (new, *old))
+        count = key_jobs.reencrypt(store, (new, *old))
         if not keep_old:
             config.write_encryption_keys(env_file, (new,))
     click.echo(f"Re-encrypted {count} secrets under a new encryption key, which is in {env_file}.")

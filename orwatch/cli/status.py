@@ -23,11 +23,11 @@ def command(context: Context, as_json: bool) -> int:
       orwatch status
     """
     from orwatch.cli.surroundings import look_at_schedule
-    from orwatch.jobs import status
+    from orwatch.jobs.status import run as status_job
 
     store = context.store
     shown = look_at_schedule(context, context.settings, is_glance=True)
-    result = status.run(store, context.now, shown, has_encryption_key=bool(context.encryption_keys))
+    result = status_job.run(store, context.now, shown, has_encryption_key=bool(context.encryption_keys))
     from orwatch.render import console
     from orwatch.render import status as render
 

@@ -13,16 +13,17 @@ from orwatch.cli.context import Context
 from orwatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from orwatch.config import Settings
-    from orwatch.jobs.cron_places import Surroundings
-    from orwatch.results.cron import CronShowResult
+    from orwatch.config.settings import Settings
+    from orwatch.jobs.cron.host import Surroundings
+    from orwatch.jobs.cron.result import CronShowResult
+
 
 _PROGRAM = "orwatch"
 
 
 def read_surroundings(context: Context) -> Surroundings:
     """Who runs this, and which program it is. Raises ``UsageError`` where that cannot be told."""
-    from orwatch.jobs.cron_places import Surroundings
+    from orwatch.jobs.cron.host import Surroundings
 
     uid = os.geteuid()
     try:
@@ -53,8 +54,8 @@ def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -
 
     ``is_glance``: it takes hardly any time, and does not look whether a cron runs.
     """
-    from orwatch.jobs import cron_show
-    from orwatch.results.cron import CronShowResult
+    from orwatch.jobs.cron import show as cron_show
+    from orwatch.jobs.cron.result import CronShowResult
 
     try:
         surroundings = read_surroundings(context)

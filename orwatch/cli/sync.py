@@ -21,13 +21,13 @@ from orwatch.cli.options import (
     verbose_option,
     wait_option,
 )
-from orwatch.config import MAX_SYNC_DAYS
+from orwatch.config.settings import MAX_SYNC_DAYS
+from orwatch.domain.runs import Job
 from orwatch.errors import UsageError
-from orwatch.models import Job
 from orwatch.text import counted, is_terminal
 
 if TYPE_CHECKING:
-    from orwatch.jobs.sync_request import SyncProgress
+    from orwatch.jobs.sync.request import SyncProgress
 
 
 @click.command("sync")
@@ -82,8 +82,8 @@ def command(
       orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
     """
     from orwatch.cli.job_run import job_run
-    from orwatch.jobs import sync
-    from orwatch.jobs.sync_request import SyncRequest
+    from orwatch.jobs.sync import run as sync_job
+    from orwatch.jobs.sync.request import SyncRequest
 
     if backfill is not None and (days is not None or since is not None):
         raise UsageError("--backfill and --days/--since exclude each other.")
@@ -104,7 +104,7 @@ def command(
         ExitStack() as opened,
         _progress(shows_progress) as tell,
     ):
-        result = sync.run(
+        result = sync_job.run(
             store,
             lambda: opened.enter_context(context.client()),
             context.encryption_keys,
@@ -119,12 +119,13 @@ def command(
             f"{counted(len(result.keys), 'key')}"
         )
     if as_json or not quiet:
-        from orwatch.render import console, jobs
+        from orwatch.render import console
+        from orwatch.render import sync as render
 
         if as_json:
-            click.echo(jobs.sync_json(result))
+            click.echo(render.sync_json(result))
         else:
-            console.show(jobs.sync_view(result))
+            console.show(render.sync_view(result))
     if not catch_up or dry_run:
         return result.exit_code
     from orwatch.cli.catch_up import catch_up as run_missed
@@ -145,7 +146,7 @@ def _progress(is_shown: bool) -> Iterator[Callable[[SyncProgress], None]]:
 
 
 def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:
-    from orwatch.jobs.sync_request import last_days
+    from orwatch.jobs.sync.request import last_days
 
     today = context.today
     if days is not None:

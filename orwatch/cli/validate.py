@@ -8,7 +8,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option, wait_option
-from orwatch.models import Job
+from orwatch.domain.runs import Job
 from orwatch.text import counted
 
 
@@ -51,14 +51,14 @@ def run_validate(
 ) -> int:
     """Validate, and show what came of it; the exit code."""
     from orwatch.cli.job_run import job_run
-    from orwatch.jobs import validate
+    from orwatch.jobs.validate import run as validate_job
 
     store = context.store
     with (
         job_run(context, Job.VALIDATE, wait_seconds, is_whole=not key_names) as ending,
         ExitStack() as opened,
     ):
-        result = validate.run(
+        result = validate_job.run(
             store,
             lambda: opened.enter_context(context.client()),
             context.encryption_keys,
@@ -70,10 +70,11 @@ def run_validate(
         ending.exit_code = result.exit_code
         ending.summary = f"{result.status}: {counted(len(result.keys), 'key')}"
     if as_json or not quiet:
-        from orwatch.render import console, jobs
+        from orwatch.render import console
+        from orwatch.render import validate as render
 
         if as_json:
-            click.echo(jobs.validate_json(result))
+            click.echo(render.validate_json(result))
         else:
-            console.show(jobs.validate_view(result))
+            console.show(render.validate_view(result))
     return result.exit_code

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.usage import CHAT_ROOM, CI, OLD_LAPTOP, PRODUCTION, RESEARCH, StandInKey, UsageProfile
-from orwatch.models import ZERO, from_nano
+from orwatch.domain.money import ZERO, from_nano
 
 CI_EXPIRES_AFTER_DAYS = 5
 ACCOUNT_DAYS = 365

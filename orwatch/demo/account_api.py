@@ -12,7 +12,7 @@ from orwatch.demo.catalog import MODELS, Endpoint, Model, split
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
 from orwatch.demo.usage import StandInKey
-from orwatch.models import from_nano
+from orwatch.domain.money import from_nano
 
 PAGE_SIZE = 100
 ACTIVITY_DAYS = 30

@@ -14,7 +14,7 @@ from orwatch.demo.account_api import AccountState, has_hash_in
 from orwatch.demo.catalog import Counts, Model, Part, split, whole
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
 from orwatch.demo.usage import StandInKey
-from orwatch.models import from_nano
+from orwatch.domain.money import from_nano
 
 DAYS_KEPT = 365
 PROVIDER_DAYS_KEPT = 31

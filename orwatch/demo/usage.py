@@ -13,7 +13,7 @@ from struct import Struct
 from typing import Literal, TypeAlias
 
 from orwatch.demo.catalog import MODELS, Counts, Price, split
-from orwatch.models import ZERO, from_nano
+from orwatch.domain.money import ZERO, from_nano
 
 __all__ = [
     "CHAT_ROOM",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from orwatch.domain.keys import Credits, ListedKey
 from orwatch.errors import ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
-from orwatch.models import Credits, ListedKey
 from orwatch.openrouter.parse_account import (
     Activity,
     Analytics,
@@ -23,6 +23,7 @@ from orwatch.openrouter.parse_account import (
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
+
 
 ACTIVITY_DAYS = 30  # completed days that GET /activity answers for
 ANALYTICS_DAYS = 365  # that POST /analytics/query does, by day

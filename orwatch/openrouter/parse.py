@@ -11,17 +11,11 @@ from datetime import date
 from functools import reduce
 from typing import TypeAlias
 
+from orwatch.domain.keys import KeyFacts, KeyKind
+from orwatch.domain.money import round_to_nano
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import RejectedRow, UsageAnswer, UsageRow, add_rows
 from orwatch.errors import UnexpectedAnswerError
-from orwatch.models import (
-    KeyFacts,
-    KeyKind,
-    RejectedRow,
-    UsageAnswer,
-    UsageRow,
-    UsageSource,
-    add_rows,
-    round_to_nano,
-)
 from orwatch.openrouter.values import (
     MAX_COUNT,
     MAX_USD,

@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from orwatch.domain.keys import Credits, ListedKey, Workspace
+from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import OwnedRow, RejectedRow, UsageAnswer, UsageRow
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
-from orwatch.models import (
-    ZERO,
-    Credits,
-    ListedKey,
-    OwnedRow,
-    RejectedRow,
-    UsageAnswer,
-    UsageRow,
-    UsageSource,
-    Workspace,
-    add_exactly,
-)
 from orwatch.openrouter.parse import key_facts, read_rows
 from orwatch.openrouter.values import (
     MAX_NAME_LENGTH,

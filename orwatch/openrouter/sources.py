@@ -9,13 +9,16 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orwatch.counters import CounterReading
+from orwatch.domain.counters import CounterReading
+from orwatch.domain.keys import KeyFacts, StoredKey
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EndpointMissingError, UnexpectedAnswerError
-from orwatch.models import KeyFacts, StoredKey, UsageAnswer, UsageSource
 from orwatch.openrouter.parse import parse_key, parse_usage
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
+
 
 # How long it is believed that a server has no ``/usage``, if validate does not make sync ask before.
 _ASK_AGAIN_AFTER = timedelta(days=1)

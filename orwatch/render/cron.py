@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orwatch.render import json_text, numbers
-from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
-from orwatch.render.tables import Column, make_table
-from orwatch.results.cron import (
+from orwatch.jobs.cron.result import (
     CronChange,
     CronEntry,
     CronInstallResult,
@@ -23,6 +19,10 @@ from orwatch.results.cron import (
     CronTime,
     CronWarning,
 )
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.json_text import JsonValue
+from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _STATES = {

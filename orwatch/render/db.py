@@ -8,12 +8,7 @@ from datetime import date
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.render import json_text, numbers
-from orwatch.render.console import View
-from orwatch.render.doctor import check_list, check_members, sentence
-from orwatch.render.json_text import JsonValue
-from orwatch.render.tables import Column, make_table
-from orwatch.results.database import (
+from orwatch.jobs.db.result import (
     DbBackupResult,
     DbCheckResult,
     DbCopyResult,
@@ -21,6 +16,11 @@ from orwatch.results.database import (
     DbUpgradeResult,
     TableRows,
 )
+from orwatch.render import json_text, numbers
+from orwatch.render.console import View
+from orwatch.render.doctor import check_list, check_members, sentence
+from orwatch.render.json_text import JsonValue
+from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _LABEL_WIDTH = 16

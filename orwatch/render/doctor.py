@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
-from orwatch.results.doctor import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.text import printable
 
 # In an area with more checks than this, only those that want a look are listed.

@@ -9,12 +9,13 @@ from decimal import Decimal
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import KeyFacts, Listing, StoredKey, UsageSource
+from orwatch.domain.keys import KeyFacts, Listing, StoredKey, state
+from orwatch.domain.sources import UsageSource
+from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyOverview
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
-from orwatch.render.keys import kind, overview_members, state
-from orwatch.results.keys import AccountDetails, KeyDetails, KeyFlag, KeyOverview
+from orwatch.render.key import kind, overview_members
 from orwatch.text import printable
 
 _ONE = Decimal(1)

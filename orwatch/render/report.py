@@ -10,12 +10,12 @@ from decimal import Decimal
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import Dimension, Totals
+from orwatch.domain.usage import Dimension, Totals
+from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
 from orwatch.render.tables import Column, fit, make_table
-from orwatch.results.report import ReportResult, ReportRow, ReportTable
 from orwatch.text import printable
 
 _HEADERS = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import Job, JobRun
+from orwatch.domain.runs import Job, JobRun
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.status import RUN_STYLES

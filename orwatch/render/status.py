@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.models import RunStatus
+from orwatch.domain.keys import state
+from orwatch.domain.runs import RunStatus
+from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
+from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
-from orwatch.render.keys import state
 from orwatch.render.tables import Column, make_table
-from orwatch.results.cron import ScheduleState, ScheduleSummary
-from orwatch.results.status import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
 from orwatch.text import printable
 
 # With more keys than this, only those with a problem are listed.

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from orwatch.models import Job, JobRun, RunStatus
+from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.store.schema import job_runs
 
 

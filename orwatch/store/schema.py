@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-from orwatch.models import from_nano, to_nano
+from orwatch.domain.money import from_nano, to_nano
 
 # The newest revision in migrations/versions, and all that came before it.
 SCHEMA_REVISION = "0005"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from orwatch.days import month_start
-from orwatch.store import rollups
-from orwatch.store.database import Store, open_store
+from orwatch.domain.days import month_start
+from orwatch.store.engine.database import Store, open_store
+from orwatch.store.ledger import rollups
 from orwatch.store.schema import SCHEMA_REVISION, to_day_number
 from tests.bench.measure import NOW, TODAY, Options
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from orwatch.jobs import cleanup
+from orwatch.jobs.cleanup import run as cleanup_job
 from orwatch.store.schema import to_day_number
 from tests.bench.big import DAYS, big_database, open_big
 from tests.bench.measure import NOW, TODAY, Options, RealClock, Row, helper, in_child, work_seconds
@@ -48,7 +48,7 @@ def measure(options: Options) -> list[Row]:
 def clean(path: str) -> float:
     """The processor seconds of the cleanup."""
     with closing(open_big(path)) as store:
-        return work_seconds(lambda: cleanup.run(store, DAYS - 1 - _DAYS_REMOVED, RealClock(NOW)))
+        return work_seconds(lambda: cleanup_job.run(store, DAYS - 1 - _DAYS_REMOVED, RealClock(NOW)))
 
 
 def delete(path: str) -> float:

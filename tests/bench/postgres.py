@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import BigInteger
 
-from orwatch.models import UsageAnswer
+from orwatch.domain.usage import UsageAnswer
 from orwatch.store.schema import usage_stats
 from tests.bench import writing
 from tests.bench.measure import Options, Row, Seconds, in_turn, wall_seconds

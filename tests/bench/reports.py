@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import timedelta
 
-from orwatch.jobs import report
-from orwatch.models import Dimension
+from orwatch.domain.usage import Dimension
+from orwatch.jobs.report import run as report_job
 from tests.bench.big import big_database, open_big
 from tests.bench.measure import TODAY, Options, Row, in_child, peak_memory_mb, work_seconds
 
@@ -52,12 +52,12 @@ def run_reports(path: str, rounds: int) -> tuple[dict[str, float], float]:
             key_names: tuple[str, ...] = (),
             model_globs: tuple[str, ...] = (),
         ) -> None:
-            request = report.ReportRequest(_WINDOWS[window], TODAY, by, key_names, model_globs)
-            best = min(work_seconds(lambda: report.run(store, request)) for _ in range(rounds))
+            request = report_job.ReportRequest(_WINDOWS[window], TODAY, by, key_names, model_globs)
+            best = min(work_seconds(lambda: report_job.run(store, request)) for _ in range(rounds))
             what = f"report by {name}, {window}"
             seconds[what] = max(best, seconds.get(what, 0.0))
             if len(by) == 1:
-                console.as_text(render.view(report.run(store, request)))
+                console.as_text(render.view(report_job.run(store, request)))
 
         for window in _WINDOWS:
             for dimension in _SINGLE:

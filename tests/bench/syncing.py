@@ -12,13 +12,13 @@ from pathlib import Path
 
 from orwatch.clock import Clock
 from orwatch.demo.server import Request, Response, StandInServer, json_response
-from orwatch.jobs import sync
-from orwatch.jobs.sync_request import SyncRequest, last_days
+from orwatch.jobs.sync import run as sync_job
+from orwatch.jobs.sync.request import SyncRequest, last_days
 from orwatch.openrouter.client import Client
 from orwatch.secrets import Vault, generate_encryption_key, hash_secret
-from orwatch.store import keys as stored_keys
-from orwatch.store.database import Store, open_store
-from orwatch.store.rate_limit import RateLimiter
+from orwatch.store.engine.database import Store, open_store
+from orwatch.store.engine.rate_limit import RateLimiter
+from orwatch.store.keys import table as stored_keys
 from tests.bench.measure import Options, RealClock, Row, helper, in_child, peak_memory_mb, wall_seconds
 
 KEYS, _FEWER_KEYS = 1000, 200
@@ -102,7 +102,7 @@ def _sync(store: Store, encryption_key: str, url: str, clock: Clock, requests_pe
     request = SyncRequest(last_days(today, _DAYS), today, reaches_back=True, concurrency=_CONCURRENCY)
     limiter = RateLimiter(store, requests_per_minute, clock)
     with Client(url, clock=clock, wait_for_turn=limiter.wait_for_turn, connections=_CONCURRENCY) as client:
-        result = sync.run(store, lambda: client, [encryption_key], request, clock)
+        result = sync_job.run(store, lambda: client, [encryption_key], request, clock)
     assert result.exit_code == 0, result.status
 
 

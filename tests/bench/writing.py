@@ -14,9 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orwatch.models import UsageAnswer, UsageRow, UsageSource, from_nano
-from orwatch.store import ledger
-from orwatch.store.database import Store, open_store
+from orwatch.domain.money import from_nano
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageAnswer, UsageRow
+from orwatch.store.engine.database import Store, open_store
+from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import DAILY_COUNTS, to_day_number, told_column
 from tests.bench.measure import NOW, TODAY, Options, Row, in_child, in_turn, peak_memory_mb, work_seconds
 

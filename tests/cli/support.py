@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 
-from orwatch.config import write_encryption_keys
-from orwatch.jobs import keys
-from orwatch.models import KeyFacts, KeyKind, StoredKey, UsageAnswer, UsageRow
+from orwatch.config.env_file import write_encryption_keys
+from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
+from orwatch.domain.usage import UsageAnswer, UsageRow
+from orwatch.jobs.key import change as key_jobs
 from orwatch.secrets import Vault
-from orwatch.store import keys as stored_keys
-from orwatch.store import ledger
-from orwatch.store.database import Store, open_store
+from orwatch.store.engine.database import Store, open_store
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.ledger import write as ledger
 from tests.support import NOW, SECRET, TODAY, usage_answer
 
 ENCRYPTION_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
@@ -98,7 +99,7 @@ class Home:
 
     def keys(self) -> dict[str, StoredKey]:
         with self.store() as store:
-            return {key.name: key for key in keys.list_keys(store)}
+            return {key.name: key for key in key_jobs.list_keys(store)}
 
     def opened_secret(self, name: str, *encryption_keys: str) -> str:
         """A stored secret. Raises ``EncryptionKeyError`` when these keys do not open it."""
@@ -114,7 +115,7 @@ def secret_of(name: str) -> str:
 
 
 def add_key(store: Store, name: str) -> None:
-    keys.add(store, (ENCRYPTION_KEY,), name, secret_of(name), KeyFacts(KeyKind.INFERENCE), NOW)
+    key_jobs.add(store, (ENCRYPTION_KEY,), name, secret_of(name), KeyFacts(KeyKind.INFERENCE), NOW)
 
 
 def write_usage(home: Home, name: str, *rows: UsageRow) -> None:

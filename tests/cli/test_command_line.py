@@ -17,10 +17,11 @@ import pytest
 
 from orwatch import __main__, __version__
 from orwatch.cli import COMMANDS, cli, run
+from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, SettingsError, TryAgainError
-from orwatch.jobs import report, status
-from orwatch.models import Job
-from orwatch.store import locks
+from orwatch.jobs.report import run as report_job
+from orwatch.jobs.status import run as status_job
+from orwatch.store.engine import locks
 from tests.cli.support import Home, Orwatch
 from tests.support import FakeClock
 
@@ -172,7 +173,7 @@ def test_an_expected_failure_is_one_line_and_its_exit_code(
     orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, error: OrwatchError, code: int
 ) -> None:
     orwatch("init")
-    monkeypatch.setattr(status, "run", raising(error))
+    monkeypatch.setattr(status_job, "run", raising(error))
     assert orwatch("status") == (code, "", f"orwatch: {error}\n")
 
 
@@ -180,7 +181,7 @@ def test_a_failures_message_brings_no_control_characters(
     orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orwatch("init")
-    monkeypatch.setattr(status, "run", raising(OrwatchError("bad \x1b[31m\u202e\nname")))
+    monkeypatch.setattr(status_job, "run", raising(OrwatchError("bad \x1b[31m\u202e\nname")))
     assert orwatch("status").err == "orwatch: bad �[31m��name\n"
 
 
@@ -188,7 +189,7 @@ def test_a_bug_is_a_traceback_on_standard_error_and_70(
     orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orwatch("init")
-    monkeypatch.setattr(status, "run", raising(RuntimeError("not thought of")))
+    monkeypatch.setattr(status_job, "run", raising(RuntimeError("not thought of")))
     code, out, err = orwatch("status")
     assert (code, out) == (70, "")
     assert err.startswith("Traceback (most recent call last):\n")
@@ -201,7 +202,7 @@ def test_an_interruption_is_130(
     orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     orwatch("init")
-    monkeypatch.setattr(status, "run", raising(error))
+    monkeypatch.setattr(status_job, "run", raising(error))
     code, out, err = orwatch("status")
     assert (code, out) == (130, "")
     assert err.strip() == "orwatch: interrupted."
@@ -209,7 +210,7 @@ def test_an_interruption_is_130(
 
 def test_an_exit_code_that_is_asked_for_is_given(orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch) -> None:
     orwatch("init")
-    monkeypatch.setattr(report, "run", raising(click.exceptions.Exit(3)))
+    monkeypatch.setattr(report_job, "run", raising(click.exceptions.Exit(3)))
     assert orwatch("report") == (3, "", "")
 
 
@@ -250,7 +251,7 @@ def test_a_reader_that_is_missed_only_at_the_end_is_141_too(
         raise click.exceptions.Exit(0)
 
     orwatch("init")
-    monkeypatch.setattr(status, "run", write_without_a_flush)
+    monkeypatch.setattr(status_job, "run", write_without_a_flush)
     with broken_pipe() as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert run(["status"]) == 141

@@ -14,9 +14,9 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory, real_datetime
 
 import orwatch.cli.context
-from orwatch import config
 from orwatch.cli.context import Context, SystemClock
-from orwatch.config import write_encryption_keys
+from orwatch.config import env_file
+from orwatch.config.env_file import write_encryption_keys
 from orwatch.errors import InterruptedRunError, SettingsError
 from tests.cli.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, Home, Orwatch
 from tests.postgres import PostgresServer
@@ -169,7 +169,7 @@ def test_an_env_file_that_cannot_be_written_is_a_settings_error(
     def refuse(*_arguments: object) -> None:
         raise SettingsError("cannot write the encryption key to there: Permission denied.")
 
-    monkeypatch.setattr(config, "write_encryption_keys", refuse)
+    monkeypatch.setattr(env_file, "write_encryption_keys", refuse)
     code, out, err = orwatch("key", "list")
     assert (code, out) == (78, "")
     assert err.endswith("orwatch: cannot write the encryption key to there: Permission denied.\n")

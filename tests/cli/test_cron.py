@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from orwatch.cli import surroundings
-from orwatch.crontab import MARK_BEGIN, MARK_END
 from orwatch.errors import UsageError
-from orwatch.jobs import cron_checks
+from orwatch.jobs.cron import checks as cron_checks
+from orwatch.jobs.cron.text import MARK_BEGIN, MARK_END
 from tests.cli.support import Home, Orwatch
-from tests.jobs.cron_machine import CRONTAB, write_program
+from tests.jobs.cron.machine import CRONTAB, write_program
 
 
 @pytest.fixture(autouse=True)

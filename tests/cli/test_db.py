@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.models import Job
-from orwatch.store import locks
+from orwatch.domain.runs import Job
+from orwatch.store.engine import locks
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.cli.support import Home, Orwatch, Terminal, piped, write_usage
 from tests.databases import content

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import respx
 
-from orwatch.config import load_settings
+from orwatch.config.settings import load_settings
 from orwatch.errors import TryAgainError
-from orwatch.jobs import cleanup
+from orwatch.jobs.cleanup import run as cleanup_job
 from tests.cli.support import Home, Orwatch
 
 
@@ -108,7 +108,7 @@ def test_a_step_that_ends_otherwise_than_it_should_ends_the_demo(
     def fail(*_arguments: object, **_options: object) -> None:
         raise TryAgainError("the disk is full.")
 
-    monkeypatch.setattr(cleanup, "run", fail)
+    monkeypatch.setattr(cleanup_job, "run", fail)
     code, out, err = orwatch("demo")
     assert code == 1
     assert "the demo's `orwatch cleanup --retention-days 90` ended with exit code 75." in err

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import respx
 
-from orwatch.jobs import doctor
-from orwatch.jobs.doctor import Surroundings
+from orwatch.jobs.doctor import run as doctor_job
+from orwatch.jobs.doctor.run import Surroundings
 from tests.cli.support import OTHER_ENCRYPTION_KEY, Home, Orwatch, Terminal, secret_of, write_usage
-from tests.jobs.doctor_support import GOOD_SCHEDULE, much_room
+from tests.jobs.doctor.support import GOOD_SCHEDULE, much_room
 from tests.support import NOW, TODAY, usage_row
 
 
@@ -21,7 +21,7 @@ def in_order(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine in order, with two keys of which one has used $3 today."""
     # Cron and the disk are the machine's that the tests run on.
     monkeypatch.setattr(
-        doctor,
+        doctor_job,
         "Surroundings",
         lambda environ, env_file, _: Surroundings(environ, env_file, lambda _: GOOD_SCHEDULE, much_room),
     )
@@ -161,7 +161,7 @@ def test_the_real_cron_can_be_asked(
     orwatch: Orwatch, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.get("/key").mock(side_effect=told)
-    monkeypatch.setattr(doctor, "Surroundings", Surroundings)
+    monkeypatch.setattr(doctor_job, "Surroundings", Surroundings)
     code, out, _err = orwatch("doctor")
     assert code in {0, 1}
     jobs = out[out.index("Jobs") :]

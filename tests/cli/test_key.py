@@ -6,14 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.support import (
-    CI_SECRET,
-    ENCRYPTION_KEY,
-    Home,
-    Orwatch,
-    piped,
-    write_usage,
-)
+from tests.cli.support import CI_SECRET, ENCRYPTION_KEY, Home, Orwatch, piped, write_usage
 from tests.support import SECRET, usage_row
 
 

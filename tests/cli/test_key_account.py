@@ -7,9 +7,9 @@ import json
 import pytest
 import respx
 
-from orwatch.models import KeyFacts, KeyKind, ListedKey
+from orwatch.domain.keys import KeyFacts, KeyKind, ListedKey
 from orwatch.secrets import hash_secret
-from orwatch.store import listings
+from orwatch.store.keys import listings
 from tests.cli.support import CI_SECRET, Home, Orwatch, key_answer, piped, refusal
 from tests.support import NOW, SECRET
 

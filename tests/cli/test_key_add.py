@@ -9,7 +9,7 @@ import httpx
 import pytest
 import respx
 
-from orwatch.models import KeyKind
+from orwatch.domain.keys import KeyKind
 from orwatch.secrets import hash_secret
 from tests.cli.support import (
     CI_SECRET,

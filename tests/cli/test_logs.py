@@ -15,9 +15,9 @@ import respx
 from freezegun import freeze_time
 
 from orwatch.cli.logs import start_log
-from orwatch.config import load_settings
+from orwatch.config.settings import load_settings
+from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
-from orwatch.models import Job
 from tests.cli.support import Home, Orwatch, Terminal, key_answer, usage_json
 from tests.support import NOW
 

@@ -12,12 +12,12 @@ import respx
 from freezegun import freeze_time
 
 from orwatch.cli import surroundings
-from orwatch.crontab import Invocation, entries
+from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import UsageError
-from orwatch.models import Job, RunStatus
+from orwatch.jobs.cron.text import Invocation, entries
 from orwatch.store import runs
 from tests.cli.support import Home, Orwatch, key_answer, refusal, usage_json, write_usage
-from tests.jobs.cron_machine import CRONTAB, write_program
+from tests.jobs.cron.machine import CRONTAB, write_program
 from tests.support import NOW, TODAY, usage_row
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from orwatch import config
+from orwatch.config import env_file as config
 from orwatch.errors import EncryptionKeyError
-from orwatch.jobs import keys
-from orwatch.store.database import Store
+from orwatch.jobs.key import change as key_jobs
+from orwatch.store.engine.database import Store
 from tests.cli.support import CI_SECRET, ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, Home, Orwatch
 from tests.support import SECRET
 
@@ -76,7 +76,7 @@ def test_killed_at_any_step_it_has_lost_nothing_and_can_be_run_again(
         return maybe_die
 
     with monkeypatch.context() as patch:
-        patch.setattr(keys, "reencrypt", dying("reencrypt", keys.reencrypt))
+        patch.setattr(key_jobs, "reencrypt", dying("reencrypt", key_jobs.reencrypt))
         patch.setattr(config, "write_encryption_keys", dying("write", config.write_encryption_keys))
         assert orwatch("secret", "rotate").code == 130
     assert steps == ["write", "reencrypt", "write"][:killed_at]
@@ -129,7 +129,7 @@ def test_the_env_file_is_read_again_under_its_lock(
 ) -> None:
     """Another rotation may have ended while this one waited."""
     seen: list[Sequence[str]] = []
-    reencrypt = keys.reencrypt
+    reencrypt = key_jobs.reencrypt
 
     def note(store: Store, encryption_keys: Sequence[str]) -> int:
         seen.append(encryption_keys)
@@ -141,7 +141,7 @@ def test_the_env_file_is_read_again_under_its_lock(
         config.write_encryption_keys(home.env_file, (OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY))
         return lock(env_file)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(keys, "reencrypt", note)
+    monkeypatch.setattr(key_jobs, "reencrypt", note)
     monkeypatch.setattr(config, "env_file_lock", lock_after_another)
     assert orwatch("secret", "rotate").code == 0
     assert seen[-1][1:] == (OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY)

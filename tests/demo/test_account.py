@@ -16,7 +16,7 @@ from orwatch.demo.api import StandInApi
 from orwatch.demo.catalog import MODELS
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.usage import CI, OLD_LAPTOP, PRICES, PRODUCTION, StandInKey, usage_of
-from orwatch.models import from_nano
+from orwatch.domain.money import from_nano
 from orwatch.secrets import hash_secret
 from tests.demo.support import (
     ACCOUNT,

@@ -14,7 +14,7 @@ from orwatch.demo.api import StandInApi
 from orwatch.demo.catalog import MODELS
 from orwatch.demo.server import Request
 from orwatch.demo.usage import CI, NO_USE, PRODUCTION, StandInKey, usage_by_endpoint, usage_of
-from orwatch.models import KeyKind
+from orwatch.domain.keys import KeyKind
 from orwatch.openrouter.parse import parse_key
 from orwatch.secrets import hash_secret
 from tests.demo.support import (

@@ -15,7 +15,7 @@ from freezegun import freeze_time
 from orwatch.demo.api import StandInApi, demo_keys, utc_today
 from orwatch.demo.server import Request, Response
 from orwatch.demo.usage import CI, PRODUCTION, LimitReset, StandInKey, usage_of
-from orwatch.models import KeyKind
+from orwatch.domain.keys import KeyKind
 from orwatch.openrouter.parse import parse_error, parse_key, parse_usage
 from tests.support import SECRET, TODAY
 

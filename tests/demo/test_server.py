@@ -16,14 +16,7 @@ import pytest
 
 from orwatch.demo import server as server_module
 from orwatch.demo.api import StandInApi
-from orwatch.demo.server import (
-    Json,
-    Request,
-    Response,
-    StandInServer,
-    error_response,
-    json_response,
-)
+from orwatch.demo.server import Json, Request, Response, StandInServer, error_response, json_response
 from orwatch.demo.usage import PRODUCTION, StandInKey
 from tests.support import SECRET, TODAY
 

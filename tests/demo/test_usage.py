@@ -22,7 +22,7 @@ from orwatch.demo.usage import (
     UsageProfile,
     usage_of,
 )
-from orwatch.models import from_nano, to_nano
+from orwatch.domain.money import from_nano, to_nano
 
 MONDAY = date(2026, 11, 16)
 MONTH = tuple(MONDAY - timedelta(days=count) for count in range(30))

@@ -19,11 +19,11 @@ from typing import IO, Any, TypeAlias
 
 from orwatch.demo.server import Answer, Request, Response, json_response
 from orwatch.demo.usage import CI, OLD_LAPTOP, PRODUCTION, StandInKey
-from orwatch.models import KeyFacts, KeyKind
+from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.secrets import Vault, hash_secret
-from orwatch.store import keys as stored_keys
-from orwatch.store import rollups
-from orwatch.store.database import open_store
+from orwatch.store.engine.database import open_store
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.ledger import rollups
 from orwatch.text import secret_hint
 
 ORWATCH = Path(sys.executable).with_name("orwatch")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.crontab import Invocation, entries
+from orwatch.jobs.cron.text import Invocation, entries
 from tests.end_to_end.support import ORWATCH, Finished, Machine
-from tests.jobs.cron_machine import CRONTAB, write_program
+from tests.jobs.cron.machine import CRONTAB, write_program
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 MINE = b"# caf\xe9\r\n5 4 * * * backup"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.crontab import Invocation, entries
+from orwatch.jobs.cron.text import Invocation, entries
 from tests.end_to_end.daemons import (
     DAEMONS,
     LEAD,

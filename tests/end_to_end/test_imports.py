@@ -103,7 +103,7 @@ def test_a_job_without_a_key_to_ask_loads_nothing_to_ask_with(
     assert machine.run("init").code == 0
     loaded = modules(machine, job, *options)
     assert loaded & HEAVY == needed
-    assert not loaded & {"orwatch.jobs.account", "orwatch.openrouter.client"}
+    assert not loaded & {"orwatch.jobs.sync.account", "orwatch.openrouter.client"}
 
 
 def test_a_sync_whose_keys_are_all_disabled_asks_for_none_and_loads_nothing_to_ask_with(
@@ -116,4 +116,6 @@ def test_a_sync_whose_keys_are_all_disabled_asks_for_none_and_loads_nothing_to_a
 
 def test_a_command_makes_no_results_but_its_own(synced: Machine) -> None:
     loaded = modules(synced, "report")
-    assert {name for name in loaded if name.startswith("orwatch.results.")} == {"orwatch.results.report"}
+    assert {name for name in loaded if re.fullmatch(r"orwatch\.jobs\.\w+\.result", name)} == {
+        "orwatch.jobs.report.result"
+    }

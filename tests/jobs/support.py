@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 import httpx
 
 from orwatch.clock import Clock
-from orwatch.jobs import keys as key_jobs
-from orwatch.models import KeyFacts, StoredKey
+from orwatch.domain.keys import KeyFacts, StoredKey
+from orwatch.jobs.key import change as key_jobs
 from orwatch.openrouter.client import Client
-from orwatch.store import ledger
-from orwatch.store.database import Store
+from orwatch.store.engine.database import Store
+from orwatch.store.ledger import write as ledger
 from tests.support import API_URL, NOW, TODAY, no_limit, usage_answer, usage_row
 
 ENCRYPTION_KEY = base64.urlsafe_b64encode(b"k" * 32).decode()

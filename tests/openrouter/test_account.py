@@ -13,6 +13,8 @@ import httpx
 import pytest
 import respx
 
+from orwatch.domain.keys import Credits
+from orwatch.domain.sources import UsageSource
 from orwatch.errors import (
     ApiError,
     ApiUnavailableError,
@@ -22,7 +24,6 @@ from orwatch.errors import (
     TruncatedAnswerError,
     UnexpectedAnswerError,
 )
-from orwatch.models import Credits, UsageSource
 from orwatch.openrouter import account
 from orwatch.openrouter.account import (
     AccountListing,

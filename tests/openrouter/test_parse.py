@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orwatch.domain.keys import KeyFacts
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import UnexpectedAnswerError
-from orwatch.models import KeyFacts, UsageAnswer, UsageSource
 from orwatch.openrouter.parse import parse_error, parse_key, parse_usage
 from orwatch.openrouter.values import MAX_COUNT, MAX_NAME_LENGTH, MAX_USD
 

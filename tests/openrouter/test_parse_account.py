@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orwatch.domain.keys import Credits, KeyKind, ListedKey, Workspace
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import OwnedRow, UsageRow
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
-from orwatch.models import Credits, KeyKind, ListedKey, OwnedRow, UsageRow, UsageSource, Workspace
 from orwatch.openrouter.parse_account import (
     Activity,
     Analytics,

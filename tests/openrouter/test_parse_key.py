@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from orwatch.models import KeyFacts, KeyKind
+from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.openrouter.parse import parse_error, parse_key
 from orwatch.openrouter.values import MAX_NAME_LENGTH
 

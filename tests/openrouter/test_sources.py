@@ -8,8 +8,10 @@ from decimal import Decimal
 import pytest
 import respx
 
+from orwatch.domain.keys import KeyFacts, KeyKind
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, ApiUnavailableError, EndpointMissingError, KeyRejectedError
-from orwatch.models import KeyFacts, KeyKind, UsageAnswer, UsageSource
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.sources import fetch, fetch_counters, fetch_key_facts, fetch_usage
 from tests.support import API_URL, NOW, SECRET, stored_key, usage_row

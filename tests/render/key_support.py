@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from orwatch.models import KeyFacts, KeyKind, Listing, StoredKey
-from orwatch.render import key_details, keys
+from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
+from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyListResult, KeyOverview
+from orwatch.render import key as render
+from orwatch.render import key_details
 from orwatch.render.console import View
-from orwatch.results.keys import AccountDetails, KeyDetails, KeyListResult, KeyOverview
 from tests.render.support import rendered, stored_key
 from tests.support import NOW
 
@@ -37,12 +38,12 @@ def overview(key: StoredKey, **known: Any) -> KeyOverview:
 
 def list_view(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> View:
     overviews = tuple(each if isinstance(each, KeyOverview) else KeyOverview(each) for each in found)
-    return keys.list_view(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
+    return render.list_view(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
 
 
 def list_json(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> str:
     overviews = tuple(each if isinstance(each, KeyOverview) else KeyOverview(each) for each in found)
-    return keys.list_json(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
+    return render.list_json(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
 
 
 def show_json(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> str:

@@ -12,12 +12,13 @@ from unittest.mock import patch
 
 from rich.cells import cell_len
 
-from orwatch.models import Dimension, KeyFacts, KeyKind, StoredKey, Totals
+from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
+from orwatch.domain.usage import Dimension, Totals
+from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.table import make_table as make_report_table
 from orwatch.render import console
 from orwatch.render.console import View
 from orwatch.render.tables import Column, make_table
-from orwatch.results.report import ReportResult, ReportRow, ReportTable
-from orwatch.totals import make_table as make_report_table
 from tests.support import NOW
 
 WIDTHS = (40, 60, 80, 120, 200)

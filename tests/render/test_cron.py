@@ -9,10 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orwatch.crontab import ARGUMENTS, next_times
-from orwatch.models import Job
-from orwatch.render.cron import as_json, install_sentence, remove_sentence, view
-from orwatch.results.cron import (
+from orwatch.domain.runs import Job
+from orwatch.jobs.cron.result import (
     CronChange,
     CronEntry,
     CronInstallResult,
@@ -23,6 +21,8 @@ from orwatch.results.cron import (
     CronState,
     CronWarning,
 )
+from orwatch.jobs.cron.text import ARGUMENTS, next_times
+from orwatch.render.cron import as_json, install_sentence, remove_sentence, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

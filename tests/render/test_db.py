@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 
+from orwatch.jobs.db.result import CopiedTable, DbCheckResult, DbCopyResult, DbInfoResult, TableRows
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.render import console, db
-from orwatch.results.database import CopiedTable, DbCheckResult, DbCopyResult, DbInfoResult, TableRows
-from orwatch.results.doctor import Check, CheckArea, CheckStatus
 from tests.support import NOW, TODAY
 
 INFO = DbInfoResult(

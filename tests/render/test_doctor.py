@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison, DoctorResult
 from orwatch.render.doctor import as_json, view
-from orwatch.results.doctor import Check, CheckArea, CheckStatus, Comparison, DoctorResult
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 from tests.support import NOW, TODAY
 

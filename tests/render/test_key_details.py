@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from orwatch.models import Credits, InactiveReason, KeyFacts, KeyKind, UsageSource
-from orwatch.results.keys import AccountDetails, KeyFlag
+from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind
+from orwatch.domain.sources import UsageSource
+from orwatch.jobs.key.result import AccountDetails, KeyFlag
 from tests.render.key_support import (
     FACTS,
     discovered,

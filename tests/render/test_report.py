@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.models import NO_USE, Dimension, Totals
+from orwatch.domain.usage import NO_USE, Dimension, Totals
 from orwatch.render import console
 from orwatch.render.report import as_json, view
 from tests.render.support import (

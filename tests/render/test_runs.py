@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from orwatch.models import Job, JobRun, RunStatus
+from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.render.runs import view
 from tests.render.support import rendered
 from tests.support import NOW

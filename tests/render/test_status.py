@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from orwatch.models import Credits, InactiveReason, Job, JobRun, KeyFacts, KeyKind, RunStatus
+from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind
+from orwatch.domain.runs import Job, JobRun, RunStatus
+from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
+from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.render.status import as_json, view
-from orwatch.results.cron import ScheduleState, ScheduleSummary
-from orwatch.results.status import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW, TODAY
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.store.database import Store, open_store
+from orwatch.store.engine.database import Store, open_store
 from tests.postgres import PostgresServer, running_server
 from tests.support import NOW
 

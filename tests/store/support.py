@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from orwatch.models import KeyFacts, StoredKey, UsageAnswer
+from orwatch.domain.keys import KeyFacts, StoredKey
+from orwatch.domain.usage import UsageAnswer
 from orwatch.secrets import hash_secret
-from orwatch.store import keys, ledger
-from orwatch.store.database import Store
-from orwatch.store.ledger import WriteCounts
-from orwatch.store.sqlite import SqliteBackend
+from orwatch.store.engine.database import Store
+from orwatch.store.engine.sqlite import SqliteBackend
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.ledger import write as ledger
+from orwatch.store.ledger.write import WriteCounts
 from tests.support import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +35,7 @@ postgres_only = pytest.mark.parametrize("engine", ["postgres"])
 def add_key(store: Store, name: str = "work", facts: KeyFacts | None = None) -> StoredKey:
     """A stored key; its secret is a stand-in that nothing opens."""
     with store.write() as connection:
-        keys.insert_key(
+        stored_keys.insert_key(
             connection,
             name=name,
             key_hash=hash_secret(name),
@@ -47,7 +49,7 @@ def add_key(store: Store, name: str = "work", facts: KeyFacts | None = None) -> 
 
 def get_key(store: Store, name: str = "work") -> StoredKey:
     with store.read() as connection:
-        return next(key for key in keys.list_keys(connection, with_removed=True) if key.name == name)
+        return next(key for key in stored_keys.list_keys(connection, with_removed=True) if key.name == name)
 
 
 def write(store: Store, answer: UsageAnswer, key_id: int = 1, now: datetime = NOW) -> WriteCounts:

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Inspector, create_engine, inspect
 
-from orwatch.store.database import Store
+from orwatch.store.engine.database import Store
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, metadata
 from tests.store.support import dump, sqlite_only
 from tests.support import NOW

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from orwatch.models import Job, JobRun, RunStatus
+from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.store import runs
-from orwatch.store.database import Store
+from orwatch.store.engine.database import Store
 from tests.store.support import dump, scalar
 from tests.support import NOW
 

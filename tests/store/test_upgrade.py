@@ -14,12 +14,13 @@ import pytest
 from sqlalchemy import inspect
 
 from orwatch.errors import StoreUnusableError
-from orwatch.store import database, rollups
-from orwatch.store.backend import Backend
-from orwatch.store.database import Store, open_store
-from orwatch.store.postgres import PostgresBackend
+from orwatch.store.engine import database
+from orwatch.store.engine.backend import Backend
+from orwatch.store.engine.database import Store, open_store
+from orwatch.store.engine.postgres import PostgresBackend
+from orwatch.store.engine.sqlite import SqliteBackend
+from orwatch.store.ledger import rollups
 from orwatch.store.schema import ledger_state, to_day_number
-from orwatch.store.sqlite import SqliteBackend
 from tests.postgres import PostgresServer
 from tests.store.support import (
     add_key,
@@ -52,7 +53,7 @@ def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_opening_does_it_a
 import os, sys
 from datetime import UTC, datetime
 from sqlalchemy import Engine, event
-from orwatch.store.database import open_store
+from orwatch.store.engine.database import open_store
 
 @event.listens_for(Engine, "before_cursor_execute")
 def die(_connection, _cursor, statement, *_others):
@@ -110,7 +111,7 @@ def test_processes_that_open_a_new_database_at_once_all_get_it(another_url: Call
     script = """
 import sys
 from datetime import UTC, datetime
-from orwatch.store import database
+from orwatch.store.engine import database
 import alembic.command
 print("ready", flush=True)
 sys.stdin.readline()

@@ -1,0 +1,1 @@
+"""Settings: command-line option > environment > env file > default."""

@@ -1,0 +1,1 @@
+"""What orwatch knows, as frozen data and pure functions. Days are UTC days."""

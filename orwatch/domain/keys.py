@@ -1,0 +1,191 @@
+"""What to say of keys that expire. Apart from validate, so that status does not load the HTTP client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from orwatch.domain.money import add_exactly
+from orwatch.domain.sources import UsageSource
+
+EXPIRY_WARNING = timedelta(days=7)
+
+
+def expiry_warning(expires_at: datetime | None, now: datetime) -> str | None:
+    """What to say of a key that has expired or soon will; None for any other."""
+    if expires_at is None or expires_at - now > EXPIRY_WARNING:
+        return None
+    if expires_at <= now:
+        return f"the key expired at {expires_at:%Y-%m-%d %H:%M} UTC"
+    return f"the key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
+
+
+_OWN_SOURCES = frozenset({UsageSource.USAGE, UsageSource.COUNTERS})
+
+
+def has_own_source(key: StoredKey) -> bool:
+    """Whether a person wants a listed key to be asked with its own secret."""
+    return key.secret_encrypted is not None and key.is_active and key.source_setting in _OWN_SOURCES
+
+
+class KeyKind(StrEnum):
+    """What a key may do; ``UNKNOWN`` until ``GET /key`` has answered once."""
+
+    INFERENCE = "inference"
+    MANAGEMENT = "management"
+    UNKNOWN = "unknown"
+
+
+class InactiveReason(StrEnum):
+    """Why a key is not watched: ``INVALID`` is validate's finding, ``DISABLED`` a person's wish."""
+
+    INVALID = "invalid"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What ``GET /key`` tells about the key that asks. None: the answer did not say.
+
+    ``limit_usd`` None means unlimited; ``limit_remaining_usd`` may be negative.
+    """
+
+    kind: KeyKind
+    label: str | None = None
+    usage_usd: Decimal | None = None
+    usage_daily_usd: Decimal | None = None
+    usage_weekly_usd: Decimal | None = None
+    usage_monthly_usd: Decimal | None = None
+    byok_usage_usd: Decimal | None = None
+    byok_usage_daily_usd: Decimal | None = None
+    byok_usage_monthly_usd: Decimal | None = None
+    limit_usd: Decimal | None = None
+    limit_remaining_usd: Decimal | None = None
+    limit_reset: str | None = None
+    is_free_tier: bool | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace of an account, as ``GET /workspaces`` tells it."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as ``GET /keys`` tells it: everything but its secret. ``key_hash`` is the secret's SHA-256."""
+
+    key_hash: str
+    name: str
+    workspace: str | None
+    is_disabled: bool
+    created_at: datetime | None
+    facts: KeyFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """What an account has bought and spent in its whole life, in dollars (``GET /credits``)."""
+
+    bought_usd: Decimal
+    spent_usd: Decimal
+
+    @property
+    def balance_usd(self) -> Decimal:
+        """What is left; may be negative."""
+        return add_exactly(self.bought_usd, -self.spent_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a management key last told of a key. ``account_key_id`` is that management key's id.
+
+    ``activity_read_at``: when ``GET /activity`` was last asked about the key, and what had been spent by the
+    beginning of that day.
+    """
+
+    account_key_id: int
+    name: str
+    workspace: str | None
+    is_disabled: bool
+    created_at: datetime | None
+    deleted_at: datetime | None
+    activity_read_at: datetime | None = None
+    activity_before_usd: Decimal | None = None
+    activity_byok_before_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """How far the account of a management key has been read.
+
+    ``account_id`` tells two management keys of one account. ``backfill_from``: the first day that is wanted;
+    ``backfilled_from``: the first that has been read. The ``missing`` times: when an endpoint last answered
+    404 or 403.
+    """
+
+    account_id: str | None = None
+    backfill_from: date | None = None
+    backfilled_from: date | None = None
+    activity_missing_at: datetime | None = None
+    analytics_missing_at: datetime | None = None
+    # When the names of models were last asked for.
+    slugs_read_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """One row of ``api_keys``.
+
+    ``secret_encrypted`` is the Fernet token; None for a key that was removed, or that only a management key
+    has told of.
+    """
+
+    id: int
+    name: str
+    key_hash: str
+    hint: str
+    secret_encrypted: str | None = field(repr=False)
+    is_active: bool
+    inactive_reason: InactiveReason | None
+    inactive_since: datetime | None
+    source: UsageSource | None
+    created_at: datetime
+    removed_at: datetime | None
+    synced_through: date | None
+    last_synced_at: datetime | None
+    last_sync_error: str | None
+    last_validated_at: datetime | None
+    facts: KeyFacts
+    facts_read_at: datetime | None
+    # The source that a person chose (None: the best that answers), and when the best was last looked for.
+    source_setting: UsageSource | None = None
+    source_checked_at: datetime | None = None
+    # None: no management key lists it.
+    listing: Listing | None = None
+
+    @property
+    def is_management(self) -> bool:
+        """Whether it is a management key."""
+        return self.facts.kind is KeyKind.MANAGEMENT
+
+
+def state(key: StoredKey) -> str:
+    """``active``, ``discovered``, ``disabled``, ``deleted`` or ``invalid``."""
+    if key.listing is not None and key.listing.deleted_at is not None:
+        return "deleted"
+    if key.listing is not None and key.listing.is_disabled:
+        return "disabled"
+    if not key.is_active:
+        return (key.inactive_reason or InactiveReason.DISABLED).value
+    return "discovered" if is_discovered(key) else "active"
+
+
+def is_discovered(key: StoredKey) -> bool:
+    """Whether only a management key tells of it."""
+    return key.listing is not None and key.secret_encrypted is None

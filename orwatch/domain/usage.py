@@ -1,0 +1,145 @@
+"""What orwatch knows, as frozen data: keys, usage, totals. Money is ``Decimal`` US dollars, days are UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from orwatch.domain.money import ZERO, add_exactly, add_known_usd
+from orwatch.domain.sources import UsageSource
+
+
+class UsageRow(NamedTuple):
+    """The usage of one day, model and provider by one key. None: the source does not say.
+
+    Reasoning tokens are part of ``tokens_output``, cached ones of ``tokens_input``. A tuple, since there are
+    many: a frozen dataclass takes several times as long to make.
+    """
+
+    day: date
+    model: str | None
+    provider: str | None
+    requests: int | None
+    tokens_input: int | None
+    tokens_output: int | None
+    cost_usd: Decimal
+    tokens_reasoning: int | None = None
+    tokens_cached: int | None = None
+    byok_cost_usd: Decimal | None = None
+
+
+def add_rows(first: UsageRow, second: UsageRow) -> UsageRow:
+    """The first row with the second one's numbers added; a count with an unknown part is unknown."""
+    return first._replace(
+        requests=_sum_if_known(first.requests, second.requests),
+        tokens_input=_sum_if_known(first.tokens_input, second.tokens_input),
+        tokens_output=_sum_if_known(first.tokens_output, second.tokens_output),
+        tokens_reasoning=_sum_if_known(first.tokens_reasoning, second.tokens_reasoning),
+        tokens_cached=_sum_if_known(first.tokens_cached, second.tokens_cached),
+        cost_usd=add_exactly(first.cost_usd, second.cost_usd),
+        byok_cost_usd=add_known_usd(first.byok_cost_usd, second.byok_cost_usd),
+    )
+
+
+def _sum_if_known(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+class OwnedRow(NamedTuple):
+    """A row and the name of the key that it belongs to, where an answer tells one."""
+
+    owner: str | None
+    row: UsageRow
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSpan:
+    """What was spent from ``first_day`` to ``last_day``, both inclusive: exact, but only as a sum."""
+
+    first_day: date
+    last_day: date
+    cost_usd: Decimal
+    byok_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row of an answer that was not believed; ``day`` None where even that could not be read."""
+
+    reason: str
+    day: date | None
+    is_outside_window: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """A parsed answer: one row per (day, model, provider), sorted, all within ``since``..``until``.
+
+    ``whole_days``: days that it tells in full even where it has no row of them.
+    """
+
+    source: UsageSource
+    since: date
+    until: date
+    rows: tuple[UsageRow, ...]
+    rejected: tuple[RejectedRow, ...] = ()
+    whole_days: frozenset[date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Usage added up. A count is None where no row told it; ``cost_usd`` is exact."""
+
+    requests: int | None = None
+    tokens_input: int | None = None
+    tokens_output: int | None = None
+    cost_usd: Decimal | None = None
+    # The part of the cost whose rows also tell their requests: what a cost per request divides.
+    cost_with_requests_usd: Decimal | None = None
+    # An estimate of what the user's own provider keys cost; never part of the cost.
+    byok_cost_usd: Decimal | None = None
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            _add_known(self.requests, other.requests),
+            _add_known(self.tokens_input, other.tokens_input),
+            _add_known(self.tokens_output, other.tokens_output),
+            add_known_usd(self.cost_usd, other.cost_usd),
+            add_known_usd(self.cost_with_requests_usd, other.cost_with_requests_usd),
+            add_known_usd(self.byok_cost_usd, other.byok_cost_usd),
+        )
+
+    @property
+    def cost_per_request_usd(self) -> Decimal | None:
+        """Dollars a request, or None where there were no requests or nobody counted them."""
+        if not self.requests or self.cost_with_requests_usd is None:
+            return None
+        return self.cost_with_requests_usd / self.requests
+
+
+NO_USE = Totals(0, 0, 0, ZERO, ZERO)
+
+
+def _add_known(first: int | None, second: int | None) -> int | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+class Dimension(StrEnum):
+    """What a report can be broken down by."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    MODEL = "model"
+    PROVIDER = "provider"
+    KEY = "key"
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the values are stretches of time."""
+        return self in {Dimension.DAY, Dimension.WEEK, Dimension.MONTH}

@@ -1,0 +1,128 @@
+"""/etc/cron.d/orwatch: found, checked, installed and removed."""
+
+from __future__ import annotations
+
+import pwd
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from orwatch.config.settings import Settings
+from orwatch.errors import OrwatchError
+from orwatch.jobs.cron import checks as cron_checks
+from orwatch.jobs.cron import host, ours
+from orwatch.jobs.cron import text as crontab
+from orwatch.jobs.cron.host import CRON_D_MODE, Surroundings
+from orwatch.jobs.cron.ours import (
+    Found,
+    InstallRequest,
+    change_between,
+    check_invocation,
+    entries_in,
+    refuse_others,
+    wanted_invocation,
+)
+from orwatch.jobs.cron.result import CronChange, CronInstallResult, CronPlace, CronWarning
+
+
+def install_cron_d(
+    request: InstallRequest, surroundings: Surroundings, settings: Settings
+) -> CronInstallResult:
+    path = surroundings.cron_d_file
+    if not path.parent.is_dir():
+        raise OrwatchError(
+            f"there is no {path.parent}: the cron of this machine does not read one (busybox's and macOS's "
+            "do not). Use `orwatch cron install --user-crontab`."
+        )
+    if surroundings.uid != 0 and not request.is_dry_run:
+        raise OrwatchError(f"only root may write {path}: run it with sudo, or use `--user-crontab`.")
+    caller, surroundings = surroundings, _for_cron_d(surroundings)
+    before = host.read_file(path)
+    entries = entries_in(before)
+    if before and crontab.find_block(before) is None:
+        raise OrwatchError(f"{path} was not written by orwatch; nothing was changed. Move it away first.")
+    invocation = wanted_invocation(request, surroundings, settings, entries)
+    after = crontab.with_block(before, crontab.entries(invocation, surroundings.user))
+    # Written anew where only its owner or mode is wrong, too.
+    is_right = after == before and not any(check_cron_d_file(path))
+    if not request.is_dry_run and not is_right:
+        host.write_file(path, after)
+    warnings = [
+        *([] if request.is_dry_run else check_cron_d_file(path)),
+        *cron_checks.check_daemon(surroundings, request.place),
+        *check_invocation(
+            invocation, surroundings, settings, is_their_shell=surroundings.user == caller.user
+        ),
+    ]
+    if invocation.heartbeat_url is not None:
+        warnings.append(
+            CronWarning(
+                f"everybody on this machine can read {path}, and with it the heartbeat's address: "
+                f"ORWATCH_HEARTBEAT_URL in {invocation.env_file} keeps it to its readers."
+            )
+        )
+    change = CronChange.CORRECTED if before == after and not is_right else change_between(before, after)
+    return CronInstallResult(request.place, str(path), change, after, request.is_dry_run, tuple(warnings))
+
+
+def _for_cron_d(surroundings: Surroundings) -> Surroundings:
+    """The user of the entries: who called sudo, or root."""
+    name = surroundings.environ.get("SUDO_USER", "") if surroundings.uid == 0 else ""
+    if not name or name == surroundings.user:
+        return surroundings
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise OrwatchError(f"SUDO_USER={name!r} is no user of this machine.") from None
+    return replace(surroundings, user=user.pw_name, uid=user.pw_uid, home=Path(user.pw_dir))
+
+
+def remove_cron_d(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
+    path = surroundings.cron_d_file
+    before = host.read_file(path)
+    entries = entries_in(before)
+    if crontab.find_block(before) is None:
+        return None
+    refuse_others(CronPlace.ETC_CRON_D, surroundings, entries, env_file)
+    if surroundings.uid != 0:
+        command = ours.removal_of(CronPlace.ETC_CRON_D, env_file)
+        raise OrwatchError(f"only root may change {path}: run `{command}` as well.")
+    rest = crontab.without_block(before)
+    if rest.strip():
+        host.write_file(path, rest)
+    else:
+        host.delete_file(path)
+    return ()
+
+
+def check_cron_d_file(path: Path) -> Iterator[CronWarning]:
+    """Whether cron accepts the file as it is."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return
+    again = "`sudo orwatch cron install --etc-cron-d` writes it anew"
+    if not stat.S_ISREG(status.st_mode):
+        yield CronWarning(f"{path} is no regular file, and some crons skip it: delete it; {again}.", True)
+        return
+    if status.st_uid != 0:
+        yield CronWarning(
+            f"{path} does not belong to root, and cron skips it: `sudo chown root {path}`.", True
+        )
+    if (mode := stat.S_IMODE(status.st_mode)) != CRON_D_MODE:
+        yield CronWarning(
+            f"{path} has mode {mode:o}, and cron may skip it: `sudo chmod 644 {path}`.",
+            bool(mode & 0o133),
+        )
+
+
+def find_cron_d(surroundings: Surroundings) -> Found | None:
+    path = surroundings.cron_d_file
+    block = crontab.find_block(host.read_file(path))
+    if block is None:
+        return None
+    found = crontab.read_entries(block.text)
+    user = next((entry.user for entry in found if entry.user), surroundings.user)
+    warnings = tuple(check_cron_d_file(path))
+    return Found(found, block.text, lambda invocation: crontab.entries(invocation, user), warnings)

@@ -1,0 +1,200 @@
+"""What the commands that concern the schedule answer: frozen data, as in ``results``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orwatch.domain.runs import Job
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
+
+
+class CronPlace(StrEnum):
+    """Where the schedule is kept."""
+
+    USER_CRONTAB = "user-crontab"
+    ETC_CRON_D = "etc-cron-d"
+    SYSTEMD = "systemd"
+
+    @property
+    def install_command(self) -> str:
+        """What writes the schedule there."""
+        option = {CronPlace.ETC_CRON_D: " --etc-cron-d", CronPlace.SYSTEMD: " --systemd"}.get(self, "")
+        return f"orwatch cron install{option}"
+
+
+class CronState(StrEnum):
+    """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read.
+
+    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's. ``BROKEN``: nobody
+    can tell which lines are orwatch's.
+    """
+
+    AS_INSTALLED = "as-installed"
+    DIFFERS = "differs"
+    OTHER_SETTINGS = "other-settings"
+    BROKEN = "broken"
+    NOT_INSTALLED = "not-installed"
+    UNKNOWN = "unknown"
+
+
+class ScheduleState(StrEnum):
+    """What is known of the schedule, in one word.
+
+    ``BROKEN``: it is installed and cannot work. ``OTHER_SETTINGS``: it is another database's, or might be.
+    ``OWN``: not orwatch's, but lines that somebody wrote. ``UNCLEAR``: nobody can tell which are orwatch's.
+    """
+
+    INSTALLED = "installed"
+    DIFFERS = "differs"
+    BROKEN = "broken"
+    OTHER_SETTINGS = "other-settings"
+    OWN = "own"
+    UNCLEAR = "unclear"
+    NOT_INSTALLED = "not-installed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSummary:
+    """The schedule in a sentence: ``message`` what there is, ``advice`` what to do when jobs do not run."""
+
+    state: ScheduleState
+    locations: tuple[str, ...]
+    message: str
+    advice: str
+
+    @property
+    def sentence(self) -> str:
+        """Both, as one line, for when jobs did not run."""
+        if self.state is ScheduleState.INSTALLED:
+            return f"schedule: {self.message} has the jobs, and yet one did not start; {self.advice}"
+        return f"schedule: {self.message}; {self.advice}"
+
+    @property
+    def sets_times(self) -> bool:
+        """Whether the jobs are due at orwatch's own times."""
+        return self.state in {ScheduleState.INSTALLED, ScheduleState.DIFFERS, ScheduleState.BROKEN}
+
+
+class CronChange(StrEnum):
+    """What ``orwatch cron install`` did, or with ``--dry-run`` would do."""
+
+    INSTALLED = "installed"
+    CORRECTED = "corrected"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class CronTime:
+    """One moment, in UTC and in the machine's or another zone."""
+
+    utc: datetime
+    local: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CronWarning:
+    """What would make the schedule fail silently, and what to do. ``is_fatal``: it will not work so."""
+
+    text: str
+    is_fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CronEntry:
+    """One entry: what it runs and when. ``job`` None: it is not one that orwatch writes."""
+
+    job: Job | None
+    command: str
+    next_times: tuple[CronTime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CronSchedule:
+    """What is installed in one place; ``location`` names it for a person.
+
+    ``other_env_file``: the env file that it reads, where that is another one than this command's.
+    """
+
+    place: CronPlace
+    location: str
+    state: CronState
+    entries: tuple[CronEntry, ...] = ()
+    warnings: tuple[CronWarning, ...] = ()
+    other_env_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CronShowResult:
+    """What ``orwatch cron show`` shows: the places in which something is installed.
+
+    ``unreadable``: why a place could not be looked into. ``own_lines``: where nothing is installed, the
+    tables in which somebody's own lines start orwatch. ``broken``: where nobody can tell which lines are
+    orwatch's, and what to do.
+    """
+
+    now: datetime
+    schedules: tuple[CronSchedule, ...]
+    warnings: tuple[CronWarning, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    own_lines: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> CronState:
+        """``AS_INSTALLED`` when everything of this command's that is there is as this version writes it."""
+        if self.broken:
+            return CronState.BROKEN
+        if not any(schedule.other_env_file is None for schedule in self.schedules):
+            return CronState.UNKNOWN if self.unreadable else CronState.NOT_INSTALLED
+        differs = any(schedule.state is CronState.DIFFERS for schedule in self.schedules)
+        return CronState.DIFFERS if differs else CronState.AS_INSTALLED
+
+    @property
+    def all_warnings(self) -> tuple[CronWarning, ...]:
+        """Those of every place, and those of none."""
+        own = (warning for schedule in self.schedules for warning in schedule.warnings)
+        return (*own, *(CronWarning(text, is_fatal=True) for text in self.broken), *self.warnings)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when nothing is installed, or not as it should be, or when it will not work."""
+        is_fine = self.state is CronState.AS_INSTALLED
+        return EXIT_DONE if is_fine and not _has_fatal(self.all_warnings) else EXIT_NEEDS_PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class CronInstallResult:
+    """What ``orwatch cron install`` wrote, or with ``is_dry_run`` would write."""
+
+    place: CronPlace
+    location: str
+    change: CronChange
+    text: str
+    is_dry_run: bool = False
+    warnings: tuple[CronWarning, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when it will not work like that."""
+        return EXIT_NEEDS_PERSON if _has_fatal(self.warnings) else EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class CronRemoveResult:
+    """From where ``orwatch cron remove`` took the schedule."""
+
+    locations: tuple[str, ...]
+    warnings: tuple[CronWarning, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something could not be removed."""
+        return EXIT_NEEDS_PERSON if _has_fatal(self.warnings) else EXIT_DONE
+
+
+def _has_fatal(warnings: Sequence[CronWarning]) -> bool:
+    return any(warning.is_fatal for warning in warnings)

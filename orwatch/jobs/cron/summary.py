@@ -1,0 +1,141 @@
+"""The installed schedule in a sentence, and whether a job has run when it should: for status and doctor.
+
+Where orwatch's own schedule is installed, its times count. Where it is not, somebody may run the jobs by
+hand, or a scheduler that cannot be seen from here: then only what came by itself, and has stopped, is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from orwatch.domain import schedule
+from orwatch.domain.runs import Job, JobRun
+from orwatch.jobs.cron.ours import removal_of
+from orwatch.jobs.cron.result import (
+    CronPlace,
+    CronSchedule,
+    CronShowResult,
+    CronState,
+    ScheduleState,
+    ScheduleSummary,
+)
+
+_HOUR = timedelta(hours=1)
+_NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}
+
+
+def summarise(shown: CronShowResult) -> ScheduleSummary:
+    """What there is, and what to do where jobs do not run."""
+    if shown.broken:
+        message, _, advice = shown.broken[0].rpartition(". ")
+        return ScheduleSummary(
+            ScheduleState.UNCLEAR, (), message, f"{advice[:1].lower()}{advice[1:]}".rstrip(".")
+        )
+    ours = [found for found in shown.schedules if found.other_env_file is None]
+    if ours:
+        return _installed(ours)
+    if shown.schedules:
+        other = shown.schedules[0]
+        return ScheduleSummary(
+            ScheduleState.OTHER_SETTINGS,
+            _locations(shown.schedules),
+            f"{other.location} runs the jobs with other settings, of {other.other_env_file}",
+            _how_to_have_both(other),
+        )
+    if shown.unreadable:
+        reason = shown.unreadable[0].partition(". ")[0].rstrip(".")
+        return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "`orwatch cron show` says what to do")
+    if shown.own_lines:
+        return ScheduleSummary(
+            ScheduleState.OWN,
+            shown.own_lines,
+            f"lines of your own in {', '.join(shown.own_lines)}",
+            "see that they are right, and that cron runs",
+        )
+    return ScheduleSummary(
+        ScheduleState.NOT_INSTALLED,
+        (),
+        "none of orwatch's is installed here",
+        "`orwatch cron install` lets cron run the jobs",
+    )
+
+
+def _how_to_have_both(other: CronSchedule) -> str:
+    """A crontab has room for one set-up; what is elsewhere is in nobody's way."""
+    if other.place is not CronPlace.USER_CRONTAB or other.other_env_file is None:
+        return "`orwatch cron install` lets cron run this command's"
+    return (
+        f"`{removal_of(other.place, other.other_env_file)}` takes them out, then `orwatch cron install` "
+        "lets cron run this command's"
+    )
+
+
+def _installed(found: Sequence[CronSchedule]) -> ScheduleSummary:
+    locations = _locations(found)
+    for each in found:
+        fatal = next((warning.text for warning in each.warnings if warning.is_fatal), None)
+        if fatal is not None:
+            return ScheduleSummary(
+                ScheduleState.BROKEN,
+                locations,
+                f"{each.location}: {fatal.rstrip('.')}",
+                "`orwatch cron show` tells when all is right",
+            )
+    for each in found:
+        if each.state is CronState.DIFFERS:
+            return ScheduleSummary(
+                ScheduleState.DIFFERS,
+                locations,
+                f"{each.location}, not as this version writes it",
+                f"`{each.place.install_command}` corrects it",
+            )
+    return ScheduleSummary(
+        ScheduleState.INSTALLED,
+        locations,
+        ", ".join(locations),
+        "`orwatch cron show` tells whether cron runs and can start them",
+    )
+
+
+def _locations(found: Sequence[CronSchedule]) -> tuple[str, ...]:
+    return tuple(each.location for each in found)
+
+
+def why_ahead(last_run: JobRun, now: datetime) -> str | None:
+    """What is wrong with a run of the future, as the end of a sentence; None: it is none.
+
+    Between machines that share a database clocks may be minutes apart.
+    """
+    if last_run.started_at <= now + schedule.GRACE:
+        return None
+    return f"began at {last_run.started_at:%Y-%m-%d %H:%M} UTC, which is yet to come: the clock was wrong"
+
+
+def overdue(
+    job: Job,
+    last_run: JobRun | None,
+    slots: Sequence[datetime],
+    watched_since: datetime,
+    now: datetime,
+    *,
+    sets_times: bool,
+) -> str | None:
+    """Why a job should have run since, as the end of a sentence; None: it need not have.
+
+    ``slots``: those of its last runs, newest first. ``sets_times``: orwatch's own schedule is installed.
+    """
+    if sets_times:
+        if not schedule.is_missed(job, slots[0] if slots else None, watched_since, now):
+            return None
+        due_at = schedule.latest_slot(job, now - schedule.GRACE)
+        return f"was due at {due_at:%Y-%m-%d %H:%M} UTC and did not run"
+    if last_run is None:
+        # By hand or by whom ever: without a single sync nothing is known of any key.
+        is_missed = job is Job.SYNC and schedule.is_missed(job, None, watched_since, now)
+        return "has never run" if is_missed else None
+    rhythm = schedule.rhythm(slots)
+    if rhythm is None or not schedule.has_stopped(slots, watched_since, now):
+        return None
+    gap = _NAMED_GAPS.get(rhythm.usual) or f"{round(rhythm.usual / _HOUR)} hours"
+    return f"came every {gap} until {slots[0]:%Y-%m-%d %H:%M} UTC, and not since"

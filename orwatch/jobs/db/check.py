@@ -1,0 +1,80 @@
+"""Check the database: its file and schema, its totals and sums, and the names in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import date, datetime
+
+from orwatch.jobs.db.opening import open_current
+from orwatch.jobs.db.result import DbCheckResult
+from orwatch.jobs.doctor.database import state_check, totals_check
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.store.engine.database import Store
+from orwatch.store.ledger import rollups
+from orwatch.store.ledger import write as ledger
+from orwatch.store.schema import SCHEMA_REVISION
+from orwatch.store.upkeep import checks as reads
+
+_PROBLEMS_TOLD = 3
+
+
+def run(url: str, now: datetime, *, is_repair: bool = False) -> DbCheckResult:
+    """Check everything that the database alone can tell; with ``is_repair`` add wrong totals up anew before.
+
+    Nothing else is changed. Raises ``StoreUnusableError`` where there is no database, or not one with this
+    version's schema, ``StoreUnavailableError``.
+    """
+    with closing(open_current(url, now)) as store:
+        found = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
+        state = reads.read_file_state(store)
+        found.append(state_check(store, state))
+        if not state.is_readable:
+            return DbCheckResult(tuple(found))
+        totals = totals_check(store)
+        days: Sequence[date] = ()
+        months: Sequence[date] = ()
+        if is_repair and totals.status is CheckStatus.FINDING and state.dangling:
+            totals = replace(
+                totals, advice="Nothing was repaired: rows refer to nothing; see to those first."
+            )
+        elif is_repair and totals.status is CheckStatus.FINDING:
+            # Only now: whoever finds all totals right has kept nobody from writing.
+            with store.write() as connection:
+                days, months = rollups.rebuild(connection, ledger.kept_from(connection))
+            totals = totals_check(store)
+        found += [totals, _spans_check(store), _names_check(store)]
+        return DbCheckResult(tuple(found), tuple(days), tuple(months))
+
+
+def _spans_check(store: Store) -> Check:
+    with store.read() as connection:
+        problems = reads.wrong_spans(connection)
+    if not problems:
+        return _check("sums of days", "each has days of its own")
+    more = f"; and {len(problems) - _PROBLEMS_TOLD} more" if len(problems) > _PROBLEMS_TOLD else ""
+    return _check(
+        "sums of days",
+        f"{'; '.join(problems[:_PROBLEMS_TOLD])}{more}: somebody else has written to them",
+        "Restore the database from a backup, or delete those rows of usage_spans.",
+    )
+
+
+def _names_check(store: Store) -> Check:
+    with store.read() as connection:
+        state = reads.read_name_state(connection)
+    if state.incomplete:
+        return _check(
+            "names",
+            f"the row 0, for a name that is not told, is missing in {', '.join(state.incomplete)}",
+            "Restore the database from a backup.",
+        )
+    unused = f"; {state.unused_count:,} of a model or provider are of no row any more, which harms nothing"
+    return _check("names", f"every row has its own{unused if state.unused_count else ''}")
+
+
+def _check(subject: str, message: str, advice: str | None = None) -> Check:
+    """A finding where there is something to do about it."""
+    status = CheckStatus.FINDING if advice else CheckStatus.OK
+    return Check(CheckArea.DATABASE, subject, status, message, advice)

@@ -1,0 +1,47 @@
+"""Tell what the database is, how large, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing, suppress
+from datetime import datetime
+from pathlib import Path
+
+from orwatch.jobs.db.opening import open_current, stored_revision
+from orwatch.jobs.db.result import DbInfoResult, TableRows
+from orwatch.jobs.doctor.database import free_bytes
+from orwatch.store.engine.database import open_as_it_is
+from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION
+from orwatch.store.upkeep.facts import read_facts
+
+
+def run(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> DbInfoResult:
+    """Look at the database. Nothing is created or upgraded.
+
+    Raises ``StoreUnusableError`` where there is none or it is not one of this or an earlier version's,
+    ``StoreUnavailableError``.
+    """
+    revision = stored_revision(url)
+    is_older = revision in KNOWN_REVISIONS and revision != SCHEMA_REVISION
+    with closing(open_as_it_is(url) if is_older else open_current(url, now)) as store:
+        facts = read_facts(store)
+        available = None
+        if store.backend.file is not None:
+            with suppress(OSError):
+                available = free(store.backend.file.parent)
+        return DbInfoResult(
+            location=store.location,
+            engine=facts.engine,
+            engine_version=facts.engine_version,
+            revision=revision,
+            wanted_revision=SCHEMA_REVISION,
+            size_bytes=store.size_bytes(),
+            free_bytes=available,
+            created_at=facts.created_at,
+            first_day=facts.first_day,
+            last_day=facts.last_day,
+            kept_from=facts.kept_from,
+            tables=tuple(TableRows(name, rows) for name, rows in facts.rows.items()),
+            settings=facts.settings,
+            notes=facts.notes,
+        )

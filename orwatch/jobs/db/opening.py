@@ -1,0 +1,48 @@
+"""How the jobs that look after databases open one: never created, and never upgraded in passing."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+
+from orwatch.errors import StoreUnusableError
+from orwatch.jobs.db.result import DbUpgradeResult
+from orwatch.store.engine.backend import NoDatabaseError
+from orwatch.store.engine.database import Store, open_store
+from orwatch.store.schema import SCHEMA_REVISION
+from orwatch.store.upkeep import checks
+from orwatch.store.upkeep.checks import SchemaBehindError
+
+
+def open_current(url: str, now: datetime) -> Store:
+    """Open a database that is there and has this version's schema. Raises as ``open_store`` does."""
+    try:
+        return checks.open_existing(url, now)
+    except NoDatabaseError as error:
+        raise absent(error) from error
+    except SchemaBehindError as error:
+        raise StoreUnusableError(f"{error} `orwatch db upgrade` brings it up to date.") from error
+
+
+def stored_revision(url: str) -> str:
+    """The revision of the schema of a database that is there."""
+    try:
+        return checks.peek_revision(url)
+    except NoDatabaseError as error:
+        raise absent(error) from error
+
+
+def absent(error: NoDatabaseError) -> StoreUnusableError:
+    """That there is no database, and what to do."""
+    return StoreUnusableError(f"{error} `orwatch init` creates it; or correct ORWATCH_DATABASE_URL.")
+
+
+def run(url: str, now: datetime) -> DbUpgradeResult:
+    """Upgrade the schema, in one transaction. Nothing is created.
+
+    Raises ``StoreUnusableError`` where there is no database or it is a newer version's,
+    ``StoreUnavailableError``.
+    """
+    before = stored_revision(url)
+    with closing(open_store(url, now)) as store:
+        return DbUpgradeResult(store.location, before, SCHEMA_REVISION)

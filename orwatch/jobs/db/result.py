@@ -1,0 +1,108 @@
+"""What the `orwatch db` commands answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
+from orwatch.jobs.doctor.result import Check, CheckStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """A table of the database and how many rows it has."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DbInfoResult:
+    """What ``orwatch db info`` tells. ``revision``: the stored schema; ``wanted_revision``: this version's.
+
+    ``settings`` are those of the engine that matter here; ``notes`` say what to do about one.
+    ``free_bytes``: of the disk, None where it is another machine's.
+    """
+
+    location: str
+    engine: str
+    engine_version: str
+    revision: str
+    wanted_revision: str
+    size_bytes: int
+    free_bytes: int | None
+    created_at: datetime | None
+    first_day: date | None
+    last_day: date | None
+    kept_from: date | None
+    tables: tuple[TableRows, ...]
+    settings: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the schema is this version's."""
+        return self.revision == self.wanted_revision
+
+
+@dataclass(frozen=True, slots=True)
+class DbUpgradeResult:
+    """From which schema to which ``orwatch db upgrade`` went; the same where there was nothing to do."""
+
+    location: str
+    from_revision: str
+    to_revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class DbCheckResult:
+    """What ``orwatch db check`` found, and whose totals ``--repair`` added up anew before."""
+
+    checks: tuple[Check, ...]
+    repaired_days: tuple[date, ...] = ()
+    repaired_months: tuple[date, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Check, ...]:
+        """The checks that found something."""
+        return tuple(check for check in self.checks if check.status is CheckStatus.FINDING)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something was found."""
+        return EXIT_NEEDS_PERSON if self.findings else EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class DbBackupResult:
+    """What ``orwatch db backup`` wrote."""
+
+    location: str
+    file: str
+    size_bytes: int
+    tables: tuple[TableRows, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedTable:
+    """A table that was copied; ``rows_written`` are those that were not there yet."""
+
+    name: str
+    rows: int
+    rows_written: int
+
+
+@dataclass(frozen=True, slots=True)
+class DbCopyResult:
+    """What ``orwatch db copy`` did. ``setting``: the env file's line for the copy, without a password.
+
+    ``is_resumed``: an earlier copy had begun it.
+    """
+
+    source: str
+    target: str
+    is_resumed: bool
+    tables: tuple[CopiedTable, ...]
+    setting: str
+    duration_seconds: float

@@ -1,0 +1,231 @@
+"""Doctor's questions to the API: does it answer, what is its time, and what does it tell of each key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from orwatch.clock import Clock
+from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey, expiry_warning
+from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
+from orwatch.openrouter.fan_out import ask_concurrently
+from orwatch.openrouter.sources import fetch_key_facts
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
+
+
+# Good keys get a 401 now and then, in passing.
+SECOND_QUESTION_AFTER_SECONDS = 2.0
+
+_API = "API"
+_SET_CLOCK = "Set the clock, and let NTP keep it (`timedatectl set-ntp true`)."
+
+_LARGEST_SKEW = timedelta(minutes=2)
+
+# `GET /models` is public; a header has to be sent all the same.
+_NO_SECRET = "none"  # noqa: S105
+
+# 402: no credit left. 403: it may not do this. Both say that the key itself is known.
+_KNOWN_KEY_STATUSES = frozenset({402, 403})
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the API told: of keys and of accounts, by the ids of the keys and of the management keys.
+
+    ``server_now`` None: it did not tell its time.
+    """
+
+    checks: tuple[Check, ...]
+    facts: Mapping[int, KeyFacts] = field(default_factory=dict)
+    listed: Mapping[int, ListedKey] = field(default_factory=dict)
+    credits: Mapping[int, Credits | ApiError] = field(default_factory=dict)
+    server_now: datetime | None = None
+
+
+def ask(
+    client: Client,
+    keys: Sequence[StoredKey],
+    secrets: Mapping[int, str],
+    clock: Clock,
+    concurrency: int,
+    on_asking: Callable[[int], None] = lambda _requests: None,
+) -> Told:
+    """Ask about every active key: the keys of an account by its list, the others with their own secrets.
+
+    ``on_asking`` is told how many keys are asked about one by one. Nothing is raised for a failed request.
+    """
+    reached, server_now = _reach(client, next(iter(secrets.values()), _NO_SECRET), clock)
+    if server_now is None and any(check.status is CheckStatus.FINDING for check in reached):
+        skipped = _check("keys", CheckStatus.SKIPPED, f"not asked about: see {reached[-1].subject}")
+        return Told((*reached, skipped))
+    askable = [key for key in keys if key.is_active and key.id in secrets]
+    owners = [key for key in askable if key.is_management]
+    accounts = _ask_twice(owners, lambda owner: _ask_account(client, secrets[owner.id]), clock, concurrency)
+    told = {key_id: account for key_id, account in accounts.items() if not isinstance(account, ApiError)}
+    by_hash = {key.key_hash: key for account in told.values() for key in account.listing.keys}
+    listed = {key.id: by_hash[key.key_hash] for key in keys if key.key_hash in by_hash}
+    own = [key for key in askable if not key.is_management and key.id not in listed]
+    on_asking(len(own))
+    answers = _ask_twice(own, lambda key: fetch_key_facts(client, secrets[key.id]), clock, concurrency)
+    now = clock.now()
+
+    def check(key: StoredKey) -> Check:
+        if key.id in accounts:
+            return _account_check(key, accounts[key.id])
+        if key.id in answers:
+            return _own_check(key, answers[key.id], now)
+        return _listed_check(key, listed[key.id], now) if key.id in listed else _unasked(key, told)
+
+    facts = {key_id: each.facts for key_id, each in listed.items()}
+    facts |= {key_id: each for key_id, each in answers.items() if not isinstance(each, ApiError)}
+    return Told(
+        (*reached, *map(check, keys)),
+        facts,
+        listed,
+        {key_id: account.credits for key_id, account in told.items()},
+        server_now,
+    )
+
+
+def _reach(client: Client, secret: str, clock: Clock) -> tuple[list[Check], datetime | None]:
+    """Whether the API answers at all, and whether its clock and ours agree."""
+    answered_at = None
+    questions = ("/models",) if secret == _NO_SECRET else ("/key", "/models")
+    for path in questions:
+        try:
+            _, answered_at = client.get_dated(path, secret)
+            break
+        except WrongClockError as error:
+            return [_ok(_API, "answers"), _finding("clock", str(error), _SET_CLOCK)], None
+        except ApiError as error:
+            if error.is_passing or error.status is None:
+                advice = (
+                    "Is this machine online, is ORWATCH_OPENROUTER_API_URL right, is a proxy in between? "
+                    "https://status.openrouter.ai tells of trouble at OpenRouter."
+                )
+                return [_finding(_API, f"does not answer: {error}", advice)], None
+    checks = [_ok(_API, "answers")]
+    # A server that tells no Date is given our own time, which has fractions of seconds; HTTP's has none.
+    if answered_at is None or answered_at.microsecond:
+        return [*checks, _check("clock", CheckStatus.UNKNOWN, "the API does not tell its time")], None
+    return [*checks, _clock_check(clock.now(), answered_at)], answered_at
+
+
+def _clock_check(now: datetime, server_now: datetime) -> Check:
+    skew = now - server_now
+    if abs(skew) <= _LARGEST_SKEW:
+        return _ok("clock", "agrees with the API's within two minutes")
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    minutes = int(abs(skew).total_seconds() // 60)
+    length = f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+    return _finding("clock", f"this machine's clock is {length} {direction} the API's", _SET_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What a management key told of its account."""
+
+    listing: AccountListing
+    credits: Credits | ApiError
+
+
+def _ask_account(client: Client, secret: str) -> _Account:
+    listing = fetch_listing(client, secret)
+    try:
+        return _Account(listing, fetch_credits(client, secret))
+    except ApiError as error:
+        return _Account(listing, error)
+
+
+def _ask_twice(
+    keys: Sequence[StoredKey], ask: Callable[[StoredKey], Answer], clock: Clock, concurrency: int
+) -> dict[int, Answer | ApiError]:
+    """The answers by key id; what was refused was asked again before it is believed."""
+    answers = {key.id: answer for key, answer in ask_concurrently(keys, ask, concurrency)}
+    doubtful = [key for key in keys if isinstance(answers[key.id], KeyRejectedError)]
+    if doubtful:
+        clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
+        answers.update((key.id, answer) for key, answer in ask_concurrently(doubtful, ask, concurrency))
+    return answers
+
+
+def _account_check(owner: StoredKey, account: _Account | ApiError) -> Check:
+    if not isinstance(account, ApiError):
+        count = len(account.listing.keys)
+        return _ok(owner.name, f"management key; its account has {count} key{'' if count == 1 else 's'}")
+    if account.status == 403:
+        return _finding(
+            owner.name,
+            f"is no management key any more: {account}",
+            "Add one that is, and remove this one; until then its account's keys are not read.",
+        )
+    return _failed(owner, account)
+
+
+def _own_check(key: StoredKey, answer: KeyFacts | ApiError, now: datetime) -> Check:
+    if isinstance(answer, ApiError):
+        return _failed(key, answer)
+    warning = expiry_warning(answer.expires_at, now)
+    if warning:
+        return _finding(key.name, warning, "Add its successor with `orwatch key add`.")
+    is_new = answer.kind is KeyKind.MANAGEMENT and not key.is_management
+    return _ok(key.name, f"{answer.kind} key, good{': the next sync reads its account' if is_new else ''}")
+
+
+def _failed(key: StoredKey, error: ApiError) -> Check:
+    if isinstance(error, KeyRejectedError):
+        return _finding(
+            key.name,
+            f"OpenRouter refuses it, asked twice: {error}",
+            "Add its successor with `orwatch key add`; `orwatch validate` deactivates this one.",
+        )
+    if error.status in _KNOWN_KEY_STATUSES:
+        return _ok(key.name, f"good, but it may not ask about itself: {error}")
+    if error.is_passing:
+        return _check(key.name, CheckStatus.UNKNOWN, f"could not be asked about: {error}")
+    advice = (
+        "Is ORWATCH_OPENROUTER_API_URL the address of OpenRouter, or of a server that answers as it does?"
+    )
+    return _finding(key.name, f"could not be asked about: {error}", advice)
+
+
+def _listed_check(key: StoredKey, listed: ListedKey, now: datetime) -> Check:
+    if listed.is_disabled:
+        return _ok(key.name, "inference key, disabled at OpenRouter")
+    # One that orwatch has no secret of stays listed when it has expired, and nothing is lost with it here.
+    warning = expiry_warning(listed.facts.expires_at, now) if key.secret_encrypted else None
+    if warning:
+        return _finding(key.name, warning, "Add its successor with `orwatch key add`.")
+    return _ok(key.name, "inference key, listed by its account")
+
+
+def _unasked(key: StoredKey, listing_owners: Collection[int]) -> Check:
+    if not key.is_active:
+        why = f"not asked about: {key.inactive_reason or 'inactive'}"
+    elif key.listing is not None and key.listing.account_key_id in listing_owners:
+        why = "its account lists it no more: the next sync notes that it was deleted"
+    elif key.listing is not None:
+        why = "not asked about: its account's keys could not be listed"
+    else:
+        why = "not asked about: its secret cannot be opened"
+    return _check(key.name, CheckStatus.SKIPPED, why)
+
+
+def _check(subject: str, status: CheckStatus, message: str) -> Check:
+    return Check(CheckArea.API, subject, status, message)
+
+
+def _ok(subject: str, message: str) -> Check:
+    return _check(subject, CheckStatus.OK, message)
+
+
+def _finding(subject: str, message: str, advice: str) -> Check:
+    return Check(CheckArea.API, subject, CheckStatus.FINDING, message, advice)

@@ -1,0 +1,116 @@
+"""Doctor's look at the jobs: did they run when they should, and is there a schedule that can start them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from orwatch.domain import schedule
+from orwatch.domain.keys import StoredKey
+from orwatch.domain.runs import Job, RunStatus
+from orwatch.jobs.cron.result import CronSchedule, CronShowResult, CronState, CronWarning, ScheduleState
+from orwatch.jobs.cron.summary import overdue, summarise, why_ahead
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.store import runs
+from orwatch.store.engine.database import Connection
+from orwatch.store.ledger import write as ledger
+
+_SUBJECT = "schedule"
+_SHOW = "`orwatch cron show` tells when all is right."
+
+
+def check_jobs(
+    connection: Connection, keys: Sequence[StoredKey], shown: CronShowResult, now: datetime
+) -> list[Check]:
+    """Whether each job ran when it should, how that ended, and what is to start it."""
+    watched = [key.created_at for key in keys if key.is_active]
+    if not watched:
+        why = "with no key to watch none is due"
+        return [_check("jobs", CheckStatus.SKIPPED, why), *check_schedule(shown, is_missed=False)]
+    watched_since = max(ledger.created_at(connection), min(watched))
+    sets_times = summarise(shown).sets_times
+    missed = {
+        job: overdue(
+            job,
+            runs.last_run(connection, job),
+            runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM, now),
+            watched_since,
+            now,
+            sets_times=sets_times,
+        )
+        for job in Job
+    }
+    checks = [_check_job(connection, job, missed[job], now, sets_times=sets_times) for job in Job]
+    return [*checks, *check_schedule(shown, is_missed=any(missed.values()))]
+
+
+def _check_job(
+    connection: Connection, job: Job, why_missed: str | None, now: datetime, *, sets_times: bool
+) -> Check:
+    last_run = runs.last_run(connection, job)
+    last = "it never ran" if last_run is None else f"it last ran at {last_run.started_at:%Y-%m-%d %H:%M} UTC"
+    if why_missed is not None:
+        advice = f"See to the schedule, beneath; `orwatch {job}` runs it now."
+        return _finding(job.value, f"{why_missed}; {last}" if last_run else why_missed, advice)
+    if last_run is not None and (ahead := why_ahead(last_run, now)) is not None:
+        advice = f"See that the clock is right; `orwatch {job}` runs it again."
+        return _finding(job.value, f"the last one {ahead}", advice)
+    if last_run is not None and last_run.status is RunStatus.FAILED:
+        message = f"{last}, and failed: {last_run.error}"
+        return _finding(job.value, message, f"See to what it says; `orwatch {job}` runs it again.")
+    if not sets_times:
+        return _check(job.value, CheckStatus.OK, last)
+    due = f"is due at {schedule.next_slot(job, now):%Y-%m-%d %H:%M} UTC; {last}"
+    return _check(job.value, CheckStatus.OK, due)
+
+
+def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]:
+    """Whether the installed schedule can start the jobs.
+
+    Where orwatch's own is not installed, that is a finding only if a job was missed: whoever runs the jobs
+    otherwise does not want it.
+    """
+    summary = summarise(shown)
+    if summary.state is ScheduleState.UNCLEAR:
+        yield _finding(_SUBJECT, summary.message, f"{summary.advice[0].upper()}{summary.advice[1:]}.")
+    elif summary.sets_times:
+        for found in shown.schedules:
+            yield from _check_installed(found)
+        for warning in shown.warnings:
+            if warning.text not in shown.unreadable:
+                yield _check_warning(_SUBJECT, warning)
+    elif is_missed:
+        yield _finding(_SUBJECT, summary.message, f"{summary.advice[0].upper()}{summary.advice[1:]}.")
+    elif summary.state is ScheduleState.UNKNOWN:
+        yield _check(_SUBJECT, CheckStatus.UNKNOWN, summary.message)
+    else:
+        yield Check(CheckArea.JOBS, _SUBJECT, CheckStatus.OK, f"{summary.message}; no job was missed")
+
+
+def _check_installed(found: CronSchedule) -> Iterator[Check]:
+    subject = found.place.value
+    if found.other_env_file is not None:
+        message = f"{found.location} runs the jobs with other settings, of {found.other_env_file}"
+        yield _check(subject, CheckStatus.OK, message)
+        return
+    if found.state is CronState.DIFFERS:
+        message = f"{found.location} is not as this version writes it"
+        yield _finding(subject, message, f"`{found.place.install_command}` corrects it.")
+    else:
+        yield _check(subject, CheckStatus.OK, f"{found.location} is as this version writes it")
+    for warning in found.warnings:
+        yield _check_warning(subject, warning)
+
+
+def _check_warning(subject: str, warning: CronWarning) -> Check:
+    if warning.is_fatal:
+        return _finding(subject, warning.text, _SHOW)
+    return _check(subject, CheckStatus.OK, warning.text)
+
+
+def _finding(subject: str, message: str, advice: str) -> Check:
+    return Check(CheckArea.JOBS, subject, CheckStatus.FINDING, message, advice)
+
+
+def _check(subject: str, status: CheckStatus, message: str) -> Check:
+    return Check(CheckArea.JOBS, subject, status, message)

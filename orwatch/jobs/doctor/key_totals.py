@@ -1,0 +1,281 @@
+"""Doctor's comparison of what is stored with what OpenRouter's own counters tell, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from orwatch.domain.days import days_between
+from orwatch.domain.keys import KeyFacts, StoredKey
+from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageSpan
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison
+from orwatch.jobs.doctor.stored import Stored, in_spans, told_days
+from orwatch.store.ledger.histories import NOTHING, KeyHistory
+
+# The API's memory, today included: further back only an account's analytics reach.
+REMEMBERED_DAYS = 31
+
+_LEAST_TOLERANCE = Decimal("0.01")
+_TOLERANCE_SHARE = Decimal("0.005")
+
+_WEAK_SOURCES = frozenset({UsageSource.COUNTERS, UsageSource.ANALYTICS})
+_READ_AGAIN = "`orwatch sync` reads what is missing; then run this again."
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One sum to compare. ``before_usd``: stored of the days before today.
+
+    ``since`` None: the key's whole life. ``told_today_usd`` None: the API does not tell it.
+    """
+
+    key: StoredKey
+    stored: Stored
+    history: KeyHistory
+    what: str
+    since: date | None
+    before_usd: Decimal
+    today_usd: Decimal
+    told_usd: Decimal
+    told_today_usd: Decimal | None
+    crossing: Collection[UsageSpan] = ()
+
+    @property
+    def comparison(self) -> Comparison:
+        stored = add_exactly(self.before_usd, self.today_usd)
+        return Comparison(self.since, self.stored.today, stored, self.told_usd)
+
+    @property
+    def tolerance_usd(self) -> Decimal:
+        return max(_LEAST_TOLERANCE, self.told_usd * _TOLERANCE_SHARE)
+
+    @property
+    def is_synced_today(self) -> bool:
+        synced_at = self.key.last_synced_at
+        return synced_at is not None and synced_at.date() == self.stored.today
+
+    @property
+    def is_counted_only(self) -> bool:
+        """Whether past days cannot be fetched, for the API tells nothing but counters."""
+        return self.key.source is UsageSource.COUNTERS
+
+    def known_from(self) -> date | None:
+        """The first day that anything is known of."""
+        history = self.history
+        return min(filter(None, (history.first_day, history.first_month)), default=None)
+
+    def begins_late(self) -> bool:
+        """Whether there may have been use before the first day that is known."""
+        created_at = None if self.key.listing is None else self.key.listing.created_at
+        if self.since is not None:
+            begin = max(self.since, created_at.date()) if created_at else self.since
+            known_from = self.known_from()
+            return known_from is None or known_from > begin
+        # Of monthly totals it is not known on which day of its month they began.
+        first_day = self.history.first_day
+        return created_at is None or first_day is None or first_day > created_at.date()
+
+
+def usd(amount: Decimal) -> str:
+    """``$1,234.56``."""
+    return f"${amount:,.2f}"
+
+
+def compare_keys(stored: Stored, facts: Mapping[int, KeyFacts]) -> Iterator[Check]:
+    """What is stored of each key against its counters: this month, BYOK apart, and in its whole life."""
+    for key in stored.keys:
+        told = facts.get(key.id)
+        if told is None or key.is_management:
+            continue
+        if told.usage_monthly_usd is None and told.usage_usd is None:
+            yield _check(key, CheckStatus.SKIPPED, "the API does not tell what it has spent")
+            continue
+        if key.last_synced_at is None:
+            yield _check(key, CheckStatus.SKIPPED, "no sync has read it yet")
+            continue
+        yield from _compare_key(key, stored, told)
+
+
+def _compare_key(key: StoredKey, stored: Stored, told: KeyFacts) -> Iterator[Check]:
+    history = stored.history(key)
+    month_before = stored.month_before.get(key.id, NOTHING)
+    on_today = stored.on_today.get(key.id, NOTHING)
+    crossing = stored.crossing.get(key.id, ())
+    this_month = ZERO
+    if told.usage_monthly_usd is not None:
+        case = _Case(
+            key,
+            stored,
+            history,
+            "this month",
+            stored.month_start,
+            month_before.cost_usd,
+            on_today.cost_usd,
+            told.usage_monthly_usd,
+            told.usage_daily_usd,
+            crossing,
+        )
+        check = _judge(case)
+        this_month = case.comparison.difference_usd if check.status is CheckStatus.FINDING else ZERO
+        yield check
+        byok = told.byok_usage_monthly_usd
+        if byok is not None and (byok or month_before.byok_usd or on_today.byok_usd) and _tells_byok(case):
+            byok_spans = [replace(span, cost_usd=span.byok_cost_usd or ZERO) for span in crossing]
+            yield _judge(
+                replace(
+                    case,
+                    what="this month, with keys of your own (BYOK)",
+                    before_usd=month_before.byok_usd,
+                    today_usd=on_today.byok_usd,
+                    told_usd=byok,
+                    told_today_usd=told.byok_usage_daily_usd,
+                    crossing=byok_spans,
+                )
+            )
+    if told.usage_usd is not None:
+        life_before = stored.life_before.get(key.id, NOTHING).cost_usd
+        life = _Case(
+            key,
+            stored,
+            history,
+            "in its whole life",
+            None,
+            life_before,
+            on_today.cost_usd,
+            told.usage_usd,
+            told.usage_daily_usd,
+        )
+        rest = add_exactly(life.comparison.difference_usd, -this_month)
+        if this_month and abs(rest) <= life.tolerance_usd:
+            message = f"{_sums(life)}: the difference of this month"
+            yield _check(key, CheckStatus.OK, message, comparison=life.comparison)
+        else:
+            yield _judge(life)
+
+
+def _tells_byok(case: _Case) -> bool:
+    days = case.history.days
+    return not any(
+        each.source is UsageSource.USAGE
+        for day, each in days.items()
+        if case.since is None or day >= case.since
+    )
+
+
+def _judge(case: _Case) -> Check:
+    """What to say of a difference between what is stored and what is told."""
+    comparison, tolerance = case.comparison, case.tolerance_usd
+    difference = comparison.difference_usd
+    if abs(difference) <= tolerance:
+        return _checked(case, CheckStatus.OK, _sums(case))
+    synced = f"{case.key.last_synced_at:%Y-%m-%d %H:%M} UTC"
+    if case.is_synced_today and case.told_today_usd is not None:
+        running = add_exactly(case.told_today_usd, -case.today_usd)
+        difference = add_exactly(difference, -running)
+        if abs(difference) <= tolerance and running > ZERO:
+            message = f"{_sums(case)}: {usd(running)} was spent since the last sync at {synced}"
+            return _checked(case, CheckStatus.OK, message)
+        if abs(difference) <= tolerance:
+            difference = running
+    if difference < ZERO:
+        more = f"{_sums(case)}: {usd(-difference)} too much is stored. {_suspects(case)}"
+        return _checked(case, CheckStatus.FINDING, more.rstrip(), _how_to_fill(case))
+    if case.begins_late():
+        known_from = case.known_from()
+        begin = "no completed day is stored" if known_from is None else f"history begins on {known_from}"
+        return _checked(case, CheckStatus.OK, f"{_sums(case)}: {begin}", _how_to_reach_back(case))
+    if not case.is_synced_today or case.told_today_usd is None:
+        message = f"{_sums(case)}: {usd(difference)} more may have been spent since the last sync at {synced}"
+        return _checked(case, CheckStatus.UNKNOWN, message, _READ_AGAIN)
+    if difference <= sum((span.cost_usd for span in case.crossing), ZERO) + tolerance:
+        spans = ", ".join(f"{span.first_day} to {span.last_day}" for span in case.crossing)
+        message = f"{_sums(case)}: of {spans} only the sum is known, and which part is of this month is not"
+        return _checked(case, CheckStatus.OK, message)
+    message = f"{_sums(case)}: {usd(difference)} is missing. {_suspects(case)}"
+    return _checked(case, CheckStatus.FINDING, message.rstrip(), _how_to_fill(case))
+
+
+def _sums(case: _Case) -> str:
+    comparison = case.comparison
+    return f"{case.what}: {usd(comparison.stored_usd)} stored, {usd(comparison.told_usd)} told"
+
+
+def _completed_days(case: _Case) -> list[date]:
+    """The completed days that are looked at for an explanation."""
+    stored = case.stored
+    known_from = case.known_from() or stored.today
+    since = max(known_from, case.since or date.min, stored.kept_from)
+    return list(days_between(since, stored.yesterday))
+
+
+def _suspects(case: _Case) -> str:
+    """The days that could explain a difference."""
+    days = _completed_days(case)
+    read = case.history.days
+    sums_only = in_spans(days, case.history.spans)
+    groups = (
+        ("no data of", _missing(case)),
+        ("only a sum of", sums_only),
+        ("not settled yet", [day for day in days if day in read and not read[day].is_settled]),
+        (
+            "read from counters or analytics",
+            [day for day in days if day in read and read[day].source in _WEAK_SOURCES],
+        ),
+    )
+    told = [f"{what} {told_days(group)}" for what, group in groups if group]
+    return f"Days that could explain it: {'; '.join(told)}." if told else ""
+
+
+def _missing(case: _Case) -> list[date]:
+    days = _completed_days(case)
+    known = {*case.history.days, *in_spans(days, case.history.spans)}
+    return [day for day in days if day not in known]
+
+
+def _how_to_fill(case: _Case) -> str:
+    if case.is_counted_only:
+        return (
+            "This server tells only counters: past days cannot be read again. "
+            "A counter that was reset at OpenRouter explains it, too."
+        )
+    days = _missing(case) or _completed_days(case)
+    wanted = (case.stored.today - min(days, default=case.stored.today)).days + 1
+    if wanted > REMEMBERED_DAYS and case.stored.is_read_by_account(case.key):
+        return f"`orwatch sync --backfill {min(wanted, 365)}d` reads those days again, then run this again."
+    return (
+        f"`orwatch sync --days {min(wanted, REMEMBERED_DAYS)}` reads those days again, then run this again."
+    )
+
+
+def _how_to_reach_back(case: _Case) -> str | None:
+    known_from = case.known_from()
+    if known_from is not None and known_from <= case.stored.kept_from:
+        return None  # what was before, cleanup has removed, and no sync reads it again
+    if case.stored.is_read_by_account(case.key):
+        return "`orwatch sync --backfill 365d` fills what OpenRouter remembers."
+    since = case.since or case.stored.today
+    if case.is_counted_only:
+        return None
+    oldest = case.stored.today.fromordinal(case.stored.today.toordinal() - REMEMBERED_DAYS + 1)
+    if known_from is not None and known_from <= oldest:
+        return None
+    wanted = (case.stored.today - since).days + 1 if case.since else REMEMBERED_DAYS
+    return f"`orwatch sync --days {wanted}` fills what OpenRouter remembers."
+
+
+def _checked(case: _Case, status: CheckStatus, message: str, advice: str | None = None) -> Check:
+    return _check(case.key, status, message, advice, case.comparison)
+
+
+def _check(
+    key: StoredKey,
+    status: CheckStatus,
+    message: str,
+    advice: str | None = None,
+    comparison: Comparison | None = None,
+) -> Check:
+    return Check(CheckArea.TOTALS, key.name, status, message, advice, comparison)

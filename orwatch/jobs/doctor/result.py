@@ -1,0 +1,80 @@
+"""What ``orwatch doctor`` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from orwatch.domain.money import add_exactly
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
+
+
+class CheckArea(StrEnum):
+    """What ``orwatch doctor`` looks at, in this order."""
+
+    SETTINGS = "settings"
+    DATABASE = "database"
+    SECRETS = "secrets"
+    API = "api"
+    TOTALS = "totals"
+    DAYS = "days"
+    JOBS = "jobs"
+
+
+class CheckStatus(StrEnum):
+    """What a check came to. ``SKIPPED``: there was nothing to check, or something else kept it from it.
+
+    ``UNKNOWN``: it was tried, and could not be told.
+    """
+
+    OK = "ok"
+    FINDING = "finding"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is stored and what OpenRouter tells, of the days ``since``..``until``; None: of the whole life."""
+
+    since: date | None
+    until: date
+    stored_usd: Decimal
+    told_usd: Decimal
+
+    @property
+    def difference_usd(self) -> Decimal:
+        """How much more OpenRouter tells than is stored."""
+        return add_exactly(self.told_usd, -self.stored_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``advice``: what to do about it; every finding has one."""
+
+    area: CheckArea
+    subject: str
+    status: CheckStatus
+    message: str
+    advice: str | None = None
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult:
+    """What ``orwatch doctor`` found, in the order of the areas."""
+
+    now: datetime
+    checks: tuple[Check, ...]
+
+    @property
+    def findings(self) -> tuple[Check, ...]:
+        """The checks that found something."""
+        return tuple(check for check in self.checks if check.status is CheckStatus.FINDING)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something was found."""
+        return EXIT_NEEDS_PERSON if self.findings else EXIT_DONE

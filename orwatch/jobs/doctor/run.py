@@ -1,0 +1,163 @@
+"""Doctor: look at everything that has to be right, go on where something is not, and say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from orwatch.clock import Clock
+from orwatch.config.settings import Settings
+from orwatch.domain.keys import StoredKey
+from orwatch.errors import SettingsError, StoreUnavailableError, StoreUnusableError
+from orwatch.jobs.cron.result import CronShowResult
+from orwatch.jobs.doctor import api as doctor_api
+from orwatch.jobs.doctor import settings as doctor_settings
+from orwatch.jobs.doctor.account_totals import compare_accounts
+from orwatch.jobs.doctor.database import FoundDatabase, FoundSecrets, free_bytes, open_database, open_secrets
+from orwatch.jobs.doctor.days import check_days
+from orwatch.jobs.doctor.jobs import check_jobs, check_schedule
+from orwatch.jobs.doctor.key_totals import compare_keys
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.jobs.doctor.stored import read_stored
+from orwatch.openrouter.client import Client
+from orwatch.store.engine.database import Store
+from orwatch.store.keys import table as stored_keys
+
+# Makes the client for the settings that were found; without a database there is no rate limit to keep to.
+OpenClient: TypeAlias = Callable[[Settings, Store | None], Client]
+
+_AREAS = tuple(CheckArea)
+_STORED_AREAS = (CheckArea.TOTALS, CheckArea.DAYS, CheckArea.JOBS)
+_FIRST = "See to that first; then run this again."
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What doctor looks at outside of orwatch's own files."""
+
+    environ: Mapping[str, str]
+    env_file_option: str | None
+    show_schedule: Callable[[Settings], CronShowResult]
+    free_bytes: Callable[[Path], int] = free_bytes
+
+
+def run(
+    surroundings: Surroundings,
+    open_client: OpenClient,
+    clock: Clock,
+    on_asking: Callable[[int, Settings], None] = lambda _requests, _settings: None,
+) -> DoctorResult:
+    """Check everything. Nothing is written but what the rate limit needs.
+
+    What is broken is a finding, and what it keeps from being checked is skipped. ``on_asking`` is told how
+    many keys are going to be asked about one by one.
+    """
+    found = doctor_settings.examine(surroundings.environ, surroundings.env_file_option)
+    checks = list(found.checks)
+    if found.settings is None:
+        checks += [_skipped(area, "the settings cannot be read") for area in _AREAS[1:]]
+    else:
+        database = _open(found.settings, found.wrong, surroundings, clock.now())
+        checks += database.checks
+        shown = surroundings.show_schedule(found.settings)
+        try:
+            checks += _look_inside(
+                found.settings, found.wrong, database.store, shown, open_client, clock, on_asking
+            )
+        finally:
+            if database.store is not None:
+                database.store.close()
+    return DoctorResult(clock.now(), tuple(sorted(checks, key=lambda check: _AREAS.index(check.area))))
+
+
+def _open(
+    settings: Settings, wrong: frozenset[str], surroundings: Surroundings, now: datetime
+) -> FoundDatabase:
+    if "ORWATCH_DATABASE_URL" in wrong:
+        return FoundDatabase(None, (_skipped(CheckArea.DATABASE, "ORWATCH_DATABASE_URL is wrong"),))
+    return open_database(settings.database_url, now, surroundings.free_bytes)
+
+
+def _look_inside(
+    settings: Settings,
+    wrong: frozenset[str],
+    store: Store | None,
+    shown: CronShowResult,
+    open_client: OpenClient,
+    clock: Clock,
+    on_asking: Callable[[int, Settings], None],
+) -> Iterator[Check]:
+    """Secrets, API, totals, days and jobs."""
+    keys: Sequence[StoredKey] = ()
+    secrets = FoundSecrets({}, (_skipped(CheckArea.SECRETS, "the database cannot be read"),))
+    if store is not None:
+        with store.read() as connection:
+            listed = stored_keys.list_keys(connection)
+        keys = [key for key in listed if key.listing is None or key.listing.deleted_at is None]
+        secrets = open_secrets(keys, settings.encryption_keys)
+    yield from secrets.checks
+    began_on = clock.now().date()
+    told = doctor_api.Told((_skipped(CheckArea.API, "ORWATCH_OPENROUTER_API_URL is wrong"),))
+    if "ORWATCH_OPENROUTER_API_URL" not in wrong:
+        told = _ask(settings, store, open_client, keys, secrets, clock, on_asking)
+    yield from told.checks
+    if store is None:
+        yield from (_skipped(area, "the database cannot be read") for area in _STORED_AREAS)
+        yield from check_schedule(shown, is_missed=False)
+        return
+    try:
+        yield from _compare(store, keys, told, shown, began_on, clock.now())
+    except (StoreUnusableError, StoreUnavailableError) as error:
+        yield Check(CheckArea.DATABASE, "reading", CheckStatus.FINDING, str(error), _FIRST)
+        yield from check_schedule(shown, is_missed=False)
+
+
+def _compare(
+    store: Store,
+    keys: Sequence[StoredKey],
+    told: doctor_api.Told,
+    shown: CronShowResult,
+    began_on: date,
+    now: datetime,
+) -> list[Check]:
+    """What is stored against what was told, and what is missing in it."""
+    with store.read() as connection:
+        stored = read_stored(connection, now.date())
+        checks = [*check_days(stored, now), *check_jobs(connection, keys, shown, now)]
+        if {began_on, (told.server_now or now).date()} != {now.date()}:
+            why = "the API's day is not this machine's: see to the clock, or run this again after midnight"
+            return [*checks, _skipped(CheckArea.TOTALS, why)]
+        totals = [*compare_keys(stored, told.facts), *compare_accounts(connection, stored, told.credits)]
+    return [*checks, *(totals or [_skipped(CheckArea.TOTALS, "the API told nothing of any key")])]
+
+
+def _ask(
+    settings: Settings,
+    store: Store | None,
+    open_client: OpenClient,
+    keys: Sequence[StoredKey],
+    secrets: FoundSecrets,
+    clock: Clock,
+    on_asking: Callable[[int, Settings], None],
+) -> doctor_api.Told:
+    try:
+        with closing(open_client(settings, store)) as client:
+            return doctor_api.ask(
+                client,
+                keys,
+                secrets.secrets,
+                clock,
+                settings.concurrency,
+                lambda requests: on_asking(requests, settings),
+            )
+    except (SettingsError, StoreUnusableError, StoreUnavailableError) as error:
+        # A proxy that is no address; a rate limit that cannot be kept.
+        return doctor_api.Told((Check(CheckArea.API, "API", CheckStatus.FINDING, str(error), _FIRST),))
+
+
+def _skipped(area: CheckArea, why: str) -> Check:
+    return Check(area, area.value, CheckStatus.SKIPPED, f"not checked: {why}")

@@ -1,0 +1,211 @@
+"""Doctor's look at the settings: what is wrong in them, and who may read and write the files they name."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orwatch.config import settings as config
+from orwatch.config.settings import Settings
+from orwatch.errors import EnvFileError, SettingsError
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+
+# What a wrong setting is replaced by, so that the rest can be looked at all the same.
+_FALLBACKS = {
+    "ORWATCH_DATABASE_URL": "sqlite:////dev/null",
+    "ORWATCH_OPENROUTER_API_URL": config.DEFAULT_API_URL,
+    "ORWATCH_USAGE_SOURCE": config.AUTO,
+    "ORWATCH_USAGE_STATS_RETENTION_DAYS": "365",
+    "ORWATCH_SYNC_DAYS": "7",
+    "ORWATCH_RATE_LIMIT_PER_MINUTE": "20",
+    "ORWATCH_CONCURRENCY": "8",
+    "ORWATCH_JOB_TIMEOUT": "50",
+    "ORWATCH_HEARTBEAT_URL": "https://localhost",
+    "ORWATCH_LOG_LEVEL": "INFO",
+    "ORWATCH_LOG_FILE": "/dev/null",
+    "ORWATCH_LOG_FORMAT": "text",
+}
+
+_BY_OTHERS = 0o077  # of a file: read, written or run by its group or by everybody
+_WRITTEN_BY_OTHERS = 0o022
+_READ_BY_ALL_OR_WRITTEN = 0o026  # a log may be for its group to read
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSettings:
+    """The settings, as far as they can be used: ``wrong`` names those that were replaced by a default.
+
+    ``settings`` None: not even the env file could be read.
+    """
+
+    settings: Settings | None
+    wrong: frozenset[str]
+    checks: tuple[Check, ...]
+
+
+def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSettings:
+    """Read the settings and check them and their files."""
+    settings, wrong, checks = _load(environ, env_file_option)
+    if settings is None:
+        return FoundSettings(None, frozenset(wrong), tuple(checks))
+    checks += [_unknown_name(name, nearest) for name, nearest in settings.unknown_names]
+    is_named = bool(env_file_option or environ.get("ORWATCH_ENV_FILE", "").strip())
+    checks += _env_file_checks(settings.env_file, is_named=is_named)
+    if "ORWATCH_HEARTBEAT_URL" not in wrong:
+        is_set = settings.heartbeat_url is not None
+        checks.append(
+            _ok("heartbeat", "an address is set; nothing was sent" if is_set else "none is set here")
+        )
+    if settings.log_file is not None and "ORWATCH_LOG_FILE" not in wrong:
+        checks += _log_checks(settings.log_file)
+    return FoundSettings(settings, frozenset(wrong), tuple(checks))
+
+
+def _load(
+    environ: Mapping[str, str], env_file_option: str | None
+) -> tuple[Settings | None, set[str], list[Check]]:
+    """The settings, with each wrong one replaced and told of."""
+    replaced: dict[str, str] = {}
+    checks: list[Check] = []
+    while True:
+        try:
+            settings = config.load_settings({**environ, **replaced}, env_file_option)
+        except SettingsError as error:
+            name = next((name for name in _FALLBACKS if str(error).startswith(name)), None)
+            if isinstance(error, EnvFileError):
+                checks.append(_finding("env file", error.problem, error.advice))
+            else:
+                advice = "Correct it in the environment or in the env file."
+                checks.append(_finding(name or "env file", str(error), advice))
+            if name is None or name in replaced:
+                return None, set(replaced), checks
+            replaced[name] = _FALLBACKS[name]
+        else:
+            if not checks:
+                checks.append(_ok("settings", "every value can be used"))
+            return settings, set(replaced), checks
+
+
+def _unknown_name(name: str, nearest: str | None) -> Check:
+    advice = f"Did you mean {nearest}?" if nearest else "Take it out; the README lists every setting."
+    return _finding(name, "there is no such setting: it is ignored", advice)
+
+
+def _env_file_checks(env_file: Path, *, is_named: bool) -> Iterator[Check]:
+    if not os.path.lexists(env_file):
+        if is_named:
+            yield _finding(
+                "env file",
+                f"{env_file} does not exist",
+                "Correct --env-file or ORWATCH_ENV_FILE, or let `orwatch init` write the file.",
+            )
+        else:
+            yield _skipped("env file", f"there is none ({env_file})")
+        return
+    checks = [*_mode_checks("env file", env_file, _BY_OTHERS), *_folder_checks("env file", env_file.parent)]
+    checks += [*_line_checks(env_file)]
+    yield from checks or [_ok("env file", f"{env_file} is yours alone to read and write")]
+
+
+def _line_checks(env_file: Path) -> Iterator[Check]:
+    """The lines that say nothing. They are not shown: one may be a secret that lost its name."""
+    from dotenv.parser import parse_stream
+
+    try:
+        with env_file.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except (OSError, UnicodeDecodeError):
+        return  # told when the settings were loaded
+    for binding in bindings:
+        if not binding.error and (binding.key is None or binding.value is not None):
+            continue
+        text = binding.original.string
+        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        yield _finding(
+            "env file",
+            f"line {line} of {env_file} is no NAME=value and is ignored",
+            "Write NAME=value, or begin the line with #.",
+        )
+
+
+def _log_checks(log_file: Path) -> Iterator[Check]:
+    if not log_file.parent.is_dir():
+        advice = f"Create it: mkdir -p {_quoted(log_file.parent)}"
+        yield _finding("log file", f"the folder {log_file.parent} does not exist", advice)
+        return
+    target = log_file if log_file.exists() else log_file.parent
+    checks = []
+    if not os.access(target, os.W_OK):
+        advice = "Make it writable for the user whose cron runs orwatch, or name another ORWATCH_LOG_FILE."
+        checks.append(_finding("log file", f"{target} cannot be written", advice))
+    checks += _mode_checks("log file", log_file, _READ_BY_ALL_OR_WRITTEN)
+    checks += _folder_checks("log file", log_file.parent)
+    yield from checks or [_ok("log file", f"{log_file} can be written")]
+
+
+def database_mode_checks(database: Path) -> list[Check]:
+    """Whether others may read or write the database, its write-ahead log, or the folder they are in."""
+    checks = list(_mode_checks("database", database, _BY_OTHERS))
+    for suffix in () if checks else ("-wal", "-shm"):  # SQLite gives them the mode of the database
+        checks += _mode_checks("database", database.with_name(database.name + suffix), _BY_OTHERS)
+    checks += _folder_checks("database", database.parent)
+    checks = checks or [_ok("database", f"{database} is yours alone to read and write")]
+    return [replace(check, area=CheckArea.DATABASE) for check in checks]
+
+
+def _mode_checks(subject: str, file: Path, forbidden: int) -> Iterator[Check]:
+    found = _status(file)
+    if found is None:
+        return
+    # What belongs to somebody else, root as a rule, may be there for this user by its group.
+    is_own = found.st_uid == os.geteuid() or os.geteuid() == 0
+    excess = stat.S_IMODE(found.st_mode) & (forbidden if is_own else forbidden & 0o027)
+    if excess:
+        mode, wanted = f"{stat.S_IMODE(found.st_mode):04o}", "600" if is_own else "640"
+        yield _finding(
+            subject,
+            f"{file} can be {_deeds(excess)} by others (mode {mode})",
+            f"chmod {wanted} {_quoted(file)}",
+        )
+
+
+def _folder_checks(subject: str, folder: Path) -> Iterator[Check]:
+    found = _status(folder)
+    if found is None or not stat.S_IMODE(found.st_mode) & _WRITTEN_BY_OTHERS:
+        return
+    mode = f"{stat.S_IMODE(found.st_mode):04o}"
+    is_shared = bool(found.st_mode & stat.S_ISVTX)
+    advice = "Move the file to a folder of your own." if is_shared else f"chmod go-w {_quoted(folder)}"
+    yield _finding(subject, f"others can put files into the folder {folder} (mode {mode})", advice)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _deeds(mode: int) -> str:
+    read, written = mode & 0o044, mode & 0o022
+    return "read and written" if read and written else "written" if written else "read"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _finding(subject: str, message: str, advice: str) -> Check:
+    return Check(CheckArea.SETTINGS, subject, CheckStatus.FINDING, message, advice)
+
+
+def _ok(subject: str, message: str) -> Check:
+    return Check(CheckArea.SETTINGS, subject, CheckStatus.OK, message)
+
+
+def _skipped(subject: str, message: str) -> Check:
+    return Check(CheckArea.SETTINGS, subject, CheckStatus.SKIPPED, message)

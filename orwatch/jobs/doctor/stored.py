@@ -1,0 +1,137 @@
+"""What doctor knows of the ledger: each key's sums, and which of its days were read from where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from orwatch.domain.keys import StoredKey, has_own_source
+from orwatch.domain.usage import UsageSpan
+from orwatch.store.engine.database import Connection
+from orwatch.store.keys import accounts
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.ledger import histories as reads
+from orwatch.store.ledger import write as ledger
+from orwatch.store.ledger.histories import NOTHING, KeyHistory, KeySum
+
+_RANGES_TOLD = 5
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The ledger by key id, on a day: the sums of this month's days and of all days before it, and its own.
+
+    Spans that end before today are in the sums; of ``crossing`` ones only a part is this month's, and which
+    is not known: they are in no month.
+    """
+
+    today: date
+    kept_from: date
+    # Of all keys, removed ones included: an account's totals have them, too.
+    keys: tuple[StoredKey, ...]
+    month_before: Mapping[int, KeySum]
+    life_before: Mapping[int, KeySum]
+    on_today: Mapping[int, KeySum]
+    crossing: Mapping[int, Sequence[UsageSpan]]
+    histories: Mapping[int, KeyHistory]
+
+    @property
+    def month_start(self) -> date:
+        """The first day of this month."""
+        return self.today.replace(day=1)
+
+    @property
+    def yesterday(self) -> date:
+        """The last completed day."""
+        return self.today - _DAY
+
+    def is_read_by_account(self, key: StoredKey) -> bool:
+        """Whether the key's usage comes with that of its account, whose days tell of its own."""
+        owner_id = None if key.listing is None else key.listing.account_key_id
+        if owner_id is None or owner_id == key.id or has_own_source(key):
+            return False
+        return owner_id in self.histories
+
+    def history(self, key: StoredKey) -> KeyHistory:
+        """The key's history; what was read of its account was read of it, whether it had use or not."""
+        own = self.histories.get(key.id, KeyHistory())
+        if key.listing is None or not self.is_read_by_account(key):
+            return own
+        account = self.histories[key.listing.account_key_id]
+        return replace(
+            own,
+            first_day=min(filter(None, (own.first_day, account.first_day)), default=None),
+            days={**account.days, **own.days},
+        )
+
+
+def read_stored(connection: Connection, today: date) -> Stored:
+    """Read it all in one transaction."""
+    month_start = today.replace(day=1)
+    histories = reads.histories(connection, date.min, today)
+    keys = stored_keys.list_keys(connection, with_removed=True)
+    for key in keys:
+        if key.is_management and key.id in histories:
+            read_back_to = accounts.account_state(connection, key.id).backfilled_from
+            first_day = min(filter(None, (histories[key.id].first_day, read_back_to)), default=None)
+            histories[key.id] = replace(histories[key.id], first_day=first_day)
+    on_today = reads.sums_by_key(connection, today, today)
+    month = reads.month_sums_by_key(connection, month_start, month_start)
+    life = reads.month_sums_by_key(connection, date.min, month_start)
+    spans = {key_id: history.spans for key_id, history in histories.items()}
+    inside = {
+        key_id: [span for span in each if span.first_day >= month_start] for key_id, each in spans.items()
+    }
+    return Stored(
+        today=today,
+        kept_from=ledger.kept_from(connection) or date.min,
+        keys=tuple(keys),
+        month_before=_added(_less(month, on_today), _span_sums(inside)),
+        life_before=_added(_less(life, on_today), _span_sums(spans)),
+        on_today=on_today,
+        crossing={
+            key_id: [span for span in each if span.first_day < month_start <= span.last_day]
+            for key_id, each in spans.items()
+        },
+        histories=histories,
+    )
+
+
+def _span_sums(spans: Mapping[int, Iterable[UsageSpan]]) -> dict[int, KeySum]:
+    return {
+        key_id: sum((KeySum(span.cost_usd, span.byok_cost_usd or NOTHING.byok_usd) for span in each), NOTHING)
+        for key_id, each in spans.items()
+    }
+
+
+def _less(sums: Mapping[int, KeySum], part: Mapping[int, KeySum]) -> dict[int, KeySum]:
+    return {key_id: each - part.get(key_id, NOTHING) for key_id, each in sums.items()}
+
+
+def _added(*parts: Mapping[int, KeySum]) -> dict[int, KeySum]:
+    total: dict[int, KeySum] = {}
+    for part in parts:
+        for key_id, each in part.items():
+            total[key_id] = total.get(key_id, NOTHING) + each
+    return total
+
+
+def in_spans(days: Iterable[date], spans: Iterable[UsageSpan]) -> list[date]:
+    """Those of the days of which only a sum is known."""
+    spans = tuple(spans)
+    return [day for day in days if any(span.first_day <= day <= span.last_day for span in spans)]
+
+
+def told_days(days: Iterable[date]) -> str:
+    """The days as ranges: ``2026-11-03 to 2026-11-05, 2026-11-09``; the latest few of many."""
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if ranges and ranges[-1][1] == day - _DAY:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    told = [str(first) if first == last else f"{first} to {last}" for first, last in ranges[-_RANGES_TOLD:]]
+    more = len(ranges) - len(told)
+    return ", ".join(told) + (f" and {more} times before" if more else "")

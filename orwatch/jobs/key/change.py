@@ -1,0 +1,288 @@
+"""Keys: added, named, watched or not, removed, and re-encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
+from orwatch.domain.sources import UsageSource
+from orwatch.errors import EncryptionKeyError, OrwatchError, UsageError
+from orwatch.jobs.key.selection import find_key
+from orwatch.secrets import Vault, hash_secret
+from orwatch.store.engine.database import Connection, Store
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.keys.listings import Members, current_members, detach, release_members
+from orwatch.text import printable, secret_hint
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
+
+
+MAX_NAME_LENGTH = 100
+
+
+_NO_MEMBERS = Members((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the removal of a key does, or has done.
+
+    ``listed_by``: only the secret goes, for that management key goes on listing the key. ``members``: the
+    keys that a management key lists. ``rows``: the rows of usage that went.
+    """
+
+    key: StoredKey
+    listed_by: str | None = None
+    members: Members = _NO_MEMBERS
+    rows: int = 0
+
+
+def clean_name(text: str) -> str:
+    """The name without the white space around it. Raises ``UsageError`` for one that cannot be shown."""
+    name = text.strip()
+    if not name:
+        raise UsageError("the name is empty.")
+    if not name.isprintable():
+        raise UsageError(f"the name {printable(name)!r} has control characters in it.")
+    if len(name) > MAX_NAME_LENGTH:
+        raise UsageError(f"the name has {len(name)} characters; {MAX_NAME_LENGTH} are allowed.")
+    return name
+
+
+def list_keys(store: Store) -> list[StoredKey]:
+    """All keys but the removed ones, by id."""
+    with store.read() as connection:
+        return stored_keys.list_keys(connection)
+
+
+def get_key(store: Store, name: str) -> StoredKey:
+    """The key of that name. Raises ``UsageError``."""
+    return find_key(list_keys(store), name)
+
+
+def lister_of(store: Store, key: StoredKey) -> str | None:
+    """The name of the management key that lists a key."""
+    return _lister_of(list_keys(store), key)
+
+
+def check_can_add(store: Store, encryption_keys: Sequence[str], name: str, secret: str) -> None:
+    """Find out whether ``add`` could store this key, before anybody is asked about it.
+
+    Raises ``OrwatchError`` naming the key that has this name or this secret already, and
+    ``EncryptionKeyError`` as ``add`` does.
+    """
+    vault = Vault(encryption_keys)
+    with store.read() as connection:
+        _refuse_known(connection, name, hash_secret(secret))
+        _check_fits(connection, vault)
+
+
+def ask_about(client: Client, secret: str) -> KeyFacts:
+    """What the API says about a secret. Raises ``ApiError``."""
+    # Of all that is done with keys, this alone needs the HTTP client.
+    from orwatch.openrouter.sources import fetch_key_facts
+
+    return fetch_key_facts(client, secret)
+
+
+def add(
+    store: Store,
+    encryption_keys: Sequence[str],
+    name: str,
+    secret: str,
+    facts: KeyFacts | None,
+    now: datetime,
+    *,
+    source_setting: UsageSource | None = None,
+) -> StoredKey:
+    """Store a new key; one that is known already, removed or discovered, keeps its history.
+
+    ``secret`` as ``secrets.clean_secret`` gives it. Raises ``OrwatchError`` when the name or the secret is
+    taken, ``UsageError`` for a source that the key cannot have, ``EncryptionKeyError`` when the encryption
+    key does not open what is stored already.
+    """
+    vault = Vault(encryption_keys)
+    key_hash = hash_secret(secret)
+    token = vault.seal(secret)
+    with store.write() as connection:
+        # Under the write lock: nothing can come between the checks and the insertion.
+        _refuse_known(connection, name, key_hash)
+        _check_fits(connection, vault)
+        known = stored_keys.find_by_hash(connection, key_hash)
+        _refuse_source(known, facts, source_setting)
+        if known is None:
+            stored_keys.insert_key(
+                connection,
+                name=name,
+                key_hash=key_hash,
+                hint=secret_hint(secret),
+                secret_encrypted=token,
+                facts=facts,
+                source_setting=source_setting,
+                now=now,
+            )
+        else:
+            if not known.is_management and _lister_of(stored_keys.list_keys(connection), known) is None:
+                detach(connection, [known.id])
+            stored_keys.restore_key(
+                connection,
+                known.id,
+                name=name,
+                secret_encrypted=token,
+                facts=facts,
+                source_setting=source_setting,
+                hint=secret_hint(secret),
+                now=now,
+            )
+        return find_key(stored_keys.list_keys(connection), name)
+
+
+def _refuse_source(known: StoredKey | None, facts: KeyFacts | None, setting: UsageSource | None) -> None:
+    kind = facts.kind if facts is not None else known.facts.kind if known is not None else KeyKind.UNKNOWN
+    if kind is KeyKind.MANAGEMENT and setting is UsageSource.USAGE:
+        raise UsageError(
+            "a management key has no usage of its own that --source usage could ask for: "
+            "leave --source out, or choose activity, analytics or counters. Nothing was stored."
+        )
+
+
+def rename(store: Store, name: str, new_name: str) -> None:
+    """Give a key another name. Raises ``UsageError``, and ``OrwatchError`` when the new name is taken."""
+    with store.write() as connection:
+        keys = stored_keys.list_keys(connection)
+        key = find_key(keys, name)
+        if any(other.name == new_name and other.id != key.id for other in keys):
+            raise OrwatchError(f"a key named {new_name!r} exists already.")
+        stored_keys.rename_key(connection, key.id, new_name)
+
+
+def enable(store: Store, name: str) -> bool:
+    """Watch a key again; whether that changed anything. Raises ``UsageError``."""
+    with store.write() as connection:
+        key = find_key(stored_keys.list_keys(connection), name)
+        stored_keys.set_active(connection, key.id)
+    return not key.is_active
+
+
+def disable(store: Store, name: str, now: datetime) -> bool:
+    """Stop watching a key until a person enables it; whether that changed anything.
+
+    Raises ``UsageError``, and ``OrwatchError`` for a key that only a management key tells of.
+    """
+    with store.write() as connection:
+        keys = stored_keys.list_keys(connection)
+        key = find_key(keys, name)
+        lister = _lister_of(keys, key)
+        if lister is not None and key.secret_encrypted is None:
+            raise OrwatchError(
+                f"{name!r} has no secret here: its usage is read through {lister!r}. "
+                f"Disable the key at OpenRouter, or disable {lister!r} and with it the whole account."
+            )
+        if key.inactive_reason is InactiveReason.DISABLED:
+            return False
+        stored_keys.set_inactive(connection, key.id, InactiveReason.DISABLED, now)
+    return True
+
+
+def plan_removal(store: Store, name: str, *, with_history: bool) -> Removal:
+    """What ``remove`` would do. Raises as that does."""
+    with store.read() as connection:
+        return _plan_removal(connection, name, with_history)
+
+
+def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> Removal:
+    """Forget a key's secret; with ``with_history`` its usage too.
+
+    A key that a management key lists stays without its secret. With a management key go those that only
+    it told of; their usage stays. Raises ``UsageError``, and ``OrwatchError`` for a key that the next sync
+    would find again.
+    """
+    with store.write() as connection:
+        removal = _plan_removal(connection, name, with_history)
+        key = removal.key
+        if removal.listed_by is not None:
+            stored_keys.drop_secret(connection, key.id)
+            return removal
+        if key.is_management:
+            release_members(connection, key.id, now, is_purge=with_history)
+        if with_history:
+            return replace(removal, rows=stored_keys.purge_key(connection, key.id))
+        stored_keys.forget_secret(connection, key.id, now)
+    return removal
+
+
+def _plan_removal(connection: Connection, name: str, with_history: bool) -> Removal:
+    keys = stored_keys.list_keys(connection)
+    key = find_key(keys, name)
+    if key.is_management:
+        return Removal(key, members=current_members(connection, key.id))
+    lister = _lister_of(keys, key)
+    if lister is None or (key.listing is not None and key.listing.deleted_at is not None):
+        return Removal(key)
+    if with_history or key.secret_encrypted is None:
+        raise OrwatchError(
+            f"{name!r} is a key of the account that {lister!r} watches: the next sync would find it again. "
+            f"Delete it at OpenRouter, or remove {lister!r}. Nothing was removed."
+        )
+    return Removal(key, listed_by=lister)
+
+
+def _lister_of(keys: Sequence[StoredKey], key: StoredKey) -> str | None:
+    owner_id = None if key.listing is None else key.listing.account_key_id
+    return next((other.name for other in keys if other.id == owner_id), None)
+
+
+def check_all_open(store: Store, encryption_keys: Sequence[str]) -> None:
+    """Raises ``EncryptionKeyError`` when one of the stored secrets is opened by none of the keys."""
+    with store.read() as connection:
+        _open_all(connection, Vault(encryption_keys))
+
+
+def reencrypt(store: Store, encryption_keys: Sequence[str]) -> int:
+    """Seal every secret under the first of ``encryption_keys``, all or none; how many.
+
+    Raises ``EncryptionKeyError`` when one of them is opened by none.
+    """
+    vault = Vault(encryption_keys)
+    with store.write() as connection:
+        secrets = _open_all(connection, vault)
+        stored_keys.replace_secrets(
+            connection, {key_id: vault.seal(secret) for key_id, secret in secrets.items()}
+        )
+    return len(secrets)
+
+
+def _open_all(connection: Connection, vault: Vault) -> dict[int, str]:
+    """The secrets by key id."""
+    secrets = {}
+    for key in stored_keys.list_keys(connection):
+        try:
+            if key.secret_encrypted is not None:
+                secrets[key.id] = vault.open(key.secret_encrypted)
+        except EncryptionKeyError:
+            raise EncryptionKeyError(
+                f"ORWATCH_ENCRYPTION_KEY does not open the secret of {key.name!r}; nothing was changed. "
+                "List the key that it was stored with too (newest,older), or remove that API key."
+            ) from None
+    return secrets
+
+
+def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
+    for key in stored_keys.list_keys(connection):
+        if key.key_hash == key_hash:
+            if key.secret_encrypted is not None:
+                raise OrwatchError(f"this secret is stored already, as {key.name!r}.")
+        elif key.name == name:
+            raise OrwatchError(f"a key named {name!r} exists already.")
+
+
+def _check_fits(connection: Connection, vault: Vault) -> None:
+    """A secret sealed with a key that opens no other one would be the first sign of a lost key."""
+    for key in stored_keys.list_keys(connection):
+        if key.secret_encrypted is not None:
+            vault.open(key.secret_encrypted)
+            return

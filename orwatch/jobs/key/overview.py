@@ -1,0 +1,105 @@
+"""What is known of the keys: what they spent, what strikes about them, and by whom they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from orwatch.domain.keys import InactiveReason, StoredKey
+from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
+from orwatch.jobs.key.selection import find_key
+from orwatch.jobs.key.spending import WINDOW_DAYS, Spending, read_spending
+from orwatch.store.engine.database import Connection, Store
+from orwatch.store.keys import accounts
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.keys.listings import current_members
+
+_SHARE_DIGITS = Decimal("0.000001")
+
+
+def list_overviews(store: Store, now: datetime) -> KeyListResult:
+    """All keys but the removed ones, in the order they came; those that were deleted at the end."""
+    with store.read() as connection:
+        keys = stored_keys.list_keys(connection)
+        spending = read_spending(connection, now)
+    found = sorted(_overviews(keys, spending), key=lambda each: KeyFlag.DELETED in each.flags)
+    return KeyListResult(now, tuple(found), spending.spent_30_days_usd)
+
+
+def describe(store: Store, name: str, now: datetime) -> KeyDetails:
+    """All that is known of the key of that name. Raises ``UsageError``."""
+    with store.read() as connection:
+        keys = stored_keys.list_keys(connection)
+        key = find_key(keys, name)
+        spending = read_spending(connection, now)
+        account = _account(connection, key, spending) if key.is_management else None
+    overview = next(each for each in _overviews(keys, spending) if each.key.id == key.id)
+    return KeyDetails(now, overview, account)
+
+
+def _overviews(keys: Sequence[StoredKey], spending: Spending) -> list[KeyOverview]:
+    names = {key.id: key.name for key in keys}
+    whole = spending.spent_30_days_usd
+    found = []
+    for key in keys:
+        spent = spending.spent_30_days_by(key)
+        found.append(
+            KeyOverview(
+                key,
+                listed_by=names.get(key.listing.account_key_id) if key.listing else None,
+                spent_30_days_usd=spent,
+                share_30_days=None if spent is None or not whole else (spent / whole).quantize(_SHARE_DIGITS),
+                spent_month_usd=spending.spent_month_by(key),
+                flags=tuple(_flags(key, spending)),
+            )
+        )
+    return found
+
+
+def _flags(key: StoredKey, spending: Spending) -> list[KeyFlag]:
+    listing = key.listing
+    if listing is not None and listing.deleted_at is not None:
+        return [KeyFlag.DELETED]
+    flags = []
+    if is_unlimited(key):
+        flags.append(KeyFlag.UNLIMITED)
+    if _is_dormant(key, spending):
+        flags.append(KeyFlag.DORMANT)
+    if key.inactive_reason is InactiveReason.DISABLED or (listing is not None and listing.is_disabled):
+        flags.append(KeyFlag.DISABLED)
+    return flags
+
+
+def is_unlimited(key: StoredKey) -> bool:
+    """Whether it was told that the key has no limit; management keys cannot spend."""
+    facts = key.facts
+    is_told = key.facts_read_at is not None and not key.is_management
+    return is_told and facts.limit_usd is None and facts.limit_remaining_usd is None
+
+
+def _is_dormant(key: StoredKey, spending: Spending) -> bool:
+    listing = key.listing
+    if key.is_management or not key.is_active or (listing is not None and listing.is_disabled):
+        return False
+    created_at = key.created_at
+    if listing is not None and listing.created_at is not None:
+        created_at = min(created_at, listing.created_at)
+    return spending.now - created_at >= timedelta(days=WINDOW_DAYS) and spending.is_unused(key)
+
+
+def _account(connection: Connection, key: StoredKey, spending: Spending) -> AccountDetails:
+    found = current_members(connection, key.id)
+    state = spending.accounts.get(key.id)
+    reading = accounts.latest_credits(connection, key.id)
+    living = [each for each in found.discovered + found.with_secret if not _is_deleted(each)]
+    return AccountDetails(
+        key_count=len(living),
+        backfilled_from=None if state is None else state.backfilled_from,
+        credits=None if reading is None else reading.credits,
+        credits_read_at=None if reading is None else reading.read_at,
+    )
+
+
+def _is_deleted(key: StoredKey) -> bool:
+    return key.listing is not None and key.listing.deleted_at is not None

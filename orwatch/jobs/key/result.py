@@ -1,0 +1,62 @@
+"""What ``orwatch key list`` and ``orwatch key show`` answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from orwatch.domain.keys import Credits, StoredKey
+
+
+class KeyFlag(StrEnum):
+    """What strikes about a key. ``DORMANT``: it has existed for 30 days, without use in any of them."""
+
+    UNLIMITED = "unlimited"
+    DORMANT = "dormant"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOverview:
+    """A key and what it has spent, as far as is known. ``listed_by`` is a management key's name.
+
+    ``share_30_days`` is its part, 0 to 1, of all that was spent in the last 30 days, today included.
+    """
+
+    key: StoredKey
+    listed_by: str | None = None
+    spent_30_days_usd: Decimal | None = None
+    share_30_days: Decimal | None = None
+    spent_month_usd: Decimal | None = None
+    flags: tuple[KeyFlag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyListResult:
+    """What ``orwatch key list`` shows; ``spent_30_days_usd`` is of all keys, removed ones included."""
+
+    now: datetime
+    keys: tuple[KeyOverview, ...]
+    spent_30_days_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDetails:
+    """What is known of the account of a management key. ``credits`` None: it was never told."""
+
+    key_count: int
+    backfilled_from: date | None
+    credits: Credits | None = None
+    credits_read_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDetails:
+    """What ``orwatch key show`` shows; ``account`` for a management key only."""
+
+    now: datetime
+    overview: KeyOverview
+    account: AccountDetails | None = None

@@ -1,0 +1,43 @@
+"""Keys by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orwatch.domain.keys import StoredKey
+from orwatch.errors import UsageError
+from orwatch.store.engine.database import Store
+from orwatch.store.keys import table as stored_keys
+from orwatch.text import printable
+
+
+def select_keys(keys: Sequence[StoredKey], names: Sequence[str]) -> list[StoredKey]:
+    """The named keys, each once, in the order of ``keys``; all of them when no name is given.
+
+    Raises ``UsageError`` with the nearest name for a name that no key has.
+    """
+    for name in names:
+        if not any(key.name == name for key in keys):
+            raise UsageError(no_such_key(keys, name))
+    return [key for key in keys if not names or key.name in names]
+
+
+def check_names(store: Store, names: Sequence[str]) -> None:
+    """Refuse a name that no key has before anything is begun. Raises ``UsageError``."""
+    if names:
+        with store.read() as connection:
+            select_keys(stored_keys.list_keys(connection), names)
+
+
+def find_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
+    """The key of that name. Raises ``UsageError``."""
+    return select_keys(keys, [name])[0]
+
+
+def no_such_key(keys: Sequence[StoredKey], name: str) -> str:
+    """What to say about a name that no key has."""
+    import difflib
+
+    near = difflib.get_close_matches(name, [key.name for key in keys], n=1)
+    hint = f" Did you mean {printable(near[0])!r}?" if near else " `orwatch key list` shows the names."
+    return f"there is no key named {printable(name)!r}.{hint}"

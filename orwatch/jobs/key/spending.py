@@ -1,0 +1,160 @@
+"""What each key has spent lately: the ledger's sums, and whether a key without any is known to have none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from orwatch.domain.keys import AccountState, StoredKey
+from orwatch.domain.money import ZERO, add_known_usd
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import Totals
+from orwatch.store.engine.database import Connection
+from orwatch.store.keys import accounts
+from orwatch.store.ledger import read as usage_reads
+from orwatch.store.ledger.read import Grouping, UsageFilter, UsageSum
+from orwatch.store.ledger.spans import list_spans
+
+WINDOW_DAYS = 30
+
+_PROMPT_SYNC = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The sums of the last 30 days and of this month by key id, and what of that time was read at all."""
+
+    now: datetime
+    last_30_days: Mapping[int, Totals]
+    this_month: Mapping[int, Totals]
+    # The first and the last day of that time that was read.
+    covered: Mapping[int, tuple[date, date]]
+    # Of keys with sums of several days that touch the last 30.
+    in_spans: frozenset[int]
+    accounts: Mapping[int, AccountState]
+
+    @property
+    def today(self) -> date:
+        """The current UTC day."""
+        return self.now.date()
+
+    @property
+    def since(self) -> date:
+        """The first of the last 30 days."""
+        return self.today - timedelta(days=WINDOW_DAYS - 1)
+
+    @property
+    def spent_30_days_usd(self) -> Decimal | None:
+        """What was spent by all keys, removed ones included."""
+        return total_usd([sums.cost_usd for sums in self.last_30_days.values()])
+
+    def spent_30_days_by(self, key: StoredKey) -> Decimal | None:
+        """What the key has spent; None where nobody looked."""
+        return self._known(key, self.last_30_days, self.since)
+
+    def spent_month_by(self, key: StoredKey) -> Decimal | None:
+        """What the key has spent this month; None where nobody looked.
+
+        A key that is watched by its counters may have been added in the middle of the month: they tell more
+        than the ledger then.
+        """
+        month = self.today.replace(day=1)
+        stored = self._known(key, self.this_month, month)
+        told = key.facts.usage_monthly_usd
+        # What the ledger has from elsewhere may have a part of it under the management key.
+        is_counted = key.source is UsageSource.COUNTERS or (key.source is None and stored is None)
+        if (
+            not is_counted
+            or key.is_management
+            or told is None
+            or key.facts_read_at is None
+            or key.facts_read_at.date() < month
+        ):
+            return stored
+        return told if stored is None else max(stored, told)
+
+    def _known(self, key: StoredKey, sums: Mapping[int, Totals], since: date) -> Decimal | None:
+        if key.id in sums:
+            return sums[key.id].cost_usd
+        covered = self.covered.get(key.id)
+        was_read = covered is not None and covered[1] >= since
+        # Of a listed key without use no day is recorded.
+        was_listed = key.listing is not None and key.last_synced_at is not None
+        if was_read or (was_listed and key.last_synced_at is not None and key.last_synced_at.date() >= since):
+            return ZERO
+        return None
+
+    def is_unused(self, key: StoredKey) -> bool:
+        """Whether the key is known to have had no use on any of the last 30 days."""
+        sums = self.last_30_days.get(key.id, Totals())
+        used = (sums.requests, sums.tokens_input, sums.tokens_output, sums.cost_usd, sums.byok_cost_usd)
+        return not any(used) and key.id not in self.in_spans and self._is_known_throughout(key)
+
+    def _is_known_throughout(self, key: StoredKey) -> bool:
+        if key.last_synced_at is None or self.now - key.last_synced_at > _PROMPT_SYNC:
+            return False
+        covered = self.covered.get(key.id)
+        if covered is not None and covered[0] <= self.since:
+            return True
+        if key.listing is None or key.source is UsageSource.COUNTERS:
+            return False
+        read_back_to = self.accounts.get(key.listing.account_key_id, AccountState()).backfilled_from
+        return key.listing.activity_read_at is not None or (
+            read_back_to is not None and read_back_to <= self.since
+        )
+
+
+def read_spending(connection: Connection, now: datetime) -> Spending:
+    """Read what all keys have spent, in a few queries however many keys there are."""
+    today = now.date()
+    since, month = today - timedelta(days=WINDOW_DAYS - 1), today.replace(day=1)
+    by_key = Grouping(by_key=True)
+    in_spans = {
+        each.key_id
+        for each in list_spans(connection, since, today)
+        if each.span.cost_usd or each.span.byok_cost_usd
+    }
+    return Spending(
+        now=now,
+        last_30_days=_with_spans(
+            connection, usage_reads.sum_usage(connection, by_key, UsageFilter(since, today)), since, today
+        ),
+        # What cleanup has removed of this month included.
+        this_month=_with_spans(
+            connection, usage_reads.sum_months(connection, by_key, UsageFilter(month, month)), month, today
+        ),
+        covered=usage_reads.covered_spans(connection, min(since, month), today),
+        in_spans=frozenset(in_spans),
+        accounts=accounts.account_states(connection),
+    )
+
+
+def spent_on(connection: Connection, day: date) -> Decimal | None:
+    """What was spent on a day by all keys; None where nobody looked."""
+    wanted = UsageFilter(day, day)
+    sums = usage_reads.sum_usage(connection, Grouping(), wanted)
+    if sums:
+        return sums[0].totals.cost_usd
+    return ZERO if usage_reads.covered_days(connection, wanted) else None
+
+
+def total_usd(amounts: Collection[Decimal | None]) -> Decimal | None:
+    """The exact sum of what is known; None where nothing is."""
+    total = None
+    for amount in amounts:
+        total = add_known_usd(total, amount)
+    return total
+
+
+def _with_spans(
+    connection: Connection, sums: Sequence[UsageSum], since: date, until: date
+) -> dict[int, Totals]:
+    """The sums by key, with those sums of several days that lie within."""
+    found = {row.key_id: row.totals for row in sums if row.key_id is not None}
+    for each in list_spans(connection, since, until):
+        if since <= each.span.first_day and each.span.last_day <= until:
+            spent = Totals(cost_usd=each.span.cost_usd, byok_cost_usd=each.span.byok_cost_usd)
+            found[each.key_id] = found.get(each.key_id, Totals()) + spent
+    return found

@@ -1,0 +1,38 @@
+"""What ``orwatch report`` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from orwatch.domain.usage import Dimension, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One row: a value for each ``by``, in order. ``totals.cost_usd`` None: nobody looked at that time."""
+
+    values: tuple[str | None, ...]
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """Rows broken down by ``by``; ``totals`` is of all of them, ``others`` of those that were cut off."""
+
+    by: tuple[Dimension, ...]
+    rows: tuple[ReportRow, ...]
+    totals: Totals
+    others: Totals | None = None
+    others_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What ``orwatch report`` shows: the asked table, and the short ones beneath the bare command's."""
+
+    since: date
+    until: date
+    table: ReportTable
+    beneath: tuple[ReportTable, ...] = ()
+    notes: tuple[str, ...] = ()

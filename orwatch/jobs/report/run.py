@@ -1,0 +1,283 @@
+"""Report: the ledger and the monthly totals, broken down as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatchcase
+from functools import cache, partial
+
+from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
+from orwatch.domain.keys import StoredKey
+from orwatch.domain.usage import NO_USE, Dimension, Totals, UsageSpan
+from orwatch.errors import UsageError
+from orwatch.jobs.key.selection import select_keys
+from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.table import NUMBER_COLUMNS, fold, make_table, period_name
+from orwatch.store.engine.database import Connection, Store
+from orwatch.store.keys import table as stored_keys
+from orwatch.store.ledger import read as usage_reads
+from orwatch.store.ledger import write as ledger
+from orwatch.store.ledger.read import Grouping, UsageFilter, UsageSum
+from orwatch.store.ledger.spans import KeySpan, list_spans
+
+_BENEATH = (Dimension.MODEL, Dimension.KEY)
+_ROWS_BENEATH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What to show. ``since`` None: from the first day of which anything is known.
+
+    ``by`` empty: the overview, by day with the top models and keys beneath.
+    """
+
+    since: date | None
+    until: date
+    by: tuple[Dimension, ...] = ()
+    key_names: tuple[str, ...] = ()
+    model_globs: tuple[str, ...] = ()
+    top: int | None = None
+    sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    keys: dict[int, str]
+    models: dict[int, str | None]
+    providers: dict[int, str | None]
+
+
+def run(store: Store, request: ReportRequest) -> ReportResult:
+    """Read everything in one transaction, so that all tables tell of one moment.
+
+    Raises ``UsageError`` for a key that does not exist, a column that is not shown, or an empty window.
+    """
+    by = request.by or (Dimension.DAY,)
+    columns = (*(dimension.value for dimension in by), *NUMBER_COLUMNS)
+    if request.sort is not None and request.sort not in columns:
+        raise UsageError(f"cannot sort by {request.sort!r}: the columns are {', '.join(columns)}.")
+    with store.read() as connection:
+        since = request.since or usage_reads.first_known_day(connection) or request.until
+        if since > request.until:
+            raise UsageError(f"the report would end ({request.until}) before it begins ({since}).")
+        keys = stored_keys.list_keys(connection, with_removed=True)
+        names = _Names(
+            key_labels(keys), usage_reads.model_names(connection), usage_reads.provider_names(connection)
+        )
+        wanted = _filter(request, since, keys, names)
+        watermark = ledger.kept_from(connection)
+        found_spans = _find_spans(connection, wanted)
+        rows, notes = _rows(connection, by, wanted, watermark, names)
+        table = make_table(by, rows, sort=request.sort, top=request.top)
+        if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
+            table = replace(table, totals=NO_USE)
+        beneath = []
+        if not request.by:
+            # Without months: what stands beneath must add up to what stands above.
+            beneath = [
+                make_table(
+                    (dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_ROWS_BENEATH
+                )
+                for dimension in _BENEATH
+            ]
+    if request.model_globs and wanted.model_ids == ():
+        notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
+    notes = (*notes, *_notes_on_spans(found_spans, wanted, names), *_notes_on_accounts(keys, table))
+    return ReportResult(since, request.until, table, tuple(part for part in beneath if part.rows), notes)
+
+
+def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
+    """A unique name for each key id: removed and deleted ones say so, and their number where they must."""
+    labels: dict[int, str] = {}
+    # The watched ones first: they keep the names that they have.
+    for key in sorted(keys, key=lambda key: key.removed_at is not None):
+        label = key.name
+        if key.removed_at is not None:
+            label = f"{key.name} (removed)"
+        elif key.listing is not None and key.listing.deleted_at is not None:
+            label = f"{key.name} (deleted)"
+        while label in labels.values():
+            label = f"{label} #{key.id}"
+        labels[key.id] = label
+    return labels
+
+
+def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], names: _Names) -> UsageFilter:
+    key_ids = None
+    if request.key_names:
+        key_ids = tuple(key.id for key in select_keys(keys, request.key_names))
+    model_ids = None
+    if request.model_globs:
+        model_ids = tuple(
+            number
+            for number, name in names.models.items()
+            if name is not None and any(fnmatchcase(name, glob) for glob in request.model_globs)
+        )
+    return UsageFilter(since, request.until, key_ids, model_ids)
+
+
+def _rows(
+    connection: Connection,
+    by: tuple[Dimension, ...],
+    wanted: UsageFilter,
+    watermark: date | None,
+    names: _Names,
+) -> tuple[list[ReportRow], tuple[str, ...]]:
+    """The rows of a table; months of which cleanup has removed days count where they lie in it as a whole."""
+    needs_days = Dimension.DAY in by or Dimension.WEEK in by
+    touched: Collection[date] = ()
+    shown: list[date] = []
+    if watermark is not None and wanted.since < watermark:
+        touched = usage_reads.removed_months(connection, replace(wanted, since=month_start(wanted.since)))
+        if not needs_days:
+            shown = [month for month in touched if _is_whole(connection, month, wanted, watermark)]
+    notes: tuple[str, ...] = ()
+    if len(shown) < len(touched):
+        how = "--by month shows them" if needs_days else "only whole months of them can be shown"
+        notes = (f"days before {watermark} are kept as monthly totals: {how}",)
+    if shown:
+        months = replace(wanted, since=min(shown), until=max(shown))
+        sums = [
+            *usage_reads.sum_months(connection, _grouping(by), months),
+            *usage_reads.sum_usage(connection, _grouping(by), replace(wanted, since=next_month(max(shown)))),
+        ]
+        rows = _folded(connection, sums, by, wanted, names)
+    else:
+        rows = _ledger_rows(connection, by, wanted, names)
+    if len(by) == 1 and by[0].is_time:
+        rows = _with_every_period(connection, by[0], rows, wanted)
+    return rows, notes
+
+
+def _is_whole(connection: Connection, month: date, wanted: UsageFilter, watermark: date) -> bool:
+    """Whether all that is stored of a month, or was before cleanup, lies in the window."""
+    _, last = usage_reads.extent_days(connection)
+    last_removed = watermark - ONE_DAY
+    end = last_removed if last is None else max(last, last_removed)
+    return wanted.since <= month and min(month_end(month), end) <= wanted.until
+
+
+def _ledger_rows(
+    connection: Connection, by: tuple[Dimension, ...], wanted: UsageFilter, names: _Names
+) -> list[ReportRow]:
+    sums = usage_reads.sum_usage(connection, _grouping(by), wanted)
+    return _folded(connection, sums, by, wanted, names)
+
+
+def _folded(
+    connection: Connection,
+    sums: Sequence[UsageSum],
+    by: tuple[Dimension, ...],
+    wanted: UsageFilter,
+    names: _Names,
+) -> list[ReportRow]:
+    spans = [each for each in _find_spans(connection, wanted) if _is_inside(each.span, wanted)]
+    return fold([*_named(sums, by, names), *_named_spans(spans, by, names)])
+
+
+def _find_spans(connection: Connection, wanted: UsageFilter) -> list[KeySpan]:
+    """The spans that the report touches; their models are unknown, so that a report of models has none."""
+    if wanted.model_ids is not None:
+        return []
+    return list_spans(connection, wanted.since, wanted.until, wanted.key_ids)
+
+
+def _is_inside(span: UsageSpan, wanted: UsageFilter) -> bool:
+    return wanted.since <= span.first_day and span.last_day <= wanted.until
+
+
+def _named_spans(
+    spans: Sequence[KeySpan], by: tuple[Dimension, ...], names: _Names
+) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
+    for each in spans:
+        values = (_span_value(dimension, each, names) for dimension in by)
+        yield tuple(values), Totals(cost_usd=each.span.cost_usd, byok_cost_usd=each.span.byok_cost_usd)
+
+
+def _span_value(dimension: Dimension, each: KeySpan, names: _Names) -> str | None:
+    if dimension.is_time:
+        first = period_name(dimension, each.span.first_day)
+        last = period_name(dimension, each.span.last_day)
+        return first if first == last else f"{first}/{last}"
+    return names.keys[each.key_id] if dimension is Dimension.KEY else None
+
+
+def _notes_on_spans(spans: Sequence[KeySpan], wanted: UsageFilter, names: _Names) -> tuple[str, ...]:
+    """What to say of spans that begin before the report or end after it."""
+    return tuple(
+        f"{names.keys[each.key_id]} spent ${each.span.cost_usd:f} from {each.span.first_day} to "
+        f"{each.span.last_day}; how much of it on which day is not known, so that it is not in this report"
+        for each in spans
+        if not _is_inside(each.span, wanted)
+    )
+
+
+def _notes_on_accounts(keys: Sequence[StoredKey], table: ReportTable) -> tuple[str, ...]:
+    """What a management key's name stands for in a table by key: it cannot spend anything itself."""
+    if Dimension.KEY not in table.by:
+        return ()
+    place = table.by.index(Dimension.KEY)
+    shown = {row.values[place] for row in table.rows}
+    owners = [label for key, label in _labelled(keys) if key.is_management and label in shown]
+    return tuple(
+        f"{label}: what its account used with none of the listed keys (deleted ones, the chat room)"
+        for label in owners
+    )
+
+
+def _labelled(keys: Sequence[StoredKey]) -> Iterable[tuple[StoredKey, str]]:
+    labels = key_labels(keys)
+    return ((key, labels[key.id]) for key in keys)
+
+
+def _grouping(by: tuple[Dimension, ...]) -> Grouping:
+    return Grouping(
+        by_day=Dimension.DAY in by or Dimension.WEEK in by,
+        by_month=Dimension.MONTH in by,
+        by_key=Dimension.KEY in by,
+        by_model=Dimension.MODEL in by,
+        by_provider=Dimension.PROVIDER in by,
+    )
+
+
+def _named(
+    sums: Iterable[UsageSum], by: tuple[Dimension, ...], names: _Names
+) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
+    readers = [_reader(dimension, names) for dimension in by]
+    return ((tuple(read(row) for read in readers), row.totals) for row in sums)
+
+
+def _reader(dimension: Dimension, names: _Names) -> Callable[[UsageSum], str | None]:
+    """What tells a row's value of a dimension: found once, since there may be many rows."""
+    if dimension.is_time:
+        name_of = cache(partial(period_name, dimension))
+        return lambda row: None if row.day is None else name_of(row.day)
+    if dimension is Dimension.KEY:
+        return lambda row: None if row.key_id is None else names.keys[row.key_id]
+    if dimension is Dimension.MODEL:
+        return lambda row: None if row.model_id is None else names.models[row.model_id]
+    return lambda row: None if row.provider_id is None else names.providers[row.provider_id]
+
+
+def _with_every_period(
+    connection: Connection, dimension: Dimension, rows: Sequence[ReportRow], wanted: UsageFilter
+) -> list[ReportRow]:
+    """The rows and those between them: zero where a sync looked and found no use, unknown where none did."""
+    known = {row.values[0]: row for row in rows}
+    covered = {period_name(dimension, day) for day in usage_reads.covered_days(connection, wanted)}
+    in_spans = {
+        period_name(dimension, day)
+        for each in _find_spans(connection, wanted)
+        if _is_inside(each.span, wanted)
+        for day in days_between(each.span.first_day, each.span.last_day)
+    }
+    periods = dict.fromkeys(period_name(dimension, day) for day in days_between(wanted.since, wanted.until))
+    of_several = [row for row in rows if row.values[0] not in periods]
+    return of_several + [
+        known.get(period) or ReportRow((period,), NO_USE if period in covered else Totals())
+        for period in periods
+        # What was spent there stands in the row of the span.
+        if period in known or period not in in_spans
+    ]

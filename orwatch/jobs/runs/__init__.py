@@ -1,0 +1,1 @@
+"""``orwatch runs``, and the record that each run leaves."""

@@ -1,0 +1,114 @@
+"""What ``orwatch status`` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from orwatch.domain.keys import Credits, StoredKey
+from orwatch.domain.runs import Job, JobRun
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
+from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """The last growth of what an account has bought: after the reading of the day ``since``."""
+
+    amount_usd: Decimal
+    since: date
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """The last reading of an account's credits, by its management key's name; None: there is none."""
+
+    name: str
+    credits: Credits | None = None
+    read_at: datetime | None = None
+    last_purchase: Purchase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What can still be spent with a key that has a limit; ``balance_usd`` is its account's, where known."""
+
+    key: StoredKey
+    amount_usd: Decimal
+    balance_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """When a job last ran and is next due. ``is_missed``: it should have run since, and has not.
+
+    ``next_due_at`` None: orwatch's schedule is not installed, so that nobody knows.
+    """
+
+    job: Job
+    last_run: JobRun | None
+    next_due_at: datetime | None
+    is_missed: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """A key and what is wrong with it, if anything."""
+
+    key: StoredKey
+    problem: str | None = None
+
+
+_LOST_ENCRYPTION_KEY = (
+    "ORWATCH_ENCRYPTION_KEY is not set, and the stored secrets cannot be opened without it: put it back, or "
+    "remove the keys and add them again (usage stays)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """What ``orwatch status`` shows."""
+
+    now: datetime
+    jobs: tuple[JobStatus, ...]
+    keys: tuple[KeyStatus, ...]
+    database: str
+    database_bytes: int
+    ledger_rows: int
+    first_day: date | None
+    last_day: date | None
+    spent_today_usd: Decimal | None = None
+    spent_month_usd: Decimal | None = None
+    accounts: tuple[AccountBalance, ...] = ()
+    # The least first.
+    allowances: tuple[Allowance, ...] = ()
+    # None: nobody looked.
+    schedule: ScheduleSummary | None = None
+    # Secrets are stored that nothing here can open.
+    lacks_encryption_key: bool = False
+    # Whether sync has come in a rhythm, whoever started it.
+    runs_by_itself: bool = False
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that needs a person, a sentence each."""
+        jobs = tuple(job.problem for job in self.jobs if job.problem)
+        keys = tuple(f"{key.key.name}: {key.problem}" for key in self.keys if key.problem)
+        lost = (_LOST_ENCRYPTION_KEY,) if self.lacks_encryption_key else ()
+        return (*lost, *jobs, *self._schedule_problems, *keys)
+
+    @property
+    def _schedule_problems(self) -> tuple[str, ...]:
+        """What is to be done about the schedule; while the jobs run when they should, it may be anything."""
+        if self.schedule is None:
+            return ()
+        is_missed = any(job.is_missed for job in self.jobs)
+        is_broken = self.schedule.state in {ScheduleState.BROKEN, ScheduleState.UNCLEAR}
+        return (self.schedule.sentence,) if is_missed or is_broken else ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something needs a person."""
+        return EXIT_NEEDS_PERSON if self.problems else EXIT_DONE

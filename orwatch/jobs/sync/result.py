@@ -1,0 +1,112 @@
+"""What ``orwatch sync`` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from orwatch.domain.runs import RunStatus
+from orwatch.domain.usage import RejectedRow
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+from orwatch.text import counted
+
+
+class SyncKeyStatus(StrEnum):
+    """How the sync of one key ended. ``PARTIAL``: written, but a row of the answer was not believed."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedKey:
+    """One key's part of a sync. ``is_passing``: the failure may well be gone the next time."""
+
+    name: str
+    status: SyncKeyStatus
+    since: date
+    rows_written: int = 0
+    rows_unchanged: int = 0
+    rows_removed: int = 0
+    rows_rejected: int = 0
+    error: str | None = None
+    is_passing: bool = False
+    notes: tuple[str, ...] = ()
+
+
+# How many rejected rows are told one by one; the rest is a number.
+_REJECTIONS_TOLD = 3
+
+
+def told_rejections(rows: Sequence[RejectedRow]) -> str:
+    """What to say of rows that were not believed."""
+    told = "; ".join(row.reason for row in rows[:_REJECTIONS_TOLD])
+    more = f"; and {len(rows) - _REJECTIONS_TOLD} more" if len(rows) > _REJECTIONS_TOLD else ""
+    return f"{len(rows)} of the answer's rows not believed and left out: {told}{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What ``orwatch sync`` did; ``since`` is the earliest day that any key was asked for.
+
+    ``lost_keys``: no key is active any more, and so many of them are invalid; a person disabled the others.
+    """
+
+    since: date
+    until: date
+    keys: tuple[SyncedKey, ...]
+    duration_seconds: float
+    is_dry_run: bool = False
+    lost_keys: int = 0
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the run as a whole: nothing is watched, though somebody wanted it."""
+        if not self.lost_keys:
+            return None
+        return (
+            f"no key is active, so that nothing is watched: {counted(self.lost_keys, 'key')} "
+            f"{'is' if self.lost_keys == 1 else 'are'} invalid. Add a new one with `orwatch key add NAME`, "
+            "and remove or disable the old"
+        )
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that are new or differ from what was stored."""
+        return sum(key.rows_written for key in self.keys)
+
+    @property
+    def rows_unchanged(self) -> int:
+        """Rows that were stored already, to the digit."""
+        return sum(key.rows_unchanged for key in self.keys)
+
+    @property
+    def rows_removed(self) -> int:
+        """Rows that the API no longer reports for a day that it does report."""
+        return sum(key.rows_removed for key in self.keys)
+
+    @property
+    def rows_rejected(self) -> int:
+        """Rows of the answers that were not believed or not asked for."""
+        return sum(key.rows_rejected for key in self.keys)
+
+    @property
+    def status(self) -> RunStatus:
+        """``ok``, ``partial`` (something needs a look) or ``failed`` (no key came through)."""
+        if all(key.status is SyncKeyStatus.OK for key in self.keys):
+            return RunStatus.PARTIAL if self.lost_keys else RunStatus.OK
+        if all(key.status is SyncKeyStatus.FAILED for key in self.keys):
+            return RunStatus.FAILED
+        return RunStatus.PARTIAL
+
+    @property
+    def exit_code(self) -> int:
+        """0; 75 when every key failed for passing reasons; 1 for any other trouble."""
+        if self.status is RunStatus.OK:
+            return EXIT_DONE
+        if self.status is RunStatus.FAILED and all(key.is_passing for key in self.keys):
+            return EXIT_TRY_AGAIN
+        return EXIT_NEEDS_PERSON

@@ -1,0 +1,62 @@
+"""What ``orwatch validate`` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orwatch.domain.runs import RunStatus
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+
+
+class Verdict(StrEnum):
+    """What validate found out about a key."""
+
+    VALID = "valid"
+    REACTIVATED = "reactivated"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedKey:
+    """One key's part of a validate. ``detail`` says why for ``INVALID`` and ``UNKNOWN``.
+
+    ``is_passing``: what kept it unknown may well be gone the next time. ``needs_person``: it will not.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str | None = None
+    warning: str | None = None
+    is_passing: bool = False
+    needs_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateResult:
+    """What ``orwatch validate`` found."""
+
+    keys: tuple[ValidatedKey, ...]
+    duration_seconds: float
+
+    def count(self, *verdicts: Verdict) -> int:
+        """How many keys got one of these verdicts."""
+        return sum(key.verdict in verdicts for key in self.keys)
+
+    @property
+    def status(self) -> RunStatus:
+        """``ok``; ``partial`` when a key is invalid or unknown; ``failed`` when nothing could be told."""
+        unknown = self.count(Verdict.UNKNOWN)
+        if self.keys and unknown == len(self.keys):
+            return RunStatus.FAILED
+        return RunStatus.PARTIAL if unknown or self.count(Verdict.INVALID) else RunStatus.OK
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a key needs a person; 75 when nothing could be told for passing reasons; 0 otherwise."""
+        if self.count(Verdict.INVALID) or any(key.needs_person for key in self.keys):
+            return EXIT_NEEDS_PERSON
+        if self.status is RunStatus.FAILED:
+            return EXIT_TRY_AGAIN if any(key.is_passing for key in self.keys) else EXIT_NEEDS_PERSON
+        return EXIT_DONE

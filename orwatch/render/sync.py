@@ -1,0 +1,106 @@
+"""What a sync did, as a summary and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from orwatch.domain.runs import Job
+from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
+from orwatch.render import json_text, numbers
+from orwatch.render.cleanup import KEYS_LISTED, key_count, row_count
+from orwatch.render.console import View
+from orwatch.render.tables import Column, make_table
+from orwatch.text import printable
+
+_SYNC_STYLES = {SyncKeyStatus.OK: "", SyncKeyStatus.PARTIAL: "yellow", SyncKeyStatus.FAILED: "red"}
+
+
+def sync_view(result: SyncResult) -> View:
+    """The summary of a sync for a terminal."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        if result.trouble is not None:
+            return [Text(f"{result.trouble[0].upper()}{result.trouble[1:]}.", style="red")]
+        if not result.keys:
+            return [Text("No active keys. `orwatch key add NAME` stores one, `orwatch key list` shows all.")]
+        listed = [key for key in result.keys if _is_worth_listing(key, len(result.keys))]
+        shown: list[RenderableType] = []
+        if listed:
+            shown += [_sync_table(listed, width), Text()]
+        shown += [
+            Text(f"{printable(key.name)}: {printable(key.error or '')}", style=_SYNC_STYLES[key.status])
+            for key in listed
+            if key.error
+        ]
+        shown += [Text(f"{printable(key.name)}: {note}") for key in listed for note in key.notes]
+        return [*shown, Text(_sync_sentence(result), style="bold")]
+
+    return parts
+
+
+def _is_worth_listing(key: SyncedKey, key_count: int) -> bool:
+    return key_count <= KEYS_LISTED or key.status is not SyncKeyStatus.OK or bool(key.notes)
+
+
+def _sync_table(keys: Sequence[SyncedKey], width: int) -> RenderableType:
+    return make_table(
+        [
+            Column("Key", [key.name for key in keys], is_name=True),
+            Column("Status", [key.status.value for key in keys], is_word=True),
+            Column("Since", [key.since.isoformat() for key in keys], dispensable=1),
+            Column("Written", [numbers.count(key.rows_written) for key in keys]),
+            Column("Unchanged", [numbers.count(key.rows_unchanged) for key in keys], dispensable=4),
+            Column("Removed", [numbers.count(key.rows_removed) for key in keys], dispensable=3),
+            Column("Rejected", [numbers.count(key.rows_rejected) for key in keys], dispensable=2),
+        ],
+        width,
+        row_styles=[_SYNC_STYLES[key.status] for key in keys],
+    )
+
+
+def _sync_sentence(result: SyncResult) -> str:
+    failed = sum(key.status is SyncKeyStatus.FAILED for key in result.keys)
+    done = len(result.keys) - failed
+    what = "Would write" if result.is_dry_run else "Wrote"
+    removed = f", {numbers.count(result.rows_removed)} removed" if result.rows_removed else ""
+    rejected = f", {numbers.count(result.rows_rejected)} rejected" if result.rows_rejected else ""
+    failures = f"; {failed} failed" if failed else ""
+    return (
+        f"{what} {row_count(result.rows_written)} ({numbers.count(result.rows_unchanged)} unchanged{removed}"
+        f"{rejected}) for {key_count(done)}{failures}, {result.since} to {result.until}, "
+        f"in {numbers.duration(result.duration_seconds)}."
+    )
+
+
+def sync_json(result: SyncResult) -> str:
+    """The issue's object, plus ``rows_removed`` and ``dry_run``."""
+    return json_text.document(
+        {
+            "job": Job.SYNC.value,
+            "status": result.status.value,
+            "dry_run": result.is_dry_run,
+            "since": result.since,
+            "until": result.until,
+            "rows_written": result.rows_written,
+            "rows_unchanged": result.rows_unchanged,
+            "rows_removed": result.rows_removed,
+            "rows_rejected": result.rows_rejected,
+            "keys": [
+                {
+                    "name": key.name,
+                    "status": key.status.value,
+                    "since": key.since,
+                    "rows_written": key.rows_written,
+                    "rows_unchanged": key.rows_unchanged,
+                    "rows_removed": key.rows_removed,
+                    "rows_rejected": key.rows_rejected,
+                    "error": key.error,
+                    "notes": list(key.notes),
+                }
+                for key in result.keys
+            ],
+        }
+    )

@@ -1,0 +1,95 @@
+"""What a validate found, as a summary and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from orwatch.domain.runs import Job
+from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
+from orwatch.render import json_text, numbers
+from orwatch.render.cleanup import KEYS_LISTED, key_count
+from orwatch.render.console import View
+from orwatch.render.tables import Column, make_table
+from orwatch.text import printable
+
+_VERDICT_STYLES = {
+    Verdict.VALID: "",
+    Verdict.REACTIVATED: "green",
+    Verdict.INVALID: "red",
+    Verdict.UNKNOWN: "yellow",
+}
+
+
+def validate_view(result: ValidateResult) -> View:
+    """The summary of a validate for a terminal."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        if not result.keys:
+            return [Text("No keys to ask about. `orwatch key add NAME` stores one.")]
+        listed = [
+            key
+            for key in result.keys
+            if len(result.keys) <= KEYS_LISTED or key.verdict is not Verdict.VALID or key.warning
+        ]
+        shown: list[RenderableType] = []
+        if listed:
+            shown += [_verdict_table(listed, width), Text()]
+        shown += [
+            Text(f"{printable(key.name)}: {printable(text)}", style=_VERDICT_STYLES[key.verdict])
+            for key in listed
+            for text in (key.detail, key.warning)
+            if text
+        ]
+        return [*shown, Text(_verdict_sentence(result), style="bold")]
+
+    return parts
+
+
+def _verdict_table(keys: Sequence[ValidatedKey], width: int) -> RenderableType:
+    return make_table(
+        [
+            Column("Key", [key.name for key in keys], is_name=True),
+            Column("Verdict", [_verdict(key) for key in keys], is_word=True),
+        ],
+        width,
+        row_styles=[_VERDICT_STYLES[key.verdict] for key in keys],
+    )
+
+
+def _verdict(key: ValidatedKey) -> str:
+    if key.verdict is Verdict.UNKNOWN:
+        return "could not tell"
+    return f"{key.verdict.value}, but see below" if key.warning else key.verdict.value
+
+
+def _verdict_sentence(result: ValidateResult) -> str:
+    good = result.count(Verdict.VALID, Verdict.REACTIVATED)
+    return (
+        f"{key_count(good)} valid, {result.count(Verdict.INVALID)} invalid, "
+        f"{result.count(Verdict.UNKNOWN)} could not be told, in {numbers.duration(result.duration_seconds)}."
+    )
+
+
+def validate_json(result: ValidateResult) -> str:
+    """Counts by verdict, and each key's."""
+    return json_text.document(
+        {
+            "job": Job.VALIDATE.value,
+            "status": result.status.value,
+            "valid": result.count(Verdict.VALID, Verdict.REACTIVATED),
+            "invalid": result.count(Verdict.INVALID),
+            "unknown": result.count(Verdict.UNKNOWN),
+            "keys": [
+                {
+                    "name": key.name,
+                    "verdict": key.verdict.value,
+                    "detail": key.detail,
+                    "warning": key.warning,
+                }
+                for key in result.keys
+            ],
+        }
+    )

@@ -1,0 +1,1 @@
+"""What SQLite and PostgreSQL differ in, connections, locks, bulk writing and the rate limit."""

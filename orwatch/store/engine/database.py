@@ -1,0 +1,172 @@
+"""The database itself: opened, created, brought up to date, and read or written in transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+# Named here for those above the store, who pass a transaction on without knowing what it is.
+from sqlalchemy import Connection as Connection
+from sqlalchemy import inspect, select
+
+from orwatch.config.database_url import is_postgres, parse_postgres, sqlite_path
+from orwatch.errors import StoreUnusableError
+from orwatch.store.engine.backend import Backend, TransactionLostError, Writing
+from orwatch.store.engine.sqlite import SqliteBackend
+from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
+
+# What stands for the revision of a database that is being copied into: no command takes such a one for whole.
+COPY_MARK = "copy-"
+
+_Result = TypeVar("_Result")
+
+
+class Store:
+    """An open database. ``is_new``: this very opening created it; ``location`` names it in messages."""
+
+    def __init__(self, backend: Backend, is_new: bool) -> None:
+        self.backend = backend
+        self.location = backend.location
+        self.is_new = is_new
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database throughout."""
+        with self.backend.errors(), self.backend.engine.connect() as connection:
+            yield connection.execution_options(**self.backend.read_options)
+
+    @contextmanager
+    def write(
+        self, writing: Writing = Writing.DATA, *, checks_references: bool = True
+    ) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start; undone when the block raises.
+
+        ``checks_references`` False: for one that only removes rows to which none refers, faster on SQLite.
+        """
+        options = {**self.backend.write_options(writing), "checks_references": checks_references}
+        with self.backend.errors(), self.backend.engine.connect() as connection:
+            connection = connection.execution_options(**options)
+            with connection.begin():
+                yield connection
+
+    def run_write(self, work: Callable[[Connection], _Result], writing: Writing = Writing.DATA) -> _Result:
+        """What ``work`` makes of such a transaction; once more from its start when the database ended it.
+
+        The first time may have been written after all, where the connection broke at its end: ``work`` has
+        to be right to repeat.
+        """
+        try:
+            with self.write(writing) as connection:
+                return work(connection)
+        except TransactionLostError:
+            with self.write(writing) as connection:
+                return work(connection)
+
+    @contextmanager
+    def scratch_copy(self) -> Iterator[Store]:
+        """A copy to be written to and thrown away: a dry run counts there what the run would do here."""
+        with self.backend.scratch_copy() as copy:
+            yield Store(copy, is_new=False)
+
+    def size_bytes(self) -> int:
+        """The room that the database takes."""
+        return self.backend.size_bytes()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.backend.engine.dispose()
+
+
+def open_store(url: str, now: datetime) -> Store:
+    """Open the database; create it, or bring its schema up to date, where that is needed.
+
+    Raises ``StoreUnusableError`` when it cannot be opened, is not orwatch's, or is newer than this
+    program; ``StoreUnavailableError`` when another process keeps it locked or its server does not answer.
+    Nothing is changed then.
+    """
+    backend = open_backend(url)
+    store = Store(backend, is_new=False)
+    try:
+        backend.create()
+        revision = checked_revision(store)
+        store.is_new = revision is None
+        if revision != SCHEMA_REVISION:
+            _upgrade(store, now)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def open_as_it_is(url: str) -> Store:
+    """Open a database that is there, whatever is in it: nothing is created, upgraded or refused."""
+    return Store(open_backend(url), is_new=False)
+
+
+def open_backend(url: str) -> Backend:
+    """The database that the address names; nothing is asked of it yet."""
+    if not is_postgres(url):
+        return SqliteBackend(sqlite_path(url))
+    try:
+        from orwatch.store.engine.postgres import PostgresBackend
+    except ImportError as error:
+        raise StoreUnusableError(
+            f"ORWATCH_DATABASE_URL names a PostgreSQL, and its driver cannot be loaded ({error}). "
+            "Install it: pip install 'orwatch[postgres]' (pipx: pipx inject orwatch 'psycopg[binary]')."
+        ) from error
+    return PostgresBackend(parse_postgres(url))
+
+
+def stored_revision(connection: Connection, location: str) -> str | None:
+    """The revision of the schema; None for a database in which nothing was ever created."""
+    tables = set(inspect(connection).get_table_names())
+    revision = None
+    if "alembic_version" in tables:
+        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    # Other programs use Alembic too, and its table is empty before their first step.
+    if revision is None and tables - {"alembic_version"}:
+        raise StoreUnusableError(
+            f"{location} holds tables that are not orwatch's. "
+            "Name a database of its own for orwatch in ORWATCH_DATABASE_URL."
+        )
+    return None if revision is None else str(revision)
+
+
+def checked_revision(store: Store) -> str | None:
+    """The revision of the schema. Raises ``StoreUnusableError`` for one that this version does not know."""
+    with store.read() as connection:
+        revision = stored_revision(connection, store.location)
+    if revision is not None and revision.startswith(COPY_MARK):
+        raise StoreUnusableError(
+            f"the database {store.location} is the unfinished copy of another one. "
+            "Run `orwatch db copy` again from that one, which finishes it; or delete it."
+        )
+    if revision is not None and revision not in KNOWN_REVISIONS:
+        raise StoreUnusableError(
+            f"the database {store.location} was written by a newer orwatch (schema {revision}, "
+            f"this version knows {SCHEMA_REVISION}). Upgrade orwatch; nothing was changed."
+        )
+    return revision
+
+
+def _upgrade(store: Store, now: datetime) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    with store.backend.upgrade_lock():
+        if store.is_new:
+            store.backend.prepare_new()
+        with store.write() as connection:
+            # Another process may have been here while this one waited for the lock.
+            revision = stored_revision(connection, store.location)
+            store.is_new = revision is None
+            if revision == SCHEMA_REVISION:
+                return
+            config = Config()
+            config.set_main_option("script_location", "orwatch.store:migrations")
+            config.attributes["connection"] = connection
+            command.upgrade(config, SCHEMA_REVISION)
+            if connection.execute(select(ledger_state.c.id)).first() is None:
+                connection.execute(ledger_state.insert().values(id=1, created_at=now))

@@ -1,0 +1,370 @@
+"""PostgreSQL: a server that several machines share, with advisory locks that end with their connection."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, cast
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Pool,
+    QueuePool,
+    StaticPool,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+
+from orwatch.clock import Clock
+from orwatch.config.database_url import PostgresAddress
+from orwatch.config.settings import is_loopback
+from orwatch.domain.runs import Job
+from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.store.engine import backend
+from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, TransactionLostError, Writing
+from orwatch.store.schema import metadata
+
+# What the driver is told where the address does not say otherwise: seconds, the last one milliseconds. A
+# server that vanishes without a word is missed after a minute and a half.
+_CONNECT_OPTIONS = {
+    "application_name": "orwatch",
+    "connect_timeout": "10",
+    "keepalives_idle": "60",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "90000",
+}
+
+# Set for each session. The server, too, misses a machine that vanishes, and gives its locks to others then. A
+# transaction in which nothing happens for minutes is one of a machine that sleeps.
+_SET_SESSION = (
+    "SET client_min_messages = warning; SET lock_timeout = {lock_timeout_ms};"
+    "SET idle_in_transaction_session_timeout = 300000;"
+    "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+)
+
+# The first half of each advisory lock's key: the bytes of "orwa". Such locks are those of one database.
+_LOCK_SPACE = 0x6F727761
+_JOB_NUMBERS = {Job.SYNC: 11, Job.VALIDATE: 12, Job.CLEANUP: 13}
+
+_LOST_STATES = ("08", "40", "57P01", "57P02", "57P05", "25P03", "25P04")
+_EXHAUSTED_STATES = ("53", "57014", "57P03", "58")
+_REFUSED_STATES = ("28", "3D", "3F", "42501")
+
+# The driver tells no code of why a connection could not be made. What the server itself refuses (FATAL) stays
+# wrong until somebody changes it, but for these.
+_PASSING_REFUSALS = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "too many",
+    "connection slots",
+    "not yet accepting",
+)
+_WRONG_WORDS = (
+    "no password supplied",
+    "SSL was required",
+    "certificate",
+    "connection option",
+    " value: ",
+    "bad value",
+)
+
+
+class PostgresBackend:
+    """A database on a server. ``pool`` StaticPool: everything goes through one connection."""
+
+    file = None
+    read_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+    def __init__(self, address: PostgresAddress, pool: type[Pool] = QueuePool) -> None:
+        self._address = address
+        self.location = str(address)
+        self.engine = _engine(address, pool)
+
+    def write_options(self, writing: Writing) -> Mapping[str, Any]:
+        """Every statement after the wait for the lock sees what was written before."""
+        return {"isolation_level": "READ COMMITTED", "write_lock": int(writing)}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what the server or the driver says into orwatch's errors."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.Error):
+                raise
+            raise self._translated(error.orig, is_lost=error.connection_invalidated) from error
+        except psycopg.Error as error:
+            # Given to the driver past SQLAlchemy, on a connection that was there.
+            is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+            raise self._translated(error, is_lost=is_lost) from error
+
+    def create(self) -> None:
+        """Nothing: whoever runs the server creates the database."""
+
+    def upgrade_lock(self) -> AbstractContextManager[None]:
+        """None of its own: the whole upgrade is one write."""
+        return nullcontext()
+
+    def prepare_new(self) -> None:
+        """Nothing to set."""
+
+    @contextmanager
+    def job_lock(self, job: Job) -> Iterator[AdvisoryLock]:
+        """The lock of a job, on a connection of its own."""
+        with self.errors():
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            yield AdvisoryLock(self, connection, job)
+        finally:
+            with suppress(DBAPIError):
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
+            # Not to be used for anything else: it bears the job's name.
+            connection.invalidate()
+            connection.close()
+
+    def is_held(self, job: Job) -> bool:
+        """Whether a connection holds the lock of a job right now."""
+        with self.errors(), self.engine.connect() as connection:
+            held = connection.execute(text(f"SELECT EXISTS (SELECT {_HOLDERS})"), _lock_key(job))
+            return bool(held.scalar_one())
+
+    def now_ms(self, connection: Connection, _clock: Clock) -> int:
+        """The server's time: the clocks of several machines may differ."""
+        query = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        return int(connection.execute(query).scalar_one())
+
+    @contextmanager
+    def scratch_copy(self) -> Iterator[Backend]:
+        """Temporary tables that hide the real ones from one connection, copied within the server."""
+        copy = _ScratchCopy(self._address, StaticPool)
+        try:
+            with copy.errors(), copy.engine.connect() as connection:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+                quoted = connection.dialect.identifier_preparer.quote
+                schema = quoted(connection.execute(text("SELECT current_schema()")).scalar_one())
+                for table in metadata.sorted_tables:
+                    name = quoted(table.name)
+                    copied = f"CREATE TEMPORARY TABLE {name} (LIKE {schema}.{name} INCLUDING ALL)"
+                    connection.execute(text(copied))
+                    connection.execute(text(f"INSERT INTO pg_temp.{name} SELECT * FROM {schema}.{name}"))
+                connection.commit()
+            yield copy
+        finally:
+            copy.engine.dispose()
+
+    def size_bytes(self) -> int:
+        """What the server says that the database takes."""
+        with self.errors(), self.engine.connect() as connection:
+            size = connection.execute(text("SELECT pg_database_size(current_database())"))
+            return int(size.scalar_one())
+
+    def give_space_back(self, _pause: Callable[[], None]) -> int:
+        """Nothing to do: the server's autovacuum makes the room of deleted rows free for others."""
+        return 0
+
+    def product(self) -> str:
+        """Its name and version."""
+        with self.errors(), self.engine.connect() as connection:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+            return f"PostgreSQL {version.split()[0]}"
+
+    def look_for_one(self) -> None:
+        """A database in which something was created."""
+        with self.errors(), self.engine.connect() as connection:
+            if not inspect(connection).get_table_names():
+                raise NoDatabaseError(f"the database {self.location} has no tables yet.")
+
+    def find_torn_pages(self) -> list[str]:
+        """None: the server checks its pages when it reads them."""
+        return []
+
+    def find_dangling_rows(self) -> list[str]:
+        """None: nobody writes past the server's foreign keys."""
+        return []
+
+    def identity(self) -> str:
+        """When its server was started, to the microsecond, and its number there."""
+        query = text(
+            "SELECT extract(epoch FROM pg_postmaster_start_time()) || ' ' || oid FROM pg_database "
+            "WHERE datname = current_database()"
+        )
+        with self.errors(), self.engine.connect() as connection:
+            return str(connection.execute(query).scalar_one())
+
+    def is_overheard(self) -> bool:
+        """Whether the connection goes to another machine and is not encrypted."""
+        with self.errors(), self.engine.connect() as connection:
+            driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            address = driver.info.hostaddr
+            is_remote = bool(address) and not is_loopback(address)
+            return is_remote and not driver.pgconn.ssl_in_use
+
+    def _translated(self, error: psycopg.Error, *, is_lost: bool) -> Exception:
+        where, told = f"the database {self.location}", _first_line(error)
+        state = error.sqlstate or ""
+        if not state and not is_lost:
+            return _unreachable(where, error)
+        if is_lost or state.startswith(_LOST_STATES):
+            return TransactionLostError(
+                f"{where} broke off ({told}). What was stored before is whole. Try again later."
+            )
+        if state == "55P03":
+            return StoreUnavailableError(
+                f"{where} is locked: another process has been writing to it "
+                f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds. Try again later."
+            )
+        if state.startswith(_EXHAUSTED_STATES):
+            return StoreUnavailableError(
+                f"{where} cannot go on ({told}). What was stored before is whole. "
+                "See to the server's disk, memory and limits, and try again."
+            )
+        if state == "25006":
+            return StoreUnusableError(
+                f"{where} can only be read ({told}). Name the primary server in ORWATCH_DATABASE_URL."
+            )
+        if state.startswith(_REFUSED_STATES):
+            return StoreUnusableError(
+                f"{where} refuses its user ({told}). The user has to own the database, or to have all "
+                "privileges in its schema."
+            )
+        if state.startswith("XX00"):
+            return StoreUnusableError(f"{where} is damaged ({told}). Restore it from a backup.")
+        return error
+
+
+class _ScratchCopy(PostgresBackend):
+    """Tables that nobody else sees: nothing is to be locked, and reads follow writes on one connection."""
+
+    read_options: Mapping[str, Any] = {}
+
+    def write_options(self, _writing: Writing) -> Mapping[str, Any]:
+        """No lock."""
+        return {}
+
+
+class AdvisoryLock:
+    """A lock that the server holds for a connection; its holder is told by the connection's name."""
+
+    def __init__(self, database: PostgresBackend, connection: Connection, job: Job) -> None:
+        self._database = database
+        self._connection = connection
+        self._job = job
+
+    def take(self) -> bool:
+        """Whether it is held now."""
+        with self._database.errors():
+            query = text("SELECT pg_try_advisory_lock(:space, :number)")
+            return bool(self._connection.execute(query, _lock_key(self._job)).scalar_one())
+
+    def tell(self, now: datetime, doing: str) -> None:
+        """Name the connection after its holder."""
+        with self._database.errors():
+            query = text("SELECT set_config('application_name', :name, false)")
+            self._connection.execute(query, {"name": _holder_name(doing, now)})
+
+    def holder(self) -> Holder | None:
+        """What the holder's connection is named after, where this user may see it."""
+        query = text(
+            f"SELECT application_name FROM pg_stat_activity WHERE pid IN (SELECT pg_locks.pid {_HOLDERS})"
+        )
+        with self._database.errors():
+            name = self._connection.execute(query, _lock_key(self._job)).scalar()
+        try:
+            _program, doing, pid, since, machine = (name or "").split(" ", 4)
+            return Holder(int(pid), datetime.fromtimestamp(int(since), UTC), doing, machine)
+        except (ValueError, OverflowError):
+            return None
+
+
+def _holder_name(doing: str, now: datetime) -> str:
+    """The machine comes last: the server cuts a long name."""
+    return f"orwatch {doing} {os.getpid()} {int(now.timestamp())} {socket.gethostname()}"
+
+
+_HOLDERS = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid = :space AND objid = :number AND objsubid = 2"
+)
+
+
+def _lock_key(job: Job) -> dict[str, int]:
+    return {"space": _LOCK_SPACE, "number": _JOB_NUMBERS[job]}
+
+
+class _WholeNumberLoader(Loader):
+    """A sum of integers is a NUMERIC to the server; here it is the integer that it is on SQLite."""
+
+    def load(self, data: Buffer) -> int | Decimal:
+        """An integer where there is no fraction."""
+        number = bytes(data).decode("ascii")
+        return int(number) if number.lstrip("-").isdecimal() else Decimal(number)
+
+
+def _engine(address: PostgresAddress, pool: type[Pool]) -> Engine:
+    engine = create_engine(
+        URL.create(
+            "postgresql+psycopg",
+            username=address.user,
+            password=address.password,
+            host=address.host,
+            port=address.port,
+            database=address.database,
+            query={**_CONNECT_OPTIONS, **dict(address.options)},
+        ),
+        poolclass=pool,
+        # Between two writes a sync may wait for its turn so long that the connection is gone.
+        pool_pre_ping=True,
+        use_native_hstore=False,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_connection(connection: psycopg.Connection[Any], _record: Any) -> None:
+    connection.adapters.register_loader("numeric", _WholeNumberLoader)
+    # Outside of a transaction, for its undoing would undo this as well.
+    connection.autocommit = True
+    connection.execute(_SET_SESSION.format(lock_timeout_ms=int(backend.BUSY_TIMEOUT_SECONDS * 1000)))
+    connection.autocommit = False
+
+
+def _begin(connection: Connection) -> None:
+    number = connection.get_execution_options().get("write_lock")
+    if number is not None:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, number))
+
+
+def _first_line(error: psycopg.Error) -> str:
+    """What follows are hints, and one address of the server after the other."""
+    told = str(error).partition("\n")[0]
+    return " ".join(told.removeprefix("connection failed: ").split()).rstrip(".")
+
+
+def _unreachable(where: str, error: psycopg.Error) -> Exception:
+    text, told = str(error), _first_line(error)
+    is_refused = "FATAL" in text and not any(words in text for words in _PASSING_REFUSALS)
+    if is_refused or any(words in text for words in _WRONG_WORDS):
+        return StoreUnusableError(
+            f"{where} refuses the connection ({told}). Correct ORWATCH_DATABASE_URL, or create the user and "
+            "the database on the server."
+        )
+    if isinstance(error, psycopg.OperationalError):
+        return StoreUnavailableError(f"{where} does not answer ({told}). Try again later.")
+    return error

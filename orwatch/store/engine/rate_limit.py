@@ -1,0 +1,53 @@
+"""The rate limit of all processes that share a database: at most N requests start within any 60 seconds."""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import Connection, func, select
+
+from orwatch.clock import Clock
+from orwatch.store.engine.backend import Writing
+from orwatch.store.engine.database import Store
+from orwatch.store.schema import request_log
+
+# A request leaves a moment after it is logged. The margin keeps two such moments of different length
+# from bringing N + 1 requests into 60 seconds as the server counts them.
+WINDOW_MS = 60_500
+
+
+class RateLimiter:
+    """Lets requests through in a burst until the limit, then one by one as old ones leave the window."""
+
+    def __init__(self, store: Store, requests_per_minute: int, clock: Clock) -> None:
+        """``requests_per_minute`` 0: no limit, nothing is logged."""
+        self._store = store
+        self._limit = requests_per_minute
+        self._clock = clock
+        # Threads of this process queue here; only the first of them asks the database.
+        self._turn = threading.Lock()
+
+    def wait_for_turn(self) -> None:
+        """Return when one more request may start, having logged its start."""
+        if self._limit == 0:
+            return
+        with self._turn:
+            while (seconds := self._store.run_write(self._try_to_start, Writing.REQUEST_LOG)) > 0:
+                self._clock.sleep(seconds)
+
+    def _try_to_start(self, connection: Connection) -> float:
+        """Log a start, if there is room now: 0, or the seconds until there may be."""
+        started_at = request_log.c.started_at_ms
+        # Not before: the wait for the database may have been long, and others have logged meanwhile.
+        now_ms = self._store.backend.now_ms(connection, self._clock)
+        # The clock was set back: those requests started before now, how long before is lost.
+        connection.execute(request_log.update().where(started_at > now_ms).values(started_at_ms=now_ms))
+        in_window = select(started_at).where(started_at > now_ms - WINDOW_MS)
+        count = connection.execute(select(func.count()).select_from(in_window.subquery())).scalar_one()
+        if count < self._limit:
+            connection.execute(request_log.insert().values(started_at_ms=now_ms))
+            return 0.0
+        # There is room again when all but limit - 1 of those in the window have left it.
+        leaves_next = in_window.order_by(started_at).offset(count - self._limit).limit(1)
+        oldest_ms = int(connection.execute(leaves_next).scalar_one())
+        return (oldest_ms + WINDOW_MS - now_ms) / 1000

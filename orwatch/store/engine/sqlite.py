@@ -1,0 +1,318 @@
+"""SQLite: one file, with lock files beside it that the kernel locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from orwatch.clock import Clock
+from orwatch.config.env_file import make_private_folder
+from orwatch.domain.runs import Job
+from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.store.engine import backend
+from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, Writing
+
+_PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: some 4 ms
+
+
+class SqliteBackend:
+    """A database in a file."""
+
+    read_options: Mapping[str, Any] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.file = path
+        self.location = str(path)
+        self.engine = _engine(path)
+
+    def write_options(self, _writing: Writing) -> Mapping[str, Any]:
+        """SQLite has one write lock, of the whole file."""
+        return {"begins_with": "BEGIN IMMEDIATE"}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what SQLite says into orwatch's errors."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not isinstance(error.orig, sqlite3.Error):
+                raise
+            raise _translated(error.orig, self.file) from error
+        except sqlite3.Error as error:
+            raise _translated(error, self.file) from error
+
+    def create(self) -> None:
+        """Create an empty file where there is none, that only its owner may read."""
+        if not _holds_data(self.file):
+            _create_file(self.file)
+
+    @contextmanager
+    def upgrade_lock(self) -> Iterator[None]:
+        """One upgrade at a time."""
+        # A file of its own: closing any other handle of the database would drop SQLite's locks on it.
+        with _open_lock_file(self.file, "upgrade") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def prepare_new(self) -> None:
+        """Let the file log ahead and shrink."""
+        with self.without_transaction() as connection:
+            # Only a file without tables takes this; it lets cleanup give space back in small steps.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            # Reports go on while a sync writes.
+            connection.execute("PRAGMA journal_mode = WAL")
+
+    @contextmanager
+    def job_lock(self, job: Job) -> Iterator[FileLock]:
+        """The lock of a job: a file beside the database."""
+        with _open_lock_file(self.file, job) as file:
+            yield FileLock(file)
+
+    def is_held(self, job: Job) -> bool:
+        """Whether a process holds the lock of a job right now."""
+        with _open_lock_file(self.file, job) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def now_ms(self, _connection: Connection, clock: Clock) -> int:
+        """The time of this machine: nobody else uses the file."""
+        return int(clock.now().timestamp() * 1000)
+
+    @contextmanager
+    def scratch_copy(self) -> Iterator[Backend]:
+        """A copy in a temporary folder."""
+        with tempfile.TemporaryDirectory(prefix="orwatch-") as folder:
+            path = Path(folder) / "copy.db"
+            with self.without_transaction() as source, closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+            copy = SqliteBackend(path)
+            try:
+                yield copy
+            finally:
+                copy.engine.dispose()
+
+    def size_bytes(self) -> int:
+        """The size of the file and of its write-ahead log."""
+        log = self.file.with_name(self.file.name + "-wal")
+        return sum(file.stat().st_size for file in (self.file, log) if file.exists())
+
+    def give_space_back(self, pause: Callable[[], None]) -> int:
+        """Return free pages to the file system, with a pause after each step; by how many bytes it shrank."""
+        with self.without_transaction() as connection:
+            before = _page_bytes(connection)
+            while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+                pages = connection.execute("PRAGMA page_count").fetchone()[0]
+                # As a script: execute() would stop after the first page, at a row that has no columns.
+                connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})")
+                if connection.execute("PRAGMA page_count").fetchone()[0] == pages:
+                    break  # a file that was not created with auto_vacuum keeps its pages for later rows
+                pause()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return before - _page_bytes(connection)
+
+    def product(self) -> str:
+        """Its name."""
+        return "SQLite"
+
+    def look_for_one(self) -> None:
+        """A file that holds something, and can be read."""
+        try:
+            if not self.file.exists() or self.file.stat().st_size == 0:
+                raise NoDatabaseError(f"there is no database {self.file}.")
+            with closing(sqlite3.connect(f"file:{quote(str(self.file))}?mode=rw", uri=True)) as connection:
+                if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+                    raise NoDatabaseError(f"the database {self.file} was never finished: it has no tables.")
+        except OSError as error:
+            raise StoreUnusableError(f"cannot open the database {self.file}: {error.strerror}.") from error
+        except sqlite3.Error as error:
+            raise StoreUnusableError(
+                f"the database {self.file} cannot be read ({error}). Check the owner and the mode of the "
+                "file and of its folder; where it is damaged, restore it from a backup."
+            ) from error
+
+    def find_torn_pages(self) -> list[str]:
+        """What SQLite's own check says."""
+        with self.without_transaction() as connection:
+            return [str(row[0]) for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
+
+    def find_dangling_rows(self) -> list[str]:
+        """Rows that were written past the foreign keys."""
+        counts: dict[str, int] = {}
+        with self.without_transaction() as connection:
+            for row in connection.execute("PRAGMA foreign_key_check"):
+                counts[row[0]] = counts.get(row[0], 0) + 1
+        return [
+            f"{count} rows of {table} refer to rows that do not exist"
+            for table, count in sorted(counts.items())
+        ]
+
+    def identity(self) -> str:
+        """The file, whatever its name; where there is none, the name."""
+        try:
+            found = self.file.stat()
+        except OSError:
+            return str(self.file.resolve())
+        return f"{found.st_dev} {found.st_ino}"
+
+    def is_overheard(self) -> bool:
+        """A file is not."""
+        return False
+
+    @contextmanager
+    def without_transaction(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection for what SQLite refuses inside a transaction (pragmas)."""
+        with self.errors():
+            connection = self.engine.raw_connection()
+            try:
+                yield cast(sqlite3.Connection, connection.driver_connection)
+            finally:
+                connection.close()
+
+
+def _page_bytes(connection: sqlite3.Connection) -> int:
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    return int(pages * connection.execute("PRAGMA page_size").fetchone()[0])
+
+
+class FileLock:
+    """A file that the kernel locks for its process."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def take(self) -> bool:
+        """Whether it is held now."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def tell(self, now: datetime, doing: str) -> None:
+        """Write into the file who holds it and what for."""
+        told = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds"), "doing": doing}
+        text = json.dumps(told)
+        try:
+            # Past the file's own buffer: what a full disk does not take would fail again at its closing.
+            os.ftruncate(self._file.fileno(), 0)
+            os.pwrite(self._file.fileno(), text.encode("ascii"), 0)
+        except OSError:
+            return  # a full disk: the kernel's lock holds all the same
+
+    def holder(self) -> Holder | None:
+        """What the holder wrote."""
+        try:
+            told = json.load(self._file)
+            since = datetime.fromisoformat(told["since"])
+            return Holder(int(told["pid"]), since, str(told["doing"])) if since.tzinfo else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+@contextmanager
+def _open_lock_file(database: Path, purpose: str) -> Iterator[IO[str]]:
+    """The lock file for a purpose, open and not yet locked. It stays behind."""
+    path = database.with_name(f"{database.name}.{purpose}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"cannot open the lock file {path} for writing: {error.strerror}."
+        if error.errno == errno.ENOSPC:
+            raise StoreUnavailableError(f"{message} Make room and try again.") from error
+        raise StoreUnusableError(f"{message} Check the owner and the mode of it and its folder.") from error
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+        yield file
+
+
+def _holds_data(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreUnusableError(f"cannot open the database {path}: {error.strerror}.") from error
+
+
+def _create_file(path: Path) -> None:
+    """An empty file that only its owner may read, in a folder that only its owner may enter."""
+    try:
+        make_private_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # An empty file that was there, of whatever mode. Of somebody else's, doctor tells.
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreUnusableError(
+            f"cannot create the database {path}: {error.strerror}. "
+            "Name a place that can be written in ORWATCH_DATABASE_URL."
+        ) from error
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        # The driver shall not begin transactions of its own: `_begin` does, so that DDL is undone too.
+        connect_args={"timeout": backend.BUSY_TIMEOUT_SECONDS, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    # With the write-ahead log a crash of the machine may undo the last commits, but never tears one.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    # To remove rows takes four times as long where what they refer to is checked. That can be told SQLite
+    # outside of transactions only.
+    checks = "ON" if options.get("checks_references", True) else "OFF"
+    connection.exec_driver_sql(f"PRAGMA foreign_keys = {checks}")
+    connection.exec_driver_sql(options.get("begins_with", "BEGIN"))
+
+
+def _translated(error: sqlite3.Error, path: Path) -> Exception:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreUnavailableError(
+            f"the database {path} is locked: another process has been writing to it "
+            f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds. Try again later."
+        )
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return StoreUnavailableError(
+            f"the database {path} cannot be written ({error}): is its disk full? "
+            "What was stored before is whole. Make room and try again."
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return StoreUnusableError(
+            f"the database {path} cannot be used ({error}). It and its folder have to be writable, "
+            "also to be read. Check the owner and the mode of the file and of its folder."
+        )
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return StoreUnusableError(
+            f"{path} is not a database or is damaged ({error}). Restore it from a backup, "
+            "or name another file in ORWATCH_DATABASE_URL."
+        )
+    return error

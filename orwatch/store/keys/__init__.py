@@ -1,0 +1,1 @@
+"""The table of keys, and what management keys list."""

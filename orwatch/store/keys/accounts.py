@@ -1,0 +1,281 @@
+"""What management keys tell of their accounts: the keys they list, how far they were read, credits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import Connection, case, func, select
+
+from orwatch.domain.keys import AccountState, Credits, KeyFacts, StoredKey
+from orwatch.domain.money import from_nano
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageRow
+from orwatch.store.keys.table import list_keys, update_key
+from orwatch.store.ledger.spans import list_spans
+from orwatch.store.schema import (
+    account_credits,
+    accounts,
+    api_keys,
+    from_day_number,
+    models,
+    providers,
+    to_day_number,
+    usage_by_key,
+    usage_days,
+    usage_stats,
+)
+
+# A management key that follows another one reads this far back itself.
+_TAKEN_OVER_WITHIN = timedelta(days=30)
+
+
+def members(connection: Connection, owner_id: int) -> list[StoredKey]:
+    """The keys of an account, deleted ones included, by id."""
+    keys = list_keys(connection, with_removed=True)
+    return [key for key in keys if key.listing is not None and key.listing.account_key_id == owner_id]
+
+
+def find_twin(
+    connection: Connection, owner: StoredKey, account_id: str | None, hashes: Collection[str]
+) -> StoredKey | None:
+    """Another management key, stored before, that is watched and that belongs to the same account."""
+    keys = list_keys(connection)
+    owners = {key.listing.account_key_id for key in keys if key.listing and key.key_hash in hashes}
+    for key in keys:
+        if key.id >= owner.id or not key.is_management or not key.is_active:
+            continue
+        if key.id in owners:
+            return key
+        if account_id is not None and account_state(connection, key.id).account_id == account_id:
+            return key
+    return None
+
+
+def take_over(
+    connection: Connection, owner: StoredKey, account_id: str | None, hashes: Collection[str], today: date
+) -> None:
+    """Make the other management keys of the account, and their members, the owner's.
+
+    What was kept under them then counts as a part of the account, and nothing is counted twice.
+    """
+    keys = list_keys(connection, with_removed=True)
+    listers = {key.listing.account_key_id for key in keys if key.listing and key.key_hash in hashes}
+    for key in keys:
+        if not key.is_management or key.id == owner.id:
+            continue
+        before = account_state(connection, key.id)
+        if key.id not in listers and (account_id is None or before.account_id != account_id):
+            continue
+        connection.execute(
+            api_keys.update().where(api_keys.c.account_key_id == key.id).values(account_key_id=owner.id)
+        )
+        if key.listing is not None and key.listing.account_key_id == owner.id:
+            continue
+        update_key(connection, key.id, {"account_key_id": owner.id, "listed_name": key.name})
+        # Days that nobody has read since are read with the rest of the past.
+        if key.synced_through is not None and key.synced_through >= today - _TAKEN_OVER_WITHIN:
+            state = account_state(connection, owner.id)
+            update_account(
+                connection,
+                owner.id,
+                backfill_from=_earlier(state.backfill_from, before.backfill_from),
+                backfilled_from=_earlier(state.backfilled_from, before.backfilled_from),
+            )
+
+
+def _earlier(first: date | None, second: date | None) -> date | None:
+    return min((day for day in (first, second) if day is not None), default=None)
+
+
+def account_state(connection: Connection, key_id: int) -> AccountState:
+    """How far the account of a management key was read."""
+    row = connection.execute(select(accounts).where(accounts.c.api_key_id == key_id)).mappings().first()
+    if row is None:
+        return AccountState()
+    return AccountState(**{name: row[name] for name in AccountState.__dataclass_fields__})
+
+
+def account_states(connection: Connection) -> dict[int, AccountState]:
+    """How far each account was read, by the id of its management key."""
+    return {
+        row["api_key_id"]: AccountState(**{name: row[name] for name in AccountState.__dataclass_fields__})
+        for row in connection.execute(select(accounts)).mappings()
+    }
+
+
+def update_account(connection: Connection, key_id: int, **values: object) -> None:
+    """Store what is told of an account; members of ``AccountState``, the rest stays as it is."""
+    if connection.execute(accounts.update().where(accounts.c.api_key_id == key_id).values(values)).rowcount:
+        return
+    connection.execute(accounts.insert().values(api_key_id=key_id, **values))
+
+
+def record_activity_read(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
+    """Store that ``GET /activity`` was asked about a key, and with which counters."""
+    before, byok_before = spent_before_today(facts)
+    update_key(
+        connection,
+        key_id,
+        {
+            "activity_read_at": now,
+            "activity_before_nano": before,
+            "activity_byok_before_nano": byok_before,
+        },
+    )
+
+
+def spent_before_today(facts: KeyFacts) -> tuple[Decimal | None, Decimal | None]:
+    """What the counters say had been spent when their day began, and the same of BYOK."""
+    return (
+        _difference(facts.usage_usd, facts.usage_daily_usd),
+        _difference(facts.byok_usage_usd, facts.byok_usage_daily_usd),
+    )
+
+
+def _difference(whole: Decimal | None, part: Decimal | None) -> Decimal | None:
+    return None if whole is None or part is None else whole - part
+
+
+def unsettled_days(
+    connection: Connection, key_ids: Collection[int], since: date, until: date
+) -> dict[int, set[date]]:
+    """By key, the days of which there is usage that may still change or become more exact."""
+    query = (
+        select(usage_by_key.c.api_key_id, usage_by_key.c.date)
+        .join(
+            usage_days,
+            (usage_days.c.date == usage_by_key.c.date)
+            & (usage_days.c.api_key_id == usage_by_key.c.api_key_id),
+            isouter=True,
+        )
+        .where(
+            usage_by_key.c.date.between(to_day_number(since), to_day_number(until)),
+            usage_days.c.is_settled.is_not(True) | (usage_days.c.source != UsageSource.ACTIVITY),
+        )
+    )
+    found: dict[int, set[date]] = {}
+    for row in connection.execute(query):
+        if row.api_key_id in key_ids:
+            found.setdefault(row.api_key_id, set()).add(from_day_number(row.date))
+    return found
+
+
+def keys_used_on(connection: Connection, key_ids: Collection[int], days: Collection[date]) -> set[int]:
+    """The keys that have usage on one of these days."""
+    query = (
+        select(usage_by_key.c.api_key_id)
+        .distinct()
+        .where(usage_by_key.c.date.in_([to_day_number(day) for day in days]))
+    )
+    return {key_id for key_id in connection.execute(query).scalars() if key_id in key_ids}
+
+
+def days_in_spans(connection: Connection, key_ids: Collection[int], since: date, until: date) -> set[date]:
+    """The days that one of these keys has used something on that is known as a sum of days only."""
+    found: set[date] = set()
+    for each in list_spans(connection, since, until, tuple(key_ids)):
+        span = each.span
+        if not span.cost_usd and not span.byok_cost_usd:
+            continue
+        first, last = max(span.first_day, since), min(span.last_day, until)
+        told = select(usage_days.c.date).where(
+            usage_days.c.api_key_id == each.key_id,
+            usage_days.c.date.between(to_day_number(first), to_day_number(last)),
+            usage_days.c.source != UsageSource.COUNTERS,
+        )
+        days = {first + timedelta(days=number) for number in range((last - first).days + 1)}
+        found |= days - {from_day_number(number) for number in connection.execute(told).scalars()}
+    return found
+
+
+def stored_sums(connection: Connection, key_ids: Collection[int], since: date, until: date) -> list[UsageRow]:
+    """What the ledger has of all these keys together, a row for each day, model and provider.
+
+    A count that one of them does not tell is None.
+    """
+    table, read = usage_stats.c, usage_by_key.c
+    counts = (
+        table.requests,
+        table.tokens_input,
+        table.tokens_output,
+        table.tokens_reasoning,
+        table.tokens_cached,
+    )
+    query = (
+        select(
+            table.date,
+            models.c.name.label("model"),
+            providers.c.name.label("provider"),
+            *(
+                case((func.count() == func.count(column), func.sum(column))).label(column.name)
+                for column in counts
+            ),
+            func.sum(table.cost_nano).label("cost_nano"),
+            func.sum(table.byok_cost_nano).label("byok_cost_nano"),
+        )
+        .select_from(usage_by_key)
+        .join(usage_stats, (table.date == read.date) & (table.api_key_id == read.api_key_id))
+        .join(models, models.c.id == table.model_id)
+        .join(providers, providers.c.id == table.provider_id)
+        .where(read.date.between(to_day_number(since), to_day_number(until)), read.api_key_id.in_(key_ids))
+        .group_by(table.date, models.c.id, providers.c.id)
+    )
+    return [
+        UsageRow(
+            from_day_number(row["date"]),
+            row["model"],
+            row["provider"],
+            row["requests"],
+            row["tokens_input"],
+            row["tokens_output"],
+            from_nano(row["cost_nano"]),
+            row["tokens_reasoning"],
+            row["tokens_cached"],
+            None if row["byok_cost_nano"] is None else from_nano(row["byok_cost_nano"]),
+        )
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def record_credits(connection: Connection, key_id: int, credits: Credits, now: datetime) -> None:
+    """Store what an account has bought and spent: the last reading of each day stays."""
+    day = now.date()
+    connection.execute(
+        account_credits.delete().where(account_credits.c.date == day, account_credits.c.api_key_id == key_id)
+    )
+    connection.execute(
+        account_credits.insert().values(
+            date=day,
+            api_key_id=key_id,
+            read_at=now,
+            bought_nano=credits.bought_usd,
+            spent_nano=credits.spent_usd,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsReading:
+    """What an account had bought and spent at a time."""
+
+    key_id: int
+    read_at: datetime
+    credits: Credits
+
+
+def list_credits(connection: Connection, key_id: int) -> list[CreditsReading]:
+    """All readings of an account's credits, oldest first."""
+    query = select(account_credits).where(account_credits.c.api_key_id == key_id)
+    return [
+        CreditsReading(row["api_key_id"], row["read_at"], Credits(row["bought_nano"], row["spent_nano"]))
+        for row in connection.execute(query.order_by(account_credits.c.date)).mappings()
+    ]
+
+
+def latest_credits(connection: Connection, key_id: int) -> CreditsReading | None:
+    """The last reading of an account's credits."""
+    readings = list_credits(connection, key_id)
+    return readings[-1] if readings else None

@@ -1,0 +1,243 @@
+"""A list of an account's keys, merged into those that are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from orwatch.domain.keys import KeyFacts, ListedKey, StoredKey
+from orwatch.store.keys.accounts import members
+from orwatch.store.keys.table import fact_values, forget_secret, list_keys, update_key
+from orwatch.store.schema import api_keys
+from orwatch.text import printable
+
+_MAX_NAME_LENGTH = 100
+_SHORT_HASH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ListingChanges:
+    """What a list of keys has told anew, by the keys' names in orwatch; ``renamed`` are (before, now)."""
+
+    discovered: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    disabled: tuple[str, ...] = ()
+    enabled: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+def merge_listing(
+    connection: Connection, owner: StoredKey, listed: Iterable[ListedKey], now: datetime
+) -> ListingChanges:
+    """Store a whole list of an account's keys under the management key that told it.
+
+    New keys are stored without a secret; a hash that is known is the known key. A key that is not listed any
+    more counts as deleted, and keeps its history. Names stay unique in orwatch: a key that has its name from
+    the list follows it, with a piece of its hash behind it where another key has that name already.
+    """
+    listed = list(listed)
+    _mark_listed(connection, owner, {key.key_hash for key in listed})
+    by_hash = {key.key_hash: key for key in list_keys(connection, with_removed=True)}
+    in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
+    deleted = _mark_deleted(connection, owner, {key.key_hash for key in in_order}, now)
+    discovered, renamed, disabled, enabled = [], [], [], []
+    names = _Names(connection)
+    for key in in_order:
+        known = by_hash.get(key.key_hash)
+        if known is None:
+            name = names.free(key)
+            _insert(connection, owner, key, name, now)
+            names.give(name, key.key_hash)
+            discovered.append(name)
+            continue
+        name = _followed_name(names, known, key)
+        names.give(name, key.key_hash, before=known.name)
+        if name != known.name:
+            renamed.append((known.name, name))
+        was_disabled = known.listing is not None and known.listing.is_disabled
+        if key.is_disabled and not was_disabled:
+            disabled.append(name)
+        elif was_disabled and not key.is_disabled:
+            enabled.append(name)
+        kind = known.facts.kind if known.is_management else key.facts.kind
+        values = {
+            "name": name,
+            "removed_at": None,
+            **_listing_values(owner, key),
+            **fact_values(replace(key.facts, kind=kind), now),
+        }
+        if known.removed_at is not None:
+            values |= {"is_active": True, "inactive_reason": None, "inactive_since": None}
+        update_key(connection, known.id, values)
+    return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted)
+
+
+def _mark_deleted(
+    connection: Connection, owner: StoredKey, listed: Collection[str], now: datetime
+) -> tuple[str, ...]:
+    gone = [
+        key
+        for key in members(connection, owner.id)
+        if key.key_hash not in listed and not key.is_management
+        if key.listing is not None and key.listing.deleted_at is None
+    ]
+    for key in gone:
+        update_key(connection, key.id, {"deleted_at": now})
+    return tuple(key.name for key in gone)
+
+
+def _mark_listed(connection: Connection, owner: StoredKey, hashes: Collection[str]) -> None:
+    """Keys that are back are no longer deleted, before any name is given away."""
+    for key in members(connection, owner.id):
+        if key.key_hash in hashes and key.listing is not None and key.listing.deleted_at is not None:
+            update_key(connection, key.id, {"deleted_at": None})
+
+
+def _insert(connection: Connection, owner: StoredKey, key: ListedKey, name: str, now: datetime) -> None:
+    connection.execute(
+        api_keys.insert().values(
+            name=name,
+            key_hash=key.key_hash,
+            hint=_hint(key.facts, key.key_hash),
+            is_active=True,
+            created_at=now,
+            **_listing_values(owner, key),
+            **fact_values(key.facts, now),
+        )
+    )
+
+
+def _listing_values(owner: StoredKey, key: ListedKey) -> dict[str, Any]:
+    return {
+        "account_key_id": owner.id,
+        "listed_name": key.name,
+        "workspace": key.workspace,
+        "is_listed_disabled": key.is_disabled,
+        "listed_created_at": key.created_at,
+        "deleted_at": None,
+    }
+
+
+def _followed_name(names: _Names, known: StoredKey, key: ListedKey) -> str:
+    """The name in orwatch: its own where a person gave it one, otherwise the list's."""
+    before = known.listing
+    if before is not None and before.name != key.name:
+        base = _base_name(before.name, known.key_hash)
+        if known.name in {base, _numbered(base, known.key_hash)}:
+            return names.free(key)
+    # A key that was removed gave its name back: another one may have it by now.
+    return names.free(key) if known.removed_at is not None and names.has(known.name) else known.name
+
+
+class _Names:
+    """Who has which name, while a list of keys is merged."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        keys = list_keys(connection)
+        self._hashes = {key.name: key.key_hash for key in keys}
+        self._deleted_ids = {
+            key.key_hash: key.id
+            for key in keys
+            if key.listing is not None and key.listing.deleted_at is not None
+        }
+
+    def has(self, name: str) -> bool:
+        """Whether somebody has the name."""
+        return name in self._hashes
+
+    def give(self, name: str, key_hash: str, before: str | None = None) -> None:
+        """The key has that name now, and no longer the one from before."""
+        if before is not None and self._hashes.get(before) == key_hash:
+            del self._hashes[before]
+        self._hashes[name] = key_hash
+
+    def free(self, key: ListedKey) -> str:
+        """A name for a listed key that nobody else has."""
+        base = _base_name(key.name, key.key_hash)
+        holder = self._hashes.get(base)
+        if holder is None or holder == key.key_hash:
+            return base
+        if holder in self._deleted_ids:
+            # The dead give their names to the living.
+            numbered = _numbered(base, holder)
+            update_key(self._connection, self._deleted_ids[holder], {"name": numbered})
+            self.give(numbered, holder, before=base)
+            return base
+        return _numbered(base, key.key_hash)
+
+
+def _base_name(name: str, key_hash: str) -> str:
+    return printable(name.strip())[:_MAX_NAME_LENGTH].strip() or f"key {key_hash[:_SHORT_HASH]}"
+
+
+def _numbered(base: str, key_hash: str) -> str:
+    return f"{base} ({key_hash[:_SHORT_HASH]})"
+
+
+def _hint(facts: KeyFacts, key_hash: str) -> str:
+    """How the list abbreviates the secret (``sk-or-v1-0e6...1c96``), as orwatch does."""
+    start, dots, end = (facts.label or "").partition("...")
+    if dots and start.startswith("sk-") and end.isalnum() and len(end) <= _SHORT_HASH:
+        return f"sk-or-…{end}"
+    return f"#{key_hash[:_SHORT_HASH]}"
+
+
+_NO_LISTING = dict.fromkeys(
+    (
+        "account_key_id",
+        "listed_name",
+        "workspace",
+        "is_listed_disabled",
+        "listed_created_at",
+        "deleted_at",
+        "activity_read_at",
+        "activity_before_nano",
+        "activity_byok_before_nano",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The keys of an account: those known from its management key alone, and those with a secret."""
+
+    discovered: tuple[StoredKey, ...]
+    with_secret: tuple[StoredKey, ...]
+
+
+def current_members(connection: Connection, owner_id: int) -> Members:
+    """The keys of an account that were not removed; other management keys are none of them."""
+    keys = [key for key in members(connection, owner_id) if not key.is_management and key.removed_at is None]
+    return Members(
+        tuple(key for key in keys if key.secret_encrypted is None),
+        tuple(key for key in keys if key.secret_encrypted is not None),
+    )
+
+
+def release_members(connection: Connection, owner_id: int, now: datetime, *, is_purge: bool) -> None:
+    """Remove the keys that only this management key told of; those with a secret become ordinary ones.
+
+    The history of all of them stays. What is removed stays a part of the account, so that a management key
+    that is added later counts none of it again; not where the row of this one goes (``is_purge``).
+    """
+    for key in current_members(connection, owner_id).discovered:
+        forget_secret(connection, key.id, now)
+    detach(
+        connection,
+        [
+            key.id
+            for key in members(connection, owner_id)
+            if is_purge or (key.secret_encrypted is not None and key.id != owner_id)
+        ],
+    )
+
+
+def detach(connection: Connection, key_ids: Collection[int]) -> None:
+    """Forget that a management key lists these keys."""
+    for key_id in key_ids:
+        connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(**_NO_LISTING))

@@ -1,0 +1,284 @@
+"""Reads and writes of ``api_keys``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, exists, func, select
+
+from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey
+from orwatch.domain.sources import UsageSource
+from orwatch.store.ledger import rollups
+from orwatch.store.schema import (
+    account_credits,
+    accounts,
+    api_keys,
+    key_counters,
+    usage_by_key,
+    usage_days,
+    usage_months,
+    usage_spans,
+)
+
+_FACT_COLUMNS = {
+    "label": "label",
+    "usage_usd": "usage_nano",
+    "usage_daily_usd": "usage_daily_nano",
+    "usage_weekly_usd": "usage_weekly_nano",
+    "usage_monthly_usd": "usage_monthly_nano",
+    "byok_usage_usd": "byok_usage_nano",
+    "byok_usage_daily_usd": "byok_usage_daily_nano",
+    "byok_usage_monthly_usd": "byok_usage_monthly_nano",
+    "limit_usd": "limit_nano",
+    "limit_remaining_usd": "limit_remaining_nano",
+    "limit_reset": "limit_reset",
+    "is_free_tier": "is_free_tier",
+    "expires_at": "expires_at",
+}
+
+
+def list_keys(connection: Connection, *, with_removed: bool = False) -> list[StoredKey]:
+    """All keys, by id; removed ones, whose history is kept, only when asked for."""
+    query = select(api_keys).order_by(api_keys.c.id)
+    if not with_removed:
+        query = query.where(api_keys.c.removed_at.is_(None))
+    return [_to_key(row) for row in connection.execute(query).mappings()]
+
+
+def find_by_hash(connection: Connection, key_hash: str) -> StoredKey | None:
+    """The key with this SHA-256, removed or not."""
+    row = connection.execute(select(api_keys).where(api_keys.c.key_hash == key_hash)).mappings().first()
+    return None if row is None else _to_key(row)
+
+
+def has_secrets(connection: Connection) -> bool:
+    """Whether any secret is stored that an encryption key must open."""
+    query = select(exists().where(api_keys.c.secret_encrypted.is_not(None)))
+    return bool(connection.execute(query).scalar())
+
+
+def insert_key(
+    connection: Connection,
+    *,
+    name: str,
+    key_hash: str,
+    hint: str,
+    secret_encrypted: str,
+    facts: KeyFacts | None,
+    source_setting: UsageSource | None = None,
+    now: datetime,
+) -> None:
+    """Store a new key, active. ``facts`` None: nobody asked the API."""
+    connection.execute(
+        api_keys.insert().values(
+            name=name,
+            key_hash=key_hash,
+            hint=hint,
+            secret_encrypted=secret_encrypted,
+            is_active=True,
+            source_setting=source_setting,
+            created_at=now,
+            **{"kind": KeyKind.UNKNOWN, **fact_values(facts, now)},
+        )
+    )
+
+
+def restore_key(
+    connection: Connection,
+    key_id: int,
+    *,
+    name: str,
+    secret_encrypted: str,
+    facts: KeyFacts | None,
+    source_setting: UsageSource | None = None,
+    hint: str | None = None,
+    now: datetime,
+) -> None:
+    """Give a key that was removed or discovered its secret: it is watched with it, its history is its own.
+
+    ``hint`` None: it has the right one already.
+    """
+    update_key(
+        connection,
+        key_id,
+        {
+            "name": name,
+            **({} if hint is None else {"hint": hint}),
+            "secret_encrypted": secret_encrypted,
+            "removed_at": None,
+            "is_active": True,
+            "inactive_reason": None,
+            "inactive_since": None,
+            "last_sync_error": None,
+            "source_setting": source_setting,
+            "source_checked_at": None,
+            **fact_values(facts, now),
+        },
+    )
+
+
+def rename_key(connection: Connection, key_id: int, name: str) -> None:
+    """Give the key another name; the caller has seen that it is free."""
+    update_key(connection, key_id, {"name": name})
+
+
+def set_active(connection: Connection, key_id: int) -> None:
+    """Watch the key again."""
+    update_key(connection, key_id, {"is_active": True, "inactive_reason": None, "inactive_since": None})
+
+
+def set_inactive(connection: Connection, key_id: int, reason: InactiveReason, now: datetime) -> None:
+    """Stop watching the key."""
+    update_key(connection, key_id, {"is_active": False, "inactive_reason": reason, "inactive_since": now})
+
+
+def forget_secret(connection: Connection, key_id: int, now: datetime) -> None:
+    """Remove the key but for its name and its history."""
+    update_key(connection, key_id, {"secret_encrypted": None, "removed_at": now, "is_active": False})
+
+
+def drop_secret(connection: Connection, key_id: int) -> None:
+    """Make a key that a management key lists one that was merely discovered."""
+    update_key(
+        connection,
+        key_id,
+        {
+            "secret_encrypted": None,
+            "is_active": True,
+            "inactive_reason": None,
+            "inactive_since": None,
+            "last_sync_error": None,
+            "source_setting": None,
+            "source_checked_at": None,
+        },
+    )
+
+
+def purge_key(connection: Connection, key_id: int) -> int:
+    """Delete the key with all its history; how many rows of usage went."""
+    of_months = select(func.sum(usage_months.c.row_count)).where(usage_months.c.api_key_id == key_id)
+    of_spans = select(func.count()).where(usage_spans.c.api_key_id == key_id)
+    rows = int(connection.execute(of_months).scalar() or 0) + connection.execute(of_spans).scalar_one()
+    days = connection.execute(select(usage_by_key.c.date).where(usage_by_key.c.api_key_id == key_id))
+    part = rollups.Part(days.scalars().all(), (key_id,))
+    rollups.delete(connection, part)
+    for table in (usage_months, usage_spans, usage_days, key_counters, accounts, account_credits):
+        connection.execute(table.delete().where(table.c.api_key_id == key_id))
+    connection.execute(api_keys.delete().where(api_keys.c.id == key_id))
+    return rows
+
+
+def replace_secrets(connection: Connection, tokens: Mapping[int, str]) -> None:
+    """Store re-encrypted secrets, by key id."""
+    for key_id, token in tokens.items():
+        update_key(connection, key_id, {"secret_encrypted": token})
+
+
+def record_facts(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
+    """Store what ``GET /key`` told validate, and let the next sync look for a better source."""
+    values = {"last_validated_at": now, "source_checked_at": None, **fact_values(facts, now)}
+    update_key(connection, key_id, values)
+
+
+def record_counters(connection: Connection, key: StoredKey, facts: KeyFacts, now: datetime) -> None:
+    """Store what ``GET /key`` told sync, and since when that is where the usage comes from."""
+    is_new = key.source is not UsageSource.COUNTERS or key.source_checked_at is None
+    checked_at = now if is_new else key.source_checked_at
+    update_key(connection, key.id, {"source_checked_at": checked_at, **fact_values(facts, now)})
+
+
+def record_check(connection: Connection, key_id: int, now: datetime) -> None:
+    """Store that validate came to a conclusion about the key."""
+    update_key(connection, key_id, {"last_validated_at": now})
+
+
+def record_sync(
+    connection: Connection,
+    key: StoredKey,
+    *,
+    source: UsageSource,
+    since: date,
+    until: date,
+    error: str | None,
+    now: datetime,
+) -> None:
+    """Store that the days ``since``..``until`` of the key were read and written.
+
+    ``error`` tells what of the answer was left out, if anything.
+
+    ``synced_through`` moves on only when no day is left out between it and ``since``, and not past today:
+    from it the next sync knows how far back it must reach. ``since`` is the day from which on nothing that
+    can still be read is left out.
+    """
+    values: dict[str, Any] = {"source": source, "last_synced_at": now, "last_sync_error": error}
+    through = min(until, now.date())
+    before = key.synced_through
+    if before is not None and before > now.date():
+        before = None  # from a clock that was wrong: what was read is not known
+    if since <= through and (before is None or since <= before < through):
+        values["synced_through"] = through
+    update_key(connection, key.id, values)
+
+
+def record_sync_failure(connection: Connection, key_id: int, error: str) -> None:
+    """Store why the last sync of the key failed."""
+    update_key(connection, key_id, {"last_sync_error": error})
+
+
+def update_key(connection: Connection, key_id: int, values: Mapping[str, Any]) -> None:
+    """Set columns of ``api_keys``."""
+    connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(**values))
+
+
+def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
+    """The columns that hold what the API told of a key, and when."""
+    if facts is None:
+        return {}
+    values = {column: getattr(facts, name) for name, column in _FACT_COLUMNS.items()}
+    return {**values, "kind": facts.kind, "facts_read_at": now}
+
+
+def _to_key(row: RowMapping) -> StoredKey:
+    return StoredKey(
+        id=row["id"],
+        name=row["name"],
+        key_hash=row["key_hash"],
+        hint=row["hint"],
+        secret_encrypted=row["secret_encrypted"],
+        is_active=row["is_active"],
+        inactive_reason=InactiveReason(row["inactive_reason"]) if row["inactive_reason"] else None,
+        inactive_since=row["inactive_since"],
+        source=UsageSource(row["source"]) if row["source"] else None,
+        source_setting=UsageSource(row["source_setting"]) if row["source_setting"] else None,
+        source_checked_at=row["source_checked_at"],
+        created_at=row["created_at"],
+        removed_at=row["removed_at"],
+        synced_through=row["synced_through"],
+        last_synced_at=row["last_synced_at"],
+        last_sync_error=row["last_sync_error"],
+        last_validated_at=row["last_validated_at"],
+        facts=KeyFacts(
+            kind=KeyKind(row["kind"]),
+            **{name: row[column] for name, column in _FACT_COLUMNS.items()},
+        ),
+        facts_read_at=row["facts_read_at"],
+        listing=_to_listing(row),
+    )
+
+
+def _to_listing(row: RowMapping) -> Listing | None:
+    if row["account_key_id"] is None:
+        return None
+    return Listing(
+        account_key_id=row["account_key_id"],
+        name=row["listed_name"] or "",
+        workspace=row["workspace"],
+        is_disabled=bool(row["is_listed_disabled"]),
+        created_at=row["listed_created_at"],
+        deleted_at=row["deleted_at"],
+        activity_read_at=row["activity_read_at"],
+        activity_before_usd=row["activity_before_nano"],
+        activity_byok_before_usd=row["activity_byok_before_nano"],
+    )

@@ -1,0 +1,245 @@
+"""The totals by day and by month, kept exact: what changes of the ledger is taken out before, put in after.
+
+The statements are plain SQL with the numbers in them, so that they are the same for every database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+
+from sqlalchemy import Column, Connection, Table, select
+
+from orwatch.domain.days import ONE_DAY, month_end, month_start
+from orwatch.store.schema import (
+    COUNTS,
+    DAILY_COUNTS,
+    from_day_number,
+    to_day_number,
+    told_column,
+    usage_by_key,
+    usage_by_model,
+    usage_months,
+    usage_stats,
+)
+
+_PLAIN = ("row_count", "cost_nano", "counted_nano")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the ledger: these days (as numbers), of these keys and models, or of all (None)."""
+
+    days: Collection[int]
+    key_ids: Collection[int] | None = None
+    model_ids: Collection[int] | None = None
+
+    @property
+    def condition(self) -> str:
+        """The part as a condition on ``usage_stats``."""
+        return self._condition(self.days)
+
+    def by_month(self) -> Iterator[tuple[int, str]]:
+        """Each month (its first day) that the part touches, and the condition for what lies in it."""
+        for month, days in groupby(sorted(self.days), key=_month_of):
+            yield month, self._condition(list(days))
+
+    def _condition(self, days: Collection[int]) -> str:
+        terms = [_among("date", days)]
+        if self.key_ids is not None:
+            terms.append(_among("api_key_id", self.key_ids))
+        if self.model_ids is not None:
+            terms.append(_among("model_id", self.model_ids))
+        return " AND ".join(terms)
+
+
+def _month_of(day_number: int) -> int:
+    return to_day_number(month_start(from_day_number(day_number)))
+
+
+def _among(column: str, numbers: Collection[int]) -> str:
+    return f"{column} IN ({', '.join(str(int(number)) for number in numbers)})"
+
+
+def take_out(connection: Connection, part: Part) -> None:
+    """Subtract a part of the ledger from the totals: it is about to change."""
+    _book(connection, part, -1)
+
+
+def put_in(connection: Connection, part: Part) -> None:
+    """Add a part of the ledger to the totals, as it stands now."""
+    _book(connection, part, 1)
+
+
+def drop_empty(connection: Connection, days: Collection[int]) -> None:
+    """Delete the totals of these days, and of their months, in which no row of the ledger is left."""
+    if not days:
+        return
+    for table in (usage_by_model, usage_by_key):
+        _execute(connection, f"DELETE FROM {table.name} WHERE {_among('date', days)} AND row_count = 0")
+    months = {_month_of(day) for day in days}
+    _execute(connection, f"DELETE FROM usage_months WHERE {_among('month', months)} AND row_count = 0")
+
+
+def delete(connection: Connection, part: Part) -> None:
+    """Delete a part of the ledger and take it out of the totals."""
+    if not part.days:
+        return
+    take_out(connection, part)
+    _execute(connection, f"DELETE FROM usage_stats WHERE {part.condition}")
+    drop_empty(connection, part.days)
+
+
+def wrong_days(connection: Connection) -> set[date]:
+    """The days whose totals are not what the ledger adds up to."""
+    # Day by day: to group all days at once would sort the whole ledger.
+    return {
+        from_day_number(day)
+        for day in _values(connection, usage_stats.c.date, usage_by_model.c.date, usage_by_key.c.date)
+        if any(_differs(connection, table, DAILY_COUNTS, day) for table in (usage_by_model, usage_by_key))
+    }
+
+
+def wrong_months(connection: Connection, kept_from: date | None) -> set[date]:
+    """The months whose totals are not what the ledger adds up to; not of those that cleanup has cut."""
+    cut = _last_cut(kept_from)
+    return {
+        month
+        for month in _months(connection)
+        if (cut is None or month > cut) and _differs(connection, usage_months, COUNTS, to_day_number(month))
+    }
+
+
+def cut_months(connection: Connection, kept_from: date | None) -> set[date]:
+    """The months that cleanup has cut: what their totals should be cannot be told any more."""
+    cut = _last_cut(kept_from)
+    return set() if cut is None else {month for month in _months(connection) if month <= cut}
+
+
+def short_months(connection: Connection, kept_from: date | None) -> set[date]:
+    """The months that cleanup has cut whose totals are even less than what the ledger keeps of them."""
+    return {
+        month for month in cut_months(connection, kept_from) if _falls_short(connection, to_day_number(month))
+    }
+
+
+def _last_cut(kept_from: date | None) -> date | None:
+    return None if kept_from is None else month_start(kept_from - ONE_DAY)
+
+
+def _months(connection: Connection) -> set[date]:
+    """All that are in the ledger or in the totals."""
+    months = set(map(_month_of, _values(connection, usage_stats.c.date)))
+    return set(map(from_day_number, months | _values(connection, usage_months.c.month)))
+
+
+def _falls_short(connection: Connection, month: int) -> bool:
+    width = len(usage_months.primary_key)
+    columns = ", ".join((*(column.name for column in usage_months.primary_key), *_PLAIN))
+    stored = f"SELECT {columns} FROM usage_months WHERE month = {month}"
+    kept = _sums(usage_months, (), _lies_in(usage_months, month), month)
+    found = {tuple(row[:width]): row[width:] for row in connection.exec_driver_sql(stored)}
+    nothing = (0,) * len(_PLAIN)
+    return any(
+        total < least
+        for row in connection.exec_driver_sql(kept)
+        for total, least in zip(found.get(tuple(row[:width]), nothing), row[width:], strict=True)
+    )
+
+
+def rebuild(connection: Connection, kept_from: date | None) -> tuple[list[date], list[date]]:
+    """Add up anew what is wrong: the days and the months that ``wrong_days`` and ``wrong_months`` find."""
+    days, months = sorted(wrong_days(connection)), sorted(wrong_months(connection, kept_from))
+    for day in days:
+        for table in (usage_by_model, usage_by_key):
+            _rebuild(connection, table, DAILY_COUNTS, to_day_number(day))
+    for month in months:
+        _rebuild(connection, usage_months, COUNTS, to_day_number(month))
+    return days, months
+
+
+def _rebuild(connection: Connection, table: Table, counts: Collection[str], time: int) -> None:
+    _execute(connection, f"DELETE FROM {table.name} WHERE {_time_column(table)} = {time}")
+    _execute(connection, _statement(table, counts, 1, _lies_in(table, time), time))
+
+
+def _values(connection: Connection, *columns: Column[int]) -> set[int]:
+    return {value for column in columns for value in connection.execute(select(column).distinct()).scalars()}
+
+
+def _differs(connection: Connection, table: Table, counts: Collection[str], time: int) -> bool:
+    """Whether the totals of one day or month are not what the ledger adds up to."""
+    columns = ", ".join((*(column.name for column in table.primary_key), *total_columns(counts)))
+    stored = f"SELECT {columns} FROM {table.name} WHERE {_time_column(table)} = {time}"
+    added_up = _sums(table, counts, _lies_in(table, time), time)
+    found, wanted = (set(map(tuple, connection.exec_driver_sql(query))) for query in (stored, added_up))
+    return found != wanted
+
+
+def _time_column(table: Table) -> str:
+    return "month" if table is usage_months else "date"
+
+
+def _lies_in(table: Table, time: int) -> str:
+    """The condition on ``usage_stats`` for what a day's or a month's totals add up."""
+    end = to_day_number(month_end(from_day_number(time))) if table is usage_months else time
+    return f"date BETWEEN {time} AND {end}"
+
+
+def _book(connection: Connection, part: Part, sign: int) -> None:
+    if not part.days:
+        return
+    for table in (usage_by_model, usage_by_key):
+        _execute(connection, _statement(table, DAILY_COUNTS, sign, part.condition))
+    for month, condition in part.by_month():
+        _execute(connection, _statement(usage_months, COUNTS, sign, condition, month))
+
+
+def _statement(
+    table: Table, counts: Collection[str], sign: int, condition: str, month: int | None = None
+) -> str:
+    keys = [column.name for column in table.primary_key]
+    return (
+        f"INSERT INTO {table.name} ({', '.join((*keys, *total_columns(counts)))}) "
+        f"{_sums(table, counts, condition, month, sign)} "
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {addition(table.name, counts)}"
+    )
+
+
+def _sums(table: Table, counts: Collection[str], condition: str, month: int | None, sign: int = 1) -> str:
+    """The query that adds up a part of the ledger as a table of totals has it."""
+    keys = [column.name for column in table.primary_key]
+    grouped = [key for key in keys if key != "month"]
+    times = "-" if sign < 0 else ""
+    selected = [
+        *(str(month) if key == "month" else key for key in keys),
+        f"{times}COUNT(*)",
+        f"{times}SUM(cost_nano)",
+        f"{times}SUM(CASE WHEN requests IS NULL THEN 0 ELSE cost_nano END)",
+        *(f"{times}SUM({count})" for count in counts),
+        *(f"{times}COUNT({count})" for count in counts),
+    ]
+    return f"SELECT {', '.join(selected)} FROM usage_stats WHERE {condition} GROUP BY {', '.join(grouped)}"
+
+
+def total_columns(counts: Collection[str]) -> tuple[str, ...]:
+    """The columns of a table of totals that has these counts, without its key."""
+    return (*_PLAIN, *counts, *map(told_column, counts))
+
+
+def addition(table: str, counts: Collection[str]) -> str:
+    """What adds ``excluded`` to a row of totals; a number that no row tells any more is NULL again."""
+    added = [f"{name} = {table}.{name} + excluded.{name}" for name in (*_PLAIN, *map(told_column, counts))]
+    for count in counts:
+        told = told_column(count)
+        added.append(
+            f"{count} = CASE WHEN {table}.{told} + excluded.{told} <> 0 "
+            f"THEN COALESCE({table}.{count}, 0) + COALESCE(excluded.{count}, 0) END"
+        )
+    return ", ".join(added)
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    connection.exec_driver_sql(statement)

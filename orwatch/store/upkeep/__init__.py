@@ -1,0 +1,1 @@
+"""Looking after a database: checks, facts, backup and copy."""

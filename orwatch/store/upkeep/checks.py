@@ -1,0 +1,153 @@
+"""What doctor reads: how the database is, and by key what is stored of which days. Nothing is changed."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, func, inspect, select, union
+
+from orwatch.domain.usage import UsageSpan
+from orwatch.errors import StoreUnusableError
+from orwatch.store.engine.backend import NoDatabaseError
+from orwatch.store.engine.database import (
+    Store,
+    checked_revision,
+    open_as_it_is,
+    open_backend,
+    open_store,
+    stored_revision,
+)
+from orwatch.store.ledger.spans import list_spans
+from orwatch.store.schema import (
+    SCHEMA_REVISION,
+    UNKNOWN_NAME_ID,
+    api_keys,
+    metadata,
+    models,
+    providers,
+    usage_by_model,
+    usage_months,
+    usage_stats,
+)
+
+_PROBLEMS_TOLD = 3
+
+
+class SchemaBehindError(StoreUnusableError):
+    """The database has an older schema, which opening it would bring up to date."""
+
+
+def open_existing(url: str, now: datetime) -> Store:
+    """Open the database as ``open_store`` does, where that neither creates nor upgrades anything.
+
+    Raises ``NoDatabaseError``, ``SchemaBehindError``, and what ``open_store`` does.
+    """
+    store = Store(open_backend(url), is_new=False)
+    try:
+        store.backend.look_for_one()
+        revision = checked_revision(store)
+    finally:
+        store.close()
+    if revision != SCHEMA_REVISION:
+        raise SchemaBehindError(
+            f"the database {store.location} has the schema {revision}, this version's is {SCHEMA_REVISION}."
+        )
+    return open_store(url, now)
+
+
+def peek_revision(url: str) -> str:
+    """The revision of the schema, whichever it is, by a look that changes nothing.
+
+    Raises ``NoDatabaseError``, and ``StoreUnusableError`` where the tables are somebody else's.
+    """
+    with closing(open_as_it_is(url)) as store:
+        store.backend.look_for_one()
+        with store.read() as connection:
+            revision = stored_revision(connection, store.location)
+    if revision is None:
+        raise NoDatabaseError(f"the database {store.location} was never finished: it has no tables.")
+    return revision
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What is wrong with the database, in sentences. ``is_readable``: it can be read all the same.
+
+    ``dangling``: those of the problems that are rows which refer to nothing.
+    """
+
+    problems: tuple[str, ...] = ()
+    is_readable: bool = True
+    dangling: tuple[str, ...] = ()
+
+
+def read_file_state(store: Store) -> FileState:
+    """Look for torn pages, rows that refer to nothing, and tables and indices that are missing."""
+    torn = store.backend.find_torn_pages()
+    if torn:
+        more = f"and {len(torn) - _PROBLEMS_TOLD} more"
+        return FileState(
+            (*torn[:_PROBLEMS_TOLD], *([more] if len(torn) > _PROBLEMS_TOLD else [])), is_readable=False
+        )
+    with store.read() as reading:
+        tables, indices = _missing(reading)
+    if tables:
+        return FileState(tuple(f"the table {name} is missing" for name in tables), is_readable=False)
+    missing = (f"the index {name} is missing" for name in indices)
+    dangling = tuple(store.backend.find_dangling_rows())
+    return FileState((*missing, *dangling), dangling=dangling)
+
+
+def _missing(connection: Connection) -> tuple[list[str], list[str]]:
+    """The tables and the indices that the schema has and the database has not."""
+    found = inspect(connection)
+    missing = metadata.tables.keys() - set(found.get_table_names())
+    indices = [
+        str(index.name)
+        for table in metadata.sorted_tables
+        if table.name not in missing
+        for index in table.indexes
+        if index.name not in {present["name"] for present in found.get_indexes(table.name)}
+    ]
+    return sorted(missing), sorted(indices)
+
+
+def wrong_spans(connection: Connection) -> list[str]:
+    """What is wrong with the sums of several days, in sentences."""
+    names = {row.id: row.name for row in connection.execute(select(api_keys.c.id, api_keys.c.name))}
+    problems = []
+    latest: dict[int, UsageSpan] = {}
+    for each in list_spans(connection, date.min, date.max):
+        span, before = each.span, latest.get(each.key_id)
+        told = f"the sum of {span.first_day} to {span.last_day} of {names.get(each.key_id, each.key_id)}"
+        if span.last_day < span.first_day:
+            problems.append(f"{told} ends before it begins")
+        elif before is not None and span.first_day <= before.last_day:
+            problems.append(f"{told} has days in common with that of {before.first_day} to {before.last_day}")
+        if span.cost_usd < 0:
+            problems.append(f"{told} is negative")
+        latest[each.key_id] = span
+    return problems
+
+
+@dataclass(frozen=True, slots=True)
+class NameState:
+    """The look-up tables: those without the row for "not told", and how many names nothing refers to."""
+
+    incomplete: tuple[str, ...]
+    unused_count: int
+
+
+def read_name_state(connection: Connection) -> NameState:
+    """Look at the names of models and providers."""
+    incomplete, unused = [], 0
+    for table, column in ((models, "model_id"), (providers, "provider_id")):
+        row = connection.execute(select(table.c.name).where(table.c.id == UNKNOWN_NAME_ID)).first()
+        if row is None or row[0] is not None:
+            incomplete.append(table.name)
+        used = union(*(select(each.c[column]) for each in (usage_stats, usage_months, usage_by_model)))
+        query = select(func.count()).where(table.c.id != UNKNOWN_NAME_ID, table.c.id.not_in(used))
+        unused += int(connection.execute(query).scalar_one())
+    return NameState(tuple(incomplete), unused)

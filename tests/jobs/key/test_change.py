@@ -1,0 +1,347 @@
+"""Keys: added, named, switched, removed and re-encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
+from orwatch.errors import EncryptionKeyError, KeyRejectedError, OrwatchError, UsageError
+from orwatch.jobs.key import change as key_jobs
+from orwatch.openrouter.client import Client
+from orwatch.secrets import Vault, hash_secret
+from orwatch.store.engine.database import Store
+from orwatch.store.keys import table as stored_keys
+from tests.jobs.support import (
+    ENCRYPTION_KEY,
+    OTHER_ENCRYPTION_KEY,
+    FakeApi,
+    add_key,
+    days_ago,
+    facts,
+    refusal,
+    secret_of,
+    spend,
+)
+from tests.store.support import dump, execute, get_key
+from tests.support import NOW, SECRET, TODAY
+
+
+def names(store: Store) -> list[str]:
+    return [key.name for key in key_jobs.list_keys(store)]
+
+
+def add(store: Store, name: str, secret: str, *encryption_keys: str) -> None:
+    key_jobs.add(store, encryption_keys or [ENCRYPTION_KEY], name, secret, None, NOW)
+
+
+def check(store: Store, name: str, secret: str) -> None:
+    key_jobs.check_can_add(store, [ENCRYPTION_KEY], name, secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("work", "work"), ("  my laptop \n", "my laptop"), ("büro", "büro"), ("x" * 100,) * 2]
+)
+def test_a_name_loses_the_white_space_around_it(text: str, name: str) -> None:
+    assert key_jobs.clean_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the name is empty"),
+        (" \t\n", "the name is empty"),
+        ("a\x1b[31mb", "the name 'a�[31mb' has control characters in it"),
+        ("a\nb", "has control characters"),
+        ("a\u202eb", "has control characters"),
+        ("x" * 101, "the name has 101 characters; 100 are allowed"),
+    ],
+)
+def test_a_name_that_cannot_be_shown_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        key_jobs.clean_name(text)
+
+    assert message in str(refused.value)
+
+
+def test_a_new_key_is_stored_sealed_with_a_hint_and_its_hash(store: Store) -> None:
+    known = KeyFacts(KeyKind.INFERENCE, label="laptop")
+    key = key_jobs.add(store, [ENCRYPTION_KEY], "work", SECRET, known, NOW)
+
+    assert (key.name, key.hint, key.is_active, key.facts) == ("work", "sk-or-…a29f", True, known)
+    assert key.key_hash == hash_secret(SECRET)
+    assert Vault([ENCRYPTION_KEY]).open(key.secret_encrypted or "") == SECRET
+    assert SECRET not in repr(dump(store, "api_keys"))
+    assert key_jobs.get_key(store, "work") == key
+
+
+def test_keys_are_listed_in_the_order_they_came(store: Store) -> None:
+    for name in ("b", "a", "c"):
+        add_key(store, name)
+
+    assert names(store) == ["b", "a", "c"]
+
+
+def test_a_taken_name_is_refused_and_changes_nothing(store: Store) -> None:
+    add_key(store)
+
+    for refuse in (check, add):
+        with pytest.raises(OrwatchError, match=r"^a key named 'work' exists already") as refused:
+            refuse(store, "work", SECRET)
+        assert refused.value.exit_code == 1
+
+    assert len(dump(store, "api_keys")) == 1
+
+
+def test_a_taken_secret_is_refused_with_the_name_it_has(store: Store) -> None:
+    add(store, "work", SECRET)
+
+    for refuse in (check, add):
+        with pytest.raises(OrwatchError, match=r"^this secret is stored already, as 'work'"):
+            refuse(store, "other", SECRET)
+
+    assert names(store) == ["work"]
+
+
+def test_a_new_name_and_a_new_secret_are_fine(store: Store) -> None:
+    add_key(store)
+
+    check(store, "other", SECRET)
+    add(store, "other", SECRET)
+
+    assert names(store) == ["work", "other"]
+
+
+@pytest.mark.parametrize("encryption_key", [OTHER_ENCRYPTION_KEY, "nonsense"])
+def test_an_encryption_key_that_does_not_fit_stores_nothing(store: Store, encryption_key: str) -> None:
+    add_key(store)
+
+    with pytest.raises(EncryptionKeyError):
+        add(store, "other", SECRET, encryption_key)
+
+    assert names(store) == ["work"]
+
+
+def test_any_of_several_encryption_keys_may_fit_and_the_first_one_seals(store: Store) -> None:
+    add_key(store)
+
+    add(store, "other", SECRET, OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY)
+
+    assert Vault([OTHER_ENCRYPTION_KEY]).open(get_key(store, "other").secret_encrypted or "") == SECRET
+
+
+def test_the_api_is_asked_about_a_secret(client: Client, api: FakeApi) -> None:
+    api.on("work", facts(label="laptop"), refusal(401))
+
+    assert key_jobs.ask_about(client, secret_of("work")).label == "laptop"
+    with pytest.raises(KeyRejectedError):
+        key_jobs.ask_about(client, secret_of("work"))
+
+
+def test_a_removed_key_keeps_its_history_and_has_no_secret(store: Store) -> None:
+    add_key(store)
+    spend(store, (TODAY, "a", "1"))
+
+    assert key_jobs.remove(store, "work", NOW, with_history=False).rows == 0
+
+    assert names(store) == []
+    assert get_key(store).secret_encrypted is None
+    assert len(dump(store, "usage_stats")) == 1
+    with pytest.raises(UsageError, match="there is no key named 'work'"):
+        key_jobs.remove(store, "work", NOW, with_history=False)
+
+
+def test_a_removed_key_that_is_added_again_gets_its_history_back_under_its_new_name(store: Store) -> None:
+    before = add_key(store)
+    spend(store, (TODAY, "a", "1"))
+    key_jobs.remove(store, "work", NOW, with_history=False)
+
+    check(store, "again", secret_of("work"))
+    after = key_jobs.add(store, [ENCRYPTION_KEY], "again", secret_of("work"), None, NOW)
+
+    assert after == replace(before, name="again", secret_encrypted=after.secret_encrypted)
+    assert Vault([ENCRYPTION_KEY]).open(after.secret_encrypted or "") == secret_of("work")
+    assert {row[1] for row in dump(store, "usage_stats")} == {after.id}
+
+
+def test_a_removed_keys_name_may_be_given_to_another_secret(store: Store) -> None:
+    first = add_key(store)
+    key_jobs.remove(store, "work", NOW, with_history=False)
+
+    add(store, "work", SECRET)
+
+    assert key_jobs.get_key(store, "work").id != first.id
+
+
+def test_a_removed_key_cannot_come_back_under_a_name_that_is_taken_meanwhile(store: Store) -> None:
+    add_key(store)
+    key_jobs.remove(store, "work", NOW, with_history=False)
+    add(store, "work", SECRET)
+
+    with pytest.raises(OrwatchError, match="a key named 'work' exists already"):
+        add(store, "work", secret_of("work"))
+
+
+def test_a_purge_takes_the_history_too_and_counts_its_rows(store: Store) -> None:
+    add_key(store)
+    spend(store, (TODAY, "a", "1"), (days_ago(1), "a", "1"))
+
+    assert key_jobs.remove(store, "work", NOW, with_history=True).rows == 2
+
+    assert dump(store, "usage_stats") == dump(store, "usage_days") == dump(store, "api_keys") == []
+
+
+def test_a_key_is_renamed_and_keeps_everything_else(store: Store) -> None:
+    key = add_key(store)
+
+    key_jobs.rename(store, "work", "play")
+
+    assert key_jobs.list_keys(store) == [replace(key, name="play")]
+
+
+def test_a_rename_to_a_taken_name_is_refused_and_to_its_own_is_not(store: Store) -> None:
+    add_key(store)
+    add_key(store, "other")
+
+    with pytest.raises(OrwatchError, match="a key named 'other' exists already"):
+        key_jobs.rename(store, "work", "other")
+    key_jobs.rename(store, "work", "work")
+
+    assert names(store) == ["work", "other"]
+
+
+def test_a_rename_to_the_name_of_a_removed_key_is_fine(store: Store) -> None:
+    add_key(store)
+    add_key(store, "gone")
+    key_jobs.remove(store, "gone", NOW, with_history=False)
+
+    key_jobs.rename(store, "work", "gone")
+
+    assert names(store) == ["gone"]
+
+
+def test_a_key_is_disabled_with_reason_and_time_and_enabled_again(store: Store) -> None:
+    key = add_key(store)
+
+    assert key_jobs.disable(store, "work", NOW)
+    off = key_jobs.get_key(store, "work")
+    assert not key_jobs.disable(store, "work", NOW)
+    assert key_jobs.enable(store, "work")
+    assert not key_jobs.enable(store, "work")
+
+    assert (off.is_active, off.inactive_reason, off.inactive_since) == (False, InactiveReason.DISABLED, NOW)
+    assert key_jobs.get_key(store, "work") == key
+
+
+def test_disabling_an_invalid_key_makes_that_a_persons_wish(store: Store) -> None:
+    key = add_key(store)
+    with store.write() as connection:
+        stored_keys.set_inactive(connection, key.id, InactiveReason.INVALID, NOW)
+
+    assert key_jobs.disable(store, "work", NOW)
+    assert key_jobs.get_key(store, "work").inactive_reason is InactiveReason.DISABLED
+
+
+def test_an_invalid_key_that_a_person_enables_is_watched_again(store: Store) -> None:
+    key = add_key(store)
+    with store.write() as connection:
+        stored_keys.set_inactive(connection, key.id, InactiveReason.INVALID, NOW)
+
+    assert key_jobs.enable(store, "work")
+    assert key_jobs.get_key(store, "work") == key
+
+
+@pytest.mark.parametrize("act", ["get", "rename", "enable", "disable", "remove"])
+def test_a_name_that_no_key_has_is_refused_everywhere(store: Store, act: str) -> None:
+    add_key(store)
+    acts: dict[str, Callable[[], object]] = {
+        "get": lambda: key_jobs.get_key(store, "wrok"),
+        "rename": lambda: key_jobs.rename(store, "wrok", "x"),
+        "enable": lambda: key_jobs.enable(store, "wrok"),
+        "disable": lambda: key_jobs.disable(store, "wrok", NOW),
+        "remove": lambda: key_jobs.remove(store, "wrok", NOW, with_history=True),
+    }
+
+    with pytest.raises(UsageError, match=r"Did you mean 'work'\?"):
+        acts[act]()
+
+
+def test_all_secrets_are_sealed_again_under_the_newest_encryption_key(store: Store) -> None:
+    for name in ("a", "b"):
+        add_key(store, name)
+    add_key(store, "gone")
+    key_jobs.remove(store, "gone", NOW, with_history=False)
+
+    assert key_jobs.reencrypt(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY]) == 2
+
+    vault = Vault([OTHER_ENCRYPTION_KEY])
+    opened = [vault.open(key.secret_encrypted or "") for key in key_jobs.list_keys(store)]
+    assert opened == [secret_of("a"), secret_of("b")]
+
+
+def test_secrets_of_different_ages_are_all_opened_by_a_list_of_encryption_keys(store: Store) -> None:
+    add_key(store, "a")
+    key_jobs.add(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY], "b", SECRET, None, NOW)
+
+    key_jobs.check_all_open(store, [ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY])
+    assert key_jobs.reencrypt(store, [ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY]) == 2
+    key_jobs.check_all_open(store, [ENCRYPTION_KEY])
+
+
+def test_when_one_secret_does_not_open_none_is_changed(store: Store) -> None:
+    add_key(store, "a")
+    key_jobs.add(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY], "b", SECRET, None, NOW)
+    before = dump(store, "api_keys")
+
+    for refuse in (key_jobs.reencrypt, key_jobs.check_all_open):
+        with pytest.raises(EncryptionKeyError, match="the secret of 'b'; nothing was changed"):
+            refuse(store, [ENCRYPTION_KEY])
+
+    assert dump(store, "api_keys") == before
+
+
+def test_a_reencryption_that_is_killed_half_way_has_changed_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        add_key(store, name)
+    before = dump(store, "api_keys")
+    update = stored_keys.update_key
+    updated: list[object] = []
+
+    def update_one_and_die(*arguments: object) -> None:
+        if updated:
+            raise KeyboardInterrupt
+        update(*arguments)  # type: ignore[arg-type]
+        updated.append(arguments)
+
+    monkeypatch.setattr(stored_keys, "update_key", update_one_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        key_jobs.reencrypt(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY])
+
+    assert dump(store, "api_keys") == before
+
+
+def test_without_keys_there_is_nothing_to_reencrypt(store: Store) -> None:
+    assert key_jobs.reencrypt(store, [ENCRYPTION_KEY]) == 0
+
+
+def test_a_key_whose_secret_is_lost_is_passed_over(store: Store) -> None:
+    add_key(store, "lost")
+    add_key(store, "kept")
+    execute(store, "UPDATE api_keys SET secret_encrypted = NULL WHERE name = 'lost'")
+
+    with pytest.raises(EncryptionKeyError):
+        add(store, "other", SECRET, OTHER_ENCRYPTION_KEY)
+    assert key_jobs.reencrypt(store, [ENCRYPTION_KEY]) == 1
+
+
+def test_an_encryption_key_that_does_not_fit_is_found_before_anybody_is_asked(store: Store) -> None:
+    add_key(store)
+
+    with pytest.raises(EncryptionKeyError, match="does not open the stored secret"):
+        key_jobs.check_can_add(store, [OTHER_ENCRYPTION_KEY], "other", SECRET)
+    with pytest.raises(EncryptionKeyError, match="is not set"):
+        key_jobs.check_can_add(store, [], "other", SECRET)

@@ -1,0 +1,143 @@
+"""How much a sync asks of an account: a few requests an hour, whatever the number of keys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from orwatch.domain.sources import UsageSource
+from orwatch.jobs.key import change as key_jobs
+from orwatch.store.engine.database import Store
+from tests.jobs.support import ENCRYPTION_KEY, secret_of
+from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use
+from tests.store.support import sqlite_only
+from tests.support import NOW, TODAY, FakeClock
+
+
+@pytest.fixture
+def watcher(store: Store, clock: FakeClock) -> AccountWatcher:
+    return AccountWatcher(store, clock)
+
+
+def asked(watcher: AccountWatcher) -> Counter[str]:
+    """The paths that one sync asks for."""
+    watcher.server.requests.clear()
+    watcher.sync()
+    return Counter(path for path, _ in watcher.server.requests)
+
+
+@sqlite_only
+@pytest.mark.parametrize(("key_count", "key_pages"), [(1, 1), (50, 1), (250, 3)])
+def test_an_hour_without_use_costs_a_handful_of_requests(
+    watcher: AccountWatcher, key_count: int, key_pages: int
+) -> None:
+    for number in range(key_count):
+        watcher.server.use(watcher.server.create(f"key {number}"), day=TODAY - timedelta(days=1))
+    first = asked(watcher)
+    assert first["/activity"] == 2 + key_count
+    watcher.clock.advance(hours=1)
+    quiet = {"/workspaces": 1, "/keys": key_pages, "/analytics/query": 1, "/activity": 1, "/credits": 1}
+    assert asked(watcher) == quiet
+    for key_hash in watcher.server.keys:
+        watcher.server.use(key_hash)
+    watcher.clock.advance(hours=1)
+    assert asked(watcher) == quiet  # what came today is in the answer of analytics
+
+
+def test_a_key_is_asked_about_a_day_until_that_is_settled(watcher: AccountWatcher) -> None:
+    used, idle = watcher.server.create("used"), watcher.server.create("idle")
+    watcher.server.use(used)
+    watcher.sync()
+    read_on = []
+    for days in range(1, 8):
+        watcher.next_day()
+        for _ in range(3):
+            watcher.server.requests.clear()
+            watcher.sync()
+            if watcher.server.hashes_asked():
+                assert watcher.server.hashes_asked() == [used]
+                read_on.append(days)
+            watcher.clock.advance(hours=4)
+    assert read_on == [1, 2, 3]
+    assert idle not in watcher.server.hashes_asked()
+
+
+def test_a_settled_day_is_asked_for_again_when_a_key_spends_more(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red)
+    for _ in range(6):
+        watcher.sync()
+        watcher.next_day()
+    watcher.server.use(red)
+    watcher.next_day()
+    assert asked(watcher)["/activity"] == 3
+
+
+def test_a_correction_costs_the_keys_that_have_open_days_one_request_each(watcher: AccountWatcher) -> None:
+    keys = [watcher.server.create(f"key {number}") for number in range(10)]
+    watcher.server.use(keys[0])
+    watcher.server.use(keys[1], day=TODAY - timedelta(days=20))
+    for _ in range(2):
+        watcher.sync()
+        watcher.next_day()
+    watcher.sync()
+    watcher.server.correct((TODAY, keys[0], GPT, "OpenAI"), Use(5, 6, 7, 8 * 10**9), is_counted=False)
+    watcher.server.requests.clear()
+    watcher.sync()
+    assert watcher.server.hashes_asked() == [keys[0]]
+
+
+def test_keys_of_one_name_cost_one_request_each_and_only_where_the_name_was_used(
+    watcher: AccountWatcher,
+) -> None:
+    same = [watcher.server.create("same") for _ in range(3)]
+    other = watcher.server.create("other")
+    watcher.server.use(other)
+    watcher.sync()
+    assert asked(watcher)["/analytics/query"] == 1
+    watcher.server.use(same[0])
+    assert asked(watcher)["/analytics/query"] == 4
+
+
+def test_a_missing_endpoint_is_asked_for_once_a_day_and_again_after_validate(watcher: AccountWatcher) -> None:
+    watcher.server.missing = {"/activity": 404, "/analytics/query": 403}
+    watcher.server.create("red")
+    paths = ("/activity", "/analytics/query")
+    for expected in (1, 0, 0):
+        counts = asked(watcher)
+        assert [counts[path] for path in paths] == [expected, expected]
+    watcher.validate()
+    counts = asked(watcher)
+    assert [counts[path] for path in paths] == [1, 1]
+    watcher.clock.advance(hours=25)
+    counts = asked(watcher)
+    assert [counts[path] for path in paths] == [1, 1]
+
+
+def test_free_models_are_read_although_no_counter_tells_of_them(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "0", model=f"{CLAUDE}:free")
+    watcher.sync()
+    watcher.next_day()
+    assert asked(watcher)["/activity"] == 3
+    assert watcher.rows(TODAY) == {("red", f"{CLAUDE}:free", "OpenAI"): Use(1, 10, 20)}
+
+
+def test_a_key_that_counts_dollars_only_by_its_own_secret_makes_nobody_be_asked_every_hour(
+    watcher: AccountWatcher,
+) -> None:
+    own = watcher.server.create("own", secret_name="laptop")
+    others = [watcher.server.create(f"key {number}") for number in range(5)]
+    setting = UsageSource.COUNTERS
+    key_jobs.add(
+        watcher.store, [ENCRYPTION_KEY], "own", secret_of("laptop"), None, NOW, source_setting=setting
+    )
+    for key_hash in (own, *others):
+        watcher.server.use(key_hash)
+    watcher.sync()
+    watcher.next_day()
+    watcher.sync()
+    watcher.sync()
+    assert asked(watcher)["/activity"] == 1
