@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
@@ -15,88 +13,152 @@ from orwatch import __version__, errors
 from orwatch.cli import cli
 from orwatch.config.settings import SETTING_NAMES
 from orwatch.domain.runs import Job
+from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import Dimension
 from orwatch.jobs.cron.text import MARK_BEGIN, Invocation
 from orwatch.jobs.cron.text import entries as crontab_entries
+from tests.documents import ALL_TEXT, DOCUMENTS, README, ROOT, TOPICS, commands
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CRONTAB = (ROOT / "crontab.example").read_text(encoding="utf-8")
 HOURS = [(1, 2), (3, 12), (7, 2), (7, 3)]  # weekday (Monday is 1) and hour, UTC
 ENTRIES = [line for line in CRONTAB.splitlines() if line and not line.startswith("#")]
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, with its whole name."""
-    context = click.Context(cli)
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {sub}", each) for sub, each in command.commands.items())
-        else:
-            assert command is not None
-            yield name, command
-
-
-COMMANDS = dict(commands())
+COMMANDS = commands()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_in_the_readme(name: str) -> None:
-    assert f"orwatch {name}" in README or f"`{name.removeprefix('key ')} NAME`" in README
+    group, _, sub = name.partition(" ")
+    rows = [row for row in README.splitlines() if row.startswith("| `orwatch ")]
+    assert any(
+        f"`orwatch {name}`" in row
+        or f"`{name}`" in row
+        or (f"`orwatch {group}` |" in row and f"`{sub}`" in row)
+        for row in rows
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_long_option_is_in_the_readme(name: str) -> None:
+def test_every_long_option_is_documented(name: str) -> None:
     options = [option for option in COMMANDS[name].params if isinstance(option, click.Option)]
-    long_names = [spelling for option in options for spelling in option.opts if spelling.startswith("--")]
-    missing = [
-        spelling
-        for spelling in long_names
-        if f"{spelling}" not in README and spelling not in {"--verbose", "--help"}
-    ]
-    assert missing == []
+    long_names = {spelling for option in options for spelling in option.opts if spelling.startswith("--")}
+    documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ALL_TEXT))
+    assert long_names - documented - {"--verbose", "--help"} == set()
 
 
-def test_the_readme_names_no_command_that_does_not_exist() -> None:
-    in_code = re.findall(r"`orwatch ([a-z]+(?: [a-z]+)?)", README)
-    assert in_code
-    for words in in_code:
-        assert words in COMMANDS or words.split()[0] in COMMANDS, words
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_command_is_named_that_does_not_exist(document: str) -> None:
+    for words in re.findall(r"`orwatch ([a-z]+(?: [a-z]+)?)", DOCUMENTS[document]):
+        groups = {name.split()[0] for name in COMMANDS if " " in name}
+        word, _, sub = words.partition(" ")
+        assert words in COMMANDS or word in ({*COMMANDS} if sub else {*COMMANDS, *groups}), words
 
 
-def test_the_readme_names_no_option_that_does_not_exist() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_option_is_named_that_does_not_exist(document: str) -> None:
     spellings = {
         spelling
         for command in [*COMMANDS.values(), cli]
         for option in command.params
         for spelling in option.opts
     }
-    of_others = {"--quiet", "--editable", "--numprocesses", "--cov", "--strict", "--help"}
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    of_others = {"--quiet", "--editable", "--numprocesses", "--cov", "--help"}
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", DOCUMENTS[document]))
     assert mentioned - spellings - of_others == set()
 
 
-@pytest.mark.parametrize("name", SETTING_NAMES)
-def test_every_setting_is_in_the_readme(name: str) -> None:
-    assert f"| `{name}` |" in README
+def rows(document: str, first_cell: str) -> list[str]:
+    """The rows of tables in a document that begin with such a cell."""
+    return re.findall(rf"^\| {first_cell} \|.*$", DOCUMENTS[document], re.MULTILINE)
 
 
-def test_the_readme_names_no_setting_that_does_not_exist() -> None:
-    assert set(re.findall(r"(?<!_)ORWATCH_[A-Z_]+[A-Z]", README)) == {
-        *SETTING_NAMES,
-        "ORWATCH_TEST_POSTGRES_URL",
+def test_the_readme_and_the_topic_list_the_same_settings_and_every_one() -> None:
+    listed = rows("README", "`ORWATCH_[A-Z_]+`")
+    assert listed == rows("settings", "`ORWATCH_[A-Z_]+`")
+    assert [row.split("`")[1] for row in listed] == list(SETTING_NAMES)
+
+
+def test_no_setting_is_named_that_does_not_exist() -> None:
+    assert set(re.findall(r"(?<!_)ORWATCH_[A-Z_]+[A-Z]", ALL_TEXT)) == set(SETTING_NAMES)
+
+
+def test_the_readme_and_the_topic_list_the_same_exit_codes_and_every_one() -> None:
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    listed = rows("README", r"\d+")
+    assert listed == rows("json", r"\d+")
+    assert {int(row.split()[1]) for row in listed} == codes
+
+
+def test_no_exit_code_is_named_that_does_not_exist() -> None:
+    named = {int(code) for code in re.findall(r"exit(?:s with| code)? (\d+)", ALL_TEXT, re.IGNORECASE)}
+    of_signals = {128}
+    codes = {int(row.split()[1]) for row in rows("README", r"\d+")}
+    assert codes & named, "the text names codes in other words than these"
+    assert named - codes - of_signals == set()
+
+
+def test_the_readme_and_the_topic_list_the_same_jobs() -> None:
+    listed = re.findall(
+        r"^ *(\| `orwatch \w+` \| .* \|)$", README.partition("## Which keys")[0], re.MULTILINE
+    )
+    assert listed == rows("cron", r"`orwatch \w+`")
+    assert [row.split("`")[1] for row in listed] == [f"orwatch {job}" for job in Job]
+
+
+def test_the_topic_lists_every_dimension_of_a_report() -> None:
+    (item,) = re.findall(r"^- `-b`, `--by`:.*?(?=^- )", TOPICS["reports"], re.MULTILINE | re.DOTALL)
+    assert all(f"`{dimension.value}`" in item for dimension in Dimension)
+
+
+def test_the_topic_lists_every_source() -> None:
+    assert {row.split("`")[1] for row in rows("sources", "`\\w+`")} == {
+        source.value for source in UsageSource
     }
 
 
-def test_the_readme_lists_every_exit_code() -> None:
-    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
-    assert {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)} == codes
+def test_the_readme_takes_five_minutes() -> None:
+    assert len(README.split()) <= 1800
 
 
-def test_the_readme_lists_every_dimension_of_a_report() -> None:
-    line = next(line for line in README.splitlines() if line.startswith("| `-b`, `--by`"))
-    assert all(f"`{dimension.value}`" in line for dimension in Dimension)
+def test_the_readme_links_to_every_topic() -> None:
+    for name in TOPICS:
+        assert f"[{name}](orwatch/help/{name}.md)" in README
+
+
+def test_every_room_and_file_that_a_document_names_is_there() -> None:
+    rooms = re.findall(r"^((?:orwatch|tests)/\S*)  ", README, re.MULTILINE)
+    named = re.findall(r"`((?:orwatch|tests|\.ci)/[\w/.]*\w/?)`", CONTRIBUTING)
+    assert rooms
+    assert named
+    assert [path for path in [*rooms, *named] if not (ROOT / path).exists() and "NAME" not in path] == []
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("https://")]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_begins_with_a_title_and_a_line_that_says_what_it_is_about(topic: str) -> None:
+    title, gap, summary, after = TOPICS[topic].splitlines()[:4]
+    assert re.fullmatch(r"# \S.*", title)
+    assert (gap, after) == ("", "")
+    assert re.fullmatch(r"[A-Z].*\.", summary)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_lines_of_a_topic_fit_a_terminal(topic: str) -> None:
+    assert [line for line in TOPICS[topic].splitlines() if len(line) > 100] == []
+    assert TOPICS[topic].endswith("\n")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_topic_that_is_named_exists(document: str) -> None:
+    named = re.findall(r"`orwatch help ([a-z]+)`", DOCUMENTS[document])
+    assert set(named) <= set(TOPICS)
 
 
 def test_ci_runs_the_two_commands_of_the_readme() -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "db": "Look after the database: what is in it, check, back up, copy.",
     "secret": "Look after the encryption key.",
     "demo": "Show everything with made-up data: no key, no network.",
+    "help": "Explain a topic: cron, settings, sources, trouble and more.",
 }
 
 
@@ -99,6 +100,7 @@ def cli(ctx: click.Context, env_file: str | None) -> None:
       orwatch key add NAME       store a key (asks for the secret)
       orwatch sync --days 30     fetch what OpenRouter still knows
       orwatch report             see what it cost
+      orwatch help               what there is to read about
     """
     from orwatch.cli.context import Context
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 from rich.console import Console, RenderableType
+from rich.theme import Theme
 
 _PLAIN_WIDTH = 100
 _NARROWEST = 20
@@ -34,6 +35,14 @@ def as_text(view: View) -> str:
     buffer = io.StringIO()
     _print(_console(buffer, width=_PLAIN_WIDTH, height=_ANY_HEIGHT), view)
     return buffer.getvalue()
+
+
+def for_pager(view: View, theme: Theme) -> str:
+    """What would be printed to the terminal that is standard output, escape sequences included."""
+    console = _console(sys.stdout, theme=theme)
+    with console.capture() as captured:
+        _print(console, view)
+    return captured.get()
 
 
 def as_svg(view: View, title: str, width: int = _PLAIN_WIDTH) -> str:

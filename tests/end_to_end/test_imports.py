@@ -67,10 +67,19 @@ def test_help_loads_nothing_heavy(machine: Machine, arguments: tuple[str, ...]) 
         "db",
         "secret",
         "demo",
+        "help",
     ],
 )
 def test_the_help_of_a_command_loads_nothing_heavy(machine: Machine, command: str) -> None:
     assert heavy_modules(machine, command, "--help") == set()
+
+
+@pytest.mark.parametrize("arguments", [("help",), ("help", "cron"), ("help", "cron", "install")])
+def test_a_help_topic_that_is_not_shown_on_a_terminal_loads_nothing_heavy(
+    machine: Machine, arguments: tuple[str, ...]
+) -> None:
+    assert heavy_modules(machine, *arguments) == set()
+    assert machine.files() == {}
 
 
 @pytest.mark.parametrize(

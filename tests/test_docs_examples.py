@@ -1,0 +1,236 @@
+"""Every command line in the README and the help topics parses; those that need no network are run.
+
+They run one after the other, as a reader would type them: those of the README in an empty home, those of a
+topic in one whose account was synced. Below a `$` line stands what the program really prints.
+"""
+
+from __future__ import annotations
+
+import getpass
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+import pytest
+from freezegun import freeze_time
+
+from orwatch.cli import cli, run
+from orwatch.cli.context import Context
+from orwatch.demo.account import ACCOUNT_DAYS, demo_account
+from orwatch.demo.api import StandInApi
+from orwatch.demo.server import StandInServer
+from tests.cli.support import Terminal
+from tests.documents import DOCUMENTS, TOPICS, commands, inline_commands, lines
+from tests.jobs.cron.machine import CRONTAB, write_program
+from tests.support import NOW, TODAY
+
+HOME_IN_DOCUMENTS = "/home/you"
+ACCOUNT = demo_account(TODAY)
+SECRETS = {"ops": ACCOUNT.management_secret} | {key.name: key.secret for key in reversed(ACCOUNT.keys)}
+PLACEHOLDERS = {
+    "COMMAND": "sync",
+    "DIR": "folder",
+    "FILE": "file.db",
+    "NAME": "ops",
+    "OTHER": "other.env",
+    "SECONDS": "60",
+    "TOPIC": "cron",
+    "URL": "https://example.org/ping",
+}
+# They would write to this machine, not to the home folder; and `demo` has tests of its own.
+NOT_RUN = {"--etc-cron-d", "--systemd", "demo"}
+# Their reader has nothing yet.
+FROM_THE_START = {"accounts"}
+# Members whose own members are names of tables and the like.
+NAMED_BY_DATA = {"tables", "settings"}
+Run: TypeAlias = "Callable[[list[str]], Shown]"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What somebody at a terminal sees of a command: both streams as one."""
+
+    code: int
+    text: str
+
+
+@pytest.fixture(scope="module")
+def api_url() -> Iterator[str]:
+    """The demo's account, as it is on the tests' day."""
+    api = StandInApi((), account=ACCOUNT, history_days=ACCOUNT_DAYS, serves_usage=False)
+    with StandInServer(api.answer) as server:
+        yield server.url
+
+
+@pytest.fixture
+def home(tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder, where a `crontab` command keeps its file too."""
+    for name in list(os.environ):
+        if name.startswith(("ORWATCH_", "XDG_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    bin_folder = tmp_path / ".local" / "bin"
+    write_program(bin_folder / "crontab", CRONTAB.replace("{folder}", str(tmp_path)))
+    program = write_program(bin_folder / "orwatch", "#!/bin/sh\n")
+    environment = {
+        "COLUMNS": "80",
+        "HOME": str(tmp_path),
+        "ORWATCH_OPENROUTER_API_URL": api_url,
+        "ORWATCH_RATE_LIMIT_PER_MINUTE": "0",
+        "PATH": f"{bin_folder}:/usr/bin:/bin",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs a command as at a terminal; asked for a secret, it types that of the key it adds."""
+
+    def show(words: list[str]) -> Shown:
+        screen = io.StringIO()
+
+        def ask_hidden(prompt: str) -> str:
+            screen.write(f"{prompt}\n")
+            return SECRETS[words[-1]]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(getpass, "getpass", ask_hidden)
+            patch.setattr(sys, "stdin", Terminal())
+            patch.setattr(sys, "stdout", screen)
+            patch.setattr(sys, "stderr", screen)
+            code = run([word.replace(HOME_IN_DOCUMENTS, str(home)) for word in words])
+        return Shown(code, screen.getvalue().replace(str(home), HOME_IN_DOCUMENTS))
+
+    with freeze_time(NOW, ignore=["_pytest.timing"]):
+        yield show
+
+
+def sync_account(show: Run) -> None:
+    """Add the management key and read its account."""
+    for words in (["key", "add", "ops"], ["sync"]):
+        assert show(words).code == 0
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a command line as if it were to run it. Raises ``click.UsageError``."""
+    context = click.Context(cli, info_name="orwatch", obj=Context(None))
+    if words[:1] == ["--env-file"]:
+        words = words[2:]
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name, *words = words
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"no command {name!r}")
+        command = found
+    if not isinstance(command, click.Group) and "--help" not in words:
+        command.make_context(command.name, words, parent=context)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_line_parses(document: str) -> None:
+    for line in lines(document):
+        for words in line.commands():
+            parse(words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_line_within_a_sentence_parses(document: str) -> None:
+    for text in inline_commands(document):
+        # A command may be named without what it takes: `orwatch key add`.
+        with suppress(click.MissingParameter):
+            parse([PLACEHOLDERS.get(word, word) for word in text.split()[1:]])
+
+
+def test_a_wrong_command_line_would_be_seen() -> None:
+    for wrong in ("snyc", "key ad ops", "report --bye day", "report --by planet", "key add", "sync --days x"):
+        with pytest.raises(click.UsageError):
+            parse(wrong.split())
+    parse(["--env-file", "other.env", "cron", "remove"])
+
+
+def same(text: str) -> list[str]:
+    """The lines of an output, without what differs from one run to the next: how long it took."""
+    text = re.sub(r"\bin \d+\.\d s\b", "in TIME", text)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def walk(document: str, show: Run) -> None:
+    """Type every line of a document."""
+    for line in lines(document):
+        for words in line.commands():
+            if NOT_RUN & set(words):
+                continue
+            shown = show(words)
+            # That something needs a person is no matter of the document: on this machine no cron may run.
+            may_need_person = words[0] in {"cron", "status", "doctor"}
+            assert shown.code in ({0, 1} if may_need_person else {0}), (words, shown.text)
+            if line.output is not None:
+                assert same(shown.text) == same(line.output), words
+
+
+def test_the_readme_can_be_typed_from_its_first_line_to_its_last(show: Run) -> None:
+    walk("README", show)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_what_a_topic_shows_can_be_typed(topic: str, show: Run) -> None:
+    if topic not in FROM_THE_START:
+        sync_account(show)
+    walk(topic, show)
+
+
+def documented_members() -> dict[str, str]:
+    """Each command with --json of the topic, with the text that lists its members."""
+    section = TOPICS["json"].partition("The members of each answer")[2].partition("\n\n`status`")[0]
+    bullets = re.split(r"^- ", section, flags=re.MULTILINE)[1:]
+    return dict(re.findall(r"`orwatch (.+?)`: (.+)\.$", " ".join(bullet.split()))[0] for bullet in bullets)
+
+
+def members_of(answer: Mapping[str, object]) -> str:
+    """The members of an answer in the words of the topic."""
+    return ", ".join(
+        f"`{name}`{inner(name, value)}" for name, value in answer.items() if name != "schema_version"
+    )
+
+
+def inner(name: str, value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f" (each: {', '.join(f'`{each}`' for each in value[0])})"
+    if isinstance(value, dict) and name not in NAMED_BY_DATA:
+        return f" ({', '.join(f'`{each}`' for each in value)})"
+    return ""
+
+
+def test_the_topic_lists_every_command_with_json() -> None:
+    with_json = {
+        name
+        for name, command in commands().items()
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert {re.split(r" (?:NAME|FILE|--)", command)[0] for command in documented_members()} == with_json
+
+
+def test_the_topic_lists_the_members_of_every_answer(home: Path, show: Run) -> None:
+    sync_account(show)
+    show(["validate"])
+    show(["cron", "install"])
+    places = {**PLACEHOLDERS, "URL": f"sqlite:///{home}/copy.db"}
+    found = {}
+    for command in documented_members():
+        shown = show([places.get(word, word) for word in command.split()])
+        answer = json.loads(shown.text[shown.text.index("{") :])
+        assert answer["schema_version"] == 1
+        found[command] = members_of(answer)
+    assert found == documented_members()
