@@ -18,7 +18,6 @@ from orwatch.jobs.sync.account_session import (
     may_use,
     note_failure,
     note_rejections,
-    write_usage,
 )
 from orwatch.openrouter.account import fetch_activity
 from orwatch.openrouter.fan_out import ask_concurrently
@@ -26,6 +25,7 @@ from orwatch.openrouter.parse_account import Activity
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.ledger import model_names
+from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _write_activity(visit: Visit, key: StoredKey, activity: Activity, told_days:
 
     def write(connection: Connection) -> WriteCounts:
         model_names.record_slugs(connection, activity.slugs)
-        counts = write_usage(visit, connection, key.id, answer, now)
+        counts = ledger.write_usage(connection, key.id, answer, now)
         accounts.record_activity_read(connection, key.id, key.facts, now)
         return counts
 
@@ -128,14 +128,14 @@ def _write_remainder(visit: Visit, account: Activity) -> None:
 
     def write(connection: Connection) -> list[WriteCounts]:
         model_names.record_slugs(connection, account.slugs)
-        written = [write_usage(visit, connection, key.id, nothing, now) for key in visit.kin]
+        written = [ledger.write_usage(connection, key.id, nothing, now) for key in visit.kin]
         keys = accounts.stored_sums(connection, ids, answer.since, answer.until)
         # Where a key's use of a day is not known, neither is what is left of it: analytics' word stays.
         unknown = accounts.days_in_spans(connection, ids, answer.since, answer.until)
         unknown |= {day for day in nothing.whole_days if _is_open(visit, day)}
         rows = tuple(row for row in remainder(answer.rows, keys) if row.day not in unknown)
         rest = replace(nothing, rows=rows, whole_days=nothing.whole_days - unknown)
-        return [*written, write_usage(visit, connection, visit.owner.id, rest, now)]
+        return [*written, ledger.write_usage(connection, visit.owner.id, rest, now)]
 
     for counts in visit.store.run_write(write):
         add_counts(visit, visit.owner, counts)

@@ -13,15 +13,15 @@ from orwatch.clock import Clock
 from orwatch.domain.keys import AccountState, StoredKey
 from orwatch.domain.runs import Job
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import UsageAnswer, UsageRow
+from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EndpointMissingError
 from orwatch.jobs.sync.request import SyncRequest
 from orwatch.jobs.sync.result import told_rejections
 from orwatch.openrouter.account import ACTIVITY_DAYS
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
-from orwatch.store.ledger import write as ledger
-from orwatch.store.ledger.write import WriteCounts
+from orwatch.store.ledger.write import Cell, WriteCounts
+from orwatch.store.schema import to_day_number
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
@@ -42,6 +42,8 @@ class Tally:
     """What was written for one key."""
 
     counts: WriteCounts = field(default_factory=WriteCounts)
+    # What this run has written of the last days: a better source may report it again.
+    fresh: set[Cell] = field(default_factory=set)
     rejected: int = 0
     errors: list[str] = field(default_factory=list)
     is_passing: bool = True
@@ -65,8 +67,6 @@ class Visit:
     tallies: dict[int, Tally] = field(default_factory=dict)
     sources: set[UsageSource] = field(default_factory=set)
     since: date = date.max
-    # What this run has written of completed days, by key: a better source may tell it again.
-    fresh: dict[int, frozenset[UsageRow]] = field(default_factory=dict)
     # How many rows analytics has for a day, as far as is known.
     rows_per_day: Fraction | None = None
 
@@ -139,26 +139,14 @@ def update_state(visit: Visit, **values: object) -> None:
     visit.state = visit.store.run_write(update)
 
 
-def write_usage(
-    visit: Visit, connection: Connection, key_id: int, answer: UsageAnswer, now: datetime
-) -> WriteCounts:
-    """Write an answer. A row that this run has written already, and is now told otherwise, counts once."""
-    first, last = visit.today - timedelta(days=ACTIVITY_DAYS), visit.today - timedelta(days=1)
-    since, until = max(answer.since, first), min(answer.until, last)
-    if since > until or not may_use(visit, UsageSource.ACTIVITY):
-        return ledger.write_usage(connection, key_id, answer, now)
-    before = frozenset(accounts.stored_sums(connection, {key_id}, since, until))
-    counts = ledger.write_usage(connection, key_id, answer, now)
-    after = frozenset(accounts.stored_sums(connection, {key_id}, since, until))
-    overwritten = visit.fresh.get(key_id, frozenset()) & (before - after)
-    visit.fresh[key_id] = (visit.fresh.get(key_id, frozenset()) - overwritten) | (after - before)
-    return replace(counts, rows_written=counts.rows_written - len(overwritten))
-
-
 def add_counts(visit: Visit, key: StoredKey, counts: WriteCounts) -> None:
-    """Count what was written for a key."""
+    """Count what was written for a key. A row that this run has written before counts once."""
     tally = visit.tally(key)
-    tally.counts = tally.counts + counts
+    again = tally.fresh & counts.replaced
+    # Days before those of GET /activity are written once only.
+    first = to_day_number(visit.today - timedelta(days=ACTIVITY_DAYS))
+    tally.fresh = (tally.fresh - again) | {cell for cell in counts.written if cell[0] >= first}
+    tally.counts = tally.counts + replace(counts, rows_written=counts.rows_written - len(again))
 
 
 def note_failure(visit: Visit, key: StoredKey, error: ApiError) -> None:

@@ -21,7 +21,6 @@ from orwatch.jobs.sync.account_session import (
     may_use,
     note_rejections,
     update_state,
-    write_usage,
 )
 from orwatch.jobs.sync.analytics_windows import Window, expected_rows_per_day, read_windows
 from orwatch.openrouter.account import ACTIVITY_DAYS, ANALYTICS_DAYS, fetch_slugs
@@ -127,15 +126,15 @@ def _write_window(visit: Visit, window: Window, **account_values: object) -> Non
         wanted = {key.id: key for key in visit.readable}
         concerned = accounts.keys_used_on(connection, wanted, whole_days) | (keys.keys() & wanted.keys())
         written = [
-            (wanted[key_id], write_usage(visit, connection, key_id, answer(keys.get(key_id, [])), now))
+            (wanted[key_id], ledger.write_usage(connection, key_id, answer(keys.get(key_id, [])), now))
             for key_id in sorted(concerned)
         ]
         written += [
-            (visit.owner, write_usage(visit, connection, key.id, answer([]), now)) for key in visit.kin
+            (visit.owner, ledger.write_usage(connection, key.id, answer([]), now)) for key in visit.kin
         ]
         kept = accounts.stored_sums(connection, {key.id for key in visit.kin}, window.since, window.until)
         rest = remainder(account, [*kept, *(row for rows in keys.values() for row in rows)])
-        written.append((visit.owner, write_usage(visit, connection, visit.owner.id, answer(rest), now)))
+        written.append((visit.owner, ledger.write_usage(connection, visit.owner.id, answer(rest), now)))
         if account_values:
             accounts.update_account(connection, visit.owner.id, **account_values)
         return written

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table, select, text
 
@@ -51,29 +51,31 @@ _VALUE_COLUMNS = (
     "byok_cost_nano",
 )
 
-_LedgerRow = tuple[Any, ...]  # the columns of the key, then the values
+Cell: TypeAlias = tuple[Any, ...]  # where a row is in the ledger: day, key, model and provider
+_LedgerRow: TypeAlias = tuple[Any, ...]  # the columns of the key, then the values
 _KEY_LENGTH = len(_KEY_COLUMNS)
 _DAY, _COST, _BYOK = map((_KEY_COLUMNS + _VALUE_COLUMNS).index, ("date", "cost_nano", "byok_cost_nano"))
 
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """What a write did. ``rows_expired`` are of days that cleanup has removed, ``rows_outranked`` of days
-    that a better source has told already: neither was written."""
+    """What a write did.
+
+    ``written``: the cells of the rows that were written; ``replaced``: of those that were stored before and
+    are changed or gone. They are those of one write: a sum has the counts only.
+    """
 
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_removed: int = 0
-    rows_expired: int = 0
-    rows_outranked: int = 0
+    written: frozenset[Cell] = frozenset()
+    replaced: frozenset[Cell] = frozenset()
 
     def __add__(self, other: WriteCounts) -> WriteCounts:
         return WriteCounts(
             self.rows_written + other.rows_written,
             self.rows_unchanged + other.rows_unchanged,
             self.rows_removed + other.rows_removed,
-            self.rows_expired + other.rows_expired,
-            self.rows_outranked + other.rows_outranked,
         )
 
 
@@ -102,8 +104,7 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     better = {day for day, source in sources.items() if source.rank > answer.source.rank}
     worse = {day for day, source in sources.items() if source.rank < answer.source.rank}
 
-    told = [row for row in answer.rows if row.day >= watermark]
-    rows = [row for row in told if row.day not in better] if better else told
+    rows = [row for row in answer.rows if row.day >= watermark and row.day not in better]
     days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - better
     # Of days before its memory an API tells nothing, whether there was use or not.
     memory = _ANALYTICS_MEMORY if answer.source is UsageSource.ANALYTICS else _API_MEMORY
@@ -125,8 +126,8 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
         rows_unchanged=len(rows) - len(change.written),
         # What a better source tells otherwise has not vanished.
         rows_removed=sum(from_day_number(row[_DAY]) not in worse for row in change.vanished),
-        rows_expired=len(answer.rows) - len(told),
-        rows_outranked=len(told) - len(rows),
+        written=frozenset(map(_cell, change.written)),
+        replaced=frozenset(map(_cell, change.replaced + change.vanished)),
     )
 
 
@@ -264,13 +265,14 @@ def _stored_rows(connection: Connection, key_id: int, days: set[date]) -> list[_
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What an answer changes: rows that are new or differ, and those that go.
+    """What an answer changes: rows that are new or differ, what they replace, and rows that go.
 
     ``growth``: by day, by how many nano-dollars (credits, BYOK) what is stored grows. ``is_first``: nothing
     was stored of the days that change.
     """
 
     written: list[_LedgerRow]
+    replaced: list[_LedgerRow]
     vanished: list[_LedgerRow]
     growth: dict[date, tuple[int, int]]
     is_first: bool
@@ -280,6 +282,10 @@ class _Change:
         return set(self.growth)
 
 
+def _cell(row: _LedgerRow) -> Cell:
+    return row[:_KEY_LENGTH]
+
+
 def _compare(stored: list[_LedgerRow], rows: list[_LedgerRow], whole_days: set[date]) -> _Change:
     """What writing these rows changes; of ``whole_days``, rows that are not among them go.
 
@@ -287,14 +293,14 @@ def _compare(stored: list[_LedgerRow], rows: list[_LedgerRow], whole_days: set[d
     that is several times as fast as row by row.
     """
     if rows == stored:
-        return _Change([], [], {}, is_first=False)
+        return _Change([], [], [], {}, is_first=False)
     known, told = set(stored), set(rows)
     written = [row for row in rows if row not in known]
-    spots = {row[:_KEY_LENGTH] for row in written}
+    cells = set(map(_cell, written))
     whole = {to_day_number(day) for day in whole_days}
     differing = [row for row in stored if row not in told]
-    vanished = [row for row in differing if row[:_KEY_LENGTH] not in spots and row[_DAY] in whole]
-    replaced = [row for row in differing if row[:_KEY_LENGTH] in spots]
+    vanished = [row for row in differing if _cell(row) not in cells and row[_DAY] in whole]
+    replaced = [row for row in differing if _cell(row) in cells]
     growth: dict[int, tuple[int, int]] = {}
     for sign, changed in ((1, written), (-1, replaced), (-1, vanished)):
         for row in changed:
@@ -302,6 +308,7 @@ def _compare(stored: list[_LedgerRow], rows: list[_LedgerRow], whole_days: set[d
             growth[row[_DAY]] = cost + sign * row[_COST], byok + sign * (row[_BYOK] or 0)
     return _Change(
         written,
+        replaced,
         vanished,
         {from_day_number(day): each for day, each in growth.items()},
         is_first=not any(row[_DAY] in growth for row in stored),

@@ -275,7 +275,7 @@ def test_a_removed_day_is_not_written_again_by_any_later_answer(store: Store, cl
 
     counts = write(store, answer)
 
-    assert (counts.rows_written, counts.rows_expired) == (0, 1)
+    assert (counts.rows_written, counts.rows_unchanged) == (0, 1)
     assert months(store) == {"2026-11": "3"}
     assert days_left(store) == [days_ago(7)]
 

@@ -234,9 +234,23 @@ def test_a_worse_source_never_replaces_a_better_one(store: Store) -> None:
     worse = usage_answer(usage_row(model="a", cost="9"), usage_row(model="b"), usage_row(YESTERDAY, "a"))
     counts = write(store, from_source(UsageSource.USAGE, worse))
 
-    assert (counts.rows_written, counts.rows_removed, counts.rows_outranked) == (1, 0, 2)
+    assert (counts.rows_written, counts.rows_unchanged, counts.rows_removed) == (1, 0, 0)
     assert costs(store) == {("2026-11-20", "a"): "0.015", ("2026-11-19", "a"): "0.015"}
     assert (to_day_number(TODAY), 1, "activity", int(NOW.timestamp()), 0) in dump(store, "usage_days")
+
+
+def test_a_write_names_the_cells_that_it_wrote_and_those_that_it_replaced(store: Store) -> None:
+    cells = {
+        model: (to_day_number(TODAY), 1, number, 0) for number, model in enumerate(("a", "b", "c", "d"), 1)
+    }
+    write(store, usage_answer(*(usage_row(model=model) for model in ("a", "b", "c"))))
+
+    counts = write(
+        store, usage_answer(usage_row(model="a"), usage_row(model="b", cost="9"), usage_row(model="d"))
+    )
+
+    assert counts.written == {cells["b"], cells["d"]}
+    assert counts.replaced == {cells["b"], cells["c"]}
 
 
 def test_a_better_source_that_found_no_use_keeps_a_worse_one_away(store: Store) -> None:
@@ -244,7 +258,7 @@ def test_a_better_source_that_found_no_use_keeps_a_worse_one_away(store: Store) 
 
     counts = write(store, from_source(UsageSource.COUNTERS, usage_answer(usage_row())))
 
-    assert (counts.rows_written, counts.rows_outranked) == (0, 1)
+    assert (counts.rows_written, counts.rows_unchanged) == (0, 0)
 
 
 def test_days_before_the_watermark_are_never_written(store: Store) -> None:
@@ -252,7 +266,7 @@ def test_days_before_the_watermark_are_never_written(store: Store) -> None:
 
     counts = write(store, usage_answer(usage_row(BEFORE), usage_row(YESTERDAY), usage_row()))
 
-    assert (counts.rows_written, counts.rows_expired) == (2, 1)
+    assert (counts.rows_written, counts.rows_unchanged) == (2, 0)
     assert {day for day, _ in costs(store)} == {"2026-11-19", "2026-11-20"}
     assert read_days(store) == {YESTERDAY, TODAY}
 
@@ -262,7 +276,7 @@ def test_an_answer_wholly_before_the_watermark_writes_nothing(store: Store) -> N
 
     counts = write(store, usage_answer(usage_row(BEFORE), usage_row(YESTERDAY)))
 
-    assert (counts.rows_written, counts.rows_expired) == (0, 2)
+    assert (counts.rows_written, counts.rows_unchanged) == (0, 0)
     assert dump(store, "usage_stats") == dump(store, "usage_days") == dump(store, "usage_months") == []
 
 
