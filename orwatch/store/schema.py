@@ -28,9 +28,9 @@ from sqlalchemy import (
 
 from orwatch.domain.money import from_nano, to_nano
 
-# The newest revision in migrations/versions, and all that came before it.
-SCHEMA_REVISION = "0005"
-KNOWN_REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+# The revisions in migrations/versions, oldest first.
+KNOWN_REVISIONS = ("1",)
+SCHEMA_REVISION = KNOWN_REVISIONS[-1]
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
 

@@ -15,6 +15,7 @@ from orwatch.store.engine import locks
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.cli.support import Home, Orwatch, Terminal, piped, write_usage
 from tests.databases import content
+from tests.store.support import execute, pretend_older_schema
 from tests.support import FakeClock, usage_row
 
 
@@ -28,11 +29,6 @@ def _usage(request: pytest.FixtureRequest, home: Home) -> None:
 def spoil_a_total(home: Home) -> None:
     with home.store() as store, store.write() as connection:
         connection.exec_driver_sql("UPDATE usage_by_key SET cost_nano = 0")
-
-
-def set_revision(home: Home, revision: str) -> None:
-    with home.store() as store, store.write() as connection:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
 def test_info_shows_the_database(orwatch: Orwatch, home: Home) -> None:
@@ -54,11 +50,29 @@ def test_info_in_json(orwatch: Orwatch, home: Home) -> None:
     assert (told["tables"]["usage_stats"], told["settings"]["auto_vacuum"]) == (1, "incremental")
 
 
-def test_info_of_an_older_schema_says_how_to_upgrade_it(orwatch: Orwatch, home: Home) -> None:
-    set_revision(home, "0004")
+def test_info_of_an_older_schema_says_how_to_upgrade_it(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with home.store() as store:
+        revision = pretend_older_schema(store, monkeypatch)
     code, out, _err = orwatch("db", "info")
     assert code == 0
-    assert f"Schema:         0004; this version's is {SCHEMA_REVISION}: `orwatch db upgrade`\n" in out
+    assert f"Schema:         {revision}; this version's is {SCHEMA_REVISION}: `orwatch db upgrade`\n" in out
+
+
+@pytest.mark.parametrize("arguments", [["db", "info"], ["db", "upgrade"], ["report"], ["sync"]])
+def test_a_database_of_an_unreleased_version_is_exit_78_in_one_line(
+    orwatch: Orwatch, home: Home, arguments: list[str]
+) -> None:
+    with home.store() as store:
+        execute(store, "UPDATE alembic_version SET version_num = '0005'")
+    code, out, err = orwatch(*arguments)
+    assert (code, out) == (78, "")
+    assert err == (
+        f"orwatch: the database {home.database} is of an unreleased version of orwatch (schema 0005) and "
+        "cannot be upgraded. Move it away (PostgreSQL: create an empty database), run `orwatch init`, and "
+        "add your keys again; nothing was changed.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["info"], ["upgrade"], ["check"], ["backup", "b.db"]])

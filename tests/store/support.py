@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,12 +18,18 @@ import pytest
 
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.domain.usage import UsageAnswer
+from orwatch.jobs.db import info as db_info
+from orwatch.jobs.db import opening as db_opening
 from orwatch.secrets import hash_secret
+from orwatch.store import migrations
+from orwatch.store.engine import database
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.sqlite import SqliteBackend
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
+from orwatch.store.schema import SCHEMA_REVISION
+from orwatch.store.upkeep import checks
 from tests.support import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +62,30 @@ def get_key(store: Store, name: str = "work") -> StoredKey:
 def write(store: Store, answer: UsageAnswer, key_id: int = 1, now: datetime = NOW) -> WriteCounts:
     with store.write() as connection:
         return ledger.write_usage(connection, key_id, answer, now)
+
+
+def pretend_older_schema(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As if the database were of the version before this one; its revision."""
+    monkeypatch.setattr(database, "KNOWN_REVISIONS", ("older", SCHEMA_REVISION))
+    execute(store, "UPDATE alembic_version SET version_num = 'older'")
+    return "older"
+
+
+def pretend_next_schema(folder: Path, monkeypatch: pytest.MonkeyPatch, *statements: str) -> str:
+    """As if this version had one more migration, which executes these statements; its revision."""
+    shutil.copytree(Path(migrations.__file__).parent, folder)
+    (folder / "versions" / "m9999_made_up.py").write_text(
+        "from alembic import op\n"
+        f"revision, down_revision = 'made up', {SCHEMA_REVISION!r}\n"
+        "def upgrade():\n"
+        f"    for statement in {statements!r}:\n"
+        "        op.execute(statement)\n"
+    )
+    monkeypatch.setattr(database, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(database, "KNOWN_REVISIONS", (SCHEMA_REVISION, "made up"))
+    for module in (database, checks, db_info, db_opening):
+        monkeypatch.setattr(module, "SCHEMA_REVISION", "made up")
+    return "made up"
 
 
 def dump(store: Store, table: str) -> list[tuple[Any, ...]]:

@@ -97,7 +97,7 @@ def test_every_migration_is_a_module_of_the_package() -> None:
     folder = Path(import_module("orwatch.store.migrations.versions").__path__[0])
     modules = sorted(file.stem for file in folder.glob("m*.py"))
 
-    assert tuple(module[1:5] for module in modules) == KNOWN_REVISIONS
+    assert tuple(str(int(module[1:5])) for module in modules) == KNOWN_REVISIONS
 
 
 def test_a_new_database_holds_the_unknown_names_its_birthday_and_nothing_else(store: Store) -> None:

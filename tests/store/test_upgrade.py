@@ -6,7 +6,6 @@ import fcntl
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import date, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -19,20 +18,19 @@ from orwatch.store.engine.backend import Backend
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.engine.postgres import PostgresBackend
 from orwatch.store.engine.sqlite import SqliteBackend
-from orwatch.store.ledger import rollups
-from orwatch.store.schema import ledger_state, to_day_number
+from orwatch.store.schema import SCHEMA_REVISION
 from tests.postgres import PostgresServer
 from tests.store.support import (
     add_key,
     execute,
-    get_key,
     postgres_only,
+    pretend_next_schema,
     run_python,
     scalar,
     start_python,
     write,
 )
-from tests.support import NOW, TODAY, usage_answer, usage_row
+from tests.support import NOW, usage_answer, usage_row
 
 
 def tables_of(url: str) -> set[str]:
@@ -162,48 +160,54 @@ def test_an_opening_that_is_overtaken_by_another_one_does_nothing_twice(
     store.close()
 
 
-def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_database_of_the_schema_before_is_brought_up_to_date_with_all_it_holds(
+    store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/orwatch.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "SCHEMA_REVISION", "0001")
-        old = open_store(url, NOW)
-        with old.write() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO api_keys (name, key_hash, hint, is_active, created_at, kind) "
-                "VALUES ('work', 'hash', '…', 1, 0, 'unknown')"
-            )
-            connection.exec_driver_sql("INSERT INTO models (id, name) VALUES (1, 'openai/gpt-4.1')")
-            connection.exec_driver_sql(
-                "INSERT INTO usage_stats (date, api_key_id, model_id, provider_id, requests, tokens_input, "
-                "tokens_output, cost_nano) VALUES (?, 1, 1, 0, 5, 50, 125, 15000000)",
-                (to_day_number(TODAY),),
-            )
-            for month, requests in ((date(2026, 9, 1), 7), (date(2026, 11, 1), None)):
-                connection.exec_driver_sql(
-                    "INSERT INTO usage_months (month, api_key_id, model_id, provider_id, requests, "
-                    "cost_nano) VALUES (?, 1, 1, 0, ?, 5)",
-                    (to_day_number(month), requests),
-                )
-            connection.execute(ledger_state.update().values(kept_from=TODAY - timedelta(days=7)))
-        old.close()
+    add_key(store)
+    answer = usage_answer(usage_row())
+    write(store, answer)
+    revision = pretend_next_schema(
+        tmp_path / "migrations",
+        monkeypatch,
+        "CREATE TABLE dollars AS SELECT date, cost_nano / 1000000000.0 AS usd FROM usage_stats",
+    )
 
-    store = open_store(url, NOW)
+    upgraded = open_store(database_url, NOW)
 
-    assert scalar(store, "SELECT version_num FROM alembic_version") == database.SCHEMA_REVISION
-    assert get_key(store).source_setting is None
-    assert scalar(store, "SELECT sum(cost_nano) FROM usage_stats") == 15_000_000
-    assert write(store, usage_answer(usage_row())).rows_written == 0
-    with store.read() as connection:
-        assert rollups.wrong_days(connection) == set()
-        columns = "month, row_count, requests, requests_told, cost_nano, counted_nano"
-        months = connection.exec_driver_sql(f"SELECT {columns} FROM usage_months ORDER BY month")
-        assert [tuple(row) for row in months] == [
-            (to_day_number(date(2026, 9, 1)), 1, 7, 1, 5, 5),
-            (to_day_number(date(2026, 11, 1)), 2, 5, 1, 15_000_005, 15_000_000),
-        ]
-    store.close()
+    assert scalar(upgraded, "SELECT version_num FROM alembic_version") == revision
+    assert float(scalar(upgraded, "SELECT usd FROM dollars")) == 0.015
+    assert write(upgraded, answer).rows_unchanged == 1
+    upgraded.close()
+
+
+def test_an_upgrade_that_fails_halfway_changes_nothing(
+    store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tables_of(database_url)
+    pretend_next_schema(
+        tmp_path / "migrations",
+        monkeypatch,
+        "CREATE TABLE half (id INTEGER)",
+        "INSERT INTO no_such VALUES (1)",
+    )
+
+    with pytest.raises(Exception, match="no_such"):
+        open_store(database_url, NOW)
+
+    assert tables_of(database_url) == before
+    assert scalar(store, "SELECT version_num FROM alembic_version") == SCHEMA_REVISION
+
+
+@pytest.mark.parametrize("revision", ["0001", "0005"])
+def test_a_database_of_an_unreleased_version_is_refused(
+    store: Store, database_url: str, revision: str
+) -> None:
+    execute(store, f"UPDATE alembic_version SET version_num = '{revision}'")
+
+    with pytest.raises(StoreUnusableError, match=rf"unreleased version of orwatch \(schema {revision}\)"):
+        open_store(database_url, NOW)
+
+    assert scalar(store, "SELECT version_num FROM alembic_version") == revision
 
 
 @postgres_only

@@ -7,11 +7,12 @@ from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from orwatch.jobs.db.opening import open_current, stored_revision
+from orwatch.jobs.db.opening import stored_revision
 from orwatch.jobs.db.result import DbInfoResult, TableRows
 from orwatch.jobs.doctor.database import free_bytes
 from orwatch.store.engine.database import open_as_it_is
-from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION
+from orwatch.store.schema import SCHEMA_REVISION
+from orwatch.store.upkeep.checks import SchemaBehindError, open_existing
 from orwatch.store.upkeep.facts import read_facts
 
 
@@ -22,8 +23,11 @@ def run(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> Db
     ``StoreUnavailableError``.
     """
     revision = stored_revision(url)
-    is_older = revision in KNOWN_REVISIONS and revision != SCHEMA_REVISION
-    with closing(open_as_it_is(url) if is_older else open_current(url, now)) as store:
+    try:
+        store = open_existing(url, now)
+    except SchemaBehindError:
+        store = open_as_it_is(url)
+    with closing(store):
         facts = read_facts(store)
         available = None
         if store.backend.file is not None:

@@ -20,6 +20,12 @@ from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
 # What stands for the revision of a database that is being copied into: no command takes such a one for whole.
 COPY_MARK = "copy-"
 
+# How the revisions of versions before the first release began ("0001" to "0005").
+_UNRELEASED = "0"
+
+# Where Alembic finds the migrations.
+MIGRATIONS = "orwatch.store:migrations"
+
 _Result = TypeVar("_Result")
 
 
@@ -143,6 +149,12 @@ def checked_revision(store: Store) -> str | None:
             f"the database {store.location} is the unfinished copy of another one. "
             "Run `orwatch db copy` again from that one, which finishes it; or delete it."
         )
+    if revision is not None and revision.startswith(_UNRELEASED):
+        raise StoreUnusableError(
+            f"the database {store.location} is of an unreleased version of orwatch (schema {revision}) and "
+            "cannot be upgraded. Move it away (PostgreSQL: create an empty database), run `orwatch init`, "
+            "and add your keys again; nothing was changed."
+        )
     if revision is not None and revision not in KNOWN_REVISIONS:
         raise StoreUnusableError(
             f"the database {store.location} was written by a newer orwatch (schema {revision}, "
@@ -165,7 +177,7 @@ def _upgrade(store: Store, now: datetime) -> None:
             if revision == SCHEMA_REVISION:
                 return
             config = Config()
-            config.set_main_option("script_location", "orwatch.store:migrations")
+            config.set_main_option("script_location", MIGRATIONS)
             config.attributes["connection"] = connection
             command.upgrade(config, SCHEMA_REVISION)
             if connection.execute(select(ledger_state.c.id)).first() is None:

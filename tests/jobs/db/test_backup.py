@@ -170,9 +170,9 @@ def test_a_damaged_database_makes_no_backup(store: Store, url: str, file: Path) 
 
 
 def test_an_older_schema_is_backed_up_as_it_is(store: Store, url: str, file: Path) -> None:
-    execute(store, "UPDATE alembic_version SET version_num = '0002'")
+    execute(store, "UPDATE alembic_version SET version_num = '0005'")
     db_backup.run(url, file, silent)
-    assert content(f"sqlite:///{file}")["alembic_version"] == [("0002",)]
+    assert content(f"sqlite:///{file}")["alembic_version"] == [("0005",)]
 
 
 def test_where_there_is_no_database_there_is_no_backup(tmp_path: Path, file: Path) -> None:

@@ -17,13 +17,12 @@ from orwatch.jobs.db import info as db_info
 from orwatch.jobs.db import opening as db_opening
 from orwatch.jobs.db.result import DbCheckResult
 from orwatch.jobs.doctor.result import CheckStatus
-from orwatch.store.engine import database
 from orwatch.store.engine.database import Store, open_as_it_is, open_store
 from orwatch.store.schema import SCHEMA_REVISION
 from orwatch.store.upkeep import checks
 from tests.databases import content, filled
 from tests.postgres import PostgresServer
-from tests.store.support import execute
+from tests.store.support import execute, pretend_next_schema, pretend_older_schema, scalar
 from tests.support import NOW, TODAY, FakeClock
 
 
@@ -164,9 +163,9 @@ def test_where_a_table_is_missing_the_rest_is_not_looked_at(url: str, store: Sto
     assert len(result.checks) == 2
 
 
-def test_an_older_schema_is_not_checked_but_told(url: str, store: Store) -> None:
-    execute(store, "UPDATE alembic_version SET version_num = '0004'")
-    with pytest.raises(StoreUnusableError, match=r"schema 0004.*`orwatch db upgrade`"):
+def test_an_older_schema_is_not_checked(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_older_schema(store, monkeypatch)
+    with pytest.raises(StoreUnusableError, match=r"schema older.*`orwatch db upgrade`"):
         db_check.run(url, NOW)
 
 
@@ -195,11 +194,13 @@ def test_info_tells_what_the_database_is_and_holds(url: str) -> None:
     assert result.notes == ()
 
 
-def test_info_tells_of_an_older_schema_and_leaves_it(url: str, store: Store) -> None:
-    execute(store, "UPDATE alembic_version SET version_num = '0004'")
+def test_info_shows_an_older_schema_and_leaves_it(
+    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = pretend_older_schema(store, monkeypatch)
     result = db_info.run(url, NOW)
-    assert (result.revision, result.wanted_revision, result.is_current) == ("0004", SCHEMA_REVISION, False)
-    assert checks.peek_revision(url) == "0004"
+    assert (result.revision, result.wanted_revision, result.is_current) == (revision, SCHEMA_REVISION, False)
+    assert checks.peek_revision(url) == revision
 
 
 def test_info_says_what_to_do_about_settings_that_hinder(tmp_path: Path) -> None:
@@ -214,10 +215,10 @@ def test_info_says_what_to_do_about_settings_that_hinder(tmp_path: Path) -> None
     assert ["journal_mode = WAL" in notes[0], "auto_vacuum = 2; VACUUM" in notes[1]] == [True, True]
 
 
-@pytest.mark.parametrize("revision", ["9999", "copy-0005-00"])
+@pytest.mark.parametrize("revision", ["9999", "0005", "copy-0005-00"])
 def test_info_refuses_what_is_not_for_this_version(url: str, store: Store, revision: str) -> None:
     execute(store, f"UPDATE alembic_version SET version_num = '{revision}'")
-    with pytest.raises(StoreUnusableError, match=r"newer orwatch|unfinished copy"):
+    with pytest.raises(StoreUnusableError, match=r"newer orwatch|unreleased version|unfinished copy"):
         db_info.run(url, NOW)
 
 
@@ -232,15 +233,17 @@ def test_an_older_schema_is_shown_as_it_is_and_then_upgraded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path}/orwatch.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "SCHEMA_REVISION", "0002")
-        open_store(url, NOW).close()
+    table = "usage_by_key"
+    with closing(open_store(url, NOW)) as store:
+        definition = scalar(store, f"SELECT sql FROM sqlite_schema WHERE name = '{table}'")
+        execute(store, f"DROP TABLE {table}")
+    revision = pretend_next_schema(tmp_path / "migrations", monkeypatch, definition)
 
     before = db_info.run(url, NOW)
-    assert (before.revision, before.is_current) == ("0002", False)
-    assert "usage_by_key" not in {table.name for table in before.tables}
+    assert (before.revision, before.is_current) == (SCHEMA_REVISION, False)
+    assert table not in {each.name for each in before.tables}
     upgraded = db_opening.run(url, NOW)
-    assert (upgraded.from_revision, upgraded.to_revision) == ("0002", SCHEMA_REVISION)
+    assert (upgraded.from_revision, upgraded.to_revision) == (SCHEMA_REVISION, revision)
     assert db_info.run(url, NOW).is_current
     assert db_check.run(url, NOW).exit_code == 0
 

@@ -19,7 +19,7 @@ from orwatch.store.keys import table as stored_keys
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.jobs.doctor.support import findings, much_room, told
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, secret_of, spend
-from tests.store.support import execute, path_of, postgres_only, without_transaction
+from tests.store.support import execute, path_of, postgres_only, pretend_older_schema, without_transaction
 from tests.support import NOW, TODAY
 
 
@@ -88,20 +88,16 @@ def test_a_database_without_tables_was_never_finished(tmp_path: Path) -> None:
     ]
 
 
-def test_an_older_schema_is_a_finding_and_is_left_as_it_is(store: Store) -> None:
-    execute(store, "UPDATE alembic_version SET version_num = '0001'")
+def test_an_older_schema_is_a_finding_and_is_left_as_it_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = pretend_older_schema(store, monkeypatch)
     found = look(path_of(store))
-    assert (found.store, findings(found.checks)) == (
-        None,
-        [
-            (
-                "database",
-                f"the database {path_of(store)} has the schema 0001, this version's is {SCHEMA_REVISION}.",
-            )
-        ],
-    )
+    message = f"has the schema {revision}, this version's is {SCHEMA_REVISION}."
+    assert found.store is None
+    assert findings(found.checks) == [("database", f"the database {path_of(store)} {message}")]
     with store.read() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == revision
 
 
 def test_a_newer_schema_is_a_finding(store: Store) -> None:
