@@ -56,9 +56,9 @@ def fill(store: Store, days: int = 40) -> None:
     with store.write() as connection:
         stored_keys.purge_key(connection, names[2].id)
         stored_keys.forget_secret(connection, names[1].id, NOW)
-        accounts.update_account(connection, names[0].id, account_id="acc", slugs_read_at=NOW)
+        accounts.update_account(connection, names[0].id, account_id="acc", model_names_read_at=NOW)
         accounts.record_credits(connection, names[0].id, Credits(Decimal("99999999"), Decimal("0.5")), NOW)
-        model_names.record_slugs(connection, {"a/b-2026": "a/b", "Z/b": "z", "é/ü": "é"})
+        model_names.record_names(connection, {"a/b-2026": "a/b", "Z/b": "z", "é/ü": "é"})
     counted = add_key(store, "four")
     with store.write() as connection:
         stored_keys.rename_key(connection, counted.id, "two")  # the removed one has given it back

@@ -142,11 +142,11 @@ class Context:
         Raises as ``store`` does.
         """
         from orwatch.store.engine.backend import NoDatabaseError
-        from orwatch.store.upkeep.checks import open_existing
+        from orwatch.store.engine.database import open_existing
 
         settings = settings_module.load_settings(os.environ, self._env_file_option)
         try:
-            store = open_existing(settings.database_url, self.now)
+            store = open_existing(settings.database_url)
         except NoDatabaseError:
             return None
         return self._resources.enter_context(closing(store))

@@ -37,7 +37,7 @@ def info(context: Context, as_json: bool) -> None:
     """
     from orwatch.jobs.db import info as db_info
 
-    result = db_info.run(context.settings.database_url, context.now)
+    result = db_info.run(context.settings.database_url)
     from orwatch.render import console, db
 
     if as_json:
@@ -85,7 +85,7 @@ def check(context: Context, repair: bool, as_json: bool) -> int:
     """
     from orwatch.jobs.db import check as db_check
 
-    result = db_check.run(context.settings.database_url, context.now, is_repair=repair)
+    result = db_check.run(context.settings.database_url, is_repair=repair)
     from orwatch.render import console, db
 
     if as_json:

@@ -135,7 +135,7 @@ class AccountState:
     activity_missing_at: datetime | None = None
     analytics_missing_at: datetime | None = None
     # When the names of models were last asked for.
-    slugs_read_at: datetime | None = None
+    model_names_read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,23 +188,23 @@ def _usage_key(time_column: str) -> list[Column[int]]:
 
 
 def _total_columns(counts: Sequence[str]) -> list[Column[int]]:
-    """The sums of several ledger rows, NULL where none of them tells, and how many rows tell it."""
+    """The sums of several ledger rows, NULL where none of them has the number, and how many rows have it."""
     return [
         Column("row_count", BigInteger, nullable=False),
         Column("cost_nano", BigInteger, nullable=False),
-        # The cost of those rows that tell their requests.
+        # The cost of the rows whose requests are known.
         Column("counted_nano", BigInteger, nullable=False),
         *(Column(name, BigInteger) for name in counts),
-        *(Column(told_column(name), BigInteger, nullable=False) for name in counts),
+        *(Column(reported_column(name), BigInteger, nullable=False) for name in counts),
     ]
 
 
-def told_column(name: str) -> str:
-    """The column that counts the rows that tell a number."""
-    return f"{name}_told"
+def reported_column(name: str) -> str:
+    """The column that counts the rows in which a number is known."""
+    return f"{name}_reported"
 
 
-# The ledger's numbers that a source need not tell; the totals by day have those that reports show.
+# The ledger's numbers that a source need not report; the totals by day have those that reports show.
 COUNTS = ("requests", "tokens_input", "tokens_output", "tokens_reasoning", "tokens_cached", "byok_cost_nano")
 DAILY_COUNTS = ("requests", "tokens_input", "tokens_output", "byok_cost_nano")
 
@@ -278,7 +278,7 @@ accounts = Table(
     Column("backfilled_from", Day),
     Column("activity_missing_at", Moment),
     Column("analytics_missing_at", Moment),
-    Column("slugs_read_at", Moment),
+    Column("model_names_read_at", Moment),
 )
 
 # The last reading of each day of what an account has bought and spent.
@@ -293,12 +293,12 @@ account_credits = Table(
     sqlite_with_rowid=False,
 )
 
-# The plain slugs of models by the dated names that analytics gives them.
-model_slugs = Table(
-    "model_slugs",
+# The plain names of models by the dated names that analytics gives them.
+model_names = Table(
+    "model_names",
     metadata,
-    Column("permaslug", Text, primary_key=True),
-    Column("slug", Text, nullable=False),
+    Column("dated_name", Text, primary_key=True),
+    Column("name", Text, nullable=False),
 )
 
 # One row: what holds for the whole database. Days before `kept_from` were removed by cleanup.

@@ -19,7 +19,7 @@ from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer, UsageRow
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.ledger import write as ledger
-from orwatch.store.schema import DAILY_COUNTS, to_day_number, told_column
+from orwatch.store.schema import DAILY_COUNTS, reported_column, to_day_number
 from tests.bench.measure import NOW, TODAY, Options, Row, in_child, in_turn, peak_memory_mb, work_seconds
 
 KEYS, DAYS, MODELS = 100, 25, 80
@@ -223,11 +223,11 @@ def _totals(
         *(f"SUM({name})" for name in counts),
         *(f"COUNT({name})" for name in counts),
     ]
-    plain = ("row_count", "cost_nano", "counted_nano", *map(told_column, counts))
-    columns = ("row_count", "cost_nano", "counted_nano", *counts, *map(told_column, counts))
+    plain = ("row_count", "cost_nano", "counted_nano", *map(reported_column, counts))
+    columns = ("row_count", "cost_nano", "counted_nano", *counts, *map(reported_column, counts))
     added = [f"{name} = {table}.{name} + excluded.{name}" for name in plain]
     for name in counts:
-        told = told_column(name)
+        told = reported_column(name)
         added.append(
             f"{name} = CASE WHEN {table}.{told} + excluded.{told} <> 0 "
             f"THEN COALESCE({table}.{name}, 0) + COALESCE(excluded.{name}, 0) END"

@@ -96,7 +96,7 @@ def test_one_management_key_watches_every_key_to_the_nano_dollar(
     again = ops.run("sync", "--json")
 
     assert (again.code, again.json["rows_written"], again.json["rows_removed"]) == (0, 0, 0)
-    unchanged = ("usage_stats", "usage_months", "models", "providers", "model_slugs")
+    unchanged = ("usage_stats", "usage_months", "models", "providers", "model_names")
     assert {name: ops.dump(name)[name] for name in unchanged if name in before} == {
         name: before[name] for name in unchanged if name in before
     }

@@ -29,7 +29,6 @@ from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
 from orwatch.store.schema import SCHEMA_REVISION
-from orwatch.store.upkeep import checks
 from tests.support import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +82,7 @@ def pretend_next_schema(folder: Path, monkeypatch: pytest.MonkeyPatch, *statemen
     )
     monkeypatch.setattr(database, "MIGRATIONS", str(folder))
     monkeypatch.setattr(database, "KNOWN_REVISIONS", (SCHEMA_REVISION, "made up"))
-    for module in (database, checks, db_info, db_opening):
+    for module in (database, db_info, db_opening):
         monkeypatch.setattr(module, "SCHEMA_REVISION", "made up")
     return "made up"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 
 from orwatch.jobs.db.opening import open_current
 from orwatch.jobs.db.result import DbCheckResult
@@ -15,20 +15,20 @@ from orwatch.store.engine.database import Store
 from orwatch.store.ledger import rollups
 from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import SCHEMA_REVISION
-from orwatch.store.upkeep import checks as reads
+from orwatch.store.upkeep import checks
 
 _PROBLEMS_TOLD = 3
 
 
-def run(url: str, now: datetime, *, is_repair: bool = False) -> DbCheckResult:
+def run(url: str, *, is_repair: bool = False) -> DbCheckResult:
     """Check everything that the database alone can tell; with ``is_repair`` add wrong totals up anew before.
 
     Nothing else is changed. Raises ``StoreUnusableError`` where there is no database, or not one with this
     version's schema, ``StoreUnavailableError``.
     """
-    with closing(open_current(url, now)) as store:
+    with closing(open_current(url)) as store:
         found = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
-        state = reads.read_file_state(store)
+        state = checks.read_file_state(store)
         found.append(state_check(store, state))
         if not state.is_readable:
             return DbCheckResult(tuple(found))
@@ -50,7 +50,7 @@ def run(url: str, now: datetime, *, is_repair: bool = False) -> DbCheckResult:
 
 def _spans_check(store: Store) -> Check:
     with store.read() as connection:
-        problems = reads.wrong_spans(connection)
+        problems = checks.wrong_spans(connection)
     if not problems:
         return _check("sums of days", "each has days of its own")
     more = f"; and {len(problems) - _PROBLEMS_TOLD} more" if len(problems) > _PROBLEMS_TOLD else ""
@@ -63,7 +63,7 @@ def _spans_check(store: Store) -> Check:
 
 def _names_check(store: Store) -> Check:
     with store.read() as connection:
-        state = reads.read_name_state(connection)
+        state = checks.read_name_state(connection)
     if state.incomplete:
         return _check(
             "names",

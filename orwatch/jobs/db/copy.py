@@ -29,7 +29,7 @@ def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbC
     """
     started_at = clock.monotonic()
     with (
-        closing(open_current(url, clock.now())) as source,
+        closing(open_current(url)) as source,
         _all_jobs(source, clock),
         _open_target(target_url, source, clock) as target,
         _all_jobs(target, clock),

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing, suppress
-from datetime import datetime
 from pathlib import Path
 
 from orwatch.jobs.db.opening import stored_revision
 from orwatch.jobs.db.result import DbInfoResult, TableRows
 from orwatch.jobs.doctor.database import free_bytes
-from orwatch.store.engine.database import open_as_it_is
+from orwatch.store.engine.database import SchemaBehindError, open_as_it_is, open_existing
 from orwatch.store.schema import SCHEMA_REVISION
-from orwatch.store.upkeep.checks import SchemaBehindError, open_existing
 from orwatch.store.upkeep.facts import read_facts
 
 
-def run(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> DbInfoResult:
+def run(url: str, free: Callable[[Path], int] = free_bytes) -> DbInfoResult:
     """Look at the database. Nothing is created or upgraded.
 
     Raises ``StoreUnusableError`` where there is none or it is not one of this or an earlier version's,
@@ -24,7 +22,7 @@ def run(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> Db
     """
     revision = stored_revision(url)
     try:
-        store = open_existing(url, now)
+        store = open_existing(url)
     except SchemaBehindError:
         store = open_as_it_is(url)
     with closing(store):

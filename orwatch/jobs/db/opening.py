@@ -8,16 +8,20 @@ from datetime import datetime
 from orwatch.errors import StoreUnusableError
 from orwatch.jobs.db.result import DbUpgradeResult
 from orwatch.store.engine.backend import NoDatabaseError
-from orwatch.store.engine.database import Store, open_store
+from orwatch.store.engine.database import (
+    SchemaBehindError,
+    Store,
+    open_existing,
+    open_store,
+    peek_revision,
+)
 from orwatch.store.schema import SCHEMA_REVISION
-from orwatch.store.upkeep import checks
-from orwatch.store.upkeep.checks import SchemaBehindError
 
 
-def open_current(url: str, now: datetime) -> Store:
+def open_current(url: str) -> Store:
     """Open a database that is there and has this version's schema. Raises as ``open_store`` does."""
     try:
-        return checks.open_existing(url, now)
+        return open_existing(url)
     except NoDatabaseError as error:
         raise absent(error) from error
     except SchemaBehindError as error:
@@ -27,7 +31,7 @@ def open_current(url: str, now: datetime) -> Store:
 def stored_revision(url: str) -> str:
     """The revision of the schema of a database that is there."""
     try:
-        return checks.peek_revision(url)
+        return peek_revision(url)
     except NoDatabaseError as error:
         raise absent(error) from error
 

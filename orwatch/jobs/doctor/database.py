@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from orwatch.config.database_url import is_postgres
@@ -15,12 +15,12 @@ from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.jobs.doctor.settings import database_mode_checks
 from orwatch.secrets import Vault
 from orwatch.store.engine.backend import NoDatabaseError
-from orwatch.store.engine.database import Store
+from orwatch.store.engine.database import SchemaBehindError, Store, open_existing
 from orwatch.store.ledger import rollups
 from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import SCHEMA_REVISION
 from orwatch.store.upkeep import checks as reads
-from orwatch.store.upkeep.checks import FileState, SchemaBehindError
+from orwatch.store.upkeep.checks import FileState
 
 LEAST_FREE_BYTES = 100_000_000
 
@@ -40,10 +40,10 @@ class FoundDatabase:
     checks: tuple[Check, ...]
 
 
-def open_database(url: str, now: datetime, free: Callable[[Path], int] = free_bytes) -> FoundDatabase:
+def open_database(url: str, free: Callable[[Path], int] = free_bytes) -> FoundDatabase:
     """Open and check the database. Nothing is created or upgraded."""
     try:
-        store = reads.open_existing(url, now)
+        store = open_existing(url)
     except OrwatchError as error:
         return FoundDatabase(None, (_unopened(error, url),))
     checks = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
@@ -65,11 +65,10 @@ def totals_check(store: Store) -> Check:
     with store.read() as connection:
         kept_from = ledger.kept_from(connection)
         days = rollups.wrong_days(connection)
-        months = rollups.wrong_months(connection, kept_from)
-        cut = rollups.cut_months(connection, kept_from)
-        short = rollups.short_months(connection, kept_from)
+        found = rollups.check_months(connection, kept_from)
+    months, short, cut = found.wrong, found.short, found.last_cut
     if not days and not months and not short:
-        unjudged = f"; {max(cut):%Y-%m} and before were cut by cleanup and cannot be judged" if cut else ""
+        unjudged = f"; {cut:%Y-%m} and before were cut by cleanup and cannot be judged" if cut else ""
         return _check("totals", f"those by day and by month are what the ledger adds up to{unjudged}")
     problems, advice = [], []
     if days or months:
@@ -122,7 +121,7 @@ def _surroundings_checks(store: Store, free: Callable[[Path], int]) -> list[Chec
     file = store.backend.file
     if file is not None:
         return [*database_mode_checks(file), _disk_check(file.parent, free)]
-    if store.backend.is_overheard():
+    if store.backend.is_unencrypted_remote():
         advice = "Add ?sslmode=require to ORWATCH_DATABASE_URL, and let the server offer TLS."
         return [_check("connection", "it goes to another machine and is not encrypted", advice)]
     return [_check("connection", "nobody on the way can read it")]

@@ -61,7 +61,7 @@ def run(
     if found.settings is None:
         checks += [_skipped(area, "the settings cannot be read") for area in _AREAS[1:]]
     else:
-        database = _open(found.settings, found.wrong, surroundings, clock.now())
+        database = _open(found.settings, found.wrong, surroundings)
         checks += database.checks
         shown = surroundings.show_schedule(found.settings)
         try:
@@ -74,12 +74,10 @@ def run(
     return DoctorResult(clock.now(), tuple(sorted(checks, key=lambda check: _AREAS.index(check.area))))
 
 
-def _open(
-    settings: Settings, wrong: frozenset[str], surroundings: Surroundings, now: datetime
-) -> FoundDatabase:
+def _open(settings: Settings, wrong: frozenset[str], surroundings: Surroundings) -> FoundDatabase:
     if "ORWATCH_DATABASE_URL" in wrong:
         return FoundDatabase(None, (_skipped(CheckArea.DATABASE, "ORWATCH_DATABASE_URL is wrong"),))
-    return open_database(settings.database_url, now, surroundings.free_bytes)
+    return open_database(settings.database_url, surroundings.free_bytes)
 
 
 def _look_inside(

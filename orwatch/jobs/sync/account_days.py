@@ -109,7 +109,7 @@ def _write_activity(visit: Visit, key: StoredKey, activity: Activity, told_days:
     answer = activity.answer if is_deleted else replace(activity.answer, whole_days=told_days)
 
     def write(connection: Connection) -> WriteCounts:
-        model_names.record_slugs(connection, activity.slugs)
+        model_names.record_names(connection, activity.slugs)
         counts = ledger.write_usage(connection, key.id, answer, now)
         accounts.record_activity_read(connection, key.id, key.facts, now)
         return counts
@@ -127,7 +127,7 @@ def _write_remainder(visit: Visit, account: Activity) -> None:
     nothing = replace(answer, rows=(), whole_days=frozenset(row.day for row in answer.rows))
 
     def write(connection: Connection) -> list[WriteCounts]:
-        model_names.record_slugs(connection, account.slugs)
+        model_names.record_names(connection, account.slugs)
         written = [ledger.write_usage(connection, key.id, nothing, now) for key in visit.kin]
         keys = accounts.stored_sums(connection, ids, answer.since, answer.until)
         # Where a key's use of a day is not known, neither is what is left of it: analytics' word stays.

@@ -152,10 +152,10 @@ def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> list[UsageRow]
 def _slugs_for(visit: Visit, window: Window) -> Mapping[str, str]:
     """The plain names of models; a new dated one is looked up, though not more than once a day."""
     with visit.store.read() as connection:
-        known = model_names.known_slugs(connection)
+        known = model_names.known_names(connection)
     names = set(known) | set(known.values())
     is_new = any(row.model is not None and row.model not in names for row in window.account)
-    if not is_new or is_missing(visit.state.slugs_read_at, visit.clock.now()):
+    if not is_new or is_missing(visit.state.model_names_read_at, visit.clock.now()):
         return known
     try:
         told = fetch_slugs(visit.client, visit.secret)
@@ -164,11 +164,11 @@ def _slugs_for(visit: Visit, window: Window) -> Mapping[str, str]:
         return known
 
     def record(connection: Connection) -> dict[str, str]:
-        model_names.record_slugs(connection, told)
-        return model_names.known_slugs(connection)
+        model_names.record_names(connection, told)
+        return model_names.known_names(connection)
 
     known = visit.store.run_write(record)
-    update_state(visit, slugs_read_at=visit.clock.now())
+    update_state(visit, model_names_read_at=visit.clock.now())
     return known
 
 

@@ -127,11 +127,11 @@ class Backend(Protocol):
         """The program that keeps the database."""
         ...
 
-    def look_for_one(self) -> None:
+    def require_exists(self) -> None:
         """Raises ``NoDatabaseError`` where opening would create one. Changes nothing."""
         ...
 
-    def find_torn_pages(self) -> list[str]:
+    def integrity_errors(self) -> list[str]:
         """What the database itself finds damaged, in sentences; nothing should be read then."""
         ...
 
@@ -143,6 +143,6 @@ class Backend(Protocol):
         """What tells this database from every other right now, however it is addressed."""
         ...
 
-    def is_overheard(self) -> bool:
+    def is_unencrypted_remote(self) -> bool:
         """Whether what is read and written crosses a network unencrypted."""
         ...

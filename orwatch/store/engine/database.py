@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from sqlalchemy import inspect, select
 
 from orwatch.config.database_url import is_postgres, parse_postgres, sqlite_path
 from orwatch.errors import StoreUnusableError
-from orwatch.store.engine.backend import Backend, TransactionLostError, Writing
+from orwatch.store.engine.backend import Backend, NoDatabaseError, TransactionLostError, Writing
 from orwatch.store.engine.sqlite import SqliteBackend
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
 
@@ -27,6 +27,10 @@ _UNRELEASED = "0"
 MIGRATIONS = "orwatch.store:migrations"
 
 _Result = TypeVar("_Result")
+
+
+class SchemaBehindError(StoreUnusableError):
+    """The database has an older schema, which opening it would bring up to date."""
 
 
 class Store:
@@ -106,6 +110,21 @@ def open_store(url: str, now: datetime) -> Store:
     return store
 
 
+def open_existing(url: str) -> Store:
+    """Open the database as ``open_store`` does, where that neither creates nor upgrades anything.
+
+    Raises ``NoDatabaseError``, ``SchemaBehindError``, and what ``open_store`` does.
+    """
+    store = open_as_it_is(url)
+    try:
+        store.backend.require_exists()
+        _require_current(store)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
 def open_as_it_is(url: str) -> Store:
     """Open a database that is there, whatever is in it: nothing is created, upgraded or refused."""
     return Store(open_backend(url), is_new=False)
@@ -123,6 +142,20 @@ def open_backend(url: str) -> Backend:
             "Install it: pip install 'orwatch[postgres]' (pipx: pipx inject orwatch 'psycopg[binary]')."
         ) from error
     return PostgresBackend(parse_postgres(url))
+
+
+def peek_revision(url: str) -> str:
+    """The revision of the schema, whichever it is, by a look that changes nothing.
+
+    Raises ``NoDatabaseError``, and ``StoreUnusableError`` where the tables are somebody else's.
+    """
+    with closing(open_as_it_is(url)) as store:
+        store.backend.require_exists()
+        with store.read() as connection:
+            revision = stored_revision(connection, store.location)
+    if revision is None:
+        raise NoDatabaseError(f"the database {store.location} was never finished: it has no tables.")
+    return revision
 
 
 def stored_revision(connection: Connection, location: str) -> str | None:
@@ -161,6 +194,14 @@ def checked_revision(store: Store) -> str | None:
             f"this version knows {SCHEMA_REVISION}). Upgrade orwatch; nothing was changed."
         )
     return revision
+
+
+def _require_current(store: Store) -> None:
+    revision = checked_revision(store)
+    if revision != SCHEMA_REVISION:
+        raise SchemaBehindError(
+            f"the database {store.location} has the schema {revision}, this version's is {SCHEMA_REVISION}."
+        )
 
 
 def _upgrade(store: Store, now: datetime) -> None:

@@ -182,13 +182,13 @@ class PostgresBackend:
             version = connection.execute(text("SHOW server_version")).scalar_one()
             return f"PostgreSQL {version.split()[0]}"
 
-    def look_for_one(self) -> None:
+    def require_exists(self) -> None:
         """A database in which something was created."""
         with self.errors(), self.engine.connect() as connection:
             if not inspect(connection).get_table_names():
                 raise NoDatabaseError(f"the database {self.location} has no tables yet.")
 
-    def find_torn_pages(self) -> list[str]:
+    def integrity_errors(self) -> list[str]:
         """None: the server checks its pages when it reads them."""
         return []
 
@@ -205,7 +205,7 @@ class PostgresBackend:
         with self.errors(), self.engine.connect() as connection:
             return str(connection.execute(query).scalar_one())
 
-    def is_overheard(self) -> bool:
+    def is_unencrypted_remote(self) -> bool:
         """Whether the connection goes to another machine and is not encrypted."""
         with self.errors(), self.engine.connect() as connection:
             driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)

@@ -130,7 +130,7 @@ class SqliteBackend:
         """Its name."""
         return "SQLite"
 
-    def look_for_one(self) -> None:
+    def require_exists(self) -> None:
         """A file that holds something, and can be read."""
         try:
             if not self.file.exists() or self.file.stat().st_size == 0:
@@ -146,7 +146,7 @@ class SqliteBackend:
                 "file and of its folder; where it is damaged, restore it from a backup."
             ) from error
 
-    def find_torn_pages(self) -> list[str]:
+    def integrity_errors(self) -> list[str]:
         """What SQLite's own check says."""
         with self.without_transaction() as connection:
             return [str(row[0]) for row in connection.execute("PRAGMA quick_check") if row[0] != "ok"]
@@ -170,7 +170,7 @@ class SqliteBackend:
             return str(self.file.resolve())
         return f"{found.st_dev} {found.st_ino}"
 
-    def is_overheard(self) -> bool:
+    def is_unencrypted_remote(self) -> bool:
         """A file is not."""
         return False
 

@@ -1,4 +1,4 @@
-"""The plain slugs of models by the dated names that analytics gives them, so that one model is one row."""
+"""The plain names of models by the dated names that analytics gives them, so that one model is one row."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, select, text
 
 from orwatch.store.ledger import rollups
-from orwatch.store.schema import COUNTS, model_slugs, models, usage_by_model, usage_months, usage_stats
+from orwatch.store.schema import COUNTS, model_names, models, usage_by_model, usage_months, usage_stats
 
 
-def known_slugs(connection: Connection) -> dict[str, str]:
-    """All slugs by permaslug."""
-    query = select(model_slugs.c.permaslug, model_slugs.c.slug)
-    return {row.permaslug: row.slug for row in connection.execute(query)}
+def known_names(connection: Connection) -> dict[str, str]:
+    """All plain names by their dated ones."""
+    query = select(model_names.c.dated_name, model_names.c.name)
+    return {row.dated_name: row.name for row in connection.execute(query)}
 
 
-def record_slugs(connection: Connection, slugs: Mapping[str, str]) -> None:
-    """Store what was learned, and give rows that bear a permaslug their model's name.
+def record_names(connection: Connection, names: Mapping[str, str]) -> None:
+    """Store what was learned, and give rows that bear a dated name the plain one.
 
-    A plain slug takes the place of a variant's (``model:free``); nothing else is changed again.
+    A plain name takes the place of a variant's (``model:free``); nothing else is changed again.
     """
-    known = known_slugs(connection)
+    known = known_names(connection)
     new = {
-        permaslug: slug
-        for permaslug, slug in slugs.items()
-        if permaslug not in known or (":" in known[permaslug] and ":" not in slug)
+        dated: name
+        for dated, name in names.items()
+        if dated not in known or (":" in known[dated] and ":" not in name)
     }
     if not new:
         return
     connection.execute(
         text(
-            "INSERT INTO model_slugs (permaslug, slug) VALUES (:permaslug, :slug) "
-            "ON CONFLICT (permaslug) DO UPDATE SET slug = excluded.slug"
+            "INSERT INTO model_names (dated_name, name) VALUES (:dated, :name) "
+            "ON CONFLICT (dated_name) DO UPDATE SET name = excluded.name"
         ),
-        [{"permaslug": permaslug, "slug": slug} for permaslug, slug in new.items()],
+        [{"dated": dated, "name": name} for dated, name in new.items()],
     )
     ids = {row.name: row.id for row in connection.execute(select(models.c.name, models.c.id))}
-    for permaslug, slug in new.items():
-        if permaslug != slug and permaslug in ids:
-            ids[slug] = _rename_model(connection, ids.pop(permaslug), slug, ids.get(slug))
+    for dated, name in new.items():
+        if dated != name and dated in ids:
+            ids[name] = _rename_model(connection, ids.pop(dated), name, ids.get(name))
 
 
-def _rename_model(connection: Connection, model_id: int, slug: str, other_id: int | None) -> int:
+def _rename_model(connection: Connection, model_id: int, name: str, other_id: int | None) -> int:
     """Make one model of the two names; its id."""
     if other_id is None:
-        connection.execute(models.update().where(models.c.id == model_id).values(name=slug))
+        connection.execute(models.update().where(models.c.id == model_id).values(name=name))
         return model_id
     both = (model_id, other_id)
     days = select(usage_by_model.c.date).where(usage_by_model.c.model_id.in_(both)).distinct()

@@ -17,8 +17,8 @@ from orwatch.store.schema import (
     COUNTS,
     DAILY_COUNTS,
     from_day_number,
+    reported_column,
     to_day_number,
-    told_column,
     usage_by_key,
     usage_by_model,
     usage_months,
@@ -102,31 +102,34 @@ def wrong_days(connection: Connection) -> set[date]:
     }
 
 
-def wrong_months(connection: Connection, kept_from: date | None) -> set[date]:
-    """The months whose totals are not what the ledger adds up to; not of those that cleanup has cut."""
-    cut = _last_cut(kept_from)
-    return {
-        month
-        for month in _months(connection)
-        if (cut is None or month > cut) and _differs(connection, usage_months, COUNTS, to_day_number(month))
-    }
+@dataclass(frozen=True, slots=True)
+class MonthChecks:
+    """What is found of the months' totals.
+
+    ``wrong``: the months whose totals are not what the ledger adds up to. Of the months that cleanup has cut
+    the right totals are no longer known: ``last_cut`` is the last of them, and ``short`` are those whose
+    totals are even less than what the ledger keeps of them.
+    """
+
+    wrong: set[date]
+    short: set[date]
+    last_cut: date | None
 
 
-def cut_months(connection: Connection, kept_from: date | None) -> set[date]:
-    """The months that cleanup has cut: what their totals should be cannot be told any more."""
-    cut = _last_cut(kept_from)
-    return set() if cut is None else {month for month in _months(connection) if month <= cut}
-
-
-def short_months(connection: Connection, kept_from: date | None) -> set[date]:
-    """The months that cleanup has cut whose totals are even less than what the ledger keeps of them."""
-    return {
-        month for month in cut_months(connection, kept_from) if _falls_short(connection, to_day_number(month))
-    }
-
-
-def _last_cut(kept_from: date | None) -> date | None:
-    return None if kept_from is None else month_start(kept_from - ONE_DAY)
+def check_months(connection: Connection, kept_from: date | None) -> MonthChecks:
+    """Compare the totals of each month with the ledger."""
+    cut_through = date.min if kept_from is None else month_start(kept_from - ONE_DAY)
+    months = _months(connection)
+    cut = {month for month in months if month <= cut_through}
+    return MonthChecks(
+        wrong={
+            month
+            for month in months - cut
+            if _differs(connection, usage_months, COUNTS, to_day_number(month))
+        },
+        short={month for month in cut if _falls_short(connection, to_day_number(month))},
+        last_cut=max(cut, default=None),
+    )
 
 
 def _months(connection: Connection) -> set[date]:
@@ -150,8 +153,8 @@ def _falls_short(connection: Connection, month: int) -> bool:
 
 
 def rebuild(connection: Connection, kept_from: date | None) -> tuple[list[date], list[date]]:
-    """Add up anew what is wrong: the days and the months that ``wrong_days`` and ``wrong_months`` find."""
-    days, months = sorted(wrong_days(connection)), sorted(wrong_months(connection, kept_from))
+    """Add up anew what is wrong: the days and the months that ``wrong_days`` and ``check_months`` find."""
+    days, months = sorted(wrong_days(connection)), sorted(check_months(connection, kept_from).wrong)
     for day in days:
         for table in (usage_by_model, usage_by_key):
             _rebuild(connection, table, DAILY_COUNTS, to_day_number(day))
@@ -226,16 +229,17 @@ def _sums(table: Table, counts: Collection[str], condition: str, month: int | No
 
 def total_columns(counts: Collection[str]) -> tuple[str, ...]:
     """The columns of a table of totals that has these counts, without its key."""
-    return (*_PLAIN, *counts, *map(told_column, counts))
+    return (*_PLAIN, *counts, *map(reported_column, counts))
 
 
 def addition(table: str, counts: Collection[str]) -> str:
-    """What adds ``excluded`` to a row of totals; a number that no row tells any more is NULL again."""
-    added = [f"{name} = {table}.{name} + excluded.{name}" for name in (*_PLAIN, *map(told_column, counts))]
+    """What adds ``excluded`` to a row of totals; a number that no row has any more is NULL again."""
+    plain = (*_PLAIN, *map(reported_column, counts))
+    added = [f"{name} = {table}.{name} + excluded.{name}" for name in plain]
     for count in counts:
-        told = told_column(count)
+        known = reported_column(count)
         added.append(
-            f"{count} = CASE WHEN {table}.{told} + excluded.{told} <> 0 "
+            f"{count} = CASE WHEN {table}.{known} + excluded.{known} <> 0 "
             f"THEN COALESCE({table}.{count}, 0) + COALESCE(excluded.{count}, 0) END"
         )
     return ", ".join(added)

@@ -1,27 +1,16 @@
-"""What doctor reads: how the database is, and by key what is stored of which days. Nothing is changed."""
+"""Consistency checks of the database: its file and tables, multi-day rows, and names. Nothing is changed."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy import Connection, func, inspect, select, union
 
 from orwatch.domain.usage import UsageSpan
-from orwatch.errors import StoreUnusableError
-from orwatch.store.engine.backend import NoDatabaseError
-from orwatch.store.engine.database import (
-    Store,
-    checked_revision,
-    open_as_it_is,
-    open_backend,
-    open_store,
-    stored_revision,
-)
+from orwatch.store.engine.database import Store
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import (
-    SCHEMA_REVISION,
     UNKNOWN_NAME_ID,
     api_keys,
     metadata,
@@ -33,42 +22,6 @@ from orwatch.store.schema import (
 )
 
 _PROBLEMS_TOLD = 3
-
-
-class SchemaBehindError(StoreUnusableError):
-    """The database has an older schema, which opening it would bring up to date."""
-
-
-def open_existing(url: str, now: datetime) -> Store:
-    """Open the database as ``open_store`` does, where that neither creates nor upgrades anything.
-
-    Raises ``NoDatabaseError``, ``SchemaBehindError``, and what ``open_store`` does.
-    """
-    store = Store(open_backend(url), is_new=False)
-    try:
-        store.backend.look_for_one()
-        revision = checked_revision(store)
-    finally:
-        store.close()
-    if revision != SCHEMA_REVISION:
-        raise SchemaBehindError(
-            f"the database {store.location} has the schema {revision}, this version's is {SCHEMA_REVISION}."
-        )
-    return open_store(url, now)
-
-
-def peek_revision(url: str) -> str:
-    """The revision of the schema, whichever it is, by a look that changes nothing.
-
-    Raises ``NoDatabaseError``, and ``StoreUnusableError`` where the tables are somebody else's.
-    """
-    with closing(open_as_it_is(url)) as store:
-        store.backend.look_for_one()
-        with store.read() as connection:
-            revision = stored_revision(connection, store.location)
-    if revision is None:
-        raise NoDatabaseError(f"the database {store.location} was never finished: it has no tables.")
-    return revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +38,7 @@ class FileState:
 
 def read_file_state(store: Store) -> FileState:
     """Look for torn pages, rows that refer to nothing, and tables and indices that are missing."""
-    torn = store.backend.find_torn_pages()
+    torn = store.backend.integrity_errors()
     if torn:
         more = f"and {len(torn) - _PROBLEMS_TOLD} more"
         return FileState(

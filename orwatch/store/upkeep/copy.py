@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from orwatch.errors import StoreUnusableError
 from orwatch.store.engine.backend import NoDatabaseError
-from orwatch.store.engine.database import COPY_MARK, Store, open_as_it_is, open_store
+from orwatch.store.engine.database import COPY_MARK, Store, open_as_it_is, open_store, peek_revision
 from orwatch.store.engine.sqlite import SqliteBackend
 from orwatch.store.schema import (
     SCHEMA_REVISION,
@@ -31,7 +31,6 @@ from orwatch.store.schema import (
     models,
     providers,
 )
-from orwatch.store.upkeep.checks import peek_revision
 
 if TYPE_CHECKING:
     import psycopg

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,8 @@ from orwatch.jobs.db import info as db_info
 from orwatch.jobs.db import opening as db_opening
 from orwatch.jobs.db.result import DbCheckResult
 from orwatch.jobs.doctor.result import CheckStatus
-from orwatch.store.engine.database import Store, open_as_it_is, open_store
+from orwatch.store.engine.database import Store, open_as_it_is, open_store, peek_revision
 from orwatch.store.schema import SCHEMA_REVISION
-from orwatch.store.upkeep import checks
 from tests.databases import content, filled
 from tests.postgres import PostgresServer
 from tests.store.support import execute, pretend_next_schema, pretend_older_schema, scalar
@@ -53,7 +53,7 @@ def findings(result: DbCheckResult) -> dict[str, str]:
 
 
 def test_a_database_that_is_right_has_no_findings(url: str) -> None:
-    result = db_check.run(url, NOW)
+    result = db_check.run(url)
     assert (findings(result), result.exit_code) == ({}, 0)
     assert [check.status for check in result.checks] == [CheckStatus.OK] * 5
 
@@ -65,13 +65,13 @@ def test_wrong_totals_are_found_and_only_changed_when_told_so(url: str, store: S
     execute(store, "DELETE FROM usage_months WHERE api_key_id = 1 AND month = ?", november)
     wrong = content(url)
 
-    found = db_check.run(url, NOW)
+    found = db_check.run(url)
 
     assert found.exit_code == 1
     assert "are not what the ledger adds up to" in findings(found)["totals"]
     assert (found.repaired_days, content(url)) == ((), wrong)
 
-    repaired = db_check.run(url, NOW, is_repair=True)
+    repaired = db_check.run(url, is_repair=True)
 
     assert (findings(repaired), repaired.exit_code) == ({}, 0)
     # Of the month that cleanup has cut nobody can tell; its days can be told all the same.
@@ -81,7 +81,7 @@ def test_wrong_totals_are_found_and_only_changed_when_told_so(url: str, store: S
     mended = content(url)
     assert mended == right
 
-    again = db_check.run(url, NOW, is_repair=True)
+    again = db_check.run(url, is_repair=True)
     assert (again.repaired_days, again.repaired_months, content(url)) == ((), (), mended)
 
 
@@ -89,7 +89,7 @@ def test_months_that_cleanup_has_cut_are_named_and_found_when_less_than_the_ledg
     url: str, store: Store
 ) -> None:
     # The filled database has lost one day of October 2026, whose other days are in the ledger still.
-    (totals,) = (check for check in db_check.run(url, NOW).checks if check.subject == "totals")
+    (totals,) = (check for check in db_check.run(url).checks if check.subject == "totals")
     assert totals.message == (
         "those by day and by month are what the ledger adds up to; "
         "2026-10 and before were cut by cleanup and cannot be judged"
@@ -101,7 +101,7 @@ def test_months_that_cleanup_has_cut_are_named_and_found_when_less_than_the_ledg
         "row_count = 1, cost_nano = cost_nano * 9",
     ):
         execute(store, f"UPDATE usage_months SET {change} WHERE month = {october} AND api_key_id = 1")
-        found = findings(db_check.run(url, NOW, is_repair=True))
+        found = findings(db_check.run(url, is_repair=True))
         if change.endswith("100"):
             assert found == {}
         else:
@@ -116,7 +116,7 @@ def test_where_rows_refer_to_nothing_no_totals_are_repaired(tmp_path: Path) -> N
         connection.execute("UPDATE usage_stats SET api_key_id = 999 WHERE api_key_id = 1")
     wrong = content(url)
 
-    result = db_check.run(url, NOW, is_repair=True)
+    result = db_check.run(url, is_repair=True)
 
     assert result.exit_code == 1
     assert "rows of usage_stats refer to rows that do not exist" in findings(result)["file"]
@@ -130,7 +130,7 @@ def test_sums_of_days_that_contradict_each_other_are_found(url: str, store: Stor
     insert = "INSERT INTO usage_spans (first_day, api_key_id, last_day, cost_nano) VALUES (?, ?, ?, ?)"
     execute(store, insert, first, 3, first + 1, -1)
     execute(store, insert, first, 1, first - 1, 5)
-    told = findings(db_check.run(url, NOW))["sums of days"]
+    told = findings(db_check.run(url))["sums of days"]
     assert "2026-11-12 to 2026-11-13 of two has days in common with that of 2026-11-11 to" in told
     assert "2026-11-12 to 2026-11-13 of two is negative" in told
     assert "2026-11-12 to 2026-11-11 of one ends before it begins" in told
@@ -138,27 +138,25 @@ def test_sums_of_days_that_contradict_each_other_are_found(url: str, store: Stor
 
 def test_a_missing_name_for_what_is_not_told_is_found(url: str, store: Store) -> None:
     execute(store, "UPDATE providers SET name = 'somebody' WHERE id = 0")
-    assert "missing in providers" in findings(db_check.run(url, NOW))["names"]
+    assert "missing in providers" in findings(db_check.run(url))["names"]
 
 
 def test_names_that_nothing_refers_to_are_counted_and_harm_nothing(url: str, store: Store) -> None:
     execute(store, "INSERT INTO models (id, name) VALUES (77, 'unused')")
-    result = db_check.run(url, NOW)
+    result = db_check.run(url)
     assert findings(result) == {}
     assert "1 of a model or provider are of no row any more" in result.checks[-1].message
 
 
 def test_a_missing_index_is_found(url: str, store: Store) -> None:
     execute(store, "DROP INDEX ix_job_runs_job_started_at")
-    assert list(findings(db_check.run(url, NOW)).values()) == [
-        "the index ix_job_runs_job_started_at is missing"
-    ]
+    assert list(findings(db_check.run(url)).values()) == ["the index ix_job_runs_job_started_at is missing"]
 
 
 def test_where_a_table_is_missing_the_rest_is_not_looked_at(url: str, store: Store) -> None:
     execute(store, "DROP VIEW usage_daily")
     execute(store, "DROP TABLE usage_by_key")
-    result = db_check.run(url, NOW, is_repair=True)
+    result = db_check.run(url, is_repair=True)
     assert list(findings(result).values()) == ["the table usage_by_key is missing"]
     assert len(result.checks) == 2
 
@@ -166,14 +164,14 @@ def test_where_a_table_is_missing_the_rest_is_not_looked_at(url: str, store: Sto
 def test_an_older_schema_is_not_checked(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_older_schema(store, monkeypatch)
     with pytest.raises(StoreUnusableError, match=r"schema older.*`orwatch db upgrade`"):
-        db_check.run(url, NOW)
+        db_check.run(url)
 
 
 # What the database is
 
 
 def test_info_tells_what_the_database_is_and_holds(url: str) -> None:
-    result = db_info.run(url, NOW, free=lambda _folder: 12_345)
+    result = db_info.run(url, free=lambda _folder: 12_345)
     held = content(url)
     assert {table.name: table.rows for table in result.tables} == {
         name: len(rows) for name, rows in held.items() if name not in {"alembic_version", "usage_daily"}
@@ -198,9 +196,9 @@ def test_info_shows_an_older_schema_and_leaves_it(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revision = pretend_older_schema(store, monkeypatch)
-    result = db_info.run(url, NOW)
+    result = db_info.run(url)
     assert (result.revision, result.wanted_revision, result.is_current) == (revision, SCHEMA_REVISION, False)
-    assert checks.peek_revision(url) == revision
+    assert peek_revision(url) == revision
 
 
 def test_info_says_what_to_do_about_settings_that_hinder(tmp_path: Path) -> None:
@@ -211,7 +209,7 @@ def test_info_says_what_to_do_about_settings_that_hinder(tmp_path: Path) -> None
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA auto_vacuum = 0")
         connection.execute("VACUUM")
-    notes = db_info.run(url, NOW).notes
+    notes = db_info.run(url).notes
     assert ["journal_mode = WAL" in notes[0], "auto_vacuum = 2; VACUUM" in notes[1]] == [True, True]
 
 
@@ -219,7 +217,7 @@ def test_info_says_what_to_do_about_settings_that_hinder(tmp_path: Path) -> None
 def test_info_refuses_what_is_not_for_this_version(url: str, store: Store, revision: str) -> None:
     execute(store, f"UPDATE alembic_version SET version_num = '{revision}'")
     with pytest.raises(StoreUnusableError, match=r"newer orwatch|unreleased version|unfinished copy"):
-        db_info.run(url, NOW)
+        db_info.run(url)
 
 
 def test_an_upgrade_of_a_current_schema_does_nothing(url: str) -> None:
@@ -239,19 +237,17 @@ def test_an_older_schema_is_shown_as_it_is_and_then_upgraded(
         execute(store, f"DROP TABLE {table}")
     revision = pretend_next_schema(tmp_path / "migrations", monkeypatch, definition)
 
-    before = db_info.run(url, NOW)
+    before = db_info.run(url)
     assert (before.revision, before.is_current) == (SCHEMA_REVISION, False)
     assert table not in {each.name for each in before.tables}
     upgraded = db_opening.run(url, NOW)
     assert (upgraded.from_revision, upgraded.to_revision) == (SCHEMA_REVISION, revision)
-    assert db_info.run(url, NOW).is_current
-    assert db_check.run(url, NOW).exit_code == 0
+    assert db_info.run(url).is_current
+    assert db_check.run(url).exit_code == 0
 
 
-@pytest.mark.parametrize("job", [db_info.run, db_opening.run, db_check.run])
-def test_where_there_is_no_database_none_is_created(
-    job: Callable[[str, datetime], object], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("job", [db_info.run, partial(db_opening.run, now=NOW), db_check.run])
+def test_where_there_is_no_database_none_is_created(job: Callable[[str], object], tmp_path: Path) -> None:
     with pytest.raises(StoreUnusableError, match=r"there is no database .*`orwatch init` creates it"):
-        job(f"sqlite:///{tmp_path}/none/orwatch.db", NOW)
+        job(f"sqlite:///{tmp_path}/none/orwatch.db")
     assert list(tmp_path.iterdir()) == []

@@ -86,7 +86,7 @@ def test_a_copy_holds_all_that_the_source_holds_and_so_does_a_copy_of_it(
     assert content(source) == before
     assert content(there) == before
     assert content(back) == before
-    assert not db_check.run(there, NOW).findings
+    assert not db_check.run(there).findings
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,7 +189,7 @@ def test_a_copy_that_is_killed_once_has_less_to_write_then(
 
 def is_finished(url: str) -> bool:
     try:
-        open_current(url, NOW).close()
+        open_current(url).close()
     except StoreUnusableError:
         return False
     return bool(content(url)["api_keys"])
@@ -225,7 +225,7 @@ def test_what_changes_in_the_source_meanwhile_is_changed_in_the_copy(
         write(store, usage_answer(usage_row(model="new")), add_key(store, "five").id)
         with store.write() as connection:
             stored_keys.purge_key(connection, 3)
-        execute(store, "DELETE FROM model_slugs WHERE slug = 'z'")
+        execute(store, "DELETE FROM model_names WHERE name = 'z'")
 
     assert copy(source, target).is_resumed
 

@@ -20,7 +20,7 @@ from orwatch.store.schema import SCHEMA_REVISION
 from tests.jobs.doctor.support import findings, much_room, told
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, secret_of, spend
 from tests.store.support import execute, path_of, postgres_only, pretend_older_schema, without_transaction
-from tests.support import NOW, TODAY
+from tests.support import TODAY
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def private(store: Store, engine: str) -> None:
 
 
 def look(path: Path, free: int = 10**9) -> FoundDatabase:
-    found = open_database(f"sqlite:///{path}", NOW, lambda _folder: free)
+    found = open_database(f"sqlite:///{path}", lambda _folder: free)
     if found.store is not None:
         found.store.close()
     return found
@@ -181,14 +181,14 @@ def test_a_disk_that_cannot_be_asked_is_unknown(store: Store) -> None:
     def refuse(_folder: Path) -> int:
         raise OSError(5, "Input/output error")
 
-    found = open_database(f"sqlite:///{store.location}", NOW, refuse)
+    found = open_database(f"sqlite:///{store.location}", refuse)
     assert found.store is not None
     found.store.close()
     assert told(found.checks)[-2] == ("disk", "unknown", "cannot be asked: Input/output error")
 
 
 def test_the_real_disk_can_be_asked(store: Store) -> None:
-    found = open_database(f"sqlite:///{store.location}", NOW)
+    found = open_database(f"sqlite:///{store.location}")
     assert found.store is not None
     found.store.close()
     assert found.checks[-1].status in {CheckStatus.OK, CheckStatus.FINDING}
@@ -234,7 +234,7 @@ def test_no_key_and_a_malformed_one_are_findings(store: Store, encryption_keys: 
 
 @postgres_only
 def test_of_a_server_is_told_what_is_seen_from_here(store: Store, database_url: str) -> None:
-    found = open_database(database_url, NOW)
+    found = open_database(database_url)
     assert found.store is not None
     found.store.close()
     assert [check.subject for check in found.checks] == ["schema", "server", "connection", "totals"]
@@ -246,8 +246,8 @@ def test_of_a_server_is_told_what_is_seen_from_here(store: Store, database_url: 
 def test_an_unencrypted_connection_to_another_machine_is_a_finding(
     store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PostgresBackend, "is_overheard", lambda _backend: True)
-    found = open_database(database_url, NOW)
+    monkeypatch.setattr(PostgresBackend, "is_unencrypted_remote", lambda _backend: True)
+    found = open_database(database_url)
     assert found.store is not None
     found.store.close()
     assert findings(found.checks) == [("connection", "it goes to another machine and is not encrypted")]
@@ -256,7 +256,7 @@ def test_an_unencrypted_connection_to_another_machine_is_a_finding(
 @postgres_only
 def test_a_server_s_missing_tables_and_indices_are_told(store: Store, database_url: str) -> None:
     execute(store, "DROP INDEX ix_api_keys_name")
-    found = open_database(database_url, NOW)
+    found = open_database(database_url)
     assert found.store is not None
     found.store.close()
     assert findings(found.checks) == [("server", "the index ix_api_keys_name is missing")]
@@ -266,14 +266,14 @@ def test_a_server_s_missing_tables_and_indices_are_told(store: Store, database_u
 def test_an_empty_database_on_a_server_is_a_finding_and_stays_empty(another_url: Callable[[], str]) -> None:
     url = another_url()
     for _ in range(2):
-        found = open_database(url, NOW)
+        found = open_database(url)
         [(subject, message)] = findings(found.checks)
         assert (found.store, subject) == (None, "database")
         assert message == f"the database {describe(url)} has no tables yet."
 
 
 def test_a_server_that_is_away_is_a_finding() -> None:
-    found = open_database("postgresql://me:hunter2@127.0.0.1:1/orwatch", NOW)
+    found = open_database("postgresql://me:hunter2@127.0.0.1:1/orwatch")
     [(subject, message)] = findings(found.checks)
     assert (found.store, subject) == (None, "database")
     assert "postgresql://me@127.0.0.1:1/orwatch does not answer" in message

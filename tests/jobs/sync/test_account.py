@@ -15,7 +15,7 @@ from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use, per
 from tests.store.support import dump, scalar
 from tests.support import NOW, TODAY, FakeClock
 
-LEDGER = ("usage_stats", "usage_days", "usage_spans", "key_counters", "accounts", "models", "model_slugs")
+LEDGER = ("usage_stats", "usage_days", "usage_spans", "key_counters", "accounts", "models", "model_names")
 
 
 @pytest.fixture

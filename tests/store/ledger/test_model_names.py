@@ -22,8 +22,8 @@ DATED, PLAIN = "openai/gpt-4.1-2025-04-14", "openai/gpt-4.1"
 
 def learn(store: Store, **told: str) -> dict[str, str]:
     with store.write() as connection:
-        model_names.record_slugs(connection, told)
-        return model_names.known_slugs(connection)
+        model_names.record_names(connection, told)
+        return model_names.known_names(connection)
 
 
 def rows(store: Store) -> list[tuple[object, ...]]:
@@ -104,7 +104,7 @@ def test_whatever_is_learned_in_any_order_no_dollar_is_lost(
     used: list[tuple[str, int]],
     lessons: list[dict[str, str]],
 ) -> None:
-    path = shutil.copy(new_database, tmp_path_factory.mktemp("slugs"))
+    path = shutil.copy(new_database, tmp_path_factory.mktemp("names"))
     store = open_store(f"sqlite:///{path}", NOW)
     try:
         add_key(store)

@@ -20,7 +20,7 @@ from orwatch.domain.usage import RejectedRow, UsageAnswer, UsageRow
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.ledger import retention
 from orwatch.store.ledger import write as ledger
-from orwatch.store.schema import COUNTS, DAILY_COUNTS, from_day_number, told_column
+from orwatch.store.schema import COUNTS, DAILY_COUNTS, from_day_number, reported_column
 from tests.store.support import add_key, dump, path_of, sqlite_only, write
 from tests.support import NOW, usage_row
 
@@ -275,8 +275,8 @@ class LedgerMachine(RuleBasedStateMachine):
                     for day, key_id, model, provider, *rest in rows(statement)
                 }
 
-            told = ", ".join(map(told_column, COUNTS))
-            told_daily = ", ".join(map(told_column, DAILY_COUNTS))
+            told = ", ".join(map(reported_column, COUNTS))
+            told_daily = ", ".join(map(reported_column, DAILY_COUNTS))
             sums = "row_count, counted_nano"
             usage_stats = named("usage_stats", "date", "api_key_id", ALL_NUMBERS)
             usage_months = named("usage_months", "month", "api_key_id", f"{ALL_NUMBERS}, {sums}, {told}")

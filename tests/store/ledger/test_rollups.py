@@ -24,7 +24,7 @@ TOTALS = ("usage_by_key", "usage_by_model", "usage_months")
 def wrong(store: Store) -> tuple[set[date], set[date]]:
     with store.read() as connection:
         kept_from = ledger.kept_from(connection)
-        return rollups.wrong_days(connection), rollups.wrong_months(connection, kept_from)
+        return rollups.wrong_days(connection), rollups.check_months(connection, kept_from).wrong
 
 
 def rebuild(store: Store) -> None:
@@ -75,7 +75,7 @@ def test_models_that_become_one_are_added_up_in_the_totals_too(filled: Store) ->
         retention.remove_day(connection, SEPTEMBER)
         retention.remove_day(connection, OCTOBER)
     with filled.write() as connection:
-        model_names.record_slugs(connection, {"a": "b"})
+        model_names.record_names(connection, {"a": "b"})
 
     assert wrong(filled) == (set(), set())
     with filled.read() as connection:
@@ -95,7 +95,7 @@ def test_a_span_that_swallows_days_takes_them_out_of_the_totals(filled: Store) -
 
 
 @pytest.mark.parametrize("table", TOTALS)
-@pytest.mark.parametrize("change", ["cost_nano = cost_nano + 1", "requests_told = 0", "requests = NULL"])
+@pytest.mark.parametrize("change", ["cost_nano = cost_nano + 1", "requests_reported = 0", "requests = NULL"])
 def test_a_total_that_somebody_has_changed_is_found_and_added_up_anew(
     filled: Store, table: str, change: str
 ) -> None:

@@ -81,9 +81,9 @@ def _create_ledger() -> None:
         # The row that stands for a model or provider that a source does not report.
         op.execute(sa.text(f"INSERT INTO {table} (id, name) VALUES (0, NULL)"))
     op.create_table(
-        "model_slugs",
-        sa.Column("permaslug", sa.Text, primary_key=True),
-        sa.Column("slug", sa.Text, nullable=False),
+        "model_names",
+        sa.Column("dated_name", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
     )
     op.create_table(
         "usage_stats",
@@ -146,7 +146,7 @@ def _create_totals() -> None:
             sa.Column("cost_nano", sa.BigInteger, nullable=False),
             sa.Column("counted_nano", sa.BigInteger, nullable=False),
             *(sa.Column(count, sa.BigInteger) for count in counts),
-            *(sa.Column(f"{count}_told", sa.BigInteger, nullable=False) for count in counts),
+            *(sa.Column(f"{count}_reported", sa.BigInteger, nullable=False) for count in counts),
             sqlite_with_rowid=False,
         )
 
@@ -160,7 +160,7 @@ def _create_accounts() -> None:
         sa.Column("backfilled_from", sa.Integer),
         sa.Column("activity_missing_at", sa.BigInteger),
         sa.Column("analytics_missing_at", sa.BigInteger),
-        sa.Column("slugs_read_at", sa.BigInteger),
+        sa.Column("model_names_read_at", sa.BigInteger),
     )
     op.create_table(
         "account_credits",
