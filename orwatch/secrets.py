@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orwatch.errors import EncryptionKeyError
@@ -74,6 +74,23 @@ class Vault:
                 "ORWATCH_ENCRYPTION_KEY does not open the stored secret. "
                 "Put back the one it was stored with; without it, remove and add the key again."
             ) from None
+
+    def open_all(
+        self, tokens: Mapping[int, str | None]
+    ) -> tuple[dict[int, str], dict[int, EncryptionKeyError]]:
+        """The secrets by the numbers of their tokens, and why the others do not open.
+
+        Raises ``EncryptionKeyError`` when none of them opens.
+        """
+        secrets, unopened = {}, {}
+        for number, token in tokens.items():
+            try:
+                secrets[number] = self.open(token or "")
+            except EncryptionKeyError as error:
+                unopened[number] = error
+        if not secrets:
+            raise next(reversed(unopened.values()))
+        return secrets, unopened
 
 
 def _multi_fernet(encryption_keys: Sequence[str]) -> MultiFernet:

@@ -263,7 +263,7 @@ def test_where_every_key_is_invalid_nothing_is_watched_and_that_is_exit_1(
     home.set_up("ci")
     api.get("/key").mock(return_value=refusal(401))
     orwatch("validate")
-    told = "o key is active, so that nothing is watched: 2 keys are invalid."
+    told = "o key is active, so nothing is watched: 2 keys are invalid."
 
     code, out, err = orwatch("sync", "--quiet")
     assert (code, out) == (1, "")

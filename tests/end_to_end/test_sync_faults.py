@@ -211,7 +211,7 @@ def test_rows_that_cannot_be_believed_are_left_out_and_told(
     assert finished.code == 1
     result = {key["name"]: key for key in finished.json["keys"]}["ci"]
     assert (result["status"], result["rows_rejected"], result["rows_written"]) == ("partial", 4, 1)
-    assert "4 of the answer's rows not believed and left out: " in result["error"]
+    assert "4 rows of the answer rejected: " in result["error"]
     assert "WARNING sync key=ci" in finished.stderr
     new = {
         place: numbers for place, numbers in of_key(synced.stored(), "ci").items() if place not in rows_before

@@ -1,11 +1,12 @@
-"""What every job that cron starts has in common: its lock, its record, and how it speaks of a key."""
+"""What every job that cron starts has in common: its lock, and the record of its run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from orwatch.clock import Clock
 from orwatch.domain import schedule
@@ -33,6 +34,11 @@ class RunOptions:
 
     wait_seconds: float = 0.0
     on_start: Callable[[], None] = lambda: None
+
+
+def first_errors(errors: Iterable[tuple[str, str | None]]) -> str | None:
+    """The errors of the first five keys, each with its key's name, for a run's record."""
+    return "; ".join(f"{name}: {error}" for name, error in islice(errors, 5)) or None
 
 
 @contextmanager
@@ -64,7 +70,7 @@ def recorded_run(
             is_stopped = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
             outcome.status = RunStatus.INTERRUPTED if is_stopped else RunStatus.FAILED
             outcome.error = str(error) or type(error).__name__
-            # What went wrong first is what the user has to hear of, not that it could not be noted.
+            # The first error is what the user has to see, not that it could not be recorded.
             try:
                 _finish(store, run_id, outcome, clock, has_slot=not isinstance(error, WrongClockError))
             except OrwatchError as second:

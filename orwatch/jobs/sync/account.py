@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
-from orwatch.clock import Clock
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.runs import Job
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_days import read_completed_days
-from orwatch.jobs.sync.account_session import Visit, attempt
+from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.account_today import read_back, read_today
-from orwatch.jobs.sync.request import SyncRequest
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
+from orwatch.jobs.sync.session import SyncSession, log_synced
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
-from orwatch.store.engine.database import Connection, Store
+from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts, listings
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import ListingChanges
-from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
 
-if TYPE_CHECKING:
-    from orwatch.openrouter.client import Client
-
-
-log = logging.getLogger(__name__)
+# How many keys of one change are named in a note; the rest is a number.
+_NAMES_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,94 +33,79 @@ class SyncedAccount:
     done_ids: frozenset[int]
 
 
-def sync_account(
-    store: Store,
-    client: Client,
-    owner: StoredKey,
-    secret: str,
-    request: SyncRequest,
-    clock: Clock,
-    on_key_done: Callable[[], None] = lambda: None,
-) -> SyncedAccount:
+def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedAccount:
     """Follow the account's keys, and write their usage: today's, the completed days', and a year back.
 
-    Each whole answer is written in one transaction. What fails is told of the key that it was about; where
+    Each whole answer is written in one transaction. An error is that of the key that was asked about; where
     the keys cannot be listed, nothing else is asked. Raises ``StoreUnusableError``,
     ``StoreUnavailableError``.
     """
     try:
-        listing = fetch_listing(client, secret)
+        listing = fetch_listing(session.client(), secret)
     except ApiError as error:
-        return _unlisted(store, owner, request, error)
-    now = clock.now()
+        return _unlisted(session, owner, error)
+    now = session.clock.now()
     hashes = {key.key_hash for key in listing.keys}
 
-    def follow(connection: Connection) -> SyncedAccount | Visit:
+    def follow(connection: Connection) -> SyncedAccount | AccountReader:
         twin = accounts.find_twin(connection, owner, listing.account_id, hashes)
         if twin is not None:
             return _second_to(connection, owner, twin, listing, now)
         accounts.take_over(connection, owner, listing.account_id, hashes, now.date())
         changes = listings.merge_listing(connection, owner, listing.keys, now)
         _record_account_id(connection, owner, listing)
-        visit = Visit(
-            store,
-            client,
-            clock,
-            request,
-            owner,
-            secret,
-            listing.answered_at.date(),
-            accounts.account_state(connection, owner.id),
-            accounts.members(connection, owner.id),
-            ledger.kept_from(connection) or date.min,
-        )
-        visit.notes += _told_changes(changes)
-        return visit
+        reader = AccountReader(session, connection, owner, secret, listing.answered_at.date())
+        reader.notes += _change_notes(changes)
+        return reader
 
-    visit = store.run_write(follow)
-    if isinstance(visit, SyncedAccount):
-        return visit
-    has_today = read_today(visit)
-    read_completed_days(visit, on_key_done)
-    read_back(visit)
-    _read_credits(visit)
-    return _finish(visit, has_today=has_today)
+    reader = session.store.run_write(follow)
+    if isinstance(reader, SyncedAccount):
+        return reader
+    has_today = read_today(reader)
+    read_completed_days(reader)
+    read_back(reader)
+    _read_credits(reader)
+    return _finish(reader, has_today=has_today)
 
 
-def _unlisted(store: Store, owner: StoredKey, request: SyncRequest, error: ApiError) -> SyncedAccount:
+def _unlisted(session: SyncSession, owner: StoredKey, error: ApiError) -> SyncedAccount:
     message = str(error)
     if error.status == 403:
-        message = f"{message}. Is it a management key still?"
-    store.run_write(lambda connection: stored_keys.record_sync_failure(connection, owner.id, message))
-    log.warning("%s", message, extra={"job": Job.SYNC, "key": owner.name})
+        message = f"{message}. Is it still a management key?"
+    session.store.run_write(lambda connection: stored_keys.record_sync_failure(connection, owner.id, message))
     failed = SyncedKey(
-        owner.name, SyncKeyStatus.FAILED, request.since, error=message, is_passing=error.is_passing
+        owner.name,
+        SyncKeyStatus.FAILED,
+        session.request.since,
+        error=message,
+        is_passing=error.is_passing,
     )
+    log_synced(failed)
     return SyncedAccount((failed,), frozenset({owner.id}))
 
 
 def _second_to(
     connection: Connection, owner: StoredKey, twin: StoredKey, listing: AccountListing, now: datetime
 ) -> SyncedAccount:
-    """A second management key of one account: all is read with the first."""
+    """A second management key of one account: everything is read with the first."""
     _record_account_id(connection, owner, listing)
     today = now.date()
     stored_keys.record_sync(
         connection, owner, source=UsageSource.ACTIVITY, since=today, until=today, error=None, now=now
     )
-    note = f"sees the same account as {twin.name}, with which everything is read: nothing else was asked"
+    note = f"same account as {twin.name}, which reads all of it: nothing else was asked with this key"
     return SyncedAccount(
         (SyncedKey(owner.name, SyncKeyStatus.OK, today, notes=(note,)),), frozenset({owner.id})
     )
 
 
 def _record_account_id(connection: Connection, owner: StoredKey, listing: AccountListing) -> None:
-    # What was known stays known while a server has no workspaces.
+    # A server without workspaces has none: the one that was stored stays.
     if listing.account_id is not None:
         accounts.update_account(connection, owner.id, account_id=listing.account_id)
 
 
-def _told_changes(changes: ListingChanges) -> Iterator[str]:
+def _change_notes(changes: ListingChanges) -> Iterator[str]:
     for verb, names in (
         ("discovered", changes.discovered),
         ("disabled at OpenRouter", changes.disabled),
@@ -136,77 +113,66 @@ def _told_changes(changes: ListingChanges) -> Iterator[str]:
         ("deleted at OpenRouter, history kept", changes.deleted),
     ):
         if names:
-            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-            yield f"{verb}: {', '.join(names[:10])}{more}"
+            more = f" and {len(names) - _NAMES_LISTED} more" if len(names) > _NAMES_LISTED else ""
+            yield f"{verb}: {', '.join(names[:_NAMES_LISTED])}{more}"
     for before, name in changes.renamed:
         yield f"renamed: {before} is now {name}"
 
 
-def _read_credits(visit: Visit) -> None:
-    credits = attempt(visit, "credits", lambda: fetch_credits(visit.client, visit.secret))
+def _read_credits(reader: AccountReader) -> None:
+    credits = reader.attempt("credits", lambda: fetch_credits(reader.client, reader.secret))
     if credits is not None:
-        now = visit.clock.now()
-        visit.store.run_write(
-            lambda connection: accounts.record_credits(connection, visit.owner.id, credits, now)
+        now = reader.now()
+        reader.session.store.run_write(
+            lambda connection: accounts.record_credits(connection, reader.owner.id, credits, now)
         )
 
 
-def _finish(visit: Visit, *, has_today: bool) -> SyncedAccount:
-    """Record how each key stands, and tell it."""
-    now = visit.clock.now()
-    since = min(visit.since, visit.today)
-    if not has_today and not visit.tally(visit.owner).errors:
-        visit.tally(visit.owner).errors.append("today's usage could not be read")
+def _finish(reader: AccountReader, *, has_today: bool) -> SyncedAccount:
+    """Record how each key stands, and report it."""
+    owner, request = reader.owner, reader.session.request
+    since = min(reader.since, reader.today)
+    if not has_today and not reader.tally(owner).errors:
+        reader.tally(owner).add_error("today's usage could not be read")
     # Where nothing was read, those that have a secret of their own are asked with it.
-    concerned = [visit.owner, *visit.readable] if visit.sources else [visit.owner]
-    is_whole = visit.request.reaches_back or UsageSource.ACTIVITY in visit.sources
-    until = visit.today if is_whole else min(visit.request.until, visit.today)
-
-    def record(connection: Connection) -> None:
-        for key in concerned:
-            error = "; ".join(visit.tally(key).errors) or None
-            if key.id == visit.owner.id and not has_today:
-                stored_keys.record_sync_failure(connection, key.id, error or "")
-                continue
-            if key.listing is not None and key.listing.deleted_at is not None:
-                continue
-            stored_keys.record_sync(
-                connection,
-                key,
-                source=_source_of(visit, key),
-                since=since,
-                until=until,
-                error=error,
-                now=now,
-            )
-
-    visit.store.run_write(record)
-    names = visit.request.key_names
-    # An answer of analytics is of all keys: what was written for others is told as well.
-    told = [
+    concerned = [owner, *reader.readable] if reader.sources else [owner]
+    _record(reader, concerned, since, has_today=has_today)
+    # An answer of analytics is of all keys: others than the named ones are reported where it changed them.
+    names = {*request.key_names}
+    reported = [
         key
         for key in concerned
-        if not names or visit.owner.name in names or key.name in names or visit.tally(key).counts.rows_written
+        if not names or {owner.name, key.name} & names or reader.tally(key).counts.rows_written
     ]
-    if visit.owner not in told and visit.tally(visit.owner).errors:
-        told.insert(0, visit.owner)
-    results = tuple(_synced(visit, key, since) for key in told)
+    if owner not in reported and reader.tally(owner).errors:
+        reported.insert(0, owner)
+    results = tuple(_synced(reader, key, since) for key in reported)
     for synced in results:
-        _log_synced(synced)
+        log_synced(synced)
     return SyncedAccount(results, frozenset(key.id for key in concerned))
 
 
-def _source_of(visit: Visit, key: StoredKey) -> UsageSource:
-    """The best source that has told of the key."""
-    read_before = key.listing is not None and key.listing.activity_read_at is not None
-    asked = UsageSource.ACTIVITY in visit.sources
-    if asked and (key.id == visit.owner.id or read_before or key.id in visit.tallies):
-        return UsageSource.ACTIVITY
-    return UsageSource.ANALYTICS if UsageSource.ANALYTICS in visit.sources else UsageSource.COUNTERS
+def _record(reader: AccountReader, keys: list[StoredKey], since: date, *, has_today: bool) -> None:
+    now = reader.now()
+    source = max(reader.sources, key=lambda each: each.rank, default=UsageSource.COUNTERS)
+    is_whole = reader.session.request.reaches_back or source is UsageSource.ACTIVITY
+    until = reader.today if is_whole else min(reader.session.request.until, reader.today)
+
+    def record(connection: Connection) -> None:
+        for key in keys:
+            error = "; ".join(reader.tally(key).errors) or None
+            if key.id == reader.owner.id and not has_today:
+                stored_keys.record_sync_failure(connection, key.id, error or "")
+            elif key.listing is None or key.listing.deleted_at is None:
+                stored_keys.record_sync(
+                    connection, key, source=source, since=since, until=until, error=error, now=now
+                )
+
+    reader.session.store.run_write(record)
 
 
-def _synced(visit: Visit, key: StoredKey, since: date) -> SyncedKey:
-    tally = visit.tally(key)
+def _synced(reader: AccountReader, key: StoredKey, since: date) -> SyncedKey:
+    tally = reader.tally(key)
     status = SyncKeyStatus.OK
     if tally.errors:
         is_partial = tally.counts != WriteCounts() or tally.rejected
@@ -221,21 +187,5 @@ def _synced(visit: Visit, key: StoredKey, since: date) -> SyncedKey:
         rows_rejected=tally.rejected,
         error="; ".join(tally.errors) or None,
         is_passing=bool(tally.errors) and tally.is_passing,
-        notes=tuple(visit.notes) if key.id == visit.owner.id else (),
+        notes=tuple(reader.notes) if key.id == reader.owner.id else (),
     )
-
-
-def _log_synced(synced: SyncedKey) -> None:
-    extra = {"job": Job.SYNC, "key": synced.name}
-    if synced.error is not None:
-        log.warning("%s", synced.error, extra=extra)
-    for note in synced.notes:
-        log.info("%s", note, extra=extra)
-    if synced.rows_written or synced.rows_removed:
-        log.info(
-            "%d rows written, %d unchanged, %d removed",
-            synced.rows_written,
-            synced.rows_unchanged,
-            synced.rows_removed,
-            extra=extra,
-        )

@@ -14,7 +14,7 @@ from orwatch.text import counted
 
 
 class SyncKeyStatus(StrEnum):
-    """How the sync of one key ended. ``PARTIAL``: written, but a row of the answer was not believed."""
+    """How the sync of one key ended. ``PARTIAL``: written, but a row of the answer was rejected."""
 
     OK = "ok"
     PARTIAL = "partial"
@@ -37,15 +37,19 @@ class SyncedKey:
     notes: tuple[str, ...] = ()
 
 
-# How many rejected rows are told one by one; the rest is a number.
-_REJECTIONS_TOLD = 3
+COUNTERS_WENT_DOWN = (
+    "its counters went down (a reset?): what it spent between the last sync and today is unknown"
+)
+
+# How many rejected rows are listed; the rest is a number.
+_REJECTIONS_LISTED = 3
 
 
-def told_rejections(rows: Sequence[RejectedRow]) -> str:
-    """What to say of rows that were not believed."""
-    told = "; ".join(row.reason for row in rows[:_REJECTIONS_TOLD])
-    more = f"; and {len(rows) - _REJECTIONS_TOLD} more" if len(rows) > _REJECTIONS_TOLD else ""
-    return f"{len(rows)} of the answer's rows not believed and left out: {told}{more}"
+def rejections_text(rows: Sequence[RejectedRow]) -> str:
+    """Which rows of an answer were rejected."""
+    listed = "; ".join(row.reason for row in rows[:_REJECTIONS_LISTED])
+    more = f"; and {len(rows) - _REJECTIONS_LISTED} more" if len(rows) > _REJECTIONS_LISTED else ""
+    return f"{counted(len(rows), 'row')} of the answer rejected: {listed}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,11 @@ class SyncResult:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with the run as a whole: nothing is watched, though somebody wanted it."""
+        """What is wrong with the run as a whole: no key is left to watch."""
         if not self.lost_keys:
             return None
         return (
-            f"no key is active, so that nothing is watched: {counted(self.lost_keys, 'key')} "
+            f"no key is active, so nothing is watched: {counted(self.lost_keys, 'key')} "
             f"{'is' if self.lost_keys == 1 else 'are'} invalid. Add a new one with `orwatch key add NAME`, "
             "and remove or disable the old"
         )
@@ -90,7 +94,7 @@ class SyncResult:
 
     @property
     def rows_rejected(self) -> int:
-        """Rows of the answers that were not believed or not asked for."""
+        """Rows of the answers that are implausible or of days that were not asked for."""
         return sum(key.rows_rejected for key in self.keys)
 
     @property

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from orwatch.clock import Clock
 from orwatch.config.settings import MAX_SYNC_DAYS
 from orwatch.domain.counters import CounterReading
-from orwatch.domain.keys import InactiveReason, KeyKind, StoredKey
-from orwatch.domain.runs import Job, RunStatus
+from orwatch.domain.keys import InactiveReason, KeyKind, StoredKey, has_own_source
+from orwatch.domain.runs import Job
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
 from orwatch.jobs.key.selection import check_names, select_keys
-from orwatch.jobs.runs.recorded import RunOptions, recorded_run
+from orwatch.jobs.runs.recorded import RunOptions, first_errors, recorded_run
 from orwatch.jobs.sync.request import SyncProgress, SyncRequest, last_days
-from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult, told_rejections
+from orwatch.jobs.sync.result import (
+    COUNTERS_WENT_DOWN,
+    SyncedKey,
+    SyncKeyStatus,
+    SyncResult,
+    rejections_text,
+)
+from orwatch.jobs.sync.session import SyncSession, log_synced
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch
 from orwatch.secrets import Vault
@@ -28,10 +35,14 @@ from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
+from orwatch.text import counted
 
 if TYPE_CHECKING:
+    from orwatch.jobs.sync.account import SyncedAccount
     from orwatch.openrouter.client import Client
 
+# What came of each key that was asked, by its id; a management key's is that of its account.
+_Done: TypeAlias = dict[int, tuple[SyncedKey, ...]]
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +53,7 @@ class _Task:
     secret: str
     since: date
     until: date
-    # The day that it follows on from: earlier than `since` where what lies between cannot be had any more.
+    # The first day that is wanted: earlier than `since` where the API or cleanup no longer has those days.
     follows_from: date
     notes: tuple[str, ...]
 
@@ -64,11 +75,12 @@ def run(
     and what ``open_client`` does.
     """
     check_names(store, request.key_names)
+    session = SyncSession(store, cache(open_client), lambda: Vault(encryption_keys), clock, request)
     if request.is_dry_run:
         with store.scratch_copy() as copy:
-            return _sync(copy, cache(open_client), encryption_keys, request, clock, on_progress)
+            return _sync(replace(session, store=copy), on_progress)
     with recorded_run(store, Job.SYNC, clock, options, is_whole=not request.key_names) as outcome:
-        result = _sync(store, cache(open_client), encryption_keys, request, clock, on_progress)
+        result = _sync(session, on_progress)
         outcome.status = result.status
         outcome.counts = {
             "keys": len(result.keys),
@@ -77,180 +89,124 @@ def run(
             "rows_removed": result.rows_removed,
             "rows_rejected": result.rows_rejected,
         }
-        if result.status is not RunStatus.OK:
-            troubled = [key for key in result.keys if key.status is not SyncKeyStatus.OK]
-            told = [f"{key.name}: {key.error}" for key in troubled[:5]]
-            outcome.error = result.trouble or "; ".join(told)
+        outcome.error = result.trouble or first_errors(
+            (key.name, key.error) for key in result.keys if key.status is not SyncKeyStatus.OK
+        )
     return result
 
 
-def _sync(
-    store: Store,
-    open_client: Callable[[], Client],
-    encryption_keys: Sequence[str],
-    request: SyncRequest,
-    clock: Clock,
-    on_progress: Callable[[SyncProgress], None],
-) -> SyncResult:
-    started_at = clock.monotonic()
-    with store.read() as connection:
+def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> SyncResult:
+    request = session.request
+    started_at = session.clock.monotonic()
+    with session.store.read() as connection:
         keys = stored_keys.list_keys(connection)
     selected = select_keys(keys, request.key_names)
-    done: dict[int, tuple[SyncedKey, ...]] = {}
-    rows_written = 0
-
-    def note(key_id: int, *synced: SyncedKey) -> None:
-        nonlocal rows_written
-        done[key_id] = synced
-        rows_written += sum(each.rows_written for each in synced)
-
-    def tell_progress(keys_total: int) -> None:
-        on_progress(SyncProgress(len(done), keys_total, rows_written))
-
-    through_accounts = _sync_accounts(
-        store, open_client, encryption_keys, request, clock, keys, selected, note
-    )
-    own = [key for key in selected if key.id not in through_accounts]
-    tasks = _plan(store, own, encryption_keys, request, clock, note)
+    done, handled = _sync_accounts(session, keys, selected)
+    tasks, not_asked = _plan(session, [key for key in selected if key.id not in handled])
+    done |= not_asked
     key_count = len(done) + len(tasks)
-    tell_progress(key_count)
+    rows_written = sum(synced.rows_written for group in done.values() for synced in group)
+    on_progress(SyncProgress(len(done), key_count, rows_written))
 
-    unknown = []
-    for task, answer in _answers(tasks, open_client, request, clock):
-        if isinstance(answer, ApiError):
-            synced = _failed(task.key, task.since, str(answer), is_passing=answer.is_passing)
-            _record_failure(store, task.key, synced)
-            log.warning("%s", synced.error, extra={"job": Job.SYNC, "key": task.key.name})
-        else:
-            usage, seconds = answer
-            synced = _write(store, task, usage, clock)
-            if synced.status is SyncKeyStatus.FAILED:
-                _record_failure(store, task.key, synced)
-            _log_synced(synced, seconds)
-            if isinstance(usage, CounterReading) and usage.facts and usage.facts.kind is KeyKind.MANAGEMENT:
-                unknown.append(task)
-        note(task.key.id, synced)
-        tell_progress(key_count)
-    for task in unknown:
-        # It was added unchecked, and has just told what it is.
-        from orwatch.jobs.sync.account import sync_account
-
-        account = sync_account(store, open_client(), task.key, task.secret, request, clock)
-        note(task.key.id, *account.keys)
+    new_owners = []
+    for task, answer, seconds in _answers(session, tasks):
+        synced = _conclude(session, task, answer)
+        log_synced(synced, seconds)
+        if isinstance(answer, CounterReading) and answer.facts and answer.facts.kind is KeyKind.MANAGEMENT:
+            new_owners.append(task)
+        done[task.key.id] = (synced,)
+        rows_written += synced.rows_written
+        on_progress(SyncProgress(len(done), key_count, rows_written))
+    for task in new_owners:
+        # Added unchecked: its answer is the first to say that it is a management key.
+        done[task.key.id] = _sync_account(session, task.key, task.secret).keys
     lost = [key for key in keys if key.inactive_reason is InactiveReason.INVALID]
     result = SyncResult(
-        since=min((key.since for group in done.values() for key in group), default=request.since),
+        since=min((synced.since for group in done.values() for synced in group), default=request.since),
         until=request.until,
         keys=tuple(synced for key in keys for synced in done.get(key.id, ())),
-        duration_seconds=clock.monotonic() - started_at,
+        duration_seconds=session.clock.monotonic() - started_at,
         is_dry_run=request.is_dry_run,
         lost_keys=0 if done or request.key_names else len(lost),
     )
     if result.trouble is not None:
-        log.warning("%s", result.trouble, extra={"job": Job.SYNC})
+        log.warning("%s", result.trouble)
     return result
 
 
-def _answers(
-    tasks: Sequence[_Task], open_client: Callable[[], Client], request: SyncRequest, clock: Clock
-) -> Iterator[tuple[_Task, tuple[UsageAnswer | CounterReading, float] | ApiError]]:
-    """Each task with its answer and the seconds that it took, or with the error, as they come."""
-    if not tasks:
-        return
-    client = open_client()
-
-    def ask(task: _Task) -> tuple[UsageAnswer | CounterReading, float]:
-        asked_at = clock.monotonic()
-        answer = fetch(client, task.key, request.source, task.secret, task.since, task.until, clock.now())
-        return answer, clock.monotonic() - asked_at
-
-    yield from ask_concurrently(tasks, ask, request.concurrency)
-
-
 def _sync_accounts(
-    store: Store,
-    open_client: Callable[[], Client],
-    encryption_keys: Sequence[str],
-    request: SyncRequest,
-    clock: Clock,
-    keys: Sequence[StoredKey],
-    selected: Sequence[StoredKey],
-    note: Callable[..., None],
-) -> set[int]:
-    """Sync the accounts of the management keys; the ids of all keys whose sync is done with that."""
-    owners = [key for key in keys if key.is_management and key.is_active]
-    if not owners:
-        return set()
-    from orwatch.domain.keys import has_own_source
-    from orwatch.jobs.sync.account import sync_account
-
+    session: SyncSession, keys: Sequence[StoredKey], selected: Sequence[StoredKey]
+) -> tuple[_Done, set[int]]:
+    """Sync the accounts of the management keys: what came of each, and the ids of all keys that are done."""
     listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
+    done: _Done = {}
     handled: set[int] = set()
-    for owner in owners:
-        if owner.id in handled or (owner not in selected and owner.id not in listed_by):
+    for owner in keys:
+        if not owner.is_management or not owner.is_active or owner.id in handled:
+            continue
+        if owner not in selected and owner.id not in listed_by:
             continue
         try:
-            secret = Vault(encryption_keys).open(owner.secret_encrypted or "")
+            secret = session.vault().open(owner.secret_encrypted or "")
         except EncryptionKeyError:
-            continue  # told with those of the other keys
-        account = sync_account(store, open_client(), owner, secret, request, clock)
+            continue  # _plan reports it
+        account = _sync_account(session, owner, secret)
         handled |= account.done_ids
-        note(owner.id, *account.keys)
-    return handled
+        done[owner.id] = account.keys
+    return done, handled
 
 
-def _plan(
-    store: Store,
-    keys: Sequence[StoredKey],
-    encryption_keys: Sequence[str],
-    request: SyncRequest,
-    clock: Clock,
-    note: Callable[..., None],
-) -> list[_Task]:
-    """What to ask with each key's own secret; of keys that cannot or need not be asked a note is made.
+def _sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedAccount:
+    # Loaded only where there is a management key.
+    from orwatch.jobs.sync.account import sync_account
 
-    Raises ``WrongClockError``.
+    return sync_account(session, owner, secret)
+
+
+def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task], _Done]:
+    """What to ask with each key's own secret; and the keys that cannot or need not be asked.
+
+    Raises ``EncryptionKeyError`` when none of the secrets can be opened, ``WrongClockError``.
     """
-    with store.read() as connection:
-        watermark = ledger.kept_from(connection) or date.min
-    if clock.now().date() < watermark:
-        # Then nothing would be asked for, and no answer could tell that the clock is wrong.
-        raise WrongClockError(
-            f"this machine's clock says {clock.now():%Y-%m-%d %H:%M} UTC, and cleanup has removed the days "
-            f"before {watermark}: set it right. Nothing was written."
-        )
-    tasks = []
-    failures: list[tuple[StoredKey, SyncedKey]] = []
-    unopened: EncryptionKeyError | None = None
-    vault = Vault(encryption_keys) if any(_has_secret(key) for key in keys) else None
+    request = session.request
+    watermark = _watermark(session)
+    tokens = {key.id: key.secret_encrypted for key in keys if _has_secret(key)}
+    is_asked = bool(tokens) and watermark <= request.until
+    secrets, unopened = session.vault().open_all(tokens) if is_asked else ({}, {})
+    tasks: list[_Task] = []
+    done: _Done = {}
     for key in keys:
         follows_from, since = _since(key, request)
         notes: tuple[str, ...] = ()
         if since < watermark:
-            notes = (
-                f"days before {watermark} were removed by cleanup: not asked for, nothing written there",
-            )
+            notes = (f"days before {watermark} were removed by cleanup and are not fetched again",)
             since = watermark
-        if vault is None or not _has_secret(key):
-            if request.key_names:
-                why = key.inactive_reason or "known from a management key only, which could not be read"
-                note(key.id, _failed(key, since, f"not asked: the key is {why}"))
-        elif since > request.until:
-            note(key.id, SyncedKey(key.name, SyncKeyStatus.OK, request.since, notes=notes))
-        else:
-            try:
-                secret = vault.open(key.secret_encrypted or "")
-            except EncryptionKeyError as error:
-                unopened = error
-                failures.append((key, _failed(key, since, str(error))))
-            else:
-                tasks.append(_Task(key, secret, since, request.until, follows_from, notes))
-    if unopened is not None and not tasks:
-        raise unopened
-    for key, failed in failures:
-        _record_failure(store, key, failed)
-        note(key.id, failed)
-    return tasks
+        if key.id in secrets:
+            tasks.append(_Task(key, secrets[key.id], since, request.until, follows_from, notes))
+        elif key.id in unopened:
+            done[key.id] = (_failed(session.store, key, since, str(unopened[key.id])),)
+        elif key.id in tokens:
+            done[key.id] = (SyncedKey(key.name, SyncKeyStatus.OK, request.since, notes=notes),)
+        elif request.key_names:
+            why = f"the key is {key.inactive_reason}"
+            if key.inactive_reason is None:
+                why = "only a management key lists it, and that one could not be read"
+            done[key.id] = (SyncedKey(key.name, SyncKeyStatus.FAILED, since, error=f"not asked: {why}"),)
+    return tasks, done
+
+
+def _watermark(session: SyncSession) -> date:
+    """The first day that cleanup has left. Raises ``WrongClockError``."""
+    with session.store.read() as connection:
+        watermark = ledger.kept_from(connection) or date.min
+    now = session.clock.now()
+    if now.date() < watermark:
+        # Then nothing would be asked for, and no answer could show that the clock is wrong.
+        raise WrongClockError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but cleanup has removed the days before "
+            f"{watermark} already. Set the clock right; nothing was written."
+        )
+    return watermark
 
 
 def _has_secret(key: StoredKey) -> bool:
@@ -266,35 +222,64 @@ def _since(key: StoredKey, request: SyncRequest) -> tuple[date, date]:
     return wanted, max(wanted, last_days(request.until, MAX_SYNC_DAYS))
 
 
-def _failed(key: StoredKey, since: date, error: str, *, is_passing: bool = False) -> SyncedKey:
-    return SyncedKey(key.name, SyncKeyStatus.FAILED, since, error=error, is_passing=is_passing)
+def _answers(
+    session: SyncSession, tasks: Sequence[_Task]
+) -> Iterator[tuple[_Task, UsageAnswer | CounterReading | ApiError, float | None]]:
+    """Each task with its answer and the seconds that it took, or with the error, as they come."""
+    if not tasks:
+        return
+    client, clock, request = session.client(), session.clock, session.request
+
+    def ask(task: _Task) -> tuple[UsageAnswer | CounterReading, float]:
+        asked_at = clock.monotonic()
+        answer = fetch(client, task.key, request.source, task.secret, task.since, task.until, clock.now())
+        return answer, clock.monotonic() - asked_at
+
+    for task, timed in ask_concurrently(tasks, ask, request.concurrency):
+        if isinstance(timed, ApiError):
+            yield task, timed, None
+        else:
+            yield task, *timed
 
 
-def _write(store: Store, task: _Task, answer: UsageAnswer | CounterReading, clock: Clock) -> SyncedKey:
-    """Write one key's answer, or find out what writing it would do."""
-    now = clock.now()
+def _conclude(
+    session: SyncSession, task: _Task, answer: UsageAnswer | CounterReading | ApiError
+) -> SyncedKey:
+    """Write one key's answer, or record why there is none."""
+    if isinstance(answer, ApiError):
+        return _failed(session.store, task.key, task.since, str(answer), is_passing=answer.is_passing)
+    now = session.clock.now()
 
     def write(connection: Connection) -> SyncedKey:
-        # As it stands now: a person may have removed it while it was asked about.
+        # As it is stored now: it may have been removed while it was asked about.
         key = stored_keys.find_by_hash(connection, task.key.key_hash)
         if key is None or key.removed_at is not None:
-            notes = (*task.notes, "the key was removed meanwhile: nothing written")
+            notes = (*task.notes, "the key was removed during the sync: nothing written")
             return SyncedKey(task.key.name, SyncKeyStatus.OK, task.since, notes=notes)
         if isinstance(answer, CounterReading):
             return _write_counters(connection, task, key, answer, now)
         return _write_usage(connection, task, key, answer, now)
 
     try:
-        return store.run_write(write)
-    except StoreUnavailableError as store_error:
-        return _failed(task.key, task.since, str(store_error), is_passing=True)
+        return session.store.run_write(write)
+    except StoreUnavailableError as error:
+        return _failed(session.store, task.key, task.since, str(error), is_passing=True)
+
+
+def _failed(store: Store, key: StoredKey, since: date, error: str, *, is_passing: bool = False) -> SyncedKey:
+    """Record why the sync of a key failed, if the database can be written."""
+    try:
+        store.run_write(lambda connection: stored_keys.record_sync_failure(connection, key.id, error))
+    except StoreUnavailableError as trouble:
+        log.warning("%s", trouble, extra={"key": key.name})
+    return SyncedKey(key.name, SyncKeyStatus.FAILED, since, error=error, is_passing=is_passing)
 
 
 def _write_usage(
     connection: Connection, task: _Task, key: StoredKey, answer: UsageAnswer, now: datetime
 ) -> SyncedKey:
     misfits = [row for row in answer.rejected if not row.is_outside_window]
-    error = told_rejections(misfits) if misfits else None
+    error = rejections_text(misfits) if misfits else None
     counts = ledger.write_usage(connection, key.id, answer, now)
     stored_keys.record_sync(
         connection,
@@ -307,7 +292,7 @@ def _write_usage(
     )
     notes = task.notes
     if answer.rejected and not misfits:
-        notes = (*notes, f"left out {len(answer.rejected)} rows of days that were not asked for")
+        notes = (*notes, f"left out {counted(len(answer.rejected), 'row')} of days that were not asked for")
     return _synced(
         task,
         counts,
@@ -335,11 +320,7 @@ def _write_counters(
     )
     notes = task.notes
     if is_reset:
-        notes = (
-            *notes,
-            "its counters went down (reset, or another key's): what was spent before today since the last "
-            "sync cannot be told",
-        )
+        notes = (*notes, COUNTERS_WENT_DOWN)
     return _synced(task, counts, SyncKeyStatus.OK, notes=notes)
 
 
@@ -363,30 +344,3 @@ def _synced(
         error=error,
         notes=notes,
     )
-
-
-def _record_failure(store: Store, key: StoredKey, synced: SyncedKey) -> None:
-    error = synced.error
-    if error is None:
-        return
-    try:
-        store.run_write(lambda connection: stored_keys.record_sync_failure(connection, key.id, error))
-    except StoreUnavailableError as trouble:
-        log.warning("%s", trouble, extra={"job": Job.SYNC, "key": key.name})
-
-
-def _log_synced(synced: SyncedKey, seconds: float) -> None:
-    extra = {"job": Job.SYNC, "key": synced.name, "duration_seconds": round(seconds, 3)}
-    if synced.error is not None:
-        log.warning("%s", synced.error, extra=extra)
-    for note in synced.notes:
-        log.info("%s", note, extra=extra)
-    if synced.status is not SyncKeyStatus.FAILED:
-        log.info(
-            "%d rows written, %d unchanged, %d removed, %d rejected",
-            synced.rows_written,
-            synced.rows_unchanged,
-            synced.rows_removed,
-            synced.rows_rejected,
-            extra=extra,
-        )

@@ -1,18 +1,17 @@
-"""Validate: ask about every key, deactivate the really invalid ones, refresh what is known of the rest."""
+"""Validate: ask about every key, deactivate the invalid ones, refresh what is stored of the others."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey, expiry_warning
-from orwatch.domain.runs import Job, RunStatus
-from orwatch.errors import ApiError, EncryptionKeyError, KeyRejectedError
+from orwatch.domain.runs import Job
+from orwatch.errors import ApiError, KeyRejectedError
 from orwatch.jobs.key.selection import check_names, select_keys
-from orwatch.jobs.runs.recorded import RunOptions, recorded_run
+from orwatch.jobs.runs.recorded import RunOptions, first_errors, recorded_run
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
@@ -25,17 +24,10 @@ if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
 
 
-# Good keys get a 401 now and then, in passing: the second question comes at the end of the run, and in a
-# run so short that its end is now, after this long.
+# Good keys are refused now and then: the second question comes at the end of the run, after this long.
 SECOND_QUESTION_AFTER_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    key: StoredKey
-    secret: str
 
 
 def run(
@@ -61,9 +53,9 @@ def run(
         result = _validate(store, open_client, encryption_keys, clock, key_names, concurrency)
         outcome.status = result.status
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
-        if result.status is not RunStatus.OK:
-            troubled = [key for key in result.keys if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}]
-            outcome.error = "; ".join(f"{key.name}: {key.detail}" for key in troubled[:5])
+        outcome.error = first_errors(
+            (key.name, key.detail) for key in result.keys if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}
+        )
     return result
 
 
@@ -78,10 +70,24 @@ def _validate(
     started_at = clock.monotonic()
     with store.read() as connection:
         keys = select_keys(stored_keys.list_keys(connection), key_names)
-    done: dict[int, ValidatedKey] = {}
-    tasks = _plan(keys, encryption_keys, done)
-    if tasks:
-        _ask_all(store, open_client(), tasks, concurrency, clock, done)
+    tokens = {key.id: key.secret_encrypted for key in keys if _is_asked_about(key)}
+    secrets, unopened = Vault(encryption_keys).open_all(tokens) if tokens else ({}, {})
+    done = {
+        key.id: ValidatedKey(key.name, Verdict.UNKNOWN, str(unopened[key.id]), needs_person=True)
+        for key in keys
+        if key.id in unopened
+    }
+    asked = [key for key in keys if key.id in secrets]
+    if asked:
+        client = open_client()
+
+        def ask(key: StoredKey) -> KeyFacts:
+            return fetch_key_facts(client, secrets[key.id])
+
+        for key, answer in _ask_twice(asked, ask, concurrency, clock):
+            validated = _conclude(store, key, answer, clock)
+            if validated is not None:
+                done[key.id] = validated
     for validated in done.values():
         _log_validated(validated)
     return ValidateResult(
@@ -90,60 +96,25 @@ def _validate(
     )
 
 
-def _ask_all(
-    store: Store,
-    client: Client,
-    tasks: Sequence[_Task],
-    concurrency: int,
-    clock: Clock,
-    done: dict[int, ValidatedKey],
-) -> None:
-    """Ask about each key, a second time where it was refused, and put what came of it into ``done``."""
+def _is_asked_about(key: StoredKey) -> bool:
+    """Not what a person disabled, and not what only a management key lists."""
+    is_disabled = key.inactive_reason is InactiveReason.DISABLED
+    return not is_disabled and (key.secret_encrypted is not None or key.listing is None)
 
-    def ask(task: _Task) -> KeyFacts:
-        return fetch_key_facts(client, task.secret)
 
-    def conclude(task: _Task, answer: KeyFacts | ApiError) -> None:
-        validated = _conclude(store, task.key, answer, clock)
-        if validated is not None:
-            done[task.key.id] = validated
-
-    doubtful = []
-    for task, answer in ask_concurrently(tasks, ask, concurrency):
+def _ask_twice(
+    keys: Sequence[StoredKey], ask: Callable[[StoredKey], KeyFacts], concurrency: int, clock: Clock
+) -> Iterator[tuple[StoredKey, KeyFacts | ApiError]]:
+    """Each key with its answer; a key that is refused is asked about once more, at the end."""
+    refused = []
+    for key, answer in ask_concurrently(keys, ask, concurrency):
         if isinstance(answer, KeyRejectedError):
-            doubtful.append(task)
+            refused.append(key)
         else:
-            conclude(task, answer)
-    if doubtful:
+            yield key, answer
+    if refused:
         clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
-    for task, answer in ask_concurrently(doubtful, ask, concurrency):
-        conclude(task, answer)
-
-
-def _plan(
-    keys: Sequence[StoredKey], encryption_keys: Sequence[str], done: dict[int, ValidatedKey]
-) -> list[_Task]:
-    """The keys to ask about; those whose secret cannot be opened go to ``done``."""
-    wanted = [
-        key
-        for key in keys
-        # What a management key has told of is not asked without a secret.
-        if key.inactive_reason is not InactiveReason.DISABLED and (key.secret_encrypted or not key.listing)
-    ]
-    if not wanted:
-        return []
-    vault = Vault(encryption_keys)
-    tasks = []
-    unopened: EncryptionKeyError | None = None
-    for key in wanted:
-        try:
-            tasks.append(_Task(key, vault.open(key.secret_encrypted or "")))
-        except EncryptionKeyError as error:
-            unopened = error
-            done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, str(error), needs_person=True)
-    if unopened is not None and not tasks:
-        raise unopened
-    return tasks
+    yield from ask_concurrently(refused, ask, concurrency)
 
 
 def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: Clock) -> ValidatedKey | None:
@@ -152,7 +123,7 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
     if isinstance(answer, ApiError) and not isinstance(answer, KeyRejectedError):
         return ValidatedKey(key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing)
     with store.write() as connection:
-        # As it stands now: a person may have disabled, enabled or removed it while it was asked about.
+        # As it is stored now: it may have been disabled, enabled or removed while it was asked about.
         current = stored_keys.find_by_hash(connection, key.key_hash)
         if (
             current is None
@@ -168,7 +139,7 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
             return ValidatedKey(key.name, Verdict.INVALID, f"{was}, refused twice: {answer}")
         stored_keys.record_facts(connection, current.id, answer, now)
         if answer.kind is KeyKind.MANAGEMENT:
-            # The next sync shall see anew what the server has.
+            # The next sync asks again for endpoints that were missing.
             accounts.update_account(
                 connection, current.id, activity_missing_at=None, analytics_missing_at=None
             )
@@ -179,7 +150,7 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
 
 
 def _log_validated(validated: ValidatedKey) -> None:
-    extra = {"job": Job.VALIDATE, "key": validated.name}
+    extra = {"key": validated.name}
     if validated.verdict is Verdict.INVALID:
         log.warning("invalid: %s", validated.detail, extra=extra)
     elif validated.verdict is Verdict.UNKNOWN:

@@ -124,7 +124,7 @@ def test_a_key_that_is_no_management_key_any_more_says_so(watcher: AccountWatche
     watcher.server.managers = set()
     result = watcher.sync()
     assert result["boss"].status is SyncKeyStatus.FAILED
-    assert "Is it a management key still?" in (result["boss"].error or "")
+    assert "Is it still a management key?" in (result["boss"].error or "")
     assert watcher.result.exit_code == 1
 
 

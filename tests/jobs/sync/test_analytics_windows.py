@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.errors import ApiError, TruncatedAnswerError
-from orwatch.jobs.sync.analytics_windows import Window, expected_rows_per_day, read_windows
+from orwatch.jobs.sync.analytics_windows import Window, WindowReader, expected_rows_per_day
 from tests.jobs.support import make_client, secret_of
 from tests.jobs.sync.account_server import AccountServer
 from tests.support import API_URL, NOW, TODAY, FakeClock, stored_key
@@ -35,9 +35,9 @@ def members(server: AccountServer) -> list[StoredKey]:
 def read(server: AccountServer, since: date, until: date, rows_per_day: int = 1) -> Iterator[Window]:
     with respx.mock(base_url=API_URL, assert_all_called=False) as router, make_client(server.clock) as client:
         router.route().mock(side_effect=server)
-        yield from read_windows(
-            client, secret_of("boss"), members(server), since, until, Fraction(rows_per_day)
-        )
+        reader = WindowReader(client, secret_of("boss"), members(server))
+        reader.rows_per_day = Fraction(rows_per_day)
+        yield from reader.read(since, until)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_windows_go_back_from_the_last_day_and_leave_no_day_out(server: AccountS
 
 def test_an_account_without_use_is_one_question(server: AccountServer) -> None:
     (window,) = read(server, ago(364), TODAY, rows_per_day=0)
-    assert (window.account, window.keys, window.rows_per_day) == ((), {}, 0)
+    assert (window.account, window.keys) == ((), {})
 
 
 def test_no_question_is_asked_of_no_days(server: AccountServer) -> None:
@@ -144,5 +144,5 @@ def test_keys_whose_creation_is_not_told_are_found_as_well(server: AccountServer
     unknown = replace(key, listing=replace(key.listing, created_at=None))
     with respx.mock(base_url=API_URL) as router, make_client(server.clock) as client:
         router.route().mock(side_effect=server)
-        (window,) = read_windows(client, secret_of("boss"), [unknown], ago(3), TODAY, Fraction(1))
+        (window,) = WindowReader(client, secret_of("boss"), [unknown]).read(ago(3), TODAY)
     assert [row.day for row in window.keys[key.id]] == [ago(3)]

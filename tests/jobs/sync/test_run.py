@@ -217,7 +217,9 @@ def test_days_before_the_watermark_are_not_asked_for_and_that_is_said(run: Runne
     result = run.of(days_ago(30), TODAY)
 
     assert api.windows("work") == [("2026-11-18", "2026-11-20")]
-    assert "days before 2026-11-18 were removed by cleanup" in result.keys[0].notes[0]
+    assert (
+        "days before 2026-11-18 were removed by cleanup and are not fetched again" in result.keys[0].notes[0]
+    )
     assert (result.since, result.rows_written, result.exit_code) == (days_ago(2), 1, 0)
 
 
@@ -229,7 +231,7 @@ def test_a_window_wholly_before_the_watermark_asks_nothing_and_says_so(run: Runn
 
     assert api.requests == []
     assert dump(run.store, "usage_days") == []
-    assert "nothing written there" in result.keys[0].notes[0]
+    assert "days before 2026-11-20 were removed by cleanup" in result.keys[0].notes[0]
     assert (result.rows_written, result.exit_code) == (0, 0)
 
 

@@ -45,7 +45,7 @@ def test_a_row_that_is_not_believed_is_told_and_the_rest_is_kept(run: Runner, ap
     first = result.keys[0]
     assert (first.status, first.rows_written, first.rows_rejected) == (SyncKeyStatus.PARTIAL, 2, 1)
     assert first.error is not None
-    assert first.error.startswith("1 of the answer's rows not believed and left out: 2026-11-20: cost is -1")
+    assert first.error.startswith("1 row of the answer rejected: 2026-11-20: cost is -1")
     assert get_key(run.store, "first").last_sync_error == first.error
     assert (result.status, result.exit_code) == (RunStatus.PARTIAL, 1)
 
@@ -57,7 +57,7 @@ def test_of_many_rejected_rows_three_are_told_and_the_rest_counted(run: Runner, 
     error = run().keys[0].error
 
     assert error is not None
-    assert error.startswith("5 of the answer's rows")
+    assert error.startswith("5 rows of the answer rejected: ")
     assert error.count("not a plausible amount") == 3
     assert error.endswith("; and 2 more")
 
@@ -179,7 +179,7 @@ def test_a_key_that_is_removed_while_it_is_asked_about_gets_nothing_written_and_
     result = run()
 
     assert [(key.name, key.rows_written) for key in result.keys] == [("first", 0), ("second", 1)]
-    assert "removed meanwhile" in result.keys[0].notes[-1]
+    assert "removed during the sync" in result.keys[0].notes[-1]
     assert (result.status, result.exit_code) == (RunStatus.OK, 0)
     assert costs(run.store) == {(2, 15_000_000)}
 
@@ -268,7 +268,7 @@ def test_a_clock_from_before_the_last_cleanup_is_wrong_though_nothing_is_asked(
         retention.raise_watermark(connection, days_ago(365))
     clock.advance(days=-2500)
 
-    with pytest.raises(WrongClockError, match="says 2020-01-16 12:30 UTC, and cleanup has removed the days"):
+    with pytest.raises(WrongClockError, match="says 2020-01-16 12:30 UTC, but cleanup has removed the days"):
         run()
 
     assert api.requests == []

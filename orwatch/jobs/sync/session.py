@@ -1,0 +1,55 @@
+"""What all parts of one sync work with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orwatch.clock import Clock
+from orwatch.jobs.sync.request import SyncRequest
+from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
+from orwatch.secrets import Vault
+from orwatch.store.engine.database import Store
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSession:
+    """One sync: what it was asked for, and what it works with.
+
+    ``client`` and ``vault`` are made when they are first called: a sync with nothing to ask needs neither.
+    """
+
+    store: Store
+    client: Callable[[], Client]
+    vault: Callable[[], Vault]
+    clock: Clock
+    request: SyncRequest
+
+
+def log_synced(synced: SyncedKey, seconds: float | None = None) -> None:
+    """Log what came of a key. ``seconds``: how long its own request took.
+
+    Without a request of its own (there may be hundreds of such keys) it is logged only if something changed.
+    """
+    extra = {"key": synced.name, "duration_seconds": None if seconds is None else round(seconds, 3)}
+    if synced.error is not None:
+        log.warning("%s", synced.error, extra=extra)
+    for note in synced.notes:
+        log.info("%s", note, extra=extra)
+    has_changed = synced.rows_written or synced.rows_removed
+    if synced.status is not SyncKeyStatus.FAILED and (seconds is not None or has_changed):
+        log.info(
+            "%d rows written, %d unchanged, %d removed, %d rejected",
+            synced.rows_written,
+            synced.rows_unchanged,
+            synced.rows_removed,
+            synced.rows_rejected,
+            extra=extra,
+        )
