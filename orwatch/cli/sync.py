@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     "--backfill",
     callback=read_span,
     metavar="SPAN",
-    help="Fill an account's past from so long ago on: 365d, 26w, 12m or all. For management keys.",
+    help="Fetch account history this far back: 365d, 26w, 12m or all. For management keys.",
 )
 @key_option("Sync")
-@click.option("--catch-up", is_flag=True, help="Then run a validate or cleanup that was missed; for cron.")
+@click.option("--catch-up", is_flag=True, help="Afterwards, run a missed validate or cleanup; for cron.")
 @dry_run_option
 @wait_option
 @json_option
@@ -102,7 +102,7 @@ def command(
     with (
         job_run(context, Job.SYNC, wait_seconds, is_whole=not key_names) as ending,
         ExitStack() as opened,
-        _progress(shows_progress) as tell,
+        _progress(shows_progress) as on_progress,
     ):
         result = sync_job.run(
             store,
@@ -110,7 +110,7 @@ def command(
             context.encryption_keys,
             request,
             context.clock,
-            tell,
+            on_progress,
             ending.options,
         )
         ending.exit_code = result.exit_code
@@ -142,7 +142,7 @@ def _progress(is_shown: bool) -> Iterator[Callable[[SyncProgress], None]]:
     from orwatch.render.console import progress_bar
 
     with progress_bar("Syncing") as update:
-        yield lambda told: update(told.keys_done, told.keys_total, told.rows_written)
+        yield lambda progress: update(progress.keys_done, progress.keys_total, progress.rows_written)
 
 
 def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:

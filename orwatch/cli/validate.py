@@ -49,7 +49,7 @@ def run_validate(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Validate, and show what came of it; the exit code."""
+    """Validate and show the result; returns the exit code."""
     from orwatch.cli.job_run import job_run
     from orwatch.jobs.validate import run as validate_job
 

@@ -1,4 +1,4 @@
-"""Whose usage is it? Pure: an account's rows to its keys, and what is left for none of them."""
+"""Whose usage is it? An account's rows to its keys, and the remainder that is no key's. Pure."""
 
 from __future__ import annotations
 
@@ -67,21 +67,21 @@ def add_up(rows: Iterable[UsageRow]) -> list[UsageRow]:
     """One row for each day, model and provider, sorted."""
     sums: dict[tuple[date, str, str], UsageRow] = {}
     for row in rows:
-        spot = (row.day, row.model or "", row.provider or "")
-        sums[spot] = _sum(sums[spot], row) if spot in sums else row
-    return [sums[spot] for spot in sorted(sums)]
+        cell = (row.day, row.model or "", row.provider or "")
+        sums[cell] = _sum(sums[cell], row) if cell in sums else row
+    return [sums[cell] for cell in sorted(sums)]
 
 
 def remainder(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[UsageRow]:
-    """What an account used beyond its keys, for each day that ``account`` tells, sorted.
+    """What an account used beyond its keys, for each day of ``account``, sorted.
 
-    By model and provider where that can be told: where a key's rows are of a coarser kind, or exceed the
+    By model and provider where that is known: where a key's rows are of a coarser kind, or exceed the
     account's, by model only, and at last as a sum of the day. No row where the keys have used it all.
     """
     account_days = _by_day(account)
     key_days = _by_day(keys)
     rows = [
-        row for day, told in sorted(account_days.items()) for row in _rest_of_day(told, key_days.get(day, []))
+        row for day, used in sorted(account_days.items()) for row in _rest_of_day(used, key_days.get(day, []))
     ]
     return sorted(rows, key=lambda row: (row.day, row.model or "", row.provider or ""))
 
@@ -90,12 +90,12 @@ def _rest_of_day(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[
     if all(row.provider is not None for row in keys):
         rest = _subtract(account, keys)
         if _is_possible(rest) and _is_countable(rest):
-            return _worth_telling(rest)
+            return _with_use(rest)
     rest = _subtract(map(_without_provider, account), map(_without_provider, keys))
     if _is_possible(rest) and _is_countable(rest):
-        return _worth_telling(rest)
+        return _with_use(rest)
     rest = _subtract(map(_without_model, account), map(_without_model, keys))
-    return _worth_telling(rest) if _is_possible(rest) else []
+    return _with_use(rest) if _is_possible(rest) else []
 
 
 def _without_provider(row: UsageRow) -> UsageRow:
@@ -110,10 +110,10 @@ def _subtract(account: Iterable[UsageRow], keys: Iterable[UsageRow]) -> list[Usa
     cells: dict[tuple[str | None, str | None], UsageRow] = {}
     for sign, rows in ((1, account), (-1, keys)):
         for row in rows:
-            spot = (row.model, row.provider)
-            before = cells.get(spot)
+            cell = (row.model, row.provider)
+            before = cells.get(cell)
             signed = _signed(row, sign)
-            cells[spot] = signed if before is None else _sum(before, signed)
+            cells[cell] = signed if before is None else _sum(before, signed)
     return list(cells.values())
 
 
@@ -136,7 +136,7 @@ def _negated(count: int | None) -> int | None:
 
 
 def _sum(first: UsageRow, second: UsageRow) -> UsageRow:
-    """As ``add_rows``; of an account, BYOK that nobody told is none."""
+    """As ``add_rows``; of an account, BYOK that is missing is zero."""
     added = add_rows(first, second)
     return added if added.byok_cost_usd is not None else added._replace(byok_cost_usd=ZERO)
 
@@ -149,8 +149,8 @@ def _is_countable(rest: Iterable[UsageRow]) -> bool:
     return all((row.requests or 0) >= 0 for row in rest)
 
 
-def _worth_telling(rest: Iterable[UsageRow]) -> list[UsageRow]:
-    """The rows that tell of some use, none of their numbers below zero."""
+def _with_use(rest: Iterable[UsageRow]) -> list[UsageRow]:
+    """The rows with any use, none of their numbers below zero."""
     rows = []
     for row in rest:
         byok = max(row.byok_cost_usd or ZERO, ZERO)
@@ -178,10 +178,10 @@ def differing_days(
     account: Iterable[UsageRow], stored: Iterable[UsageRow], *, with_requests: bool = True
 ) -> set[date]:
     """The days of ``account`` whose dollars or requests are not what is stored of all keys together."""
-    told, known = _by_day(account), _by_day(stored)
+    reported, known = _by_day(account), _by_day(stored)
     return {
         day
-        for day, rows in told.items()
+        for day, rows in reported.items()
         if _differ(_day_sums(rows), _day_sums(known.get(day, [])), with_requests=with_requests)
     }
 

@@ -1,6 +1,6 @@
 """From life-long counters to days: pure.
 
-``GET /key`` tells what a key has spent in its whole life and in the current UTC day. The difference is what
+``GET /key`` reports what a key has spent in its whole life and in the current UTC day. The difference is what
 it had spent when that day began, exactly, whatever the hour of the question. Two readings on different days
 therefore give the exact spend of the days between, however many hours were missed.
 """
@@ -21,7 +21,7 @@ _NOISE_USD = Decimal("0.000001")
 
 @dataclass(frozen=True, slots=True)
 class CounterReading:
-    """The counters of one key, read on ``day``. BYOK is None where the answer does not tell."""
+    """The counters of one key, read on ``day``. BYOK is None where the answer has none."""
 
     day: date
     usage_usd: Decimal
@@ -46,9 +46,9 @@ class CounterReading:
 
 @dataclass(frozen=True, slots=True)
 class CountedDays:
-    """What two readings tell: rows of single days, and at most one span of days known by their sum only.
+    """Rows of single days, and at most one span of days of which only the sum is known.
 
-    ``is_reset``: a counter went down, so that nothing can be told of the days between.
+    ``is_reset``: a counter went down, so the spend of the days between is unknown.
     """
 
     rows: tuple[UsageRow, ...]

@@ -1,4 +1,4 @@
-"""What a management key tells of its account: workspaces, keys, usage, credits."""
+"""What a management key can read of its account: workspaces, keys, usage, credits."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class AccountListing:
 def fetch_listing(client: Client, secret: str) -> AccountListing:
     """Every key of every workspace, disabled ones included: ``GET /workspaces``, then ``GET /keys``.
 
-    Raises ``ApiError``: a list that is not whole is none, for what it lacks would seem to be deleted.
+    Raises ``ApiError``, also for a list that is not whole: the keys it lacks would seem to be deleted.
     """
     try:
         workspaces = parse_workspaces(client.get("/workspaces", secret))
@@ -69,8 +69,8 @@ def fetch_listing(client: Client, secret: str) -> AccountListing:
     for workspace_id in wanted:
         answered_at = _fetch_workspace_keys(client, secret, workspace_id, names, found, days)
     if len(days) > 1:
-        # The counters of the first pages are of the day before: as a whole the list is of no day.
-        raise ApiUnavailableError("GET /keys was answered across midnight")
+        # The counters of the first pages are those of the day before.
+        raise ApiUnavailableError("GET /keys was answered partly before and partly after midnight UTC")
     return AccountListing(min(names, default=None), tuple(found.values()), answered_at)
 
 

@@ -40,7 +40,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 TIMEOUT_SECONDS = 30.0
 
 # How much of what a server says goes into a message.
-_MAX_SAID_LENGTH = 200
+_MAX_MESSAGE_LENGTH = 200
 
 # After this many requests in a row that failed in all their tries, the API counts as down, and further
 # requests get one try each: an outage must not take hours where there are hundreds of keys.
@@ -131,7 +131,7 @@ class Client:
     def get_dated(
         self, path: str, secret: str, params: Mapping[str, str] | None = None
     ) -> tuple[bytes, datetime]:
-        """As ``get``, with the time of the answer: the server's (``Date``), or ours where it tells none."""
+        """As ``get``, with the time of the answer: the server's (``Date``), or ours where it has none."""
         return self._ask(_Question("GET", path, dict(params or {})), secret)
 
     def query(self, path: str, secret: str, content: bytes) -> bytes:
@@ -237,11 +237,11 @@ class Client:
             )
 
     def _check_clock(self, response: httpx.Response) -> None:
-        told, now = _http_date(response.headers.get("Date", "")), self._clock.now()
-        if told is not None and abs(told - now) > _MAX_CLOCK_DIFFERENCE:
+        theirs, now = _http_date(response.headers.get("Date", "")), self._clock.now()
+        if theirs is not None and abs(theirs - now) > _MAX_CLOCK_DIFFERENCE:
             raise WrongClockError(
-                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC and the API's {told:%Y-%m-%d %H:%M}. "
-                "Set it right; until then nothing is written, for it would be written to wrong days."
+                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, the API's {theirs:%Y-%m-%d %H:%M}. "
+                "Set the clock right; until then nothing is written, since it would go to wrong days."
             )
 
     def _answered_at(self, response: httpx.Response) -> datetime:
@@ -253,8 +253,8 @@ class Client:
             self._check_clock(response)
             # A server may echo what it was sent, and messages about an answer quote from it.
             return body.replace(secret.encode(), secret_hint(secret).encode())
-        said = parse_error(body)
-        detail = f": {_presentable(said, secret)}" if said else ""
+        reason = parse_error(body)
+        detail = f": {_presentable(reason, secret)}" if reason else ""
         message = f"{question} answered {status}{detail}"
         if status == 408 and question.content is not None:
             raise QueryTooHeavyError(message, status)
@@ -282,7 +282,7 @@ class Client:
 
     def _wait_seconds(self, attempt: int, retry_after: float | None) -> float:
         if retry_after is not None:
-            # A little later than told, so that not all come back in the same instant.
+            # A little later than asked, so that not all clients come back in the same instant.
             return min(retry_after + self._jitter(), MAX_WAIT_SECONDS)
         longest = FIRST_WAIT_SECONDS * float(2**attempt)
         return min(longest * (0.5 + self._jitter() / 2), MAX_WAIT_SECONDS)
@@ -332,7 +332,7 @@ def _open_http(base_url: str, connections: int) -> httpx.Client:
 
 def _presentable(text: str, secret: str) -> str:
     """What a server said, without the secret, safe for a terminal, and short."""
-    return printable(text.replace(secret, secret_hint(secret)))[:_MAX_SAID_LENGTH]
+    return printable(text.replace(secret, secret_hint(secret)))[:_MAX_MESSAGE_LENGTH]
 
 
 def _retry_after_seconds(value: str | None, now: datetime) -> float | None:

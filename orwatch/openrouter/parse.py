@@ -1,7 +1,7 @@
-"""JSON to models: pure and distrustful.
+"""JSON to models, without trust in what came.
 
-Numbers stay exact (``Decimal`` straight from the JSON text). A row that cannot be believed is rejected
-and the rest kept; an answer that is not the promised shape is an ``UnexpectedAnswerError``.
+Numbers stay exact (``Decimal`` straight from the JSON text). An implausible row is rejected and
+the rest kept; an answer that is not the promised shape is an ``UnexpectedAnswerError``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from orwatch.openrouter.values import (
 from orwatch.text import printable
 
 _Part: TypeAlias = tuple[str | None, date]  # owner and day
-_Spot: TypeAlias = tuple[str, str]  # model and provider
+_Cell: TypeAlias = tuple[str, str]  # model and provider
 
 
 def parse_usage(body: bytes, since: date, until: date) -> UsageAnswer:
@@ -57,11 +57,11 @@ def read_rows(
     read_owner: Callable[[dict[str, Json], date], str | None] | None = None,
 ) -> tuple[dict[str | None, list[UsageRow]], tuple[RejectedRow, ...]]:
     """The rows within ``since``..``until`` by their owner, those of one day, model and provider added up,
-    sorted; and those that are not believed or not asked for.
+    sorted; and those that are implausible or not asked for.
     """
     # By owner and day first: to sort many small groups is much quicker than to sort them all as one.
-    parts: dict[_Part, dict[_Spot, UsageRow]] = {}
-    repeated: dict[tuple[_Part, _Spot], list[UsageRow]] = {}
+    parts: dict[_Part, dict[_Cell, UsageRow]] = {}
+    repeated: dict[tuple[_Part, _Cell], list[UsageRow]] = {}
     rejected: list[RejectedRow] = []
     for item in items:
         day = None
@@ -78,16 +78,16 @@ def read_rows(
         rows = parts.get(part)
         if rows is None:
             rows = parts[part] = {}
-        spot = (row.model or "", row.provider or "")
-        first = rows.setdefault(spot, row)
+        cell = (row.model or "", row.provider or "")
+        first = rows.setdefault(cell, row)
         if first is not row:
-            repeated.setdefault((part, spot), [first]).append(row)
+            repeated.setdefault((part, cell), [first]).append(row)
     rejected.extend(_add_up(parts, repeated))
-    told: dict[str | None, list[UsageRow]] = {}
+    by_owner: dict[str | None, list[UsageRow]] = {}
     for part in sorted(parts, key=_order):
         rows = parts[part]
-        told.setdefault(part[0], []).extend([_rounded(rows[spot]) for spot in sorted(rows)])
-    return told, tuple(rejected)
+        by_owner.setdefault(part[0], []).extend([_rounded(rows[cell]) for cell in sorted(rows)])
+    return by_owner, tuple(rejected)
 
 
 def _order(part: _Part) -> tuple[bool, str, date]:
@@ -97,18 +97,18 @@ def _order(part: _Part) -> tuple[bool, str, date]:
 
 
 def _add_up(
-    parts: dict[_Part, dict[_Spot, UsageRow]], repeated: dict[tuple[_Part, _Spot], list[UsageRow]]
+    parts: dict[_Part, dict[_Cell, UsageRow]], repeated: dict[tuple[_Part, _Cell], list[UsageRow]]
 ) -> Iterator[RejectedRow]:
-    """Put the sums of repeated rows in their place in ``parts``; yield those that are not believed.
+    """Put the sums of repeated rows in their place in ``parts``; yield those that are implausible.
 
-    Believed or not as a whole: which of the rows is the wrong one, their order does not tell.
+    They are rejected as a whole: which of the rows is the wrong one is not known.
     """
-    for part, spot in sorted(repeated, key=lambda key: (_order(key[0]), key[1])):
-        group = repeated[part, spot]
+    for part, cell in sorted(repeated, key=lambda key: (_order(key[0]), key[1])):
+        group = repeated[part, cell]
         try:
-            parts[part][spot] = _plausible(reduce(add_rows, group))
+            parts[part][cell] = _plausible(reduce(add_rows, group))
         except RowError as error:
-            del parts[part][spot]
+            del parts[part][cell]
             yield from (RejectedRow(str(error), row.day) for row in group)
 
 
@@ -123,7 +123,7 @@ def _rounded(row: UsageRow) -> UsageRow:
 
 
 def parse_key(body: bytes) -> KeyFacts:
-    """An answer of ``GET /key``. A fact that is missing or not believed is None.
+    """An answer of ``GET /key``. A fact that is missing or implausible is None.
 
     Raises ``UnexpectedAnswerError``.
     """
@@ -134,9 +134,9 @@ def parse_key(body: bytes) -> KeyFacts:
 
 
 def key_facts(data: dict[str, Json]) -> KeyFacts:
-    """What an object says about a key; ``GET /keys`` tells the same of each as ``GET /key`` of its own."""
-    told = [data.get(name) for name in ("is_management_key", "is_provisioning_key")]
-    is_management = next((value for value in told if isinstance(value, bool)), False)
+    """What an object says about a key; ``GET /keys`` reports of each what ``GET /key`` does of one."""
+    flags = [data.get(name) for name in ("is_management_key", "is_provisioning_key")]
+    is_management = next((value for value in flags if isinstance(value, bool)), False)
     return KeyFacts(
         kind=KeyKind.MANAGEMENT if is_management else KeyKind.INFERENCE,
         label=optional_text(data.get("label")),

@@ -1,4 +1,4 @@
-"""What the management endpoints answer, to models: pure and distrustful, as ``parse`` is."""
+"""What the management endpoints answer, to models; without trust, as in ``parse``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Analytics:
 
 
 def parse_workspaces(body: bytes) -> list[Workspace]:
-    """The workspaces. Raises ``UnexpectedAnswerError``, also where the answer counts more than it tells."""
+    """The workspaces. Raises ``UnexpectedAnswerError``, also where the answer counts more than it lists."""
     workspaces: list[Workspace] = []
     for item in list_of(data_of(body)):
         number = optional_text(item.get("id")) if isinstance(item, dict) else None
@@ -66,14 +66,14 @@ def parse_workspaces(body: bytes) -> list[Workspace]:
         workspaces.append(Workspace(number, optional_text(item.get("name")) or number))
     total = number_of(load_json(body).get("total_count"))
     if total is not None and total > len(workspaces):
-        raise UnexpectedAnswerError(f"the answer tells {len(workspaces)} of {total} workspaces")
+        raise UnexpectedAnswerError(f"the answer lists {len(workspaces)} of {total} workspaces")
     return workspaces
 
 
 def parse_keys(body: bytes, workspaces: Mapping[str, str]) -> list[ListedKey]:
     """A page of ``GET /keys``; ``workspaces`` are their names by id. Raises ``UnexpectedAnswerError``.
 
-    An item that is not believed spoils the page: a key that is left out would seem to be deleted.
+    One bad item fails the page: a key that is left out would seem to be deleted.
     """
     keys = []
     for item in list_of(data_of(body)):
@@ -142,9 +142,9 @@ def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analyt
     metadata = data.get("metadata")
     is_marked = isinstance(metadata, dict) and metadata.get("truncated") is True
     if is_marked or len(items) >= limit:
-        raise TruncatedAnswerError("the answer is truncated: rows of it are missing")
-    told, rejected = read_rows(items, since, until, _bucket_day, _analytics_row, _owner_of)
-    rows = tuple(OwnedRow(owner, row) for owner, rows in told.items() for row in rows)
+        raise TruncatedAnswerError("the answer is truncated: rows are missing")
+    by_owner, rejected = read_rows(items, since, until, _bucket_day, _analytics_row, _owner_of)
+    rows = tuple(OwnedRow(owner, row) for owner, rows in by_owner.items() for row in rows)
     return Analytics(since, until, rows, rejected)
 
 
@@ -176,7 +176,7 @@ def _analytics_row(item: dict[str, Json], day: date) -> UsageRow:
 
 
 def _credits_of(item: dict[str, Json], byok: Decimal, day: date) -> Decimal:
-    """Money that was not used is null; only where the credits are not there, the total tells them."""
+    """Credits that were not used are null; where the field is missing, the total less BYOK."""
     if "credits_usage" in item:
         return _money_of(item, "credits_usage", day) or ZERO
     return max(ZERO, add_exactly(cost_of(item, "total_usage", day), -byok))
@@ -189,14 +189,10 @@ def _money_of(item: dict[str, Json], field: str, day: date) -> Decimal | None:
 def parse_credits(body: bytes) -> Credits:
     """An answer of ``GET /credits``. Raises ``UnexpectedAnswerError``."""
     data = data_of(body)
-    told = (
-        [number_of(data.get(name)) for name in ("total_credits", "total_usage")]
-        if isinstance(data, dict)
-        else []
-    )
-    bought, spent = told if told else (None, None)
+    data = data if isinstance(data, dict) else {}
+    bought, spent = number_of(data.get("total_credits")), number_of(data.get("total_usage"))
     if bought is None or spent is None:
-        raise UnexpectedAnswerError("GET /credits does not tell total_credits and total_usage")
+        raise UnexpectedAnswerError("GET /credits does not report total_credits and total_usage")
     return Credits(bought, spent)
 
 
@@ -208,15 +204,15 @@ def parse_slugs(body: bytes) -> dict[str, str]:
 
 def _slugs(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
     """Where variants (``model:free``) share a permaslug, the plain slug stands for all of them."""
-    told = [
+    valid = [
         (permaslug, slug)
         for permaslug, slug in pairs
         if isinstance(permaslug, str) and isinstance(slug, str) and permaslug and slug
         if max(len(permaslug), len(slug)) <= MAX_NAME_LENGTH and is_storable(permaslug) and is_storable(slug)
     ]
-    # The last one told stays: the plain one, and of several plain ones always the same.
-    told.sort(key=lambda pair: (":" not in pair[1], pair[1]))
-    return dict(told)
+    # The last one stays: the plain one, and of several plain ones always the same.
+    valid.sort(key=lambda pair: (":" not in pair[1], pair[1]))
+    return dict(valid)
 
 
 def with_slugs(row: UsageRow, slugs: Mapping[str, str]) -> UsageRow:

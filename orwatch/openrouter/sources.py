@@ -1,7 +1,7 @@
 """Which endpoint answers for which key.
 
-``GET /usage`` tells days and models, where a server has it; elsewhere the counters of ``GET /key`` tell what
-the days cost. ``fetch`` is the place where further kinds of keys get their sources.
+``GET /usage`` reports days and models, where a server has it. Elsewhere the counters of ``GET /key`` show
+what the days cost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ASK_AGAIN_AFTER = timedelta(days=1)
 
 
 def fetch_key_facts(client: Client, secret: str) -> KeyFacts:
-    """What ``GET /key`` tells about the key that asks; on 404 what ``GET /auth/key`` does.
+    """What ``GET /key`` reports about the key that asks; on 404 what ``GET /auth/key`` does.
 
     Raises ``ApiError``.
     """
@@ -70,17 +70,17 @@ def fetch_usage(client: Client, secret: str, since: date, until: date) -> UsageA
 
 
 def fetch_counters(client: Client, secret: str) -> CounterReading:
-    """The counters of ``GET /key``. Raises ``ApiError``, ``UnexpectedAnswerError`` when they are not told."""
+    """The counters of ``GET /key``. Raises ``ApiError``, ``UnexpectedAnswerError`` when they are missing."""
     facts, answered_at = _fetch_dated_facts(client, secret)
     # The server's day, not ours: the counters begin theirs when its clock says so.
     reading = counters_of(facts, answered_at.date())
     if reading is None:
-        raise UnexpectedAnswerError("GET /key does not tell the counters usage and usage_daily")
+        raise UnexpectedAnswerError("GET /key does not report the counters usage and usage_daily")
     return reading
 
 
 def counters_of(facts: KeyFacts, day: date) -> CounterReading | None:
-    """The counters that an answer of that day told of a key; None where it did not."""
+    """The counters that an answer of that day has of a key; None where it has none."""
     if facts.usage_usd is None or facts.usage_daily_usd is None:
         return None
     return CounterReading(

@@ -1,6 +1,6 @@
-"""Values of a JSON answer, believed or not: pure and distrustful.
+"""Values of a JSON answer, checked.
 
-Numbers stay exact (``Decimal`` straight from the JSON text). What cannot be believed of a row is a
+Numbers stay exact (``Decimal`` straight from the JSON text). An implausible value of a row is a
 ``RowError``; an answer that is not the promised shape is an ``UnexpectedAnswerError``.
 """
 
@@ -20,7 +20,7 @@ from orwatch.text import printable
 # nano-dollars, too) that sums over a whole ledger stay within it.
 MAX_USD = Decimal(10_000_000)
 MAX_COUNT = 10**13
-# Nobody means 1e-5000000; beyond these exponents arithmetic alone would be an attack.
+# Beyond these exponents arithmetic alone would take forever: 1e-5000000 is an attack or an error.
 _LEAST_EXPONENT, _MOST_EXPONENT = -399, 29
 _LEAST_USD = Decimal(1).scaleb(_LEAST_EXPONENT)
 MAX_NAME_LENGTH = 256
@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class RowError(Exception):
-    """Why a row is not believed."""
+    """Why a row is rejected."""
 
 
 def load_json(body: bytes) -> Json:
@@ -77,7 +77,7 @@ def data_of(body: bytes) -> Json:
     if "data" not in answer:
         raise UnexpectedAnswerError("the answer has no data")
     if answer.get("truncated") is True:
-        raise TruncatedAnswerError("the answer is marked as truncated: rows of it are missing")
+        raise TruncatedAnswerError("the answer is marked as truncated: rows are missing")
     return answer["data"]
 
 
@@ -90,7 +90,7 @@ def list_of(value: Json) -> list[Json]:
 
 def kind_of(value: Json) -> str:
     """What kind of value it is, in words."""
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 
@@ -136,7 +136,7 @@ def name_of(item: dict[str, Json], field: str, day: date) -> str:
 
 
 def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
-    """A plausible count, or None where it is not told. Raises ``RowError``."""
+    """A plausible count, or None where there is none. Raises ``RowError``."""
     value = item.get(field)
     # As nearly all come, from analytics as texts; True is an int, too.
     if type(value) is str and len(value) < 15 and value.isascii() and value.isdigit():

@@ -544,7 +544,7 @@ def test_a_list_that_is_told_across_midnight_is_of_no_day(
 ) -> None:
     server = Server(respx_mock, w1=listed("w1", 150))
     server.date_of = lambda number: f"Fri, {19 + number} Nov 2026 00:00:00 GMT"
-    with pytest.raises(ApiUnavailableError, match="across midnight"):
+    with pytest.raises(ApiUnavailableError, match="partly before and partly after midnight"):
         fetch_listing(client, SECRET)
 
 
@@ -552,5 +552,5 @@ def test_workspaces_that_are_counted_but_not_told_make_the_list_none(
     client: Client, respx_mock: respx.MockRouter
 ) -> None:
     respx_mock.get(f"{API_URL}/workspaces").respond(json={"data": [{"id": "w1"}], "total_count": 3})
-    with pytest.raises(UnexpectedAnswerError, match="the answer tells 1 of 3 workspaces"):
+    with pytest.raises(UnexpectedAnswerError, match="the answer lists 1 of 3 workspaces"):
         fetch_listing(client, SECRET)

@@ -267,7 +267,7 @@ def test_a_clock_that_is_days_off_ends_everything(
 ) -> None:
     told = format_datetime(NOW + timedelta(days=days), usegmt=True)
     respx_mock.get(f"{API_URL}/usage").respond(json={"data": []}, headers={"Date": told})
-    with pytest.raises(WrongClockError, match="this machine's clock says 2026-11-20 12:30 UTC and the API's"):
+    with pytest.raises(WrongClockError, match="this machine's clock says 2026-11-20 12:30 UTC, the API's"):
         client.get("/usage", SECRET)
 
 

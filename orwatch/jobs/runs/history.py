@@ -29,7 +29,7 @@ def missed_jobs(store: Store, now: datetime) -> list[Job]:
     """Validate and cleanup, where their latest slot passed without a run that was finished.
 
     A slot younger than cron's tolerance is left to cron, so that both never do it; those from before the
-    database was created are nobody's.
+    database was created do not count.
     """
     with store.read() as connection:
         created_at = ledger.created_at(connection)

@@ -1,4 +1,4 @@
-"""What a sync is asked for, and what it tells while it works."""
+"""What a sync is asked for, and what it reports while it works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SyncRequest:
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """Told after each key."""
+    """Reported after each key."""
 
     keys_done: int
     keys_total: int

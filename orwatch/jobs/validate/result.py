@@ -46,7 +46,7 @@ class ValidateResult:
 
     @property
     def status(self) -> RunStatus:
-        """``ok``; ``partial`` when a key is invalid or unknown; ``failed`` when nothing could be told."""
+        """``ok``; ``partial`` when a key is invalid or unknown; ``failed`` when every key is unknown."""
         unknown = self.count(Verdict.UNKNOWN)
         if self.keys and unknown == len(self.keys):
             return RunStatus.FAILED
@@ -54,7 +54,7 @@ class ValidateResult:
 
     @property
     def exit_code(self) -> int:
-        """1 when a key needs a person; 75 when nothing could be told for passing reasons; 0 otherwise."""
+        """1 when a key needs a person; 75 when every key is unknown for a passing reason; 0 otherwise."""
         if self.count(Verdict.INVALID) or any(key.needs_person for key in self.keys):
             return EXIT_NEEDS_PERSON
         if self.status is RunStatus.FAILED:

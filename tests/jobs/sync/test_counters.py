@@ -268,7 +268,7 @@ def test_an_answer_without_the_counters_is_an_error_of_the_key(watcher: Watcher)
         request = sync_job.SyncRequest(TODAY, TODAY)
         (synced,) = sync_job.run(watcher.store, lambda: client, [ENCRYPTION_KEY], request, watcher.clock).keys
     assert synced.status is SyncKeyStatus.FAILED
-    assert "does not tell the counters" in (synced.error or "")
+    assert "does not report the counters" in (synced.error or "")
 
 
 def test_a_dry_run_writes_no_reading(watcher: Watcher) -> None:
