@@ -65,7 +65,8 @@ def test_the_kind_of_key_is_told_by_the_new_name_or_else_the_old_one(
     assert facts(**told).kind is kind
 
 
-def test_only_the_remaining_limit_may_be_negative() -> None:
+def test_only_the_remaining_limit_may_be_negative_and_it_is_never_computed() -> None:
+    assert facts(limit=20, usage=1000).limit_remaining_usd is None
     read = facts(limit=None, limit_remaining=-0.25, usage=-1, usage_daily=-1e-9)
     assert read.limit_usd is None
     assert read.limit_remaining_usd == Decimal("-0.25")

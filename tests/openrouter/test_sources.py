@@ -81,12 +81,6 @@ def test_usage_is_asked_for_from_the_first_day_to_the_last(
     assert answer.rows == (usage_row(),)
 
 
-def test_a_server_without_usage_is_told_as_such(client: Client, respx_mock: respx.MockRouter) -> None:
-    respx_mock.get(f"{API_URL}/usage").respond(404, json={"error": {"message": "Not found"}})
-    with pytest.raises(EndpointMissingError, match="GET /usage answered 404: Not found"):
-        fetch_usage(client, SECRET, SINCE, UNTIL)
-
-
 @pytest.mark.parametrize("kind", list(KeyKind))
 def test_usage_is_asked_for_first_whatever_the_kind_of_the_key(
     client: Client, respx_mock: respx.MockRouter, kind: KeyKind

@@ -72,13 +72,6 @@ def test_a_key_that_answers_is_valid_and_its_facts_are_refreshed(run: Runner, ap
     assert (key.facts.limit_remaining_usd, key.facts.usage_usd) == (Decimal("-1.5"), Decimal("25.5"))
 
 
-def test_an_older_server_is_asked_at_its_own_address(run: Runner, api: FakeApi) -> None:
-    api.on("work", refusal(404), facts())
-
-    assert run().keys[0].verdict is Verdict.VALID
-    assert [path for path, _ in api.asked("work")] == ["/key", "/auth/key"]
-
-
 def test_two_refusals_deactivate_a_key_with_reason_time_warning_and_exit_code(
     run: Runner, api: FakeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -304,12 +297,14 @@ def test_a_key_that_has_expired_or_soon_will_is_a_warning(
     assert warnings(caplog) == ([("work", warning)] if warning else [])
 
 
-def test_a_run_is_recorded_with_its_counts(run: Runner, api: FakeApi) -> None:
+def test_results_come_in_the_order_of_the_keys_and_a_run_is_recorded_with_its_counts(
+    run: Runner, api: FakeApi
+) -> None:
     add_key(run.store, "other")
     api.on("work", refusal(401))
     api.on("other", facts())
 
-    run()
+    assert [key.name for key in run().keys] == ["work", "other"]
 
     counts = json.loads(dump(run.store, "job_runs")[0][5])
     assert counts == {"valid": 1, "reactivated": 0, "invalid": 1, "unknown": 0}
@@ -325,14 +320,6 @@ def test_only_the_named_keys_are_asked_about(run: Runner, api: FakeApi) -> None:
     with pytest.raises(UsageError, match="no key named 'nobody'"):
         run(key_names=("nobody",))
     assert len(dump(run.store, "job_runs")) == 1
-
-
-def test_results_come_in_the_order_of_the_keys(run: Runner, api: FakeApi) -> None:
-    add_key(run.store, "other")
-    api.on("work", refusal(401))
-    api.on("other", facts())
-
-    assert [key.name for key in run().keys] == ["work", "other"]
 
 
 def test_a_secret_that_does_not_open_tells_nothing_about_its_key(run: Runner, api: FakeApi) -> None:
