@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+import respx
 
 from orwatch.openrouter.client import Client
 from tests.support import API_URL, SECRET, FakeClock
@@ -45,6 +46,25 @@ def make_client(clock: FakeClock, turns: Turns) -> Iterator[Callable[..., Client
 @pytest.fixture
 def client(make_client: Callable[..., Client]) -> Client:
     return make_client()
+
+
+class Question:
+    """A question that is asked in one of both ways, with the route that answers it."""
+
+    def __init__(self, method: str, path: str, client: Client, router: respx.MockRouter) -> None:
+        self.name = f"{method} {path}"
+        self.route = router.route(method=method, url=f"{API_URL}{path}")
+        self._method, self._path, self._client = method, path, client
+
+    def ask(self) -> bytes:
+        if self._method == "GET":
+            return self._client.get(self._path, SECRET)
+        return self._client.query(self._path, SECRET, b'{"limit": 10}')
+
+
+@pytest.fixture(params=[("GET", "/key"), ("POST", "/analytics/query")], ids=["get", "query"])
+def question(request: pytest.FixtureRequest, client: Client, respx_mock: respx.MockRouter) -> Question:
+    return Question(*request.param, client, respx_mock)
 
 
 @pytest.fixture(autouse=True)

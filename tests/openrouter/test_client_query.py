@@ -13,11 +13,7 @@ from orwatch.errors import (
     EXIT_TRY_AGAIN,
     ApiError,
     ApiUnavailableError,
-    EndpointMissingError,
-    KeyRejectedError,
     QueryTooHeavyError,
-    UnexpectedAnswerError,
-    WrongClockError,
 )
 from orwatch.openrouter import client as client_module
 from orwatch.openrouter.client import Client
@@ -27,8 +23,6 @@ from tests.support import API_URL, SECRET, FakeClock
 PATH = "/analytics/query"
 QUERY_URL = f"{API_URL}{PATH}"
 CONTENT = json.dumps({"metrics": ["request_count"], "limit": 10_000}).encode()
-HINT = "sk-or-…a29f"
-RETRIED_STATUSES = [425, 429, 500, 502, 503, 504, 520, 529]
 REDIRECTS = [301, 302, 303, 307, 308]
 
 
@@ -89,8 +83,9 @@ def test_a_query_that_is_too_heavy_is_not_asked_again_for_less_must_be_asked(
 def test_a_408_to_anything_but_a_query_is_passing_trouble_still(
     client: Client, respx_mock: respx.MockRouter
 ) -> None:
-    respx_mock.get(f"{API_URL}/activity").side_effect = [httpx.Response(408), httpx.Response(200)]
-    assert client.get("/activity", SECRET) == b""
+    respx_mock.get(f"{API_URL}/activity").respond(408)
+    with pytest.raises(ApiUnavailableError, match=r"GET /activity answered 408 \(tried 5 times\)"):
+        client.get("/activity", SECRET)
 
 
 def test_queries_that_are_too_heavy_are_answers_and_no_outage(
@@ -116,38 +111,14 @@ def test_a_query_that_is_too_heavy_after_passing_trouble_is_so_at_once(
     assert route.call_count == 2
 
 
-@pytest.mark.parametrize("status", RETRIED_STATUSES)
 def test_in_passing_trouble_the_same_body_is_sent_again(
-    client: Client, clock: FakeClock, turns: Turns, respx_mock: respx.MockRouter, status: int
+    client: Client, clock: FakeClock, turns: Turns, respx_mock: respx.MockRouter
 ) -> None:
     route = respx_mock.post(QUERY_URL)
-    route.side_effect = [httpx.Response(status), httpx.Response(status), httpx.Response(200, content=b"ok")]
+    route.side_effect = [httpx.Response(429), httpx.Response(503), httpx.Response(200, content=b"ok")]
     assert client.query(PATH, SECRET, CONTENT) == b"ok"
     assert contents(route) == [SENT] * 3
     assert (turns.count, clock.slept) == (3, [1, 2])
-
-
-@pytest.mark.parametrize("status", RETRIED_STATUSES)
-def test_passing_trouble_is_given_up_after_five_tries(
-    client: Client, respx_mock: respx.MockRouter, status: int
-) -> None:
-    route = respx_mock.post(QUERY_URL).respond(status)
-    with pytest.raises(ApiUnavailableError) as raised:
-        client.query(PATH, SECRET, CONTENT)
-    assert str(raised.value) == f"POST /analytics/query answered {status} (tried 5 times)"
-    assert raised.value.status == status
-    assert contents(route) == [SENT] * 5
-
-
-def test_a_query_waits_as_long_as_it_is_told_to(
-    client: Client, clock: FakeClock, respx_mock: respx.MockRouter
-) -> None:
-    respx_mock.post(QUERY_URL).side_effect = [
-        httpx.Response(429, headers={"Retry-After": "17"}),
-        httpx.Response(200),
-    ]
-    client.query(PATH, SECRET, CONTENT)
-    assert clock.slept == [17]
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError(""), httpx.ReadTimeout(""), httpx.ReadError("")])
@@ -160,73 +131,7 @@ def test_a_query_whose_connection_breaks_is_sent_again_for_it_changes_nothing(
     assert contents(route) == [SENT] * 2
 
 
-@pytest.mark.parametrize(
-    ("status", "error_class"),
-    [
-        (400, ApiError),
-        (401, KeyRejectedError),
-        (402, ApiError),
-        (403, ApiError),
-        (404, EndpointMissingError),
-        (405, ApiError),
-        (413, ApiError),
-        (422, ApiError),
-    ],
-)
-def test_a_status_that_would_stay_the_same_is_not_asked_for_again(
-    client: Client,
-    clock: FakeClock,
-    respx_mock: respx.MockRouter,
-    status: int,
-    error_class: type[ApiError],
-) -> None:
-    said = "Only management keys can perform this operation"
-    route = respx_mock.post(QUERY_URL).respond(status, json={"error": {"code": status, "message": said}})
-    with pytest.raises(error_class) as raised:
-        client.query(PATH, SECRET, CONTENT)
-    assert type(raised.value) is error_class
-    assert str(raised.value) == f"POST /analytics/query answered {status}: {said}"
-    assert (raised.value.status, raised.value.is_passing) == (status, False)
-    assert (route.call_count, clock.slept) == (1, [])
-
-
-def test_a_wrong_clock_is_told_to_a_query_too(client: Client, respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(QUERY_URL).respond(json={}, headers={"Date": "Fri, 20 Nov 2020 12:30:00 GMT"})
-    with pytest.raises(WrongClockError):
-        client.query(PATH, SECRET, CONTENT)
-
-
-def test_an_answer_above_the_size_limit_is_unexpected(
-    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 100)
-    route = respx_mock.post(QUERY_URL).respond(content=b"x" * 101)
-    with pytest.raises(UnexpectedAnswerError, match="the answer is larger than"):
-        client.query(PATH, SECRET, CONTENT)
-    assert route.call_count == 1
-
-
-# The secret.
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 429, 500])
-def test_a_secret_that_is_echoed_to_a_query_is_shown_as_its_hint(
-    client: Client, respx_mock: respx.MockRouter, status: int
-) -> None:
-    respx_mock.post(QUERY_URL).respond(status, json={"error": {"message": f"key {SECRET} is bad"}})
-    with pytest.raises(ApiError, match=f"answered {status}: key {HINT} is bad") as raised:
-        client.query(PATH, SECRET, CONTENT)
-    error: BaseException | None = raised.value
-    while error is not None:
-        assert SECRET[:24] not in f"{error} {error!r}"
-        error = error.__cause__
-
-
-def test_a_secret_that_is_echoed_in_an_answer_is_taken_out_of_it(
-    client: Client, respx_mock: respx.MockRouter
-) -> None:
-    respx_mock.post(QUERY_URL).respond(content=f'{{"echo": "Bearer {SECRET}"}}'.encode())
-    assert client.query(PATH, SECRET, CONTENT) == f'{{"echo": "Bearer {HINT}"}}'.encode()
+# The log.
 
 
 def test_a_query_is_logged_by_method_and_path_and_without_its_body(
@@ -287,12 +192,3 @@ def test_what_the_target_of_a_redirect_answers_is_what_counts(
     with pytest.raises(QueryTooHeavyError, match="POST /analytics/query answered 408"):
         client.query(PATH, SECRET, CONTENT)
     assert contents(first) == [SENT] * 2
-
-
-def test_a_query_that_is_redirected_in_a_circle_is_given_up(
-    client: Client, turns: Turns, respx_mock: respx.MockRouter
-) -> None:
-    route = respx_mock.post(QUERY_URL).respond(308, headers={"Location": QUERY_URL})
-    with pytest.raises(UnexpectedAnswerError, match="POST /analytics/query is redirected more than 3 times"):
-        client.query(PATH, SECRET, CONTENT)
-    assert route.call_count == turns.count == 4
