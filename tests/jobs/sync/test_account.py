@@ -9,18 +9,12 @@ import pytest
 
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.sync.result import SyncKeyStatus
-from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use, permaslug
 from tests.store.support import dump, scalar
-from tests.support import NOW, TODAY, FakeClock
+from tests.support import NOW, TODAY
 
 LEDGER = ("usage_stats", "usage_days", "usage_spans", "key_counters", "accounts", "models", "model_names")
-
-
-@pytest.fixture
-def watcher(store: Store, clock: FakeClock) -> AccountWatcher:
-    return AccountWatcher(store, clock)
 
 
 def test_what_belongs_to_no_listed_key_is_kept_under_the_management_key(watcher: AccountWatcher) -> None:

@@ -9,18 +9,12 @@ import pytest
 
 from orwatch.domain.keys import AccountState
 from orwatch.jobs.sync.result import SyncKeyStatus
-from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Json
 from tests.store.support import sqlite_only
-from tests.support import NOW, TODAY, FakeClock
+from tests.support import NOW, TODAY
 
 LONG_AGO = NOW - timedelta(days=1000)
-
-
-@pytest.fixture
-def watcher(store: Store, clock: FakeClock) -> AccountWatcher:
-    return AccountWatcher(store, clock)
 
 
 def ago(days: int) -> date:

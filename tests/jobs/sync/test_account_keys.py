@@ -14,14 +14,9 @@ from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from tests.jobs.support import ENCRYPTION_KEY, add_key, secret_of
 from tests.jobs.sync.account_server import DEFAULT_WORKSPACE, GPT, MANAGEMENT, AccountWatcher, Use
-from tests.support import NOW, TODAY, FakeClock
+from tests.support import NOW, TODAY
 
 OTHER_WORKSPACE = "00000000-0000-0000-0000-000000000002"
-
-
-@pytest.fixture
-def watcher(store: Store, clock: FakeClock) -> AccountWatcher:
-    return AccountWatcher(store, clock)
 
 
 def test_the_keys_of_all_workspaces_and_pages_are_discovered(watcher: AccountWatcher) -> None:

@@ -9,16 +9,10 @@ import pytest
 
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key import change as key_jobs
-from orwatch.store.engine.database import Store
 from tests.jobs.support import ENCRYPTION_KEY, secret_of
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use
 from tests.store.support import sqlite_only
-from tests.support import NOW, TODAY, FakeClock
-
-
-@pytest.fixture
-def watcher(store: Store, clock: FakeClock) -> AccountWatcher:
-    return AccountWatcher(store, clock)
+from tests.support import NOW, TODAY
 
 
 def asked(watcher: AccountWatcher) -> Counter[str]:

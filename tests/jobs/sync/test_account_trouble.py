@@ -10,11 +10,10 @@ import pytest
 
 from orwatch.domain.runs import RunStatus
 from orwatch.jobs.sync.result import SyncKeyStatus
-from orwatch.store.engine.database import Store
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import AccountWatcher, data, refusal
 from tests.store.support import dump
-from tests.support import TODAY, FakeClock
+from tests.support import TODAY
 
 PATHS = ["/workspaces", "/keys", "/analytics/query", "/activity", "/credits", "/models"]
 BROKEN = {
@@ -26,11 +25,6 @@ BROKEN = {
     "402": refusal(402),
     "401": refusal(401),
 }
-
-
-@pytest.fixture
-def watcher(store: Store, clock: FakeClock) -> AccountWatcher:
-    return AccountWatcher(store, clock)
 
 
 @pytest.mark.parametrize("path", PATHS)
