@@ -47,6 +47,14 @@ def test_any_of_several_encryption_keys_opens_and_the_first_one_seals() -> None:
         Vault([OLD]).open(rotated.seal(SECRET))
 
 
+def test_of_several_tokens_those_that_open_are_opened_and_none_at_all_is_an_error() -> None:
+    vault = Vault([OLD])
+    secrets, unopened = vault.open_all({1: vault.seal(SECRET), 2: "rubbish", 3: None})
+    assert (secrets, set(unopened)) == ({1: SECRET}, {2, 3})
+    with pytest.raises(EncryptionKeyError):
+        vault.open_all({2: "rubbish"})
+
+
 @pytest.mark.parametrize(
     "token",
     [

@@ -171,8 +171,8 @@ def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task],
     request = session.request
     watermark = _watermark(session)
     tokens = {key.id: key.secret_encrypted for key in keys if _has_secret(key)}
-    is_asked = bool(tokens) and watermark <= request.until
-    secrets, unopened = session.vault().open_all(tokens) if is_asked else ({}, {})
+    vault = session.vault() if tokens else None
+    secrets, unopened = vault.open_all(tokens) if vault and watermark <= request.until else ({}, {})
     tasks: list[_Task] = []
     done: _Done = {}
     for key in keys:
