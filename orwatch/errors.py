@@ -15,9 +15,19 @@ EXIT_SETTINGS = 78
 
 
 class OrwatchError(Exception):
-    """The work was done or refused, and a person has to see to something."""
+    """The work was done or refused, and a person has to see to something.
+
+    ``problem``: what failed, with which value. ``advice``: what to do next, in whole sentences. ``setting``:
+    the name of the setting that is wrong. As text: what was given, in one or two sentences.
+    """
 
     exit_code = EXIT_NEEDS_PERSON
+
+    def __init__(self, problem: str, advice: str | None = None, setting: str | None = None) -> None:
+        super().__init__(problem if advice is None else f"{problem.removesuffix('.')}. {advice}")
+        self.problem = problem.removesuffix(".")  # so that a sentence can go on with it
+        self.advice = advice
+        self.setting = setting
 
 
 class UsageError(OrwatchError):
@@ -30,15 +40,6 @@ class SettingsError(OrwatchError):
     """A setting, a file or the database is missing, wrong or not to be used."""
 
     exit_code = EXIT_SETTINGS
-
-
-class EnvFileError(SettingsError):
-    """The env file cannot be read, or one that was named is not there. ``advice``: the message's end."""
-
-    def __init__(self, problem: str, advice: str) -> None:
-        super().__init__(f"{problem}. {advice}")
-        self.problem = problem
-        self.advice = advice
 
 
 class UnreadableError(OrwatchError):
@@ -91,8 +92,8 @@ class ApiError(OrwatchError):
 
     is_passing = False
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, status: int | None = None) -> None:
+        super().__init__(problem)
         self.status = status
 
 

@@ -23,7 +23,7 @@ from orwatch.config import env_file as config
 from orwatch.config import settings as settings_module
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
-from orwatch.errors import EnvFileError, InterruptedRunError
+from orwatch.errors import InterruptedRunError, SettingsError
 from orwatch.text import printable
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Context:
         missing = config.missing_env_file(os.environ, self._env_file_option)
         if missing is not None and not self.may_lack_env_file:
             path = shlex.quote(str(missing))
-            raise EnvFileError(
+            raise SettingsError(
                 f"there is no env file {missing}",
                 f"Correct --env-file or ORWATCH_ENV_FILE, or create it: `orwatch --env-file {path} init`.",
             )

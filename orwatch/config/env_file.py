@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from orwatch.errors import EnvFileError, SettingsError
+from orwatch.errors import SettingsError
 
 
 def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
@@ -149,13 +149,13 @@ def read_env_file(env_file: Path) -> dict[str, str]:
             dotenv_log.disabled = True  # it would print to a log that is not set up yet
             values = dotenv_values(stream=stream, interpolate=False)
     except OSError as error:
-        raise EnvFileError(
+        raise SettingsError(
             f"cannot read the env file {env_file}: {error.strerror}",
             f"`ls -l {shlex.quote(str(env_file))}` shows whose it is and its mode; it has to be readable for "
             "who runs orwatch, and for nobody else.",
         ) from error
     except UnicodeDecodeError as error:
-        raise EnvFileError(
+        raise SettingsError(
             f"cannot read the env file {env_file}: it is no text in UTF-8", "Write it anew as plain text."
         ) from error
     return {name: value for name, value in values.items() if value is not None}

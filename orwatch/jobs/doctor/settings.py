@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orwatch.config import settings as config
 from orwatch.config.settings import Settings
-from orwatch.errors import EnvFileError, SettingsError
+from orwatch.errors import SettingsError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 
 # What a wrong setting is replaced by, so that the rest can be looked at all the same.
@@ -76,11 +76,8 @@ def _load(
             settings = config.load_settings({**environ, **replaced}, env_file_option)
         except SettingsError as error:
             name = next((name for name in _FALLBACKS if str(error).startswith(name)), None)
-            if isinstance(error, EnvFileError):
-                checks.append(_finding("env file", error.problem, error.advice))
-            else:
-                advice = "Correct it in the environment or in the env file."
-                checks.append(_finding(name or "env file", str(error), advice))
+            advice = error.advice or "Correct it in the environment or in the env file."
+            checks.append(_finding(name or "env file", error.problem, advice))
             if name is None or name in replaced:
                 return None, set(replaced), checks
             replaced[name] = _FALLBACKS[name]

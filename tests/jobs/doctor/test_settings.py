@@ -43,12 +43,12 @@ def test_every_wrong_value_is_told_and_the_rest_is_read_all_the_same(env_file: P
     assert findings(found.checks) == [
         (
             "ORWATCH_SYNC_DAYS",
-            f"ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365. It stands in {env_file}.",
+            f"ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365. It stands in {env_file}",
         ),
-        ("ORWATCH_CONCURRENCY", "ORWATCH_CONCURRENCY='0' is not a whole number from 1 to 64."),
+        ("ORWATCH_CONCURRENCY", "ORWATCH_CONCURRENCY='0' is not a whole number from 1 to 64"),
         (
             "ORWATCH_LOG_FILE",
-            "ORWATCH_LOG_FILE='orwatch.log' is not an absolute path; cron's folder is not yours.",
+            "ORWATCH_LOG_FILE='orwatch.log' is not an absolute path; cron's folder is not yours",
         ),
     ]
     assert found.wrong == {"ORWATCH_SYNC_DAYS", "ORWATCH_CONCURRENCY", "ORWATCH_LOG_FILE"}
