@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.host import read_host
 from orwatch.cli.options import dry_run_option, json_option
-from orwatch.cli.surroundings import read_surroundings
 from orwatch.errors import SettingsError, UsageError
 from orwatch.jobs.cron.result import CronPlace, CronWarning
 from orwatch.text import printable
@@ -68,7 +68,7 @@ def install(
         is_dry_run=dry_run,
         replaces=replace,
     )
-    result = cron_install.install(request, read_surroundings(context), context.settings)
+    result = cron_install.install(request, read_host(context), context.settings)
     from orwatch.render import cron as render
 
     if result.is_dry_run:
@@ -129,7 +129,7 @@ def show(context: Context, as_json: bool) -> int:
     """
     from orwatch.jobs.cron import show as cron_show
 
-    result = cron_show.show(read_surroundings(context), context.settings, context.now, compares_shell=True)
+    result = cron_show.show(read_host(context), context.settings, context.now, compares_shell=True)
     from orwatch.render import console
     from orwatch.render import cron as render
 
@@ -153,7 +153,7 @@ def remove(context: Context) -> int:
     """
     from orwatch.jobs.cron import install as cron_install
 
-    result = cron_install.remove(read_surroundings(context), context.env_file)
+    result = cron_install.remove(read_host(context), context.env_file)
     from orwatch.render import cron as render
 
     click.echo(render.remove_sentence(result))

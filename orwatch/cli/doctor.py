@@ -34,7 +34,7 @@ def command(context: Context, as_json: bool) -> int:
     Example:
       orwatch doctor
     """
-    from orwatch.cli.surroundings import look_at_schedule
+    from orwatch.cli.host import look_at_schedule
     from orwatch.jobs.doctor import run as doctor_job
 
     env_file = click.get_current_context().find_root().params.get("env_file")

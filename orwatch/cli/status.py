@@ -22,7 +22,7 @@ def command(context: Context, as_json: bool) -> int:
     Example:
       orwatch status
     """
-    from orwatch.cli.surroundings import look_at_schedule
+    from orwatch.cli.host import look_at_schedule
     from orwatch.jobs.status import run as status_job
 
     store = context.store

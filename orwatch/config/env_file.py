@@ -7,12 +7,12 @@ import logging
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from orwatch.errors import SettingsError
+from orwatch.files import replace_file
 
 
 def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
@@ -22,10 +22,11 @@ def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
     """
     try:
         make_private_folder(env_file.parent)
-        # Where the file is a link, the file behind it is the one to change.
+        # Where the file is a link, the file behind it is the one to change. It has to last on the disk: the
+        # secrets are only as durable as the key that opens them.
         target = env_file.resolve()
         before = target.read_bytes() if target.exists() else b""
-        _replace_file(target, _with_encryption_keys(before, ",".join(keys).encode("ascii")))
+        replace_file(target, _with_encryption_keys(before, ",".join(keys).encode("ascii")))
     except OSError as error:
         raise SettingsError(
             f"cannot write the encryption key to {env_file}: {error.strerror}. "
@@ -45,26 +46,6 @@ def _with_encryption_keys(content: bytes, value: bytes) -> bytes:
         return content
     separator = b"" if not content or content.endswith(b"\n") else b"\n"
     return content + separator + line + b"\n"
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """Exchange a file's content in one step; it is on the disk, mode 0600, when this returns."""
-    descriptor, name = tempfile.mkstemp(prefix=".orwatch-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    # The secrets are only as durable as the key that opens them: the folder's entry has to last, too.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

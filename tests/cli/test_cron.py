@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.cli import surroundings
+from orwatch.cli import host as cli_host
 from orwatch.errors import UsageError
 from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron.text import MARK_BEGIN, MARK_END
@@ -140,13 +140,13 @@ def test_the_program_is_found_also_when_it_was_not_called_by_its_name(
     monkeypatch: pytest.MonkeyPatch, called: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", [called])
-    assert surroundings._program() == Path(sys.executable).with_name("orwatch")
+    assert cli_host._program() == Path(sys.executable).with_name("orwatch")
 
 
 def test_a_relative_call_becomes_an_absolute_path(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(machine)
     monkeypatch.setattr(sys, "argv", ["./orwatch"])
-    assert surroundings._program() == machine / "orwatch"
+    assert cli_host._program() == machine / "orwatch"
 
 
 def test_a_program_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,4 +154,4 @@ def test_a_program_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path))
     with pytest.raises(UsageError, match="cannot find the program"):
-        surroundings._program()
+        cli_host._program()

@@ -11,7 +11,7 @@ import pytest
 import respx
 from freezegun import freeze_time
 
-from orwatch.cli import surroundings
+from orwatch.cli import host as cli_host
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import UsageError
 from orwatch.jobs.cron.text import Invocation, entries
@@ -231,7 +231,7 @@ def test_status_does_not_fail_where_the_program_cannot_be_found(
     def refuse() -> Path:
         raise UsageError("cannot find the program of this installation.")
 
-    monkeypatch.setattr(surroundings, "_program", refuse)
+    monkeypatch.setattr(cli_host, "_program", refuse)
     code, out, err = orwatch("status")
     assert (code, err) == (0, "")
     assert "Schedule: cannot find the program of this installation" in out

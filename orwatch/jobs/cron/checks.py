@@ -11,7 +11,7 @@ from pathlib import Path
 from orwatch.config.database_url import describe
 from orwatch.config.settings import PREFIX, SETTING_NAMES, Settings, load_settings
 from orwatch.errors import SettingsError
-from orwatch.jobs.cron.host import Surroundings, is_gone
+from orwatch.jobs.cron.host import Host, is_gone
 from orwatch.jobs.cron.result import CronPlace, CronWarning
 from orwatch.jobs.cron.text import Invocation
 
@@ -22,13 +22,13 @@ DATA_HOME = "XDG_DATA_HOME"
 _READ, _WRITE, _EXECUTE = 4, 2, 1
 
 
-def check_daemon(surroundings: Surroundings, place: CronPlace) -> Iterator[CronWarning]:
+def check_daemon(host: Host, place: CronPlace) -> Iterator[CronWarning]:
     """Whether a cron runs that reads that place."""
-    daemons = running_daemons(surroundings.processes)
+    daemons = running_daemons(host.processes)
     if daemons is None:
         return  # macOS, or processes of others are hidden: nobody can tell
     if not daemons:
-        is_installed = any(surroundings.find_command(name) for name in _DAEMONS)
+        is_installed = any(host.find_command(name) for name in _DAEMONS)
         what = "no cron daemon is running" if is_installed else "no cron daemon is installed"
         yield CronWarning(
             f"{what}, so that nothing starts the jobs. Debian: `apt install cron`, `service cron start`; "
@@ -81,42 +81,42 @@ def data_folder(home: str) -> dict[str, str]:
     return {DATA_HOME: str(Path(home, ".local", "share"))}
 
 
-def check_files(invocation: Invocation, surroundings: Surroundings) -> Iterator[CronWarning]:
+def check_files(invocation: Invocation, host: Host) -> Iterator[CronWarning]:
     """Whether the user who is to run the jobs can use the program and the files."""
-    user = surroundings.user
+    user = host.user
     program, env_file = Path(invocation.program), Path(invocation.env_file)
     if problem := program_problem(program):
         yield CronWarning(problem, is_fatal=True)
-    elif not _may(surroundings, program, _EXECUTE):
+    elif not _may(host, program, _EXECUTE):
         yield CronWarning(
             f"{user} may not run {program}: install orwatch where {user} reaches it.", is_fatal=True
         )
-    elif (interpreter := _interpreter(program)) and not _may(surroundings, interpreter, _EXECUTE):
+    elif (interpreter := _interpreter(program)) and not _may(host, interpreter, _EXECUTE):
         yield CronWarning(
             f"{user} may not run {interpreter}, which {program} needs: install orwatch with a Python that "
             f"{user} reaches.",
             is_fatal=True,
         )
     if not _is_there(env_file):
-        if _may(surroundings, _nearest_folder(env_file), _EXECUTE):
+        if _may(host, _nearest_folder(env_file), _EXECUTE):
             yield CronWarning(
                 f"there is no env file {env_file} yet: `orwatch init` makes it, "
                 "or name the right one with --env-file."
             )
         else:
             yield _unreadable(user, env_file)
-    elif not _may(surroundings, env_file, _READ):
+    elif not _may(host, env_file, _READ):
         yield _unreadable(user, env_file)
-    if invocation.log_file is not None and (problem := log_file_problem(invocation.log_file, surroundings)):
+    if invocation.log_file is not None and (problem := log_file_problem(invocation.log_file, host)):
         yield CronWarning(problem, is_fatal=True)
 
 
-def log_file_problem(log_file: str, surroundings: Surroundings) -> str | None:
+def log_file_problem(log_file: str, host: Host) -> str | None:
     """Why the user who is to run the jobs cannot write the log file, if they cannot."""
     path = Path(log_file)
-    if _may(surroundings, path if _is_there(path) else path.parent, _WRITE):
+    if _may(host, path if _is_there(path) else path.parent, _WRITE):
         return None
-    user = surroundings.user
+    user = host.user
     return f"{user} cannot write the log file {log_file}: make its folder, or give it to {user}."
 
 
@@ -174,20 +174,20 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _may(surroundings: Surroundings, path: Path, wanted: int) -> bool:
+def _may(host: Host, path: Path, wanted: int) -> bool:
     """Whether the user may read, write or execute; all folders above included."""
-    if surroundings.uid == os.geteuid():
+    if host.uid == os.geteuid():
         return os.access(path, wanted)
-    if surroundings.uid == 0:
+    if host.uid == 0:
         return path.exists()
     try:
-        groups = set(os.getgrouplist(surroundings.user, pwd.getpwuid(surroundings.uid).pw_gid))
+        groups = set(os.getgrouplist(host.user, pwd.getpwuid(host.uid).pw_gid))
     except KeyError:
         groups = set()
     try:
         path = path.resolve()
         return all(
-            _is_allowed(each.stat(), surroundings.uid, groups, wanted if each == path else _EXECUTE)
+            _is_allowed(each.stat(), host.uid, groups, wanted if each == path else _EXECUTE)
             for each in (path, *path.parents)
         )
     except OSError:
@@ -200,14 +200,14 @@ def _is_allowed(status: os.stat_result, uid: int, groups: set[int], wanted: int)
 
 
 def check_environment(
-    invocation: Invocation, surroundings: Surroundings, settings: Settings, *, is_their_shell: bool = True
+    invocation: Invocation, host: Host, settings: Settings, *, is_their_shell: bool = True
 ) -> Iterator[CronWarning]:
     """Which settings of this shell cron will not have.
 
     ``is_their_shell``: it is a shell of the user who is to run the jobs. In root's, reached with sudo, what
     follows from the home folder says nothing of them.
     """
-    bare = data_folder(str(surroundings.home))
+    bare = data_folder(str(host.home))
     env_file = invocation.env_file
     try:
         under_cron = load_settings(bare, env_file)
@@ -215,7 +215,7 @@ def check_environment(
         yield CronWarning(f"without this shell's environment, as under cron: {error}", is_fatal=True)
         return
     for name in SETTING_NAMES:
-        value = surroundings.environ.get(name, "").strip()
+        value = host.environ.get(name, "").strip()
         if not value or name == f"{PREFIX}ENV_FILE" or name in dict(invocation.variables):
             continue
         with_it = load_settings({**bare, name: value}, env_file)
@@ -224,7 +224,7 @@ def check_environment(
                 f"{name} is set in this shell, and cron will not have it: put it into {env_file}.",
                 is_fatal=name in _DECISIVE,
             )
-    is_set_here = bool(surroundings.environ.get("ORWATCH_DATABASE_URL", "").strip())
+    is_set_here = bool(host.environ.get("ORWATCH_DATABASE_URL", "").strip())
     if is_their_shell and not is_set_here and settings.database_url != under_cron.database_url:
         yield CronWarning(
             f"this shell works on the database {describe(settings.database_url)}, and cron would on "

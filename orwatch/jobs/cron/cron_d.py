@@ -11,9 +11,9 @@ from pathlib import Path
 from orwatch.config.settings import Settings
 from orwatch.errors import OrwatchError
 from orwatch.jobs.cron import checks as cron_checks
-from orwatch.jobs.cron import host, ours
+from orwatch.jobs.cron import ours
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.host import CRON_D_MODE, Surroundings
+from orwatch.jobs.cron.host import CRON_D_MODE, Host, delete_file, read_file, write_file
 from orwatch.jobs.cron.ours import (
     Found,
     InstallRequest,
@@ -26,34 +26,30 @@ from orwatch.jobs.cron.ours import (
 from orwatch.jobs.cron.result import CronChange, CronInstallResult, CronPlace, CronWarning
 
 
-def install_cron_d(
-    request: InstallRequest, surroundings: Surroundings, settings: Settings
-) -> CronInstallResult:
-    path = surroundings.cron_d_file
+def install_cron_d(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
+    path = host.cron_d_file
     if not path.parent.is_dir():
         raise OrwatchError(
             f"there is no {path.parent}: the cron of this machine does not read one (busybox's and macOS's "
             "do not). Use `orwatch cron install --user-crontab`."
         )
-    if surroundings.uid != 0 and not request.is_dry_run:
+    if host.uid != 0 and not request.is_dry_run:
         raise OrwatchError(f"only root may write {path}: run it with sudo, or use `--user-crontab`.")
-    caller, surroundings = surroundings, _for_cron_d(surroundings)
-    before = host.read_file(path)
+    caller, host = host, _for_cron_d(host)
+    before = read_file(path)
     entries = entries_in(before)
     if before and crontab.find_block(before) is None:
         raise OrwatchError(f"{path} was not written by orwatch; nothing was changed. Move it away first.")
-    invocation = wanted_invocation(request, surroundings, settings, entries)
-    after = crontab.with_block(before, crontab.entries(invocation, surroundings.user))
+    invocation = wanted_invocation(request, host, settings, entries)
+    after = crontab.with_block(before, crontab.entries(invocation, host.user))
     # Written anew where only its owner or mode is wrong, too.
     is_right = after == before and not any(check_cron_d_file(path))
     if not request.is_dry_run and not is_right:
-        host.write_file(path, after)
+        write_file(path, after)
     warnings = [
         *([] if request.is_dry_run else check_cron_d_file(path)),
-        *cron_checks.check_daemon(surroundings, request.place),
-        *check_invocation(
-            invocation, surroundings, settings, is_their_shell=surroundings.user == caller.user
-        ),
+        *cron_checks.check_daemon(host, request.place),
+        *check_invocation(invocation, host, settings, is_their_shell=host.user == caller.user),
     ]
     if invocation.heartbeat_url is not None:
         warnings.append(
@@ -66,33 +62,33 @@ def install_cron_d(
     return CronInstallResult(request.place, str(path), change, after, request.is_dry_run, tuple(warnings))
 
 
-def _for_cron_d(surroundings: Surroundings) -> Surroundings:
+def _for_cron_d(host: Host) -> Host:
     """The user of the entries: who called sudo, or root."""
-    name = surroundings.environ.get("SUDO_USER", "") if surroundings.uid == 0 else ""
-    if not name or name == surroundings.user:
-        return surroundings
+    name = host.environ.get("SUDO_USER", "") if host.uid == 0 else ""
+    if not name or name == host.user:
+        return host
     try:
         user = pwd.getpwnam(name)
     except KeyError:
         raise OrwatchError(f"SUDO_USER={name!r} is no user of this machine.") from None
-    return replace(surroundings, user=user.pw_name, uid=user.pw_uid, home=Path(user.pw_dir))
+    return replace(host, user=user.pw_name, uid=user.pw_uid, home=Path(user.pw_dir))
 
 
-def remove_cron_d(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
-    path = surroundings.cron_d_file
-    before = host.read_file(path)
+def remove_cron_d(host: Host, env_file: str) -> tuple[CronWarning, ...] | None:
+    path = host.cron_d_file
+    before = read_file(path)
     entries = entries_in(before)
     if crontab.find_block(before) is None:
         return None
-    refuse_others(CronPlace.ETC_CRON_D, surroundings, entries, env_file)
-    if surroundings.uid != 0:
+    refuse_others(CronPlace.ETC_CRON_D, host, entries, env_file)
+    if host.uid != 0:
         command = ours.removal_of(CronPlace.ETC_CRON_D, env_file)
         raise OrwatchError(f"only root may change {path}: run `{command}` as well.")
     rest = crontab.without_block(before)
     if rest.strip():
-        host.write_file(path, rest)
+        write_file(path, rest)
     else:
-        host.delete_file(path)
+        delete_file(path)
     return ()
 
 
@@ -117,12 +113,12 @@ def check_cron_d_file(path: Path) -> Iterator[CronWarning]:
         )
 
 
-def find_cron_d(surroundings: Surroundings) -> Found | None:
-    path = surroundings.cron_d_file
-    block = crontab.find_block(host.read_file(path))
+def find_cron_d(host: Host) -> Found | None:
+    path = host.cron_d_file
+    block = crontab.find_block(read_file(path))
     if block is None:
         return None
     found = crontab.read_entries(block.text)
-    user = next((entry.user for entry in found if entry.user), surroundings.user)
+    user = next((entry.user for entry in found if entry.user), host.user)
     warnings = tuple(check_cron_d_file(path))
     return Found(found, block.text, lambda invocation: crontab.entries(invocation, user), warnings)

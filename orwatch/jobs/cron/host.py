@@ -1,23 +1,23 @@
-"""The places that hold a schedule: the user's crontab, /etc/cron.d and systemd's user units."""
+"""The machine and the user for whom the schedule is kept: folders, commands and files."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orwatch.errors import OrwatchError, UnreadableError
+from orwatch.files import replace_file
 
 CRON_D_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Host:
     """The machine and the user for whom the schedule is kept.
 
     ``user``: whose crontab it is, and the user column of /etc/cron.d. ``home``: the folder that cron takes
@@ -64,20 +64,18 @@ class FinishedCommand:
     problem: str
 
 
-def run_command(
-    surroundings: Surroundings, command: Sequence[str], content: bytes | None = None
-) -> FinishedCommand:
+def run_command(host: Host, command: Sequence[str], content: bytes | None = None) -> FinishedCommand:
     try:
         done = subprocess.run(  # noqa: S603 (absolute path, fixed arguments)
             command,
             input=b"" if content is None else content,
             capture_output=True,
-            timeout=surroundings.timeout_seconds,
-            env={**surroundings.environ, "LC_ALL": "C"},
+            timeout=host.timeout_seconds,
+            env={**host.environ, "LC_ALL": "C"},
             check=False,
         )
     except subprocess.TimeoutExpired:
-        seconds = f"{surroundings.timeout_seconds:g}"
+        seconds = f"{host.timeout_seconds:g}"
         raise UnreadableError(f"`{command[0]}` did not end within {seconds} seconds.") from None
     except OSError as error:
         raise UnreadableError(f"cannot run `{command[0]}`: {error.strerror}.") from error
@@ -95,33 +93,22 @@ def read_file(path: Path) -> str:
         raise UnreadableError(f"cannot read {path}: {error.strerror}.") from error
 
 
-def read_system_tables(surroundings: Surroundings) -> Iterator[tuple[Path, str]]:
+def read_system_tables(host: Host) -> Iterator[tuple[Path, str]]:
     """The machine's tables that can be read, but for our own file: where they are, and their texts."""
     try:
-        files = sorted(surroundings.cron_d.iterdir())
+        files = sorted(host.cron_d.iterdir())
     except OSError:
         files = []
-    for path in (surroundings.system_crontab, *files):
-        if path != surroundings.cron_d_file and path.is_file():
+    for path in (host.system_crontab, *files):
+        if path != host.cron_d_file and path.is_file():
             with suppress(UnreadableError):
                 yield path, read_file(path)
 
 
 def write_file(path: Path, text: str, mode: int = CRON_D_MODE) -> None:
-    """Exchange a file in one step, with this mode: nobody ever reads half of it. Raises ``OrwatchError``."""
+    """Exchange a file in one step, with this mode. Raises ``OrwatchError``."""
     try:
-        # A name that begins with a dot is read by neither.
-        descriptor, name = tempfile.mkstemp(prefix=".orwatch-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.fsencode(text))
-                os.fchmod(file.fileno(), mode)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, os.fsencode(text), mode)
     except OSError as error:
         raise OrwatchError(f"cannot write {path}: {error.strerror}.") from error
 

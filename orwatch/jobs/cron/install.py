@@ -8,7 +8,7 @@ from pathlib import Path
 from orwatch.config.settings import Settings
 from orwatch.errors import OrwatchError
 from orwatch.jobs.cron.cron_d import install_cron_d, remove_cron_d
-from orwatch.jobs.cron.host import Surroundings
+from orwatch.jobs.cron.host import Host
 from orwatch.jobs.cron.ours import InstallRequest, location
 from orwatch.jobs.cron.result import CronInstallResult, CronPlace, CronRemoveResult, CronWarning
 from orwatch.jobs.cron.show import warn_of_others, warn_of_own_lines
@@ -16,7 +16,7 @@ from orwatch.jobs.cron.systemd import install_units, remove_units
 from orwatch.jobs.cron.user_crontab import install_crontab, remove_crontab
 
 
-def install(request: InstallRequest, surroundings: Surroundings, settings: Settings) -> CronInstallResult:
+def install(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
     """Write the schedule; again, it changes nothing. ``is_dry_run``: only tell what would be written.
 
     Raises ``OrwatchError`` when it cannot be written; nothing was changed then, unless it says so.
@@ -26,15 +26,15 @@ def install(request: InstallRequest, surroundings: Surroundings, settings: Setti
         CronPlace.ETC_CRON_D: install_cron_d,
         CronPlace.SYSTEMD: install_units,
     }
-    result = writers[request.place](request, surroundings, settings)
+    result = writers[request.place](request, host, settings)
     others = (
-        *warn_of_others(request.place, surroundings, settings),
-        *warn_of_own_lines(result.location, surroundings, settings),
+        *warn_of_others(request.place, host, settings),
+        *warn_of_own_lines(result.location, host, settings),
     )
     return replace(result, warnings=(*result.warnings, *others))
 
 
-def remove(surroundings: Surroundings, env_file: Path) -> CronRemoveResult:
+def remove(host: Host, env_file: Path) -> CronRemoveResult:
     """Take the schedule with this env file out of every place, and nothing else."""
     locations: list[str] = []
     warnings: list[CronWarning] = []
@@ -45,11 +45,11 @@ def remove(surroundings: Surroundings, env_file: Path) -> CronRemoveResult:
     }
     for place, remove_from in removers.items():
         try:
-            warnings_there = remove_from(surroundings, str(env_file))
+            warnings_there = remove_from(host, str(env_file))
         except OrwatchError as error:
             warnings.append(CronWarning(str(error), is_fatal=True))
             continue
         if warnings_there is not None:
             warnings += warnings_there
-            locations.append(location(place, surroundings))
+            locations.append(location(place, host))
     return CronRemoveResult(tuple(locations), tuple(warnings))

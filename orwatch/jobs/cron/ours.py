@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from orwatch.config.settings import Settings
 from orwatch.errors import BrokenMarksError, OrwatchError
 from orwatch.jobs.cron import checks as cron_checks
-from orwatch.jobs.cron import host
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.host import Surroundings, is_gone, is_same
+from orwatch.jobs.cron.host import Host, is_gone, is_same
 from orwatch.jobs.cron.result import CronChange, CronPlace, CronWarning
 from orwatch.jobs.cron.text import Entry, Invocation
 
@@ -81,21 +80,21 @@ def entries_in(text: str) -> tuple[Entry, ...]:
 
 
 def wanted_invocation(
-    request: InstallRequest, surroundings: Surroundings, settings: Settings, entries: Sequence[Entry]
+    request: InstallRequest, host: Host, settings: Settings, entries: Sequence[Entry]
 ) -> Invocation:
     """What the entries are to call. Raises ``OrwatchError`` where they are another set-up's."""
     env_file = str(settings.env_file)
     if not request.replaces:
         or_else = f", or write this one's in their place with `{request.place.install_command} --replace`"
-        where = location(request.place, surroundings)
+        where = location(request.place, host)
         refuse_other(request.place, where, entries, env_file, or_else=or_else)
-    problem = cron_checks.log_file_problem(request.log_file, surroundings) if request.log_file else None
+    problem = cron_checks.log_file_problem(request.log_file, host) if request.log_file else None
     if problem is not None:
         raise OrwatchError(f"{problem} Nothing was changed.")
     # Another set-up's heartbeat and log file are not this one's.
     is_ours = other_env_file(entries, env_file) is None
     installed = first_invocation(entries) if is_ours else None
-    return invocation_of(surroundings, settings, installed, request.log_file, request.heartbeat_url)
+    return invocation_of(host, settings, installed, request.log_file, request.heartbeat_url)
 
 
 def change_between(before: str, after: str) -> CronChange:
@@ -105,22 +104,18 @@ def change_between(before: str, after: str) -> CronChange:
 
 
 def check_invocation(
-    invocation: Invocation, surroundings: Surroundings, settings: Settings, *, is_their_shell: bool = True
+    invocation: Invocation, host: Host, settings: Settings, *, is_their_shell: bool = True
 ) -> Iterator[CronWarning]:
-    yield from cron_checks.check_files(invocation, surroundings)
-    yield from cron_checks.check_environment(
-        invocation, surroundings, settings, is_their_shell=is_their_shell
-    )
+    yield from cron_checks.check_files(invocation, host)
+    yield from cron_checks.check_environment(invocation, host, settings, is_their_shell=is_their_shell)
 
 
-def refuse_others(
-    place: CronPlace, surroundings: Surroundings, entries: Sequence[Entry], env_file: str
-) -> None:
-    refuse_other(place, location(place, surroundings), entries, env_file)
+def refuse_others(place: CronPlace, host: Host, entries: Sequence[Entry], env_file: str) -> None:
+    refuse_other(place, location(place, host), entries, env_file)
 
 
 def invocation_of(
-    surroundings: Surroundings,
+    host: Host,
     settings: Settings,
     installed: Invocation | None,
     log_file: str | None = None,
@@ -128,18 +123,18 @@ def invocation_of(
 ) -> Invocation:
     """What the entries are to call. What an installed one sets stays, unless it is asked for anew."""
     return Invocation(
-        _program(surroundings, installed),
+        _program(host, installed),
         str(settings.env_file),
         log_file or (installed.log_file if installed else None),
         heartbeat_url or (installed.heartbeat_url if installed else None),
     )
 
 
-def _program(surroundings: Surroundings, installed: Invocation | None) -> str:
+def _program(host: Host, installed: Invocation | None) -> str:
     """This program; spelt as in the entry where that is another way (a link) to the same file."""
-    if installed and host.is_same(installed.program, str(surroundings.program)):
+    if installed and is_same(installed.program, str(host.program)):
         return installed.program
-    return str(surroundings.program)
+    return str(host.program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +152,8 @@ def first_invocation(entries: Sequence[Entry]) -> Invocation | None:
     return next((entry.invocation for entry in entries if entry.invocation), None)
 
 
-def location(place: CronPlace, surroundings: Surroundings) -> str:
+def location(place: CronPlace, host: Host) -> str:
     """A place's name for a person."""
     if place is CronPlace.USER_CRONTAB:
-        return f"the crontab of {surroundings.user}"
-    return str(surroundings.cron_d_file if place is CronPlace.ETC_CRON_D else surroundings.unit_folder)
+        return f"the crontab of {host.user}"
+    return str(host.cron_d_file if place is CronPlace.ETC_CRON_D else host.unit_folder)

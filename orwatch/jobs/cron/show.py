@@ -14,11 +14,11 @@ from orwatch.config.env_file import find_env_file
 from orwatch.config.settings import Settings
 from orwatch.errors import BrokenMarksError, OrwatchError, UnreadableError
 from orwatch.jobs.cron import checks as cron_checks
-from orwatch.jobs.cron import host, user_crontab
 from orwatch.jobs.cron import ours as cron_owner
 from orwatch.jobs.cron import text as crontab
+from orwatch.jobs.cron import user_crontab
 from orwatch.jobs.cron.cron_d import find_cron_d
-from orwatch.jobs.cron.host import Surroundings
+from orwatch.jobs.cron.host import Host, is_same, read_system_tables
 from orwatch.jobs.cron.ours import Found, first_invocation, invocation_of, location
 from orwatch.jobs.cron.result import (
     CronEntry,
@@ -36,20 +36,20 @@ _TIMES_SHOWN = 3
 _GLANCE_SECONDS = 2.0
 
 
-def look(surroundings: Surroundings, settings: Settings, now: datetime, *, is_glance: bool) -> CronShowResult:
+def look(host: Host, settings: Settings, now: datetime, *, is_glance: bool) -> CronShowResult:
     """As ``show``, but for commands whose concern is another one: it never fails, and waits for nothing.
 
     ``is_glance``: it is not looked whether a cron runs, for that is a look at every process.
     """
-    surroundings = replace(surroundings, timeout_seconds=_GLANCE_SECONDS)
+    host = replace(host, timeout_seconds=_GLANCE_SECONDS)
     try:
-        return show(surroundings, settings, now, is_glance=is_glance)
+        return show(host, settings, now, is_glance=is_glance)
     except OSError as error:
         return CronShowResult(now, (), unreadable=(f"the schedule cannot be looked at: {error}",))
 
 
 def show(
-    surroundings: Surroundings,
+    host: Host,
     settings: Settings,
     now: datetime,
     zone: tzinfo | None = None,
@@ -67,9 +67,9 @@ def show(
     broken: list[str] = []
     for place, find in _FINDERS.items():
         try:
-            found = find(surroundings)
+            found = find(host)
         except BrokenMarksError as error:
-            broken.append(f"{location(place, surroundings)}: {error}")
+            broken.append(f"{location(place, host)}: {error}")
             continue
         except OrwatchError as error:
             warnings.append(CronWarning(str(error), is_fatal=True))
@@ -77,13 +77,13 @@ def show(
                 unreadable.append(str(error))
             continue
         if found is not None:
-            schedule = _schedule(place, found, surroundings, settings, now, zone)
+            schedule = _schedule(place, found, host, settings, now, zone)
             is_ours = schedule.other_env_file is None
             if is_ours and compares_shell:
-                shell = tuple(_differences_of_shell(found, surroundings, settings))
+                shell = tuple(_differences_of_shell(found, host, settings))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *shell))
             if is_ours and place is not CronPlace.SYSTEMD and not is_glance:
-                daemon = tuple(cron_checks.check_daemon(surroundings, place))
+                daemon = tuple(cron_checks.check_daemon(host, place))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
             schedules.append(schedule)
     # With other settings they are other jobs.
@@ -95,48 +95,46 @@ def show(
             )
         )
     if ours := [schedule for schedule in schedules if schedule.other_env_file is None]:
-        warnings += warn_of_own_lines(ours[0].location, surroundings, settings)
+        warnings += warn_of_own_lines(ours[0].location, host, settings)
     # A crontab that could not be read would only be waited for once more.
     is_found = bool(schedules or broken)
-    own_lines = () if is_found else tuple(_own_lines(surroundings, with_crontab=not unreadable))
+    own_lines = () if is_found else tuple(_own_lines(host, with_crontab=not unreadable))
     return CronShowResult(now, tuple(schedules), tuple(warnings), tuple(unreadable), own_lines, tuple(broken))
 
 
-def _own_lines(surroundings: Surroundings, *, with_crontab: bool) -> Iterator[str]:
+def _own_lines(host: Host, *, with_crontab: bool) -> Iterator[str]:
     """The tables in which lines that orwatch has not written start it."""
-    if with_crontab and surroundings.find_command("crontab") is not None:
+    if with_crontab and host.find_command("crontab") is not None:
         with suppress(UnreadableError):
-            if crontab.calls_of_orwatch(user_crontab.read_crontab(surroundings)):
-                yield location(CronPlace.USER_CRONTAB, surroundings)
-    for path, text in host.read_system_tables(surroundings):
+            if crontab.calls_of_orwatch(user_crontab.read_crontab(host)):
+                yield location(CronPlace.USER_CRONTAB, host)
+    for path, text in read_system_tables(host):
         if crontab.calls_of_orwatch(text):
             yield str(path)
 
 
-def _differences_of_shell(
-    found: Found, surroundings: Surroundings, settings: Settings
-) -> Iterator[CronWarning]:
+def _differences_of_shell(found: Found, host: Host, settings: Settings) -> Iterator[CronWarning]:
     installed = first_invocation(found.entries)
     if installed is None or cron_owner.has_moved(installed, str(settings.env_file)):
         return
-    user = _as_user_of(found, surroundings)
-    is_theirs = user.user == surroundings.user
+    user = _as_user_of(found, host)
+    is_theirs = user.user == host.user
     yield from cron_checks.check_environment(installed, user, settings, is_their_shell=is_theirs)
 
 
 def _schedule(
     place: CronPlace,
     found: Found,
-    surroundings: Surroundings,
+    host: Host,
     settings: Settings,
     now: datetime,
     zone: tzinfo | None,
 ) -> CronSchedule:
     other = cron_owner.other_env_file(found.entries, str(settings.env_file))
     if other is not None:
-        return _schedule_of_others(place, other, found, surroundings, settings, now, zone)
+        return _schedule_of_others(place, other, found, host, settings, now, zone)
     installed = first_invocation(found.entries)
-    expected = invocation_of(surroundings, settings, installed)
+    expected = invocation_of(host, settings, installed)
     warnings = list(found.warnings)
     try:
         is_same = found.text == found.expected(expected)
@@ -147,9 +145,9 @@ def _schedule(
         warnings += _differences(installed, expected)
         is_moved = cron_owner.has_moved(installed, expected.env_file)
         checked = replace(installed, env_file=expected.env_file) if is_moved else installed
-        warnings += cron_checks.check_files(checked, _as_user_of(found, surroundings))
+        warnings += cron_checks.check_files(checked, _as_user_of(found, host))
     state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
-    where = location(place, surroundings)
+    where = location(place, host)
     return CronSchedule(place, where, state, _timed(found.entries, now, zone), tuple(warnings))
 
 
@@ -157,7 +155,7 @@ def _schedule_of_others(
     place: CronPlace,
     env_file: str,
     found: Found,
-    surroundings: Surroundings,
+    host: Host,
     settings: Settings,
     now: datetime,
     zone: tzinfo | None,
@@ -165,7 +163,7 @@ def _schedule_of_others(
     """With other settings it is no concern of this command whether they can work."""
     how = f"`{cron_owner.removal_of(place, env_file)}` takes them out"
     warning = CronWarning(f"the entries read {env_file}, and this command {settings.env_file}; {how}.")
-    where = location(place, surroundings)
+    where = location(place, host)
     entries = _timed(found.entries, now, zone)
     return CronSchedule(place, where, CronState.OTHER_SETTINGS, entries, (warning,), env_file)
 
@@ -181,13 +179,13 @@ def _timed(entries: Sequence[Entry], now: datetime, zone: tzinfo | None) -> tupl
     )
 
 
-def _as_user_of(found: Found, surroundings: Surroundings) -> Surroundings:
-    name = next((entry.user for entry in found.entries if entry.user), surroundings.user)
+def _as_user_of(found: Found, host: Host) -> Host:
+    name = next((entry.user for entry in found.entries if entry.user), host.user)
     try:
         user = pwd.getpwnam(name)
     except KeyError:
-        return surroundings
-    return replace(surroundings, user=name, uid=user.pw_uid, home=Path(user.pw_dir))
+        return host
+    return replace(host, user=name, uid=user.pw_uid, home=Path(user.pw_dir))
 
 
 def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWarning]:
@@ -203,51 +201,49 @@ def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWa
         yield CronWarning(f"the entries read {installed.env_file}, and this command {expected.env_file}.")
 
 
-_FINDERS: Mapping[CronPlace, Callable[[Surroundings], Found | None]] = {
+_FINDERS: Mapping[CronPlace, Callable[[Host], Found | None]] = {
     CronPlace.USER_CRONTAB: find_crontab,
     CronPlace.ETC_CRON_D: find_cron_d,
     CronPlace.SYSTEMD: find_units,
 }
 
 
-def warn_of_own_lines(
-    installed_in: str, surroundings: Surroundings, settings: Settings
-) -> Iterator[CronWarning]:
+def warn_of_own_lines(installed_in: str, host: Host, settings: Settings) -> Iterator[CronWarning]:
     """Whether lines that orwatch has not written start the jobs as well, for this user and these settings."""
-    tables = list(host.read_system_tables(surroundings))
-    of_user = re.compile(rf"(?<!\S){re.escape(surroundings.user)}(?!\S)")
+    tables = list(read_system_tables(host))
+    of_user = re.compile(rf"(?<!\S){re.escape(host.user)}(?!\S)")
     found = [
         (str(path), line)
         for path, text in tables
         for line in crontab.calls_of_orwatch(text)
         if of_user.search(line)
     ]
-    if surroundings.find_command("crontab") is not None:
+    if host.find_command("crontab") is not None:
         with suppress(OrwatchError):
-            text = crontab.without_block(user_crontab.read_crontab(surroundings))
-            where = location(CronPlace.USER_CRONTAB, surroundings)
+            text = crontab.without_block(user_crontab.read_crontab(host))
+            where = location(CronPlace.USER_CRONTAB, host)
             found += [(where, line) for line in crontab.calls_of_orwatch(text)]
     # Under cron, which has no variables of this shell.
-    usual = find_env_file({"XDG_CONFIG_HOME": str(surroundings.home / ".config")}, None)
+    usual = find_env_file({"XDG_CONFIG_HOME": str(host.home / ".config")}, None)
     for where, line in found:
-        if host.is_same(crontab.env_file_named_in(line) or str(usual), str(settings.env_file)):
+        if is_same(crontab.env_file_named_in(line) or str(usual), str(settings.env_file)):
             yield CronWarning(
                 f"{where} has a line of your own that starts orwatch, beside the entries in {installed_in}, "
                 f"so that jobs are started twice: delete it ({line})."
             )
 
 
-def warn_of_others(place: CronPlace, surroundings: Surroundings, settings: Settings) -> Iterator[CronWarning]:
+def warn_of_others(place: CronPlace, host: Host, settings: Settings) -> Iterator[CronWarning]:
     """Whether the jobs, with these settings, are started from another place as well."""
     for other, find in _FINDERS.items():
         try:
-            found = None if other is place else find(surroundings)
+            found = None if other is place else find(host)
         except OrwatchError:
             continue  # that place is nobody's concern now
         if found is None:
             continue
         if cron_owner.other_env_file(found.entries, str(settings.env_file)) is None:
             yield CronWarning(
-                f"{location(other, surroundings)} has the jobs too, so that each would be started twice: "
+                f"{location(other, host)} has the jobs too, so that each would be started twice: "
                 "`orwatch cron remove` takes them out everywhere; then install once more."
             )

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, UsageError
-from orwatch.jobs.cron import host
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.host import Surroundings, delete_file, read_file, run_command, write_file
+from orwatch.jobs.cron.host import Host, delete_file, read_file, run_command, write_file
 from orwatch.jobs.cron.ours import Found, InstallRequest, check_invocation, refuse_others, wanted_invocation
 from orwatch.jobs.cron.result import CronChange, CronInstallResult, CronPlace, CronWarning
 from orwatch.jobs.cron.text import (
@@ -111,13 +110,11 @@ def _unescaped(text: str) -> str:
     return text.replace("%%", "%")
 
 
-def install_units(
-    request: InstallRequest, surroundings: Surroundings, settings: Settings
-) -> CronInstallResult:
-    before = read_units(surroundings)
-    invocation = wanted_invocation(request, surroundings, settings, unit_entries(before))
+def install_units(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
+    before = read_units(host)
+    invocation = wanted_invocation(request, host, settings, unit_entries(before))
     files = units(invocation)
-    folder = surroundings.unit_folder
+    folder = host.unit_folder
     change = (
         CronChange.UNCHANGED if before == files else CronChange.CORRECTED if before else CronChange.INSTALLED
     )
@@ -125,40 +122,38 @@ def install_units(
     warnings: list[CronWarning] = []
     if not request.is_dry_run:
         if before != files:
-            write_units(surroundings, files)
-        warnings += _start_timers(surroundings)
-    warnings += check_lingering(surroundings)
-    warnings += check_invocation(invocation, surroundings, settings)
+            write_units(host, files)
+        warnings += _start_timers(host)
+    warnings += check_lingering(host)
+    warnings += check_invocation(invocation, host, settings)
     return CronInstallResult(request.place, str(folder), change, text, request.is_dry_run, tuple(warnings))
 
 
-def _start_timers(surroundings: Surroundings) -> Iterator[CronWarning]:
+def _start_timers(host: Host) -> Iterator[CronWarning]:
     timers = timer_names()
-    problem = run_systemctl(surroundings, "daemon-reload") or run_systemctl(
-        surroundings, "enable", "--now", *timers
-    )
+    problem = run_systemctl(host, "daemon-reload") or run_systemctl(host, "enable", "--now", *timers)
     if problem is not None:
         yield CronWarning(
             f"the units are written, but not started: {problem}. Run `systemctl --user daemon-reload && "
-            f"systemctl --user enable --now {' '.join(timers)}` as {surroundings.user}, logged in.",
+            f"systemctl --user enable --now {' '.join(timers)}` as {host.user}, logged in.",
             is_fatal=True,
         )
 
 
-def remove_units(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
-    files = read_units(surroundings)
+def remove_units(host: Host, env_file: str) -> tuple[CronWarning, ...] | None:
+    files = read_units(host)
     if not files:
         return None
-    refuse_others(CronPlace.SYSTEMD, surroundings, unit_entries(files), env_file)
+    refuse_others(CronPlace.SYSTEMD, host, unit_entries(files), env_file)
     timers = [name for name in timer_names() if name in files]
     # Asked before they are gone, and the links deleted by hand where no systemd answers.
-    stopped = run_systemctl(surroundings, "disable", "--now", *timers) if timers else None
-    wants = surroundings.unit_folder / "timers.target.wants"
+    stopped = run_systemctl(host, "disable", "--now", *timers) if timers else None
+    wants = host.unit_folder / "timers.target.wants"
     for name in timers:
         if (wants / name).is_symlink():
-            host.delete_file(wants / name)
-    delete_units(surroundings, tuple(files))
-    problem = stopped or run_systemctl(surroundings, "daemon-reload")
+            delete_file(wants / name)
+    delete_units(host, tuple(files))
+    problem = stopped or run_systemctl(host, "daemon-reload")
     if problem is None:
         return ()
     return (
@@ -169,9 +164,9 @@ def remove_units(surroundings: Surroundings, env_file: str) -> tuple[CronWarning
     )
 
 
-def check_lingering(surroundings: Surroundings) -> Iterator[CronWarning]:
+def check_lingering(host: Host) -> Iterator[CronWarning]:
     """Whether the user's timers run while nobody is logged in."""
-    if not (surroundings.linger / surroundings.user).exists():
+    if not (host.linger / host.user).exists():
         yield CronWarning(
             "the timers run only while you are logged in: `loginctl enable-linger` lets them run always."
         )
@@ -180,12 +175,12 @@ def check_lingering(surroundings: Surroundings) -> Iterator[CronWarning]:
 _UNIT_MODE = 0o600  # a heartbeat's address is a secret, and the user's own systemd reads them
 
 
-def read_units(surroundings: Surroundings) -> dict[str, str]:
+def read_units(host: Host) -> dict[str, str]:
     """Our unit files that are there, by name; a file of that name that is not ours is none of them.
 
     Raises ``UnreadableError``.
     """
-    texts = {name: read_file(surroundings.unit_folder / name) for name in unit_names()}
+    texts = {name: read_file(host.unit_folder / name) for name in unit_names()}
     return {name: text for name, text in texts.items() if text.startswith(UNIT_MARK)}
 
 
@@ -194,9 +189,9 @@ def unit_names() -> tuple[str, ...]:
     return tuple(unit_name(job, kind) for job in Job for kind in ("service", "timer"))
 
 
-def write_units(surroundings: Surroundings, files: Mapping[str, str]) -> None:
+def write_units(host: Host, files: Mapping[str, str]) -> None:
     """Write the unit files. Raises ``OrwatchError``, also for one of that name that is not ours."""
-    folder = surroundings.unit_folder
+    folder = host.unit_folder
     for name in files:
         before = read_file(folder / name)
         if before and not before.startswith(UNIT_MARK):
@@ -211,10 +206,10 @@ def write_units(surroundings: Surroundings, files: Mapping[str, str]) -> None:
         write_file(folder / name, text, _UNIT_MODE)
 
 
-def delete_units(surroundings: Surroundings, names: Sequence[str]) -> None:
+def delete_units(host: Host, names: Sequence[str]) -> None:
     """Delete unit files. Raises ``OrwatchError``."""
     for name in names:
-        delete_file(surroundings.unit_folder / name)
+        delete_file(host.unit_folder / name)
 
 
 def timer_names() -> tuple[str, ...]:
@@ -222,25 +217,25 @@ def timer_names() -> tuple[str, ...]:
     return tuple(unit_name(job, "timer") for job in Job)
 
 
-def run_systemctl(surroundings: Surroundings, *arguments: str) -> str | None:
+def run_systemctl(host: Host, *arguments: str) -> str | None:
     """Tell the user's systemd something; why it did not work, or None."""
-    command = surroundings.find_command("systemctl")
+    command = host.find_command("systemctl")
     if command is None:
         return "there is no systemctl"
     try:
-        done = run_command(surroundings, [command, "--user", *arguments])
+        done = run_command(host, [command, "--user", *arguments])
     except OrwatchError as error:
         return str(error).rstrip(".")
     return (done.problem or f"it exited with {done.code}") if done.code else None
 
 
-def find_units(surroundings: Surroundings) -> Found | None:
-    files = read_units(surroundings)
+def find_units(host: Host) -> Found | None:
+    files = read_units(host)
     if not files:
         return None
-    wants = surroundings.unit_folder / "timers.target.wants"
+    wants = host.unit_folder / "timers.target.wants"
     missing = [name for name in timer_names() if not (wants / name).is_symlink()]
-    warnings = list(check_lingering(surroundings))
+    warnings = list(check_lingering(host))
     if missing:
         warnings.append(
             CronWarning(

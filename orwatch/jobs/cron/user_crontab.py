@@ -12,7 +12,7 @@ from orwatch.errors import OrwatchError, SettingsError, UnreadableError
 from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron import text as crontab
 from orwatch.jobs.cron.checks import DATA_HOME, data_folder
-from orwatch.jobs.cron.host import FinishedCommand, Surroundings, run_command
+from orwatch.jobs.cron.host import FinishedCommand, Host, run_command
 from orwatch.jobs.cron.ours import (
     Found,
     InstallRequest,
@@ -28,29 +28,27 @@ from orwatch.jobs.cron.result import CronInstallResult, CronPlace, CronWarning
 from orwatch.jobs.cron.text import Invocation, variables_above
 
 
-def install_crontab(
-    request: InstallRequest, surroundings: Surroundings, settings: Settings
-) -> CronInstallResult:
+def install_crontab(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
     warnings: list[CronWarning] = []
     try:
-        before = read_crontab(surroundings)
+        before = read_crontab(host)
     except OrwatchError as error:
         if not request.is_dry_run:
             raise
         before = ""
         warnings.append(CronWarning(str(error), is_fatal=True))
-    invocation = wanted_invocation(request, surroundings, settings, entries_in(before))
+    invocation = wanted_invocation(request, host, settings, entries_in(before))
     block = crontab.entries(invocation)
     after = crontab.with_block(before, block)
     if after != before and not request.is_dry_run:
-        write_crontab(surroundings, after)
+        write_crontab(host, after)
     warnings += check_crontab_variables(after)
-    warnings += check_redirections(after, invocation, surroundings)
-    warnings += cron_checks.check_daemon(surroundings, request.place)
-    warnings += check_invocation(invocation, surroundings, settings)
+    warnings += check_redirections(after, invocation, host)
+    warnings += cron_checks.check_daemon(host, request.place)
+    warnings += check_invocation(invocation, host, settings)
     return CronInstallResult(
         request.place,
-        location(request.place, surroundings),
+        location(request.place, host),
         change_between(before, after),
         block,
         request.is_dry_run,
@@ -58,16 +56,16 @@ def install_crontab(
     )
 
 
-def remove_crontab(surroundings: Surroundings, env_file: str) -> tuple[CronWarning, ...] | None:
+def remove_crontab(host: Host, env_file: str) -> tuple[CronWarning, ...] | None:
     """None: there was nothing."""
-    if surroundings.find_command("crontab") is None:
+    if host.find_command("crontab") is None:
         return None
-    before = read_crontab(surroundings)
+    before = read_crontab(host)
     entries = entries_in(before)
     if crontab.find_block(before) is None:
         return None
-    refuse_others(CronPlace.USER_CRONTAB, surroundings, entries, env_file)
-    write_crontab(surroundings, crontab.without_block(before))
+    refuse_others(CronPlace.USER_CRONTAB, host, entries, env_file)
+    write_crontab(host, crontab.without_block(before))
     return ()
 
 
@@ -93,11 +91,9 @@ def check_crontab_variables(text: str) -> Iterator[CronWarning]:
         )
 
 
-def check_redirections(
-    text: str, invocation: Invocation, surroundings: Surroundings
-) -> Iterator[CronWarning]:
+def check_redirections(text: str, invocation: Invocation, host: Host) -> Iterator[CronWarning]:
     """Whether the variables that a user's crontab sets above our entries change what the jobs work on."""
-    plain = data_folder(str(surroundings.home))
+    plain = data_folder(str(host.home))
     try:
         as_meant = load_settings(plain, invocation.env_file)
     except SettingsError:
@@ -133,62 +129,62 @@ def _is_program(path: Path) -> bool:
 _NO_CRONTAB_YET = ("no crontab for", "can't open", "no such file")
 
 
-def read_crontab(surroundings: Surroundings) -> str:
+def read_crontab(host: Host) -> str:
     """The user's crontab; empty when there is none.
 
     Raises ``OrwatchError`` when there is no ``crontab`` command, ``UnreadableError`` when it refuses.
     """
-    done = _run_crontab(surroundings, "-l")
+    done = _run_crontab(host, "-l")
     if done.code == 0:
         return os.fsdecode(done.stdout)
     if not done.stdout and any(words in done.problem.lower() for words in _NO_CRONTAB_YET):
         return ""
-    raise UnreadableError(_refusal("read", surroundings, done))
+    raise UnreadableError(_refusal("read", host, done))
 
 
-def write_crontab(surroundings: Surroundings, text: str) -> None:
+def write_crontab(host: Host, text: str) -> None:
     """Replace the user's crontab; an empty text removes it.
 
     Raises ``OrwatchError`` when it was not taken, or reads back as something else.
     """
-    done = _run_crontab(surroundings, "-", text) if text else _run_crontab(surroundings, "-r")
+    done = _run_crontab(host, "-", text) if text else _run_crontab(host, "-r")
     if done.code:
-        raise OrwatchError(_refusal("changed", surroundings, done))
-    if read_crontab(surroundings) != text:
+        raise OrwatchError(_refusal("changed", host, done))
+    if read_crontab(host) != text:
         raise OrwatchError(
-            f"the crontab of {surroundings.user} reads back as something else than was written. Somebody may "
+            f"the crontab of {host.user} reads back as something else than was written. Somebody may "
             "have changed it at the same moment: look at it (`crontab -l`), and try again."
         )
 
 
-def _refusal(verb: str, surroundings: Surroundings, done: FinishedCommand) -> str:
+def _refusal(verb: str, host: Host, done: FinishedCommand) -> str:
     reason = done.problem or f"crontab exited with {done.code}"
     return (
-        f"the crontab of {surroundings.user} cannot be {verb}: {reason}. Where users may have no crontab "
+        f"the crontab of {host.user} cannot be {verb}: {reason}. Where users may have no crontab "
         "(cron.allow, cron.deny), root can allow it, or use `--etc-cron-d` as root, or `--systemd`."
     )
 
 
-def _run_crontab(surroundings: Surroundings, argument: str, text: str | None = None) -> FinishedCommand:
-    command = surroundings.find_command("crontab")
+def _run_crontab(host: Host, argument: str, text: str | None = None) -> FinishedCommand:
+    command = host.find_command("crontab")
     if command is None:
         raise OrwatchError(
             "there is no `crontab` command: install cron (Debian: `apt install cron`, RHEL: "
             "`dnf install cronie`, Alpine: `apk add busybox-suid` or `apk add cronie`), "
             "or use `orwatch cron install --systemd`."
         )
-    return run_command(surroundings, [command, argument], None if text is None else os.fsencode(text))
+    return run_command(host, [command, argument], None if text is None else os.fsencode(text))
 
 
-def find_crontab(surroundings: Surroundings) -> Found | None:
-    if surroundings.find_command("crontab") is None:
+def find_crontab(host: Host) -> Found | None:
+    if host.find_command("crontab") is None:
         return None
-    text = read_crontab(surroundings)
+    text = read_crontab(host)
     block = crontab.find_block(text)
     if block is None:
         return None
     found = crontab.read_entries(block.text)
     warnings = list(check_crontab_variables(text))
     if (installed := first_invocation(found)) is not None:
-        warnings += check_redirections(text, installed, surroundings)
+        warnings += check_redirections(text, installed, host)
     return Found(found, block.text, crontab.entries, tuple(warnings))

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
+from orwatch.files import move_into_place
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.sqlite import SqliteBackend
 
@@ -60,7 +61,7 @@ def back_up(
                 )
         _verify(temporary, file, rows)
         _check_place(database, file, is_forced=is_forced)
-        _put_in_place(temporary, file)
+        move_into_place(temporary, file)
     return rows
 
 
@@ -135,18 +136,6 @@ def _verify(temporary: Path, file: Path, rows: dict[str, int]) -> None:
             f"the backup {file} was not written: what was copied is damaged ({found[0]}). "
             "`orwatch db check` tells whether the database is."
         )
-
-
-def _put_in_place(temporary: Path, file: Path) -> None:
-    """Rename the file; it and its new name are on the disk when this returns."""
-    for path, is_renamed in ((temporary, False), (file.parent, True)):
-        if is_renamed:
-            temporary.replace(file)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orwatch.config.settings import Settings, load_settings
-from orwatch.jobs.cron.host import Surroundings
+from orwatch.jobs.cron.host import Host
 
 # Keeps its file in a folder, and answers as Debian's does.
 CRONTAB = """#!/bin/sh
@@ -99,8 +99,8 @@ class CronMachine:
         if program:
             (process / "exe").symlink_to(program)
 
-    def surroundings(self, *, uid: int | None = None, user: str = "me", **environ: str) -> Surroundings:
-        return Surroundings(
+    def host(self, *, uid: int | None = None, user: str = "me", **environ: str) -> Host:
+        return Host(
             {
                 "PATH": str(self.folder / "bin") + ":/usr/bin:/bin",
                 "HOME": str(self.folder / "home"),

@@ -52,15 +52,15 @@ def test_where_processes_cannot_be_seen_nothing_is_said_of_them(machine: CronMac
     assert running_daemons(machine.folder / "nowhere") is None
     (machine.folder / "proc" / "1" / "cmdline").unlink()
     stop_cron(machine)
-    assert list(cron_checks.check_daemon(machine.surroundings(), CronPlace.USER_CRONTAB)) == []
+    assert list(cron_checks.check_daemon(machine.host(), CronPlace.USER_CRONTAB)) == []
 
 
 def test_a_cron_that_does_not_run_is_told(machine: CronMachine) -> None:
-    surroundings = machine.surroundings()
-    assert list(cron_checks.check_daemon(surroundings, CronPlace.USER_CRONTAB)) == []
+    host = machine.host()
+    assert list(cron_checks.check_daemon(host, CronPlace.USER_CRONTAB)) == []
     stop_cron(machine)
     write_program(machine.folder / "bin" / "crond", "#!/bin/sh\n")
-    (warning,) = cron_checks.check_daemon(surroundings, CronPlace.USER_CRONTAB)
+    (warning,) = cron_checks.check_daemon(host, CronPlace.USER_CRONTAB)
     assert warning.is_fatal
     assert warning.text.startswith("no cron daemon is running")
     assert "service cron start" in warning.text
@@ -69,8 +69,8 @@ def test_a_cron_that_does_not_run_is_told(machine: CronMachine) -> None:
 def test_busyboxs_cron_reads_no_cron_d(machine: CronMachine) -> None:
     stop_cron(machine)
     machine.add_process(42, "busybox", "busybox", "crond")
-    assert list(cron_checks.check_daemon(machine.surroundings(), CronPlace.USER_CRONTAB)) == []
-    (warning,) = cron_checks.check_daemon(machine.surroundings(), CronPlace.ETC_CRON_D)
+    assert list(cron_checks.check_daemon(machine.host(), CronPlace.USER_CRONTAB)) == []
+    (warning,) = cron_checks.check_daemon(machine.host(), CronPlace.ETC_CRON_D)
     assert (warning.is_fatal, "--user-crontab" in warning.text) == (True, True)
 
 
@@ -109,12 +109,12 @@ def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(
     machine: CronMachine, line: str, is_fatal: bool
 ) -> None:
     invocation = Invocation(str(machine.program), str(machine.env_file))
-    surroundings = machine.surroundings()
-    (warning,) = user_crontab.check_redirections(f"{line}\n{BLOCK}", invocation, surroundings)
+    host = machine.host()
+    (warning,) = user_crontab.check_redirections(f"{line}\n{BLOCK}", invocation, host)
     assert warning.is_fatal is is_fatal
     assert f"sets {line.partition('=')[0]} above the entries" in warning.text
     assert "secret" not in warning.text
-    assert list(user_crontab.check_redirections(f"{BLOCK}{line}\n", invocation, surroundings)) == []
+    assert list(user_crontab.check_redirections(f"{BLOCK}{line}\n", invocation, host)) == []
 
 
 def test_a_variable_above_the_entries_that_changes_nothing_for_them_is_nothing_to_tell_of(
@@ -124,17 +124,17 @@ def test_a_variable_above_the_entries_that_changes_nothing_for_them_is_nothing_t
     lines = (
         f"HOME={machine.folder}/home\nXDG_CONFIG_HOME=/srv\nORWATCH_LOG_FILE=/else\nORWATCH_ENV_FILE=/else\n"
     )
-    assert list(user_crontab.check_redirections(lines + BLOCK, invocation, machine.surroundings())) == []
+    assert list(user_crontab.check_redirections(lines + BLOCK, invocation, machine.host())) == []
     machine.env_file.write_text("ORWATCH_DATABASE_URL=sqlite:////srv/mine.db\n", encoding="utf-8")
     text = f"HOME=/srv/other\n{BLOCK}"
-    assert list(user_crontab.check_redirections(text, invocation, machine.surroundings())) == []
+    assert list(user_crontab.check_redirections(text, invocation, machine.host())) == []
     machine.env_file.write_text("ORWATCH_CONCURRENCY=0\n", encoding="utf-8")
-    assert list(user_crontab.check_redirections(text, invocation, machine.surroundings())) == []
+    assert list(user_crontab.check_redirections(text, invocation, machine.host())) == []
 
 
 def found(machine: CronMachine, invocation: Invocation | None = None, **user: str | int) -> list[CronWarning]:
     invocation = invocation or Invocation(str(machine.program), str(machine.env_file))
-    return list(cron_checks.check_files(invocation, machine.surroundings(**user)))  # type: ignore[arg-type]
+    return list(cron_checks.check_files(invocation, machine.host(**user)))  # type: ignore[arg-type]
 
 
 def test_files_that_can_be_used_are_nothing_to_tell_of(machine: CronMachine) -> None:
@@ -224,8 +224,8 @@ def test_a_log_file_that_cannot_be_written_is_told(machine: CronMachine, path: s
 
 def environment(machine: CronMachine, **environ: str) -> list[CronWarning]:
     invocation = Invocation(str(machine.program), str(machine.env_file), "/var/log/x")
-    surroundings = machine.surroundings(**environ)
-    return list(cron_checks.check_environment(invocation, surroundings, machine.settings(**environ)))
+    host = machine.host(**environ)
+    return list(cron_checks.check_environment(invocation, host, machine.settings(**environ)))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def machine(tmp_path: Path) -> CronMachine:
 def installed(
     machine: CronMachine, request: InstallRequest = USER_CRONTAB, **environ: str
 ) -> CronInstallResult:
-    return install(request, machine.surroundings(**environ), machine.settings(**environ))
+    return install(request, machine.host(**environ), machine.settings(**environ))
 
 
 def block(machine: CronMachine, log_file: str | None = None, heartbeat_url: str | None = None) -> str:
@@ -59,7 +59,7 @@ def test_bytes_that_are_no_text_stay_as_they_are(machine: CronMachine) -> None:
     machine.tab.write_bytes(before)
     installed(machine)
     assert machine.tab.read_bytes() == before + block(machine).encode()
-    remove(machine.surroundings(), machine.env_file)
+    remove(machine.host(), machine.env_file)
     assert machine.tab.read_bytes() == before
 
 
@@ -74,9 +74,9 @@ def test_after_a_move_the_entries_are_corrected_and_keep_what_was_set(machine: C
     log_file = str(machine.folder / "log")
     installed(machine, InstallRequest(log_file=log_file, heartbeat_url=URL))
     moved = machine.program.rename(machine.folder / "home" / "orwatch")
-    surroundings = replace(machine.surroundings(), program=moved)
+    host = replace(machine.host(), program=moved)
 
-    result = install(InstallRequest(), surroundings, machine.settings())
+    result = install(InstallRequest(), host, machine.settings())
 
     assert result.change is CronChange.CORRECTED
     expected = entries(Invocation(str(moved), str(machine.env_file), log_file, URL))
@@ -99,7 +99,7 @@ def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told_by_install
 def test_a_link_to_this_program_stays_spelt_as_it_is(machine: CronMachine) -> None:
     link = machine.folder / "home" / "orwatch"
     link.symlink_to(machine.program)
-    install(InstallRequest(), replace(machine.surroundings(), program=link), machine.settings())
+    install(InstallRequest(), replace(machine.host(), program=link), machine.settings())
     assert installed(machine).change is CronChange.UNCHANGED
 
 
@@ -124,7 +124,7 @@ def test_broken_marks_change_nothing(machine: CronMachine, text: str) -> None:
     for request in (InstallRequest(), DRY):
         with pytest.raises(OrwatchError, match="Nothing was changed"):
             installed(machine, request)
-    assert remove(machine.surroundings(), machine.env_file).exit_code == 1
+    assert remove(machine.host(), machine.env_file).exit_code == 1
     assert (machine.tab.read_text(encoding="utf-8"), machine.times_written) == (text, 0)
 
 
@@ -189,7 +189,7 @@ def test_no_line_end_in_the_middle_of_a_message(machine: CronMachine) -> None:
 def test_a_path_that_no_crontab_holds_changes_nothing(machine: CronMachine) -> None:
     settings = replace(machine.settings(), env_file=Path("/a\nb"))
     with pytest.raises(OrwatchError, match="line end"):
-        install(InstallRequest(), machine.surroundings(), settings)
+        install(InstallRequest(), machine.host(), settings)
     assert machine.times_written == 0
 
 
@@ -197,16 +197,16 @@ def test_a_path_that_no_crontab_holds_changes_nothing(machine: CronMachine) -> N
 def test_removing_leaves_the_rest_byte_for_byte(machine: CronMachine, before: str) -> None:
     machine.tab.write_bytes(before.encode())
     installed(machine)
-    result = remove(machine.surroundings(), machine.env_file)
+    result = remove(machine.host(), machine.env_file)
     assert (result.locations, result.exit_code) == (("the crontab of me",), 0)
     assert machine.tab.read_bytes() == before.encode()
 
 
 def test_a_crontab_that_held_nothing_else_is_removed(machine: CronMachine) -> None:
     installed(machine)
-    assert remove(machine.surroundings(), machine.env_file).locations == ("the crontab of me",)
+    assert remove(machine.host(), machine.env_file).locations == ("the crontab of me",)
     assert not machine.tab.exists()
-    assert remove(machine.surroundings(), machine.env_file).locations == ()
+    assert remove(machine.host(), machine.env_file).locations == ()
 
 
 @needs_root
@@ -239,12 +239,12 @@ def test_with_sudo_only_what_is_set_is_compared_and_not_what_follows_from_roots_
 ) -> None:
     machine.env_file.chmod(0o644)
     settings = load_settings({"HOME": "/root"}, str(machine.env_file))
-    result = install(CRON_D, machine.surroundings(SUDO_USER="nobody", HOME="/root"), settings)
+    result = install(CRON_D, machine.host(SUDO_USER="nobody", HOME="/root"), settings)
     assert "ORWATCH_DATABASE_URL" not in " ".join(warning.text for warning in result.warnings)
     url = "sqlite:////srv/explicit.db"
     settings = load_settings({"HOME": "/root", "ORWATCH_DATABASE_URL": url}, str(machine.env_file))
-    surroundings = machine.surroundings(SUDO_USER="nobody", HOME="/root", ORWATCH_DATABASE_URL=url)
-    texts = [warning.text for warning in install(CRON_D, surroundings, settings).warnings]
+    host = machine.host(SUDO_USER="nobody", HOME="/root", ORWATCH_DATABASE_URL=url)
+    texts = [warning.text for warning in install(CRON_D, host, settings).warnings]
     assert any(text.startswith("ORWATCH_DATABASE_URL is set in this shell") for text in texts)
 
 
@@ -265,10 +265,10 @@ def test_everybody_can_read_a_heartbeats_address_in_cron_d(machine: CronMachine)
 
 
 def test_only_root_may_write_cron_d_and_others_may_look_at_what_it_would_be(machine: CronMachine) -> None:
-    surroundings = machine.surroundings(uid=1000)
+    host = machine.host(uid=1000)
     with pytest.raises(OrwatchError, match="only root may write"):
-        install(CRON_D, surroundings, machine.settings())
-    result = install(replace(CRON_D, is_dry_run=True), surroundings, machine.settings())
+        install(CRON_D, host, machine.settings())
+    result = install(replace(CRON_D, is_dry_run=True), host, machine.settings())
     assert " * me case " in result.text
     assert not machine.cron_d_file.exists()
 
@@ -284,7 +284,7 @@ def test_a_file_in_cron_d_that_somebody_else_wrote_is_left_alone(machine: CronMa
     machine.cron_d_file.write_text(OTHERS, encoding="utf-8")
     with pytest.raises(OrwatchError, match="was not written by orwatch"):
         installed(machine, CRON_D)
-    assert remove(machine.surroundings(), machine.env_file).locations == ()
+    assert remove(machine.host(), machine.env_file).locations == ()
     assert machine.cron_d_file.read_text(encoding="utf-8") == OTHERS
 
 
@@ -293,18 +293,18 @@ def test_removing_takes_our_lines_out_of_cron_d_and_the_file_when_nothing_else_i
     machine: CronMachine,
 ) -> None:
     installed(machine, CRON_D)
-    assert remove(machine.surroundings(), machine.env_file).locations == (str(machine.cron_d_file),)
+    assert remove(machine.host(), machine.env_file).locations == (str(machine.cron_d_file),)
     assert not machine.cron_d_file.exists()
     installed(machine, CRON_D)
     with machine.cron_d_file.open("a", encoding="utf-8") as file:
         file.write(OTHERS)
-    remove(machine.surroundings(), machine.env_file)
+    remove(machine.host(), machine.env_file)
     assert machine.cron_d_file.read_text(encoding="utf-8") == OTHERS
 
 
 def test_what_only_root_may_remove_is_told(machine: CronMachine) -> None:
     machine.cron_d_file.write_text(block(machine), encoding="utf-8")
-    result = remove(machine.surroundings(uid=1000), machine.env_file)
+    result = remove(machine.host(uid=1000), machine.env_file)
     assert (result.locations, result.exit_code) == ((), 1)
     # With its env file: root's own is another one.
     assert f"`sudo orwatch --env-file {machine.env_file} cron remove`" in result.warnings[0].text
@@ -348,7 +348,7 @@ def test_a_unit_of_that_name_that_somebody_else_wrote_is_left_alone(machine: Cro
     theirs.write_text("[Timer]\n", encoding="utf-8")
     with pytest.raises(OrwatchError, match="not written by orwatch"):
         installed(machine, SYSTEMD)
-    assert remove(machine.surroundings(), machine.env_file).locations == ()
+    assert remove(machine.host(), machine.env_file).locations == ()
     assert [path.name for path in machine.unit_folder.iterdir()] == ["orwatch-sync.timer"]
 
 
@@ -364,7 +364,7 @@ def test_removing_deletes_the_units_and_their_links_also_without_a_systemd(
     theirs = machine.unit_folder / "other.timer"
     theirs.touch()
 
-    result = remove(machine.surroundings(), machine.env_file)
+    result = remove(machine.host(), machine.env_file)
 
     assert (result.locations, result.exit_code) == ((str(machine.unit_folder),), 0)
     assert bool(result.warnings) is not works
@@ -376,4 +376,4 @@ def test_the_jobs_in_two_places_are_told(machine: CronMachine) -> None:
     installed(machine)
     result = installed(machine, SYSTEMD)
     assert any("the crontab of me has the jobs too" in warning.text for warning in result.warnings)
-    assert len(remove(machine.surroundings(), machine.env_file).locations) == 2
+    assert len(remove(machine.host(), machine.env_file).locations) == 2

@@ -37,7 +37,7 @@ def install_other(machine: CronMachine, request: InstallRequest) -> Path:
     other = machine.folder / "other one.env"
     other.touch(mode=0o600)
     request = replace(request, heartbeat_url=URL, log_file=str(machine.folder / "log"))
-    install(request, machine.surroundings(), replace(machine.settings(), env_file=other))
+    install(request, machine.host(), replace(machine.settings(), env_file=other))
     return other
 
 
@@ -54,13 +54,13 @@ def test_another_set_ups_entries_are_left_alone(machine: CronMachine, request_of
     assert str(machine.env_file) in str(caught.value)
     assert f"{removal}, or write this one's in their place with" in str(caught.value)
     assert f"`{request_of.place.install_command} --replace`" in str(caught.value)
-    result = remove(machine.surroundings(), machine.env_file)
+    result = remove(machine.host(), machine.env_file)
     assert (result.locations, result.exit_code) == ((), 1)
     assert removal in result.warnings[0].text
     assert "--replace" not in result.warnings[0].text
 
     assert state_of_places(machine) == before
-    assert remove(machine.surroundings(), other).exit_code == 0
+    assert remove(machine.host(), other).exit_code == 0
     assert state_of_places(machine) == {}
 
 
@@ -82,9 +82,9 @@ def test_entries_whose_env_file_is_gone_are_corrected_and_removed(machine: CronM
     install_other(machine, USER_CRONTAB).unlink()
     assert installed(machine).change is CronChange.CORRECTED
     assert machine.tab.read_text(encoding="utf-8") == block(machine, str(machine.folder / "log"), URL)
-    remove(machine.surroundings(), machine.env_file)
+    remove(machine.host(), machine.env_file)
     install_other(machine, USER_CRONTAB).unlink()
-    assert remove(machine.surroundings(), machine.env_file).exit_code == 0
+    assert remove(machine.host(), machine.env_file).exit_code == 0
 
 
 def test_another_set_ups_entries_are_left_alone_also_where_they_were_changed_by_hand(
@@ -104,7 +104,7 @@ def test_somebodys_lines_between_our_marks_are_named_and_kept(machine: CronMachi
     machine.tab.write_text(text, encoding="utf-8")
     with pytest.raises(OrwatchError, match=r"has not written: 5 4 \* \* \* backup\. Nothing was changed"):
         installed(machine, InstallRequest(log_file="/tmp/new"))
-    assert "5 4 * * * backup" in remove(machine.surroundings(), machine.env_file).warnings[0].text
+    assert "5 4 * * * backup" in remove(machine.host(), machine.env_file).warnings[0].text
     assert machine.tab.read_text(encoding="utf-8") == text
 
 
@@ -119,8 +119,8 @@ def test_a_line_of_ones_own_that_starts_a_job_beside_the_entries_is_told(machine
     assert (len(texts), result.exit_code) == (2, 0)
     assert texts[0].startswith(f"{machine.folder}/crontab has a line of your own")
     assert texts[1].endswith(f"so that jobs are started twice: delete it ({own}).")
-    elsewhere = replace(machine.surroundings(), home=machine.folder)  # where such a line reads another one
+    elsewhere = replace(machine.host(), home=machine.folder)  # where such a line reads another one
     again = install(USER_CRONTAB, elsewhere, machine.settings())
     assert not any("of your own" in warning.text for warning in again.warnings)
-    shown = show(machine.surroundings(), machine.settings(), datetime.now(UTC))
+    shown = show(machine.host(), machine.settings(), datetime.now(UTC))
     assert [warning.text for warning in shown.warnings] == texts

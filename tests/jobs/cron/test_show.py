@@ -33,11 +33,11 @@ def machine(tmp_path: Path) -> CronMachine:
 
 
 def put(machine: CronMachine, place: CronPlace = CronPlace.USER_CRONTAB) -> None:
-    install(InstallRequest(place), machine.surroundings(), machine.settings())
+    install(InstallRequest(place), machine.host(), machine.settings())
 
 
 def shown(machine: CronMachine) -> CronShowResult:
-    return show(machine.surroundings(), machine.settings(), NOW, ZoneInfo("Asia/Kathmandu"))
+    return show(machine.host(), machine.settings(), NOW, ZoneInfo("Asia/Kathmandu"))
 
 
 def text_of(result: CronShowResult) -> str:
@@ -92,12 +92,12 @@ def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(machine: C
 def test_a_shell_that_works_on_another_database_is_told_where_that_is_asked(machine: CronMachine) -> None:
     put(machine)
     environ = {"ORWATCH_DATABASE_URL": "sqlite:////srv/other.db"}
-    surroundings, settings = machine.surroundings(**environ), machine.settings(**environ)
-    assert show(surroundings, settings, NOW).all_warnings == ()
-    result = show(surroundings, settings, NOW, compares_shell=True)
+    host, settings = machine.host(**environ), machine.settings(**environ)
+    assert show(host, settings, NOW).all_warnings == ()
+    result = show(host, settings, NOW, compares_shell=True)
     assert text_of(result).startswith("ORWATCH_DATABASE_URL is set in this shell, and cron will not have it")
     assert result.exit_code == 1
-    assert show(machine.surroundings(), machine.settings(), NOW, compares_shell=True).exit_code == 0
+    assert show(machine.host(), machine.settings(), NOW, compares_shell=True).exit_code == 0
 
 
 def test_an_entry_that_somebody_changed_has_no_times_that_could_be_wrong(machine: CronMachine) -> None:
@@ -201,14 +201,14 @@ def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: C
 
 
 def glanced(machine: CronMachine, **environ: str) -> CronShowResult:
-    return look(machine.surroundings(**environ), machine.settings(), NOW, is_glance=True)
+    return look(machine.host(**environ), machine.settings(), NOW, is_glance=True)
 
 
 def test_a_glance_does_not_look_at_processes(machine: CronMachine) -> None:
     put(machine)
     (machine.folder / "proc" / "7" / "cmdline").write_text("", encoding="utf-8")
     assert glanced(machine).all_warnings == ()
-    seen = look(machine.surroundings(), machine.settings(), NOW, is_glance=False)
+    seen = look(machine.host(), machine.settings(), NOW, is_glance=False)
     assert "no cron daemon is" in text_of(seen)
 
 
@@ -301,11 +301,9 @@ def test_units_that_could_not_be_written_again_differ(machine: CronMachine) -> N
     machine.unit_folder.mkdir(parents=True)
     for name, text in units(Invocation("/old/orwatch", "/env")).items():
         (machine.unit_folder / name).write_text(text, encoding="utf-8")
-    surroundings = machine.surroundings()
+    host = machine.host()
     odd = CronMachine(machine.folder / "it's")
-    result = show(
-        odd.surroundings(XDG_CONFIG_HOME=str(surroundings.unit_folder.parents[1])), odd.settings(), NOW
-    )
+    result = show(odd.host(XDG_CONFIG_HOME=str(host.unit_folder.parents[1])), odd.settings(), NOW)
     assert result.state is CronState.DIFFERS
     assert "systemd starts no program" in text_of(result)
 
@@ -325,5 +323,5 @@ def test_the_same_jobs_with_other_settings_in_another_place_are_other_jobs(machi
     machine.tab.write_text(entries(Invocation(str(machine.program), str(other))), encoding="utf-8")
     assert len(shown(machine).schedules) == 2
     assert "more than one place" not in text_of(shown(machine))
-    again = install(InstallRequest(CronPlace.SYSTEMD), machine.surroundings(), machine.settings())
+    again = install(InstallRequest(CronPlace.SYSTEMD), machine.host(), machine.settings())
     assert "started twice" not in " ".join(warning.text for warning in again.warnings)

@@ -14,16 +14,16 @@ from orwatch.errors import UsageError
 
 if TYPE_CHECKING:
     from orwatch.config.settings import Settings
-    from orwatch.jobs.cron.host import Surroundings
+    from orwatch.jobs.cron.host import Host
     from orwatch.jobs.cron.result import CronShowResult
 
 
 _PROGRAM = "orwatch"
 
 
-def read_surroundings(context: Context) -> Surroundings:
+def read_host(context: Context) -> Host:
     """Who runs this, and which program it is. Raises ``UsageError`` where that cannot be told."""
-    from orwatch.jobs.cron.host import Surroundings
+    from orwatch.jobs.cron.host import Host
 
     uid = os.geteuid()
     try:
@@ -31,7 +31,7 @@ def read_surroundings(context: Context) -> Surroundings:
         name, home = user.pw_name, user.pw_dir
     except KeyError:  # a container's made-up user
         name, home = str(uid), "/"
-    return Surroundings(context.environ, name, uid, Path(home), _program())
+    return Host(context.environ, name, uid, Path(home), _program())
 
 
 def _program() -> Path:
@@ -50,7 +50,7 @@ def _program() -> Path:
 
 
 def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -> CronShowResult:
-    """What is installed, for commands whose concern is another one: it fails in no surroundings.
+    """What is installed, for commands whose concern is another one: it never fails.
 
     ``is_glance``: it takes hardly any time, and does not look whether a cron runs.
     """
@@ -58,7 +58,7 @@ def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -
     from orwatch.jobs.cron.result import CronShowResult
 
     try:
-        surroundings = read_surroundings(context)
+        host = read_host(context)
     except UsageError as error:
         return CronShowResult(context.now, (), unreadable=(str(error),))
-    return cron_show.look(surroundings, settings, context.now, is_glance=is_glance)
+    return cron_show.look(host, settings, context.now, is_glance=is_glance)
