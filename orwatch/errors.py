@@ -6,6 +6,8 @@ A message says what failed, with which value, and what to do next. Anything that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EXIT_DONE = 0
 EXIT_NEEDS_PERSON = 1
 EXIT_USAGE = 2
@@ -40,6 +42,14 @@ class SettingsError(OrwatchError):
     """A setting, a file or the database is missing, wrong or not to be used."""
 
     exit_code = EXIT_SETTINGS
+
+
+class WrongSettingsError(SettingsError):
+    """Several settings are wrong: ``errors`` has one for each."""
+
+    def __init__(self, errors: Sequence[SettingsError]) -> None:
+        super().__init__(" ".join(map(str, errors)))
+        self.errors = tuple(errors)
 
 
 class UnreadableError(OrwatchError):

@@ -13,7 +13,7 @@ import click
 
 from orwatch import __version__
 from orwatch.cli.interruption import StoppedBySignal
-from orwatch.errors import EXIT_BUG, EXIT_TRY_AGAIN, LockHeldError, OrwatchError
+from orwatch.errors import EXIT_BUG, EXIT_TRY_AGAIN, LockHeldError, OrwatchError, WrongSettingsError
 from orwatch.text import printable
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
@@ -126,7 +126,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except OrwatchError as error:
-        click.echo(f"orwatch: {printable(str(error))}", err=True)
+        for each in error.errors if isinstance(error, WrongSettingsError) else (error,):
+            click.echo(f"orwatch: {printable(str(each))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         _silence_stdout()

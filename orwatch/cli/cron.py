@@ -10,7 +10,9 @@ import click
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.host import read_host
 from orwatch.cli.options import dry_run_option, json_option
-from orwatch.errors import SettingsError, UsageError
+from orwatch.config import values
+from orwatch.config.settings import check_option
+from orwatch.errors import UsageError
 from orwatch.jobs.cron.result import CronPlace, CronWarning
 from orwatch.text import printable
 
@@ -64,7 +66,7 @@ def install(
     request = ours.InstallRequest(
         _place(user_crontab=user_crontab, etc_cron_d=etc_cron_d, systemd=systemd),
         _clean_log_file(log_file),
-        _clean_heartbeat_url(heartbeat_url),
+        heartbeat_url and check_option(values.heartbeat_url, heartbeat_url, "--heartbeat-url"),
         is_dry_run=dry_run,
         replaces=replace,
     )
@@ -97,15 +99,6 @@ def _clean_log_file(value: str | None) -> str | None:
     if path.is_dir():
         raise UsageError(f"--log-file {value!r} is a folder.")
     return str(path)
-
-
-def _clean_heartbeat_url(value: str | None) -> str | None:
-    from orwatch.config.settings import check_heartbeat_url
-
-    try:
-        return check_heartbeat_url(value)
-    except SettingsError as error:
-        raise UsageError(str(error).replace("ORWATCH_HEARTBEAT_URL", "--heartbeat-url", 1)) from None
 
 
 def _warn(warnings: Sequence[CronWarning]) -> None:

@@ -10,7 +10,7 @@ import click
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
 from orwatch.cli.options import json_option
-from orwatch.config import settings
+from orwatch.config import settings, values
 from orwatch.errors import UsageError
 from orwatch.text import is_terminal
 
@@ -149,7 +149,7 @@ def copy(context: Context, target: str, as_json: bool) -> None:
     from orwatch.jobs.db import copy as db_copy
     from orwatch.render import console, db
 
-    url = settings.check_database_url(_read_url() if target == "-" else target, "--to")
+    url = settings.check_option(values.database_url, _read_url() if target == "-" else target, "--to")
     with interruptible(0, outcome=_UNFINISHED_COPY), console.counting_bar() as update:
         result = db_copy.run(context.settings.database_url, url, context.clock, update)
     if as_json:

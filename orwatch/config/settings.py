@@ -1,44 +1,22 @@
-"""Settings: command-line option > environment > env file > default. Reads files, writes only the env file."""
+"""Settings: command-line option > environment > env file > default."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-from orwatch.config.database_url import is_postgres, parse_postgres
-from orwatch.config.env_file import base_folder, expanded_path, find_env_file, read_env_file
+from orwatch.config import values
+from orwatch.config.env_file import base_folder, find_env_file, read_env_file
 from orwatch.domain.sources import UsageSource
-from orwatch.errors import SettingsError, UsageError
+from orwatch.errors import SettingsError, UsageError, WrongSettingsError
 
 PREFIX = "ORWATCH_"
-DEFAULT_API_URL = "https://openrouter.ai/api/v1"
 MAX_RETENTION_DAYS = 36_500
 MAX_SYNC_DAYS = 365  # also how far a sync reaches back by itself: the API keeps no more
-MAX_JOB_TIMEOUT_MINUTES = 7 * 24 * 60
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-LOG_FORMATS = ("text", "json")
 AUTO = "auto"
 SOURCE_CHOICES = (AUTO, *UsageSource)
-
-# Every setting, with what it does: the README's table and the nearest-name hint are held to this list.
-SETTING_NAMES: Mapping[str, str] = {
-    "ORWATCH_ENV_FILE": "the env file to read",
-    "ORWATCH_DATABASE_URL": "the database",
-    "ORWATCH_ENCRYPTION_KEY": "the Fernet keys that the secrets are encrypted with, newest first",
-    "ORWATCH_OPENROUTER_API_URL": "the API",
-    "ORWATCH_USAGE_SOURCE": "where usage comes from",
-    "ORWATCH_USAGE_STATS_RETENTION_DAYS": "days that cleanup keeps",
-    "ORWATCH_SYNC_DAYS": "days that sync asks for",
-    "ORWATCH_RATE_LIMIT_PER_MINUTE": "requests that may start within 60 seconds, 0 for no limit",
-    "ORWATCH_CONCURRENCY": "requests under way at once",
-    "ORWATCH_JOB_TIMEOUT": "minutes after which a run is ended, 0 for no limit",
-    "ORWATCH_HEARTBEAT_URL": "where runs are reported to",
-    "ORWATCH_LOG_LEVEL": "what is logged",
-    "ORWATCH_LOG_FILE": "where it is logged",
-    "ORWATCH_LOG_FORMAT": "how it is logged",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +45,144 @@ class Settings:
     unknown_names: tuple[tuple[str, str | None], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. ``field``: the one of ``Settings``. ``help``: what it does, as the README says it.
+
+    ``read`` makes the value of a text, or raises ``SettingsError``. ``default``: the text that counts where
+    there is none; ``unset``: the value where there is no such text. ``default_help``: what the README says
+    of the default that is no text. ``bounds``: of a number.
+    """
+
+    name: str
+    field: str
+    help: str
+    read: Callable[[str, str], object]
+    default: str | None = None
+    default_help: str = ""
+    unset: object = None
+    bounds: tuple[int, int] | None = None
+
+
+def _number(name: str, field: str, help: str, default: int, least: int, most: int) -> Setting:
+    read = values.whole_number(least, most)
+    return Setting(name, field, help, read, str(default), bounds=(least, most))
+
+
+def _usage_source(text: str, name: str) -> UsageSource | None:
+    choice = values.one_of(*SOURCE_CHOICES)(text, name)
+    return None if choice == AUTO else UsageSource(choice)
+
+
+# The README's table and the hint at the nearest name come from here as well.
+SETTINGS = (
+    Setting("ORWATCH_ENV_FILE", "env_file", "the env file to read (environment only)", lambda text, _: text),
+    Setting(
+        "ORWATCH_DATABASE_URL",
+        "database_url",
+        "`sqlite:////path/file.db` or `postgresql+psycopg://…`",
+        values.database_url,
+        default_help="SQLite",
+    ),
+    Setting(
+        "ORWATCH_ENCRYPTION_KEY",
+        "encryption_keys",
+        "encrypts stored keys; several: newest first",
+        values.encryption_keys,
+        default_help="made on first use",
+        unset=(),
+    ),
+    Setting(
+        "ORWATCH_OPENROUTER_API_URL",
+        "api_url",
+        "the API",
+        values.api_url,
+        values.DEFAULT_API_URL,
+    ),
+    Setting(
+        "ORWATCH_USAGE_SOURCE",
+        "usage_source",
+        "`usage`, `counters`, `activity`, `analytics`; or the best",
+        _usage_source,
+        AUTO,
+    ),
+    _number(
+        "ORWATCH_USAGE_STATS_RETENTION_DAYS",
+        "retention_days",
+        "days that `cleanup` keeps",
+        365,
+        1,
+        MAX_RETENTION_DAYS,
+    ),
+    _number(
+        "ORWATCH_SYNC_DAYS", "sync_days", "days that `sync` asks for, today included", 7, 1, MAX_SYNC_DAYS
+    ),
+    _number(
+        "ORWATCH_RATE_LIMIT_PER_MINUTE",
+        "rate_limit_per_minute",
+        "requests within any 60 seconds; 0: no limit",
+        20,
+        0,
+        100_000,
+    ),
+    _number("ORWATCH_CONCURRENCY", "concurrency", "requests at once", 8, 1, 64),
+    _number(
+        "ORWATCH_JOB_TIMEOUT",
+        "job_timeout_minutes",
+        "minutes after which a run is ended; 0: no limit",
+        50,
+        0,
+        7 * 24 * 60,
+    ),
+    Setting(
+        "ORWATCH_HEARTBEAT_URL",
+        "heartbeat_url",
+        "where each run is reported to, see `orwatch help heartbeat`",
+        values.heartbeat_url,
+    ),
+    Setting(
+        "ORWATCH_LOG_LEVEL",
+        "log_level",
+        "`DEBUG`, `INFO`, `WARNING` or `ERROR`",
+        values.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    ),
+    Setting(
+        "ORWATCH_LOG_FILE",
+        "log_file",
+        "an absolute path",
+        values.absolute_path,
+        default_help="standard error",
+    ),
+    Setting(
+        "ORWATCH_LOG_FORMAT",
+        "log_format",
+        "`text`, or `json` for one object a line",
+        values.one_of("text", "json"),
+        "text",
+    ),
+)
+SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
+
+
 def load_settings(environ: Mapping[str, str], env_file_option: str | None = None) -> Settings:
     """Read the settings.
 
-    Raises ``SettingsError`` naming the setting, its value (never a secret's) and what would be right.
+    Raises ``SettingsError`` naming each wrong setting, its value (never a secret's) and what would be right.
+    """
+    settings, wrong = examine_settings(environ, env_file_option)
+    if len(wrong) > 1:
+        raise WrongSettingsError(wrong)
+    if wrong:
+        raise wrong[0]
+    return settings
+
+
+def examine_settings(
+    environ: Mapping[str, str], env_file_option: str | None = None
+) -> tuple[Settings, tuple[SettingsError, ...]]:
+    """The settings, with the default in the place of each wrong one, and what is wrong.
+
+    Raises ``SettingsError`` where the env file cannot be read, or a home folder is not known.
     """
     env_file = find_env_file(environ, env_file_option)
     from_file = read_env_file(env_file)
@@ -78,51 +190,37 @@ def load_settings(environ: Mapping[str, str], env_file_option: str | None = None
     from_environment = {
         name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()
     }
-    values = {**from_file, **from_environment}
-    known = {name: value.strip() for name, value in values.items() if name in SETTING_NAMES}
-    unknown = [name for name in sorted(values) if name.startswith(PREFIX) and name not in SETTING_NAMES]
-    try:
-        return _to_settings(known, unknown, env_file, environ)
-    except SettingsError as error:
-        message = str(error)
-        name = next((name for name in SETTING_NAMES if message.startswith(name)), None)
-        if name is None or name not in from_file or name in from_environment:
-            raise
-        raise SettingsError(f"{message} It stands in {env_file}.") from None
-
-
-def _to_settings(
-    known: Mapping[str, str], unknown: Sequence[str], env_file: Path, environ: Mapping[str, str]
-) -> Settings:
-    level = known.get("ORWATCH_LOG_LEVEL") or None
-    log_file = known.get("ORWATCH_LOG_FILE") or None
-    return Settings(
-        database_url=_database_url(known.get("ORWATCH_DATABASE_URL") or None, environ),
-        encryption_keys=tuple(
-            part.strip() for part in known.get("ORWATCH_ENCRYPTION_KEY", "").split(",") if part.strip()
-        ),
-        encryption_keys_from_environment=bool(environ.get("ORWATCH_ENCRYPTION_KEY", "").strip()),
-        api_url=_api_url(known.get("ORWATCH_OPENROUTER_API_URL") or DEFAULT_API_URL),
-        usage_source=_usage_source(known.get("ORWATCH_USAGE_SOURCE") or AUTO),
-        retention_days=_integer(known, "ORWATCH_USAGE_STATS_RETENTION_DAYS", 365, 1, MAX_RETENTION_DAYS),
-        sync_days=_integer(known, "ORWATCH_SYNC_DAYS", 7, 1, MAX_SYNC_DAYS),
-        rate_limit_per_minute=_integer(known, "ORWATCH_RATE_LIMIT_PER_MINUTE", 20, 0, 100_000),
-        concurrency=_integer(known, "ORWATCH_CONCURRENCY", 8, 1, 64),
-        job_timeout_minutes=_integer(known, "ORWATCH_JOB_TIMEOUT", 50, 0, MAX_JOB_TIMEOUT_MINUTES),
-        heartbeat_url=check_heartbeat_url(known.get("ORWATCH_HEARTBEAT_URL") or None),
-        log_level=_choice("ORWATCH_LOG_LEVEL", level.upper(), LOG_LEVELS) if level else None,
-        log_file=_absolute("ORWATCH_LOG_FILE", log_file) if log_file else None,
-        log_format=_choice(
-            "ORWATCH_LOG_FORMAT", (known.get("ORWATCH_LOG_FORMAT") or "text").lower(), LOG_FORMATS
-        ),
-        env_file=env_file,
+    texts = {name: value.strip() for name, value in {**from_file, **from_environment}.items()}
+    found: dict[str, Any] = {}
+    wrong: list[SettingsError] = []
+    for setting in SETTINGS:
+        text = texts.get(setting.name) or setting.default
+        try:
+            found[setting.field] = setting.unset if text is None else setting.read(text, setting.name)
+        except SettingsError as error:
+            place = "" if setting.name in from_environment else f" (set in {env_file})"
+            wrong.append(_blamed(error, setting, place))
+            default = setting.default
+            found[setting.field] = setting.unset if default is None else setting.read(default, setting.name)
+    found["env_file"] = env_file  # which also an option names
+    found["database_url"] = found["database_url"] or _default_database_url(environ)
+    unknown = [name for name in sorted(texts) if name.startswith(PREFIX) and name not in SETTING_NAMES]
+    settings = Settings(
+        **found,
+        encryption_keys_from_environment="ORWATCH_ENCRYPTION_KEY" in from_environment,
         unknown_names=tuple((name, _nearest_name(name)) for name in unknown),
     )
+    return settings, tuple(wrong)
 
 
-def _usage_source(value: str) -> UsageSource | None:
-    choice = _choice("ORWATCH_USAGE_SOURCE", value.lower(), SOURCE_CHOICES)
-    return None if choice == AUTO else UsageSource(choice)
+def _blamed(error: SettingsError, setting: Setting, place: str) -> SettingsError:
+    # With a full stop where no advice follows, as in the error itself.
+    end = "" if error.advice else "."
+    return SettingsError(f"{error.problem}{place}{end}", error.advice, setting.name)
+
+
+def _default_database_url(environ: Mapping[str, str]) -> str:
+    return f"sqlite:///{base_folder(environ, 'XDG_DATA_HOME', '.local/share')}/orwatch/orwatch.db"
 
 
 def _nearest_name(name: str) -> str | None:
@@ -131,127 +229,9 @@ def _nearest_name(name: str) -> str | None:
     return next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1)), None)
 
 
-def _integer(known: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = known.get(name, "")
-    if not text:
-        return default
+def check_option(read: Callable[[str, str], str], value: str, name: str) -> str:
+    """The value that an option gives. Raises ``UsageError``."""
     try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if not least <= value <= most:
-        raise SettingsError(f"{name}={text!r} is not a whole number from {least} to {most}.")
-    return value
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise SettingsError(f"{name}={value!r} is not one of {', '.join(choices)}.")
-    return value
-
-
-def _absolute(name: str, value: str) -> Path:
-    path = expanded_path(name, value)
-    if not path.is_absolute():
-        raise SettingsError(f"{name}={value!r} is not an absolute path; cron's folder is not yours.")
-    return path
-
-
-def check_database_url(value: str, name: str) -> str:
-    """The address of a database that an option gives. Raises ``UsageError``, which shows no password."""
-    try:
-        return _database_url(value.strip(), {})
+        return read(value.strip(), name)
     except SettingsError as error:
-        raise UsageError(str(error).replace("ORWATCH_DATABASE_URL", name)) from None
-
-
-def _database_url(value: str | None, environ: Mapping[str, str]) -> str:
-    if value is None:
-        return f"sqlite:///{base_folder(environ, 'XDG_DATA_HOME', '.local/share')}/orwatch/orwatch.db"
-    scheme, separator, path = value.partition(":///")
-    if scheme == "sqlite" and separator and path.startswith("/") and "?" not in path:
-        return value
-    if value.startswith("/") and not set("@:") & set(value):
-        raise SettingsError(
-            f"ORWATCH_DATABASE_URL={value!r} is a path and not an address: write sqlite:///{value}."
-        )
-    if value.startswith("sqlite:") and "@" not in value:
-        raise SettingsError(
-            f"ORWATCH_DATABASE_URL={value!r} does not name a file by its absolute path: "
-            "write sqlite:////var/lib/orwatch/orwatch.db, with four slashes."
-        )
-    # The value may hold a password: only its scheme is shown.
-    if is_postgres(value):
-        try:
-            parse_postgres(value)
-        except ValueError as error:
-            raise SettingsError(
-                f"ORWATCH_DATABASE_URL cannot be used: {error}. Write "
-                "postgresql+psycopg://user:password@host:5432/database; in the password %40 for @, "
-                "%2F for /, %3F for ?, %23 for #, %25 for %, %5B and %5D for [ and ], and %20 for a blank."
-            ) from None
-        return value
-    wrong = f"with {value.split(':', 1)[0]!r}" if ":" in value else "is not an address"
-    raise SettingsError(
-        f"ORWATCH_DATABASE_URL {wrong if value else 'is empty'}: orwatch keeps its data in SQLite, "
-        "sqlite:////var/lib/orwatch/orwatch.db for example, or in PostgreSQL, "
-        "postgresql+psycopg://user:password@host:5432/database."
-    )
-
-
-def _api_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_valid = False
-    is_clean = value.isprintable() and not set(value) & set(" \\")
-    if not port_is_valid or not is_clean or parts.scheme not in {"http", "https"} or not parts.hostname:
-        # What has a user name may have a password.
-        shown = repr(value) if "@" not in value else "…"
-        raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={shown} is not an address like {DEFAULT_API_URL}.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise SettingsError(
-            "ORWATCH_OPENROUTER_API_URL holds a user name, a query or a fragment; "
-            f"it should look like {DEFAULT_API_URL}."
-        )
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise SettingsError(
-            f"ORWATCH_OPENROUTER_API_URL={value!r} would send your keys unencrypted: use https://. "
-            "http:// is for addresses of this machine only."
-        )
-    return value.rstrip("/")
-
-
-def check_heartbeat_url(value: str | None) -> str | None:
-    """The address, with ``{job}`` in it or not. Raises ``SettingsError``, which does not show the secret."""
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.fragment
-    except ValueError:
-        is_usable = False
-    if not is_usable or not value.isprintable() or set(value) & set(" \\"):
-        raise SettingsError(
-            "ORWATCH_HEARTBEAT_URL is not an address like https://hc-ping.com/UUID or "
-            "https://hc-ping.com/PING-KEY/orwatch-{job}."
-        )
-    if set(value.replace("{job}", "")) & set("{}"):
-        raise SettingsError(
-            "ORWATCH_HEARTBEAT_URL has braces in it that are not {job}: that is all that is replaced; "
-            "write { as %7B and } as %7D."
-        )
-    return value.rstrip("/")
-
-
-def is_loopback(hostname: str) -> bool:
-    """Whether the name or address is this machine's own loopback."""
-    import ipaddress
-
-    if hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(hostname).is_loopback
-    except ValueError:
-        return False
+        raise UsageError(str(error)) from None

@@ -18,7 +18,7 @@ import httpx
 
 from orwatch import __version__
 from orwatch.clock import Clock
-from orwatch.config.settings import is_loopback
+from orwatch.config.values import is_loopback
 from orwatch.errors import (
     ApiError,
     ApiUnavailableError,

@@ -184,13 +184,15 @@ def test_unknown_settings_are_told_once_with_the_nearest_known_one(orwatch: Orwa
     ]
 
 
-def test_a_wrong_setting_is_78_and_creates_nothing(orwatch: Orwatch, home: Home) -> None:
-    home.write_settings(ORWATCH_SYNC_DAYS="many")
+def test_wrong_settings_are_78_each_on_its_line_and_nothing_is_created(orwatch: Orwatch, home: Home) -> None:
+    home.write_settings(ORWATCH_SYNC_DAYS="many", ORWATCH_CONCURRENCY="0")
     code, out, err = orwatch("sync")
     assert (code, out) == (78, "")
     assert err == (
-        "orwatch: ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365. "
-        f"It stands in {home.env_file}.\n"
+        "orwatch: ORWATCH_SYNC_DAYS='many' is not a whole number from 1 to 365 "
+        f"(set in {home.env_file}).\n"
+        "orwatch: ORWATCH_CONCURRENCY='0' is not a whole number from 1 to 64 "
+        f"(set in {home.env_file}).\n"
     )
     assert not home.database.exists()
 

@@ -209,13 +209,13 @@ def test_when_it_is_stopped_it_says_what_becomes_of_it(
     ("address", "told"),
     [
         ("sqlite:///copy.db", "--to='sqlite:///copy.db' does not name a file by its absolute path"),
-        ("mysql://me:s3cret@host/db", "--to with 'mysql': "),
+        ("mysql://me:s3cret@host/db", "--to begins with 'mysql'. Use SQLite, "),
         ("postgresql://me:s3cret@host", "--to cannot be used: it names no database after the host"),
         ("postgresql://me:s3 cret[@host/db", "%5B and %5D for [ and ], and %20 for a blank"),
-        ("/tmp/copy.db", "--to='/tmp/copy.db' is a path and not an address: write sqlite:////tmp/copy.db"),
-        ("s3cret", "--to is not an address: orwatch keeps its data in SQLite, sqlite:////var/lib/"),
-        ("", "--to is empty: orwatch keeps its data in SQLite, sqlite:////var/lib/"),
-        ("-", "--to is empty: orwatch keeps its data in SQLite, sqlite:////var/lib/"),
+        ("/tmp/copy.db", "--to='/tmp/copy.db' is a path and not an address. Write sqlite:////tmp/copy.db"),
+        ("s3cret", "--to is not an address. Use SQLite, sqlite:////var/lib/"),
+        ("", "--to is empty. Use SQLite, sqlite:////var/lib/"),
+        ("-", "--to is empty. Use SQLite, sqlite:////var/lib/"),
     ],
 )
 def test_an_address_that_is_none_is_a_usage_error_and_shows_no_password(

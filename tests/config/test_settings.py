@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from orwatch.config.env_file import create_env_file, missing_env_file
-from orwatch.config.settings import DEFAULT_API_URL, SETTING_NAMES, Settings, is_loopback, load_settings
+from orwatch.config.settings import SETTING_NAMES, Settings, load_settings
+from orwatch.config.values import DEFAULT_API_URL, is_loopback
 from orwatch.domain.sources import UsageSource
-from orwatch.errors import EXIT_SETTINGS, SettingsError
+from orwatch.errors import EXIT_SETTINGS, SettingsError, WrongSettingsError
 
 KEY, OTHER_KEY = "A" * 43 + "=", "B" * 43 + "="
 
@@ -224,11 +225,26 @@ def test_an_env_file_that_cannot_be_read_is_an_error_with_its_name(home: Path, m
     assert "[Errno" not in message
 
 
-def test_a_wrong_value_says_that_it_stands_in_the_env_file_where_it_does(home: Path) -> None:
+def test_a_wrong_value_says_that_it_is_set_in_the_env_file_where_it_is(home: Path) -> None:
+    env_file = write_env_file(home, "ORWATCH_SYNC_DAYS=many\n")
+    wrong = "ORWATCH_SYNC_DAYS='{}' is not a whole number from 1 to 365"
+    assert refusal({}) == f"{wrong.format('many')} (set in {env_file})."
+    assert refusal({"ORWATCH_SYNC_DAYS": "none"}) == f"{wrong.format('none')}."
+    write_env_file(home, "ORWATCH_DATABASE_URL=/srv/orwatch.db\n")
+    assert refusal({}) == (
+        f"ORWATCH_DATABASE_URL='/srv/orwatch.db' is a path and not an address (set in {env_file}). "
+        "Write sqlite:////srv/orwatch.db."
+    )
+
+
+def test_every_wrong_setting_is_named_at_once(home: Path) -> None:
     write_env_file(home, "ORWATCH_SYNC_DAYS=many\n")
-    wrong = "ORWATCH_SYNC_DAYS='{}' is not a whole number from 1 to 365."
-    assert refusal({}) == f"{wrong.format('many')} It stands in {home}/.config/orwatch/.env."
-    assert refusal({"ORWATCH_SYNC_DAYS": "none"}) == wrong.format("none")
+    with pytest.raises(WrongSettingsError) as raised:
+        load_settings({"ORWATCH_CONCURRENCY": "0", "ORWATCH_LOG_FORMAT": "xml"})
+    names = ["ORWATCH_SYNC_DAYS", "ORWATCH_CONCURRENCY", "ORWATCH_LOG_FORMAT"]
+    assert [error.setting for error in raised.value.errors] == names
+    assert all(name in str(raised.value) for name in names)
+    assert raised.value.exit_code == EXIT_SETTINGS
 
 
 def test_an_env_file_that_was_named_has_to_be_there(home: Path) -> None:
@@ -251,6 +267,7 @@ def test_an_env_file_that_was_named_has_to_be_there(home: Path) -> None:
         ("ORWATCH_SYNC_DAYS", 1, 365),
         ("ORWATCH_RATE_LIMIT_PER_MINUTE", 0, 100_000),
         ("ORWATCH_CONCURRENCY", 1, 64),
+        ("ORWATCH_JOB_TIMEOUT", 0, 10_080),
     ],
 )
 def test_a_number_out_of_bounds_or_none_at_all_is_refused_by_name_and_value(
@@ -325,16 +342,16 @@ def test_a_postgresql_address_that_cannot_be_read_is_refused_with_what_to_write(
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("mysql://orwatch:hunter2@db.example/orwatch", "with 'mysql'"),
-        ("postgresql+asyncpg://orwatch:hunter2@db.example/orwatch", "with 'postgresql+asyncpg'"),
-        ("sqlite+pysqlcipher://:hunter2@//srv/orwatch.db", "with 'sqlite+pysqlcipher'"),
-        ("sqlite://orwatch:hunter2@db.example/orwatch", "with 'sqlite'"),
+        ("mysql://orwatch:hunter2@db.example/orwatch", "begins with 'mysql'"),
+        ("postgresql+asyncpg://orwatch:hunter2@db.example/orwatch", "begins with 'postgresql+asyncpg'"),
+        ("sqlite+pysqlcipher://:hunter2@//srv/orwatch.db", "begins with 'sqlite+pysqlcipher'"),
+        ("sqlite://orwatch:hunter2@db.example/orwatch", "begins with 'sqlite'"),
         ("hunter2", "is not an address"),
     ],
 )
 def test_another_database_is_refused_without_its_password(value: str, shown: str) -> None:
     message = refusal({"ORWATCH_DATABASE_URL": value})
-    assert message.startswith(f"ORWATCH_DATABASE_URL {shown}: ")
+    assert message.startswith(f"ORWATCH_DATABASE_URL {shown}. Use SQLite, ")
     assert "hunter2" not in message
 
 

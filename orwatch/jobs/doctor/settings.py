@@ -9,26 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orwatch.config import settings as config
-from orwatch.config.settings import Settings
+from orwatch.config.settings import Settings, examine_settings
 from orwatch.errors import SettingsError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
-
-# What a wrong setting is replaced by, so that the rest can be looked at all the same.
-_FALLBACKS = {
-    "ORWATCH_DATABASE_URL": "sqlite:////dev/null",
-    "ORWATCH_OPENROUTER_API_URL": config.DEFAULT_API_URL,
-    "ORWATCH_USAGE_SOURCE": config.AUTO,
-    "ORWATCH_USAGE_STATS_RETENTION_DAYS": "365",
-    "ORWATCH_SYNC_DAYS": "7",
-    "ORWATCH_RATE_LIMIT_PER_MINUTE": "20",
-    "ORWATCH_CONCURRENCY": "8",
-    "ORWATCH_JOB_TIMEOUT": "50",
-    "ORWATCH_HEARTBEAT_URL": "https://localhost",
-    "ORWATCH_LOG_LEVEL": "INFO",
-    "ORWATCH_LOG_FILE": "/dev/null",
-    "ORWATCH_LOG_FORMAT": "text",
-}
 
 _BY_OTHERS = 0o077  # of a file: read, written or run by its group or by everybody
 _WRITTEN_BY_OTHERS = 0o022
@@ -37,7 +20,7 @@ _READ_BY_ALL_OR_WRITTEN = 0o026  # a log may be for its group to read
 
 @dataclass(frozen=True, slots=True)
 class FoundSettings:
-    """The settings, as far as they can be used: ``wrong`` names those that were replaced by a default.
+    """The settings, as far as they can be used: ``wrong`` names those that are as by default.
 
     ``settings`` None: not even the env file could be read.
     """
@@ -49,9 +32,13 @@ class FoundSettings:
 
 def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSettings:
     """Read the settings and check them and their files."""
-    settings, wrong, checks = _load(environ, env_file_option)
-    if settings is None:
-        return FoundSettings(None, frozenset(wrong), tuple(checks))
+    try:
+        settings, errors = examine_settings(environ, env_file_option)
+    except SettingsError as error:
+        return FoundSettings(None, frozenset(), (_wrong("env file", error),))
+    wrong = frozenset(error.setting for error in errors if error.setting)
+    checks = [_wrong(error.setting or "settings", error) for error in errors]
+    checks = checks or [_ok("settings", "every value can be used")]
     checks += [_unknown_name(name, nearest) for name, nearest in settings.unknown_names]
     is_named = bool(env_file_option or environ.get("ORWATCH_ENV_FILE", "").strip())
     checks += _env_file_checks(settings.env_file, is_named=is_named)
@@ -62,29 +49,12 @@ def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSet
         )
     if settings.log_file is not None and "ORWATCH_LOG_FILE" not in wrong:
         checks += _log_checks(settings.log_file)
-    return FoundSettings(settings, frozenset(wrong), tuple(checks))
+    return FoundSettings(settings, wrong, tuple(checks))
 
 
-def _load(
-    environ: Mapping[str, str], env_file_option: str | None
-) -> tuple[Settings | None, set[str], list[Check]]:
-    """The settings, with each wrong one replaced and told of."""
-    replaced: dict[str, str] = {}
-    checks: list[Check] = []
-    while True:
-        try:
-            settings = config.load_settings({**environ, **replaced}, env_file_option)
-        except SettingsError as error:
-            name = next((name for name in _FALLBACKS if str(error).startswith(name)), None)
-            advice = error.advice or "Correct it in the environment or in the env file."
-            checks.append(_finding(name or "env file", error.problem, advice))
-            if name is None or name in replaced:
-                return None, set(replaced), checks
-            replaced[name] = _FALLBACKS[name]
-        else:
-            if not checks:
-                checks.append(_ok("settings", "every value can be used"))
-            return settings, set(replaced), checks
+def _wrong(subject: str, error: SettingsError) -> Check:
+    advice = error.advice or "Correct it in the environment or in the env file."
+    return _finding(subject, error.problem, advice)
 
 
 def _unknown_name(name: str, nearest: str | None) -> Check:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orwatch.clock import Clock
 from orwatch.config.database_url import PostgresAddress
-from orwatch.config.settings import is_loopback
+from orwatch.config.values import is_loopback
 from orwatch.domain.runs import Job
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.store.engine import backend
