@@ -46,7 +46,9 @@ def _program() -> Path:
     for path in candidates:
         if path.name == _PROGRAM and path.is_file() and os.access(path, os.X_OK):
             return Path(os.path.normpath(path))
-    raise UsageError(f"cannot find the program of this installation, {candidates[1]}: call `orwatch` itself.")
+    raise UsageError(
+        f"cannot find the program of this installation, {candidates[1]}", "Call `orwatch` itself."
+    )
 
 
 def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -> CronShowResult:
@@ -60,5 +62,5 @@ def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -
     try:
         host = read_host(context)
     except UsageError as error:
-        return CronShowResult(context.now, (), unreadable=(str(error),))
+        return CronShowResult(context.now, (), unreadable=(error,))
     return cron_show.look(host, settings, context.now, is_glance=is_glance)

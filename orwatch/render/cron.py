@@ -42,14 +42,14 @@ def view(result: CronShowResult) -> View:
         for schedule in result.schedules:
             shown += [*([Text()] if shown else []), *_schedule_parts(schedule, width)]
         if result.broken:
-            shown += [Text(printable(text), style="red") for text in result.broken]
+            shown += [Text(printable(str(error)), style="red") for error in result.broken]
         elif result.state is CronState.UNKNOWN:
             shown += [Text("It cannot be told whether it is installed.", style="yellow")]
         elif result.state is CronState.NOT_INSTALLED:
             shown += [Text(_not_installed(result), style="yellow")]
         if result.own_lines:
             shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]
-        return [*shown, *_warning_lines(result.warnings)]
+        return [*shown, *_warning_lines(result.general_warnings)]
 
     return parts
 

@@ -81,7 +81,7 @@ def _schedule_lines(result: StatusResult, width: int) -> list[Text]:
     found = result.schedule
     if found is None:
         return []
-    text, style = f"{found.message}; {found.advice}", "yellow"
+    text, style = f"{found.message}. {found.advice}", "yellow"
     if found.state in _NO_CONCERN:
         text, style = found.message, ""
     elif found.state is ScheduleState.UNCLEAR:

@@ -158,7 +158,7 @@ def test_status_and_doctor_miss_a_crontab_that_was_removed(synced: Machine) -> N
     assert status.code == 1
     lines = " ".join(status.stdout.split())
     assert "! sync came every hour until " in lines
-    assert "! schedule: none of orwatch's is installed here; `orwatch cron install` lets cron" in lines
+    assert "! schedule: not installed. `orwatch cron install` lets cron" in lines
     doctor = cron.see("doctor", "--json").json["checks"]
     assert [check["subject"] for check in doctor if check["status"] == "finding"] == ["sync", "schedule"]
 
@@ -190,7 +190,7 @@ def test_no_crontab_command_changes_nothing_and_says_what_to_do(cron: Cron) -> N
         pytest.skip("this machine has a crontab command of its own, which is looked for everywhere")
     finished = cron.run("install", PATH="/nowhere")
     assert (finished.code, finished.stdout) == (1, "")
-    assert "there is no `crontab` command: install cron" in finished.stderr
+    assert "there is no `crontab` command. Install cron" in finished.stderr
 
 
 def test_a_crontab_that_is_refused_is_told(cron: Cron) -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from orwatch.domain.runs import Job
+from orwatch.errors import BrokenMarksError, UnreadableError
 from orwatch.jobs.cron.result import (
     CronChange,
     CronEntry,
@@ -84,14 +85,14 @@ def test_another_set_ups_entries_are_not_to_be_installed_over(place: CronPlace) 
 
 
 def test_where_a_place_cannot_be_read_nothing_is_claimed() -> None:
-    result = CronShowResult(NOW, (), (PROBLEM,), unreadable=(PROBLEM.text,))
+    result = CronShowResult(NOW, (), (), unreadable=(UnreadableError(PROBLEM.text),))
     text = rendered(view(result), 120)
     assert text == f"It cannot be told whether it is installed.\n! {PROBLEM.text}\n"
     assert json.loads(as_json(result))["state"] == "unknown"
 
 
 def test_marks_that_are_no_pair_are_not_called_not_installed() -> None:
-    result = CronShowResult(NOW, (), broken=("tab: the marks are no pair. Delete them.",))
+    result = CronShowResult(NOW, (), broken=(BrokenMarksError("tab: the marks are no pair", "Delete them."),))
     assert rendered(view(result), 120) == "tab: the marks are no pair. Delete them.\n"
     document = json.loads(as_json(result))
     assert (document["state"], document["status"], len(document["warnings"])) == ("broken", "attention", 1)

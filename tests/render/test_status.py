@@ -140,7 +140,7 @@ def test_it_fits_the_terminal_and_cuts_no_age(result: StatusResult, width: int) 
 
 
 def summary(state: ScheduleState, message: str = "the crontab of me") -> ScheduleSummary:
-    return ScheduleSummary(state, ("the crontab of me",), message, "`orwatch cron install` corrects it")
+    return ScheduleSummary(state, ("the crontab of me",), message, "`orwatch cron install` corrects it.")
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def summary(state: ScheduleState, message: str = "the crontab of me") -> Schedul
         (ScheduleState.INSTALLED, "the crontab of me"),
         (ScheduleState.OWN, "the crontab of me"),
         (ScheduleState.OTHER_SETTINGS, "the crontab of me"),
-        (ScheduleState.DIFFERS, "the crontab of me; `orwatch cron install` corrects it"),
-        (ScheduleState.NOT_INSTALLED, "the crontab of me; `orwatch cron install` corrects it"),
-        (ScheduleState.UNKNOWN, "the crontab of me; `orwatch cron install` corrects it"),
+        (ScheduleState.DIFFERS, "the crontab of me. `orwatch cron install` corrects it."),
+        (ScheduleState.NOT_INSTALLED, "the crontab of me. `orwatch cron install` corrects it."),
+        (ScheduleState.UNKNOWN, "the crontab of me. `orwatch cron install` corrects it."),
     ],
 )
 def test_the_schedule_is_a_line_and_says_what_to_do_unless_all_is_well(
@@ -167,14 +167,14 @@ def test_a_schedule_that_cannot_work_is_told_once_and_at_the_end() -> None:
     result = replace(GOOD, schedule=summary(ScheduleState.BROKEN, "the crontab of me: /o is gone"))
     text = rendered(view(result), 100)
     assert "\nSchedule: the crontab of me, and it cannot work: see below\n" in text
-    assert text.endswith("\n! schedule: the crontab of me: /o is gone; `orwatch cron install` corrects it\n")
+    assert text.endswith("\n! schedule: the crontab of me: /o is gone. `orwatch cron install` corrects it.\n")
 
 
 def test_marks_that_are_no_pair_are_told_at_the_end() -> None:
     result = replace(GOOD, schedule=summary(ScheduleState.UNCLEAR, "tab: the marks are no pair"))
     text = rendered(view(result), 100)
     assert "\nSchedule: nobody can tell which lines are orwatch's: see below\n" in text
-    assert "\n! schedule: tab: the marks are no pair; " in text
+    assert "\n! schedule: tab: the marks are no pair. " in text
 
 
 def test_a_long_schedule_line_goes_on_beneath_its_beginning() -> None:
@@ -186,9 +186,9 @@ def test_a_long_schedule_line_goes_on_beneath_its_beginning() -> None:
 
 
 def test_nobody_is_told_to_install_what_runs_by_itself() -> None:
-    found = summary(ScheduleState.NOT_INSTALLED, "none of orwatch's is installed here")
+    found = summary(ScheduleState.NOT_INSTALLED, "not installed")
     text = rendered(view(replace(GOOD, schedule=found, runs_by_itself=True)), 100)
-    assert "Schedule: none of orwatch's is installed here; something else starts the jobs\n" in text
+    assert "Schedule: not installed; something else starts the jobs\n" in text
 
 
 def test_when_nobody_knows_when_a_job_is_next_due_that_is_a_dash() -> None:
@@ -214,7 +214,7 @@ def test_json_tells_the_schedule() -> None:
         "state": "differs",
         "locations": ["the crontab of me"],
         "message": "the crontab of me",
-        "advice": "`orwatch cron install` corrects it",
+        "advice": "`orwatch cron install` corrects it.",
     }
     assert json.loads(as_json(GOOD))["schedule"] is None
 

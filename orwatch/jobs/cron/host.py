@@ -17,6 +17,15 @@ CRON_D_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
+class FinishedCommand:
+    """How a command ended. ``problem``: what it said on standard error, on one line."""
+
+    code: int
+    stdout: bytes
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """The machine and the user for whom the schedule is kept.
 
@@ -56,31 +65,36 @@ class Host:
         path = os.pathsep.join((self.environ.get("PATH", ""), "/usr/bin", "/bin", "/usr/sbin", "/sbin"))
         return shutil.which(name, path=path)
 
+    def run(self, command: Sequence[str], content: bytes = b"") -> FinishedCommand:
+        """Run a command with this on its standard input. Raises ``UnreadableError``."""
+        try:
+            done = subprocess.run(  # noqa: S603 (absolute path, fixed arguments)
+                command,
+                input=content,
+                capture_output=True,
+                timeout=self.timeout_seconds,
+                env={**self.environ, "LC_ALL": "C"},
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise UnreadableError(
+                f"`{command[0]}` did not end within {self.timeout_seconds:g} seconds."
+            ) from None
+        except OSError as error:
+            raise UnreadableError(f"cannot run `{command[0]}`: {error.strerror}.") from error
+        problem = " ".join(done.stderr.decode("utf-8", "replace").split()).rstrip(".")
+        return FinishedCommand(done.returncode, done.stdout, problem)
 
-@dataclass(frozen=True, slots=True)
-class FinishedCommand:
-    code: int
-    stdout: bytes
-    problem: str
-
-
-def run_command(host: Host, command: Sequence[str], content: bytes | None = None) -> FinishedCommand:
-    try:
-        done = subprocess.run(  # noqa: S603 (absolute path, fixed arguments)
-            command,
-            input=b"" if content is None else content,
-            capture_output=True,
-            timeout=host.timeout_seconds,
-            env={**host.environ, "LC_ALL": "C"},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        seconds = f"{host.timeout_seconds:g}"
-        raise UnreadableError(f"`{command[0]}` did not end within {seconds} seconds.") from None
-    except OSError as error:
-        raise UnreadableError(f"cannot run `{command[0]}`: {error.strerror}.") from error
-    problem = " ".join(done.stderr.decode("utf-8", "replace").split()).rstrip(".")
-    return FinishedCommand(done.returncode, done.stdout, problem)
+    def system_tables(self) -> Iterator[tuple[Path, str]]:
+        """The machine's tables that can be read, but for our own file: where they are, and their texts."""
+        try:
+            files = sorted(self.cron_d.iterdir())
+        except OSError:
+            files = []
+        for path in (self.system_crontab, *files):
+            if path != self.cron_d_file and path.is_file():
+                with suppress(UnreadableError):
+                    yield path, read_file(path)
 
 
 def read_file(path: Path) -> str:
@@ -91,18 +105,6 @@ def read_file(path: Path) -> str:
         return ""
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {error.strerror}.") from error
-
-
-def read_system_tables(host: Host) -> Iterator[tuple[Path, str]]:
-    """The machine's tables that can be read, but for our own file: where they are, and their texts."""
-    try:
-        files = sorted(host.cron_d.iterdir())
-    except OSError:
-        files = []
-    for path in (host.system_crontab, *files):
-        if path != host.cron_d_file and path.is_file():
-            with suppress(UnreadableError):
-                yield path, read_file(path)
 
 
 def write_file(path: Path, text: str, mode: int = CRON_D_MODE) -> None:

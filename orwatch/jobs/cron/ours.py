@@ -70,7 +70,7 @@ def entries_in(text: str) -> tuple[Entry, ...]:
     try:
         block = crontab.find_block(text)
     except BrokenMarksError as error:
-        raise BrokenMarksError(f"{error} Nothing was changed.") from None
+        raise BrokenMarksError(error.problem, f"{error.advice} Nothing was changed.") from None
     if block and (foreign := crontab.foreign_lines(block)):
         raise OrwatchError(
             "between the marks of orwatch's lines, which it writes anew, are lines that it has not written: "
@@ -80,14 +80,13 @@ def entries_in(text: str) -> tuple[Entry, ...]:
 
 
 def wanted_invocation(
-    request: InstallRequest, host: Host, settings: Settings, entries: Sequence[Entry]
+    request: InstallRequest, location: str, host: Host, settings: Settings, entries: Sequence[Entry]
 ) -> Invocation:
     """What the entries are to call. Raises ``OrwatchError`` where they are another set-up's."""
     env_file = str(settings.env_file)
     if not request.replaces:
         or_else = f", or write this one's in their place with `{request.place.install_command} --replace`"
-        where = location(request.place, host)
-        refuse_other(request.place, where, entries, env_file, or_else=or_else)
+        refuse_other(request.place, location, entries, env_file, or_else=or_else)
     problem = cron_checks.log_file_problem(request.log_file, host) if request.log_file else None
     if problem is not None:
         raise OrwatchError(f"{problem} Nothing was changed.")
@@ -108,10 +107,6 @@ def check_invocation(
 ) -> Iterator[CronWarning]:
     yield from cron_checks.check_files(invocation, host)
     yield from cron_checks.check_environment(invocation, host, settings, is_their_shell=is_their_shell)
-
-
-def refuse_others(place: CronPlace, host: Host, entries: Sequence[Entry], env_file: str) -> None:
-    refuse_other(place, location(place, host), entries, env_file)
 
 
 def invocation_of(
@@ -150,10 +145,3 @@ class Found:
 def first_invocation(entries: Sequence[Entry]) -> Invocation | None:
     """What the first entry that is ours calls."""
     return next((entry.invocation for entry in entries if entry.invocation), None)
-
-
-def location(place: CronPlace, host: Host) -> str:
-    """A place's name for a person."""
-    if place is CronPlace.USER_CRONTAB:
-        return f"the crontab of {host.user}"
-    return str(host.cron_d_file if place is CronPlace.ETC_CRON_D else host.unit_folder)

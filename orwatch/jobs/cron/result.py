@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from orwatch.domain.runs import Job
-from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
+from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, OrwatchError
 
 
 class CronPlace(StrEnum):
@@ -28,8 +28,8 @@ class CronPlace(StrEnum):
 class CronState(StrEnum):
     """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read.
 
-    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's. ``BROKEN``: nobody
-    can tell which lines are orwatch's.
+    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's. ``BROKEN``: it
+    cannot be told which lines are orwatch's.
     """
 
     AS_INSTALLED = "as-installed"
@@ -44,7 +44,7 @@ class ScheduleState(StrEnum):
     """What is known of the schedule, in one word.
 
     ``BROKEN``: it is installed and cannot work. ``OTHER_SETTINGS``: it is another database's, or might be.
-    ``OWN``: not orwatch's, but lines that somebody wrote. ``UNCLEAR``: nobody can tell which are orwatch's.
+    ``OWN``: not orwatch's, but lines that somebody wrote. ``UNCLEAR``: it cannot be told which are orwatch's.
     """
 
     INSTALLED = "installed"
@@ -59,7 +59,7 @@ class ScheduleState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSummary:
-    """The schedule in a sentence: ``message`` what there is, ``advice`` what to do when jobs do not run."""
+    """The schedule in a sentence: ``message`` what there is. ``advice``: what to do when jobs do not run."""
 
     state: ScheduleState
     locations: tuple[str, ...]
@@ -70,8 +70,8 @@ class ScheduleSummary:
     def sentence(self) -> str:
         """Both, as one line, for when jobs did not run."""
         if self.state is ScheduleState.INSTALLED:
-            return f"schedule: {self.message} has the jobs, and yet one did not start; {self.advice}"
-        return f"schedule: {self.message}; {self.advice}"
+            return f"schedule: {self.message} has the jobs, and yet one did not start. {self.advice}"
+        return f"schedule: {self.message}. {self.advice}"
 
     @property
     def sets_times(self) -> bool:
@@ -132,16 +132,16 @@ class CronShowResult:
     """What ``orwatch cron show`` shows: the places in which something is installed.
 
     ``unreadable``: why a place could not be looked into. ``own_lines``: where nothing is installed, the
-    tables in which somebody's own lines start orwatch. ``broken``: where nobody can tell which lines are
-    orwatch's, and what to do.
+    tables in which somebody's own lines start orwatch. ``broken``: where it cannot be told which lines are
+    orwatch's.
     """
 
     now: datetime
     schedules: tuple[CronSchedule, ...]
     warnings: tuple[CronWarning, ...] = ()
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[OrwatchError, ...] = ()
     own_lines: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
+    broken: tuple[OrwatchError, ...] = ()
 
     @property
     def state(self) -> CronState:
@@ -154,10 +154,16 @@ class CronShowResult:
         return CronState.DIFFERS if differs else CronState.AS_INSTALLED
 
     @property
+    def general_warnings(self) -> tuple[CronWarning, ...]:
+        """Those that belong to no schedule that was read."""
+        return (*(CronWarning(str(error), is_fatal=True) for error in self.unreadable), *self.warnings)
+
+    @property
     def all_warnings(self) -> tuple[CronWarning, ...]:
         """Those of every place, and those of none."""
         own = (warning for schedule in self.schedules for warning in schedule.warnings)
-        return (*own, *(CronWarning(text, is_fatal=True) for text in self.broken), *self.warnings)
+        broken = (CronWarning(str(error), is_fatal=True) for error in self.broken)
+        return (*own, *broken, *self.general_warnings)
 
     @property
     def exit_code(self) -> int:

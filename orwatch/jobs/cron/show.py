@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, tzinfo
@@ -16,10 +16,9 @@ from orwatch.errors import BrokenMarksError, OrwatchError, UnreadableError
 from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron import ours as cron_owner
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron import user_crontab
-from orwatch.jobs.cron.cron_d import find_cron_d
-from orwatch.jobs.cron.host import Host, is_same, read_system_tables
-from orwatch.jobs.cron.ours import Found, first_invocation, invocation_of, location
+from orwatch.jobs.cron.host import Host, is_same
+from orwatch.jobs.cron.ours import Found, first_invocation, invocation_of
+from orwatch.jobs.cron.places import Place, places
 from orwatch.jobs.cron.result import (
     CronEntry,
     CronPlace,
@@ -28,9 +27,8 @@ from orwatch.jobs.cron.result import (
     CronState,
     CronWarning,
 )
-from orwatch.jobs.cron.systemd import find_units
 from orwatch.jobs.cron.text import Entry, Invocation
-from orwatch.jobs.cron.user_crontab import find_crontab
+from orwatch.jobs.cron.user_crontab import UserCrontab
 
 _TIMES_SHOWN = 3
 _GLANCE_SECONDS = 2.0
@@ -45,7 +43,9 @@ def look(host: Host, settings: Settings, now: datetime, *, is_glance: bool) -> C
     try:
         return show(host, settings, now, is_glance=is_glance)
     except OSError as error:
-        return CronShowResult(now, (), unreadable=(f"the schedule cannot be looked at: {error}",))
+        return CronShowResult(
+            now, (), unreadable=(UnreadableError(f"the schedule cannot be looked at: {error}"),)
+        )
 
 
 def show(
@@ -63,27 +63,25 @@ def show(
     """
     schedules: list[CronSchedule] = []
     warnings: list[CronWarning] = []
-    unreadable: list[str] = []
-    broken: list[str] = []
-    for place, find in _FINDERS.items():
+    unreadable: list[OrwatchError] = []
+    broken: list[OrwatchError] = []
+    for place in places(host):
         try:
-            found = find(host)
+            found = place.find()
         except BrokenMarksError as error:
-            broken.append(f"{location(place, host)}: {error}")
+            broken.append(BrokenMarksError(f"{place.location}: {error.problem}", error.advice))
             continue
-        except OrwatchError as error:
-            warnings.append(CronWarning(str(error), is_fatal=True))
-            if isinstance(error, UnreadableError):
-                unreadable.append(str(error))
+        except UnreadableError as error:
+            unreadable.append(error)
             continue
         if found is not None:
-            schedule = _schedule(place, found, host, settings, now, zone)
+            schedule = _schedule(place, found, settings, now, zone)
             is_ours = schedule.other_env_file is None
             if is_ours and compares_shell:
                 shell = tuple(_differences_of_shell(found, host, settings))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *shell))
-            if is_ours and place is not CronPlace.SYSTEMD and not is_glance:
-                daemon = tuple(cron_checks.check_daemon(host, place))
+            if is_ours and place.kind is not CronPlace.SYSTEMD and not is_glance:
+                daemon = tuple(cron_checks.check_daemon(host, place.kind))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
             schedules.append(schedule)
     # With other settings they are other jobs.
@@ -104,11 +102,12 @@ def show(
 
 def _own_lines(host: Host, *, with_crontab: bool) -> Iterator[str]:
     """The tables in which lines that orwatch has not written start it."""
-    if with_crontab and host.find_command("crontab") is not None:
+    crontab_of_user = UserCrontab(host)
+    if with_crontab:
         with suppress(UnreadableError):
-            if crontab.calls_of_orwatch(user_crontab.read_crontab(host)):
-                yield location(CronPlace.USER_CRONTAB, host)
-    for path, text in read_system_tables(host):
+            if crontab.calls_of_orwatch(crontab_of_user.read_if_any()):
+                yield crontab_of_user.location
+    for path, text in host.system_tables():
         if crontab.calls_of_orwatch(text):
             yield str(path)
 
@@ -123,18 +122,17 @@ def _differences_of_shell(found: Found, host: Host, settings: Settings) -> Itera
 
 
 def _schedule(
-    place: CronPlace,
+    place: Place,
     found: Found,
-    host: Host,
     settings: Settings,
     now: datetime,
     zone: tzinfo | None,
 ) -> CronSchedule:
     other = cron_owner.other_env_file(found.entries, str(settings.env_file))
     if other is not None:
-        return _schedule_of_others(place, other, found, host, settings, now, zone)
+        return _schedule_of_others(place, other, found, settings, now, zone)
     installed = first_invocation(found.entries)
-    expected = invocation_of(host, settings, installed)
+    expected = invocation_of(place.host, settings, installed)
     warnings = list(found.warnings)
     try:
         is_same = found.text == found.expected(expected)
@@ -145,27 +143,25 @@ def _schedule(
         warnings += _differences(installed, expected)
         is_moved = cron_owner.has_moved(installed, expected.env_file)
         checked = replace(installed, env_file=expected.env_file) if is_moved else installed
-        warnings += cron_checks.check_files(checked, _as_user_of(found, host))
+        warnings += cron_checks.check_files(checked, _as_user_of(found, place.host))
     state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
-    where = location(place, host)
-    return CronSchedule(place, where, state, _timed(found.entries, now, zone), tuple(warnings))
+    entries = _timed(found.entries, now, zone)
+    return CronSchedule(place.kind, place.location, state, entries, tuple(warnings))
 
 
 def _schedule_of_others(
-    place: CronPlace,
+    place: Place,
     env_file: str,
     found: Found,
-    host: Host,
     settings: Settings,
     now: datetime,
     zone: tzinfo | None,
 ) -> CronSchedule:
     """With other settings it is no concern of this command whether they can work."""
-    how = f"`{cron_owner.removal_of(place, env_file)}` takes them out"
+    how = f"`{cron_owner.removal_of(place.kind, env_file)}` takes them out"
     warning = CronWarning(f"the entries read {env_file}, and this command {settings.env_file}; {how}.")
-    where = location(place, host)
     entries = _timed(found.entries, now, zone)
-    return CronSchedule(place, where, CronState.OTHER_SETTINGS, entries, (warning,), env_file)
+    return CronSchedule(place.kind, place.location, CronState.OTHER_SETTINGS, entries, (warning,), env_file)
 
 
 def _timed(entries: Sequence[Entry], now: datetime, zone: tzinfo | None) -> tuple[CronEntry, ...]:
@@ -201,16 +197,9 @@ def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWa
         yield CronWarning(f"the entries read {installed.env_file}, and this command {expected.env_file}.")
 
 
-_FINDERS: Mapping[CronPlace, Callable[[Host], Found | None]] = {
-    CronPlace.USER_CRONTAB: find_crontab,
-    CronPlace.ETC_CRON_D: find_cron_d,
-    CronPlace.SYSTEMD: find_units,
-}
-
-
 def warn_of_own_lines(installed_in: str, host: Host, settings: Settings) -> Iterator[CronWarning]:
     """Whether lines that orwatch has not written start the jobs as well, for this user and these settings."""
-    tables = list(read_system_tables(host))
+    tables = list(host.system_tables())
     of_user = re.compile(rf"(?<!\S){re.escape(host.user)}(?!\S)")
     found = [
         (str(path), line)
@@ -218,11 +207,10 @@ def warn_of_own_lines(installed_in: str, host: Host, settings: Settings) -> Iter
         for line in crontab.calls_of_orwatch(text)
         if of_user.search(line)
     ]
-    if host.find_command("crontab") is not None:
-        with suppress(OrwatchError):
-            text = crontab.without_block(user_crontab.read_crontab(host))
-            where = location(CronPlace.USER_CRONTAB, host)
-            found += [(where, line) for line in crontab.calls_of_orwatch(text)]
+    crontab_of_user = UserCrontab(host)
+    with suppress(OrwatchError):
+        text = crontab.without_block(crontab_of_user.read_if_any())
+        found += [(crontab_of_user.location, line) for line in crontab.calls_of_orwatch(text)]
     # Under cron, which has no variables of this shell.
     usual = find_env_file({"XDG_CONFIG_HOME": str(host.home / ".config")}, None)
     for where, line in found:
@@ -233,17 +221,15 @@ def warn_of_own_lines(installed_in: str, host: Host, settings: Settings) -> Iter
             )
 
 
-def warn_of_others(place: CronPlace, host: Host, settings: Settings) -> Iterator[CronWarning]:
+def warn_of_others(place: Place, settings: Settings) -> Iterator[CronWarning]:
     """Whether the jobs, with these settings, are started from another place as well."""
-    for other, find in _FINDERS.items():
+    for other in places(place.host):
         try:
-            found = None if other is place else find(host)
+            found = None if other.kind is place.kind else other.find()
         except OrwatchError:
-            continue  # that place is nobody's concern now
-        if found is None:
-            continue
-        if cron_owner.other_env_file(found.entries, str(settings.env_file)) is None:
+            continue  # that place does not matter here
+        if found is not None and cron_owner.other_env_file(found.entries, str(settings.env_file)) is None:
             yield CronWarning(
-                f"{location(other, host)} has the jobs too, so that each would be started twice: "
+                f"{other.location} has the jobs too, so that each would be started twice: "
                 "`orwatch cron remove` takes them out everywhere; then install once more."
             )

@@ -28,10 +28,8 @@ _NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}
 def summarise(shown: CronShowResult) -> ScheduleSummary:
     """What there is, and what to do where jobs do not run."""
     if shown.broken:
-        message, _, advice = shown.broken[0].rpartition(". ")
-        return ScheduleSummary(
-            ScheduleState.UNCLEAR, (), message, f"{advice[:1].lower()}{advice[1:]}".rstrip(".")
-        )
+        error = shown.broken[0]
+        return ScheduleSummary(ScheduleState.UNCLEAR, (), error.problem, error.advice or "")
     ours = [found for found in shown.schedules if found.other_env_file is None]
     if ours:
         return _installed(ours)
@@ -44,30 +42,30 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
             _how_to_have_both(other),
         )
     if shown.unreadable:
-        reason = shown.unreadable[0].partition(". ")[0].rstrip(".")
-        return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "`orwatch cron show` says what to do")
+        reason = shown.unreadable[0].problem
+        return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "`orwatch cron show` says what to do.")
     if shown.own_lines:
         return ScheduleSummary(
             ScheduleState.OWN,
             shown.own_lines,
             f"lines of your own in {', '.join(shown.own_lines)}",
-            "see that they are right, and that cron runs",
+            "See that they are right, and that cron runs.",
         )
     return ScheduleSummary(
         ScheduleState.NOT_INSTALLED,
         (),
-        "none of orwatch's is installed here",
-        "`orwatch cron install` lets cron run the jobs",
+        "not installed",
+        "`orwatch cron install` lets cron run the jobs.",
     )
 
 
 def _how_to_have_both(other: CronSchedule) -> str:
     """A crontab has room for one set-up; what is elsewhere is in nobody's way."""
     if other.place is not CronPlace.USER_CRONTAB or other.other_env_file is None:
-        return "`orwatch cron install` lets cron run this command's"
+        return "`orwatch cron install` lets cron run this command's."
     return (
         f"`{removal_of(other.place, other.other_env_file)}` takes them out, then `orwatch cron install` "
-        "lets cron run this command's"
+        "lets cron run this command's."
     )
 
 
@@ -80,7 +78,7 @@ def _installed(found: Sequence[CronSchedule]) -> ScheduleSummary:
                 ScheduleState.BROKEN,
                 locations,
                 f"{each.location}: {fatal.rstrip('.')}",
-                "`orwatch cron show` tells when all is right",
+                "`orwatch cron show` says what to do.",
             )
     for each in found:
         if each.state is CronState.DIFFERS:
@@ -88,13 +86,13 @@ def _installed(found: Sequence[CronSchedule]) -> ScheduleSummary:
                 ScheduleState.DIFFERS,
                 locations,
                 f"{each.location}, not as this version writes it",
-                f"`{each.place.install_command}` corrects it",
+                f"`{each.place.install_command}` corrects it.",
             )
     return ScheduleSummary(
         ScheduleState.INSTALLED,
         locations,
         ", ".join(locations),
-        "`orwatch cron show` tells whether cron runs and can start them",
+        "`orwatch cron show` says whether cron runs and can start them.",
     )
 
 

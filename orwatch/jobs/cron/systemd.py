@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, UsageError
-from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.host import Host, delete_file, read_file, run_command, write_file
-from orwatch.jobs.cron.ours import Found, InstallRequest, check_invocation, refuse_others, wanted_invocation
+from orwatch.jobs.cron.host import Host, delete_file, read_file, write_file
+from orwatch.jobs.cron.ours import Found, InstallRequest, check_invocation, refuse_other, wanted_invocation
 from orwatch.jobs.cron.result import CronChange, CronInstallResult, CronPlace, CronWarning
 from orwatch.jobs.cron.text import (
     ARGUMENTS,
@@ -110,58 +112,142 @@ def _unescaped(text: str) -> str:
     return text.replace("%%", "%")
 
 
-def install_units(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
-    before = read_units(host)
-    invocation = wanted_invocation(request, host, settings, unit_entries(before))
-    files = units(invocation)
-    folder = host.unit_folder
-    change = (
-        CronChange.UNCHANGED if before == files else CronChange.CORRECTED if before else CronChange.INSTALLED
-    )
-    text = "\n".join(f"# {folder / name}\n{text}" for name, text in files.items())
-    warnings: list[CronWarning] = []
-    if not request.is_dry_run:
-        if before != files:
-            write_units(host, files)
-        warnings += _start_timers(host)
-    warnings += check_lingering(host)
-    warnings += check_invocation(invocation, host, settings)
-    return CronInstallResult(request.place, str(folder), change, text, request.is_dry_run, tuple(warnings))
+_UNIT_MODE = 0o600  # a heartbeat's address is a secret, and the user's own systemd reads them
+TIMERS = tuple(unit_name(job, "timer") for job in Job)
+_UNITS = tuple(unit_name(job, kind) for job in Job for kind in ("service", "timer"))
 
 
-def _start_timers(host: Host) -> Iterator[CronWarning]:
-    timers = timer_names()
-    problem = run_systemctl(host, "daemon-reload") or run_systemctl(host, "enable", "--now", *timers)
-    if problem is not None:
-        yield CronWarning(
-            f"the units are written, but not started: {problem}. Run `systemctl --user daemon-reload && "
-            f"systemctl --user enable --now {' '.join(timers)}` as {host.user}, logged in.",
-            is_fatal=True,
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    """The units of the user's own systemd."""
+
+    host: Host
+    kind: ClassVar[CronPlace] = CronPlace.SYSTEMD
+
+    @property
+    def location(self) -> str:
+        """The place's name for a person."""
+        return str(self._folder)
+
+    @property
+    def _folder(self) -> Path:
+        return self.host.unit_folder
+
+    @property
+    def _enabled(self) -> Path:
+        """The folder of the links to the timers that are enabled."""
+        return self._folder / "timers.target.wants"
+
+    def find(self) -> Found | None:
+        """What is installed there."""
+        files = self.read()
+        if not files:
+            return None
+        missing = [name for name in TIMERS if not (self._enabled / name).is_symlink()]
+        warnings = list(check_lingering(self.host))
+        if missing:
+            warnings.append(
+                CronWarning(
+                    f"not enabled: run `systemctl --user enable --now {' '.join(missing)}`.", is_fatal=True
+                )
+            )
+
+        def expected(invocation: Invocation) -> str:
+            return _joined(units(invocation))
+
+        return Found(unit_entries(files), _joined(files), expected, tuple(warnings))
+
+    def install(self, request: InstallRequest, settings: Settings) -> CronInstallResult:
+        """Write the units and start the timers."""
+        before = self.read()
+        invocation = wanted_invocation(request, self.location, self.host, settings, unit_entries(before))
+        files = units(invocation)
+        is_same = before == files
+        change = CronChange.CORRECTED if before else CronChange.INSTALLED
+        text = "\n".join(f"# {self._folder / name}\n{text}" for name, text in files.items())
+        warnings: list[CronWarning] = []
+        if not request.is_dry_run:
+            if not is_same:
+                self.write(files)
+            warnings += self._start_timers()
+        warnings += check_lingering(self.host)
+        warnings += check_invocation(invocation, self.host, settings)
+        return CronInstallResult(
+            self.kind,
+            self.location,
+            CronChange.UNCHANGED if is_same else change,
+            text,
+            request.is_dry_run,
+            tuple(warnings),
         )
 
+    def _start_timers(self) -> Iterator[CronWarning]:
+        problem = self.systemctl("daemon-reload") or self.systemctl("enable", "--now", *TIMERS)
+        if problem is not None:
+            yield CronWarning(
+                f"the units are written, but not started: {problem}. Run `systemctl --user daemon-reload && "
+                f"systemctl --user enable --now {' '.join(TIMERS)}` as {self.host.user}, logged in.",
+                is_fatal=True,
+            )
 
-def remove_units(host: Host, env_file: str) -> tuple[CronWarning, ...] | None:
-    files = read_units(host)
-    if not files:
-        return None
-    refuse_others(CronPlace.SYSTEMD, host, unit_entries(files), env_file)
-    timers = [name for name in timer_names() if name in files]
-    # Asked before they are gone, and the links deleted by hand where no systemd answers.
-    stopped = run_systemctl(host, "disable", "--now", *timers) if timers else None
-    wants = host.unit_folder / "timers.target.wants"
-    for name in timers:
-        if (wants / name).is_symlink():
-            delete_file(wants / name)
-    delete_units(host, tuple(files))
-    problem = stopped or run_systemctl(host, "daemon-reload")
-    if problem is None:
-        return ()
-    return (
-        CronWarning(
-            f"the units are deleted, but systemd was not told: {problem}. Where it runs, "
-            "`systemctl --user daemon-reload` tells it."
-        ),
-    )
+    def remove(self, env_file: str) -> tuple[CronWarning, ...] | None:
+        """Delete the units of this env file; None: there were none."""
+        files = self.read()
+        if not files:
+            return None
+        refuse_other(self.kind, self.location, unit_entries(files), env_file)
+        timers = [name for name in TIMERS if name in files]
+        # Asked before they are gone, and the links deleted by hand where no systemd answers.
+        stopped = self.systemctl("disable", "--now", *timers) if timers else None
+        for name in timers:
+            if (self._enabled / name).is_symlink():
+                delete_file(self._enabled / name)
+        for name in files:
+            delete_file(self._folder / name)
+        problem = stopped or self.systemctl("daemon-reload")
+        if problem is None:
+            return ()
+        return (
+            CronWarning(
+                f"the units are deleted, but systemd has not reloaded: {problem}. Where it runs, "
+                "run `systemctl --user daemon-reload`."
+            ),
+        )
+
+    def read(self) -> dict[str, str]:
+        """Our unit files that are there, by name; a file of that name that is not ours is none of them.
+
+        Raises ``UnreadableError``.
+        """
+        texts = {name: read_file(self._folder / name) for name in _UNITS}
+        return {name: text for name, text in texts.items() if text.startswith(UNIT_MARK)}
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write the unit files. Raises ``OrwatchError``, also for one of that name that is not ours."""
+        folder = self._folder
+        for name in files:
+            before = read_file(folder / name)
+            if before and not before.startswith(UNIT_MARK):
+                raise OrwatchError(
+                    f"{folder / name} was not written by orwatch; nothing was changed. Move it away first."
+                )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OrwatchError(f"cannot create {folder}: {error.strerror}.") from error
+        for name, text in files.items():
+            write_file(folder / name, text, _UNIT_MODE)
+
+    def systemctl(self, *arguments: str) -> str | None:
+        """Give the user's systemd a command; why it did not work, or None."""
+        command = self.host.find_command("systemctl")
+        if command is None:
+            return "there is no systemctl"
+        try:
+            done = self.host.run([command, "--user", *arguments])
+        except OrwatchError as error:
+            return error.problem
+        return (done.problem or f"it exited with {done.code}") if done.code else None
 
 
 def check_lingering(host: Host) -> Iterator[CronWarning]:
@@ -172,88 +258,11 @@ def check_lingering(host: Host) -> Iterator[CronWarning]:
         )
 
 
-_UNIT_MODE = 0o600  # a heartbeat's address is a secret, and the user's own systemd reads them
-
-
-def read_units(host: Host) -> dict[str, str]:
-    """Our unit files that are there, by name; a file of that name that is not ours is none of them.
-
-    Raises ``UnreadableError``.
-    """
-    texts = {name: read_file(host.unit_folder / name) for name in unit_names()}
-    return {name: text for name, text in texts.items() if text.startswith(UNIT_MARK)}
-
-
-def unit_names() -> tuple[str, ...]:
-    """The names of all our unit files."""
-    return tuple(unit_name(job, kind) for job in Job for kind in ("service", "timer"))
-
-
-def write_units(host: Host, files: Mapping[str, str]) -> None:
-    """Write the unit files. Raises ``OrwatchError``, also for one of that name that is not ours."""
-    folder = host.unit_folder
-    for name in files:
-        before = read_file(folder / name)
-        if before and not before.startswith(UNIT_MARK):
-            raise OrwatchError(
-                f"{folder / name} was not written by orwatch; nothing was changed. Move it away first."
-            )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OrwatchError(f"cannot create {folder}: {error.strerror}.") from error
-    for name, text in files.items():
-        write_file(folder / name, text, _UNIT_MODE)
-
-
-def delete_units(host: Host, names: Sequence[str]) -> None:
-    """Delete unit files. Raises ``OrwatchError``."""
-    for name in names:
-        delete_file(host.unit_folder / name)
-
-
-def timer_names() -> tuple[str, ...]:
-    """The timers, as systemctl is told of them."""
-    return tuple(unit_name(job, "timer") for job in Job)
-
-
-def run_systemctl(host: Host, *arguments: str) -> str | None:
-    """Tell the user's systemd something; why it did not work, or None."""
-    command = host.find_command("systemctl")
-    if command is None:
-        return "there is no systemctl"
-    try:
-        done = run_command(host, [command, "--user", *arguments])
-    except OrwatchError as error:
-        return str(error).rstrip(".")
-    return (done.problem or f"it exited with {done.code}") if done.code else None
-
-
-def find_units(host: Host) -> Found | None:
-    files = read_units(host)
-    if not files:
-        return None
-    wants = host.unit_folder / "timers.target.wants"
-    missing = [name for name in timer_names() if not (wants / name).is_symlink()]
-    warnings = list(check_lingering(host))
-    if missing:
-        warnings.append(
-            CronWarning(
-                f"not enabled: run `systemctl --user enable --now {' '.join(missing)}`.", is_fatal=True
-            )
-        )
-
-    def expected(invocation: crontab.Invocation) -> str:
-        return _joined(units(invocation))
-
-    return Found(unit_entries(files), _joined(files), expected, tuple(warnings))
-
-
 def _joined(files: Mapping[str, str]) -> str:
     return "".join(f"{name}\n{text}" for name, text in sorted(files.items()))
 
 
 def unit_entries(files: Mapping[str, str]) -> tuple[Entry, ...]:
     """What the services among unit files start."""
-    named = ((job, files.get(crontab.unit_name(job, "service"))) for job in Job)
+    named = ((job, files.get(unit_name(job, "service"))) for job in Job)
     return tuple(read_service(job, text) for job, text in named if text is not None)

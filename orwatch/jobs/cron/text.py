@@ -175,9 +175,9 @@ def find_block(text: str) -> Block | None:
         what = "the jobs are in there more than once: " if len(begins) > 1 and len(ends) > 1 else ""
         raise BrokenMarksError(
             f"{what}the marks of orwatch's lines, {MARK_BEGIN!r} and {MARK_END!r}, are there "
-            f"{len(begins)} and {len(ends)} times, not as one pair, so that nobody knows which lines are "
-            "orwatch's. Delete them and the lines between by hand (`crontab -e`), then run "
-            "`orwatch cron install`."
+            f"{len(begins)} and {len(ends)} times and not as one pair, so that it cannot be told which lines "
+            "are orwatch's",
+            "Delete them and the lines between by hand (`crontab -e`), then run `orwatch cron install`.",
         )
     return Block(begins[0], ends[0], text[begins[0] : ends[0]])
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from orwatch.config.settings import PREFIX, Settings, load_settings
 from orwatch.errors import OrwatchError, SettingsError, UnreadableError
-from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.checks import DATA_HOME, data_folder
-from orwatch.jobs.cron.host import FinishedCommand, Host, run_command
+from orwatch.jobs.cron.checks import DATA_HOME, check_daemon, data_folder
+from orwatch.jobs.cron.host import FinishedCommand, Host
 from orwatch.jobs.cron.ours import (
     Found,
     InstallRequest,
@@ -20,56 +20,119 @@ from orwatch.jobs.cron.ours import (
     check_invocation,
     entries_in,
     first_invocation,
-    location,
-    refuse_others,
+    refuse_other,
     wanted_invocation,
 )
 from orwatch.jobs.cron.result import CronInstallResult, CronPlace, CronWarning
 from orwatch.jobs.cron.text import Invocation, variables_above
 
-
-def install_crontab(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
-    warnings: list[CronWarning] = []
-    try:
-        before = read_crontab(host)
-    except OrwatchError as error:
-        if not request.is_dry_run:
-            raise
-        before = ""
-        warnings.append(CronWarning(str(error), is_fatal=True))
-    invocation = wanted_invocation(request, host, settings, entries_in(before))
-    block = crontab.entries(invocation)
-    after = crontab.with_block(before, block)
-    if after != before and not request.is_dry_run:
-        write_crontab(host, after)
-    warnings += check_crontab_variables(after)
-    warnings += check_redirections(after, invocation, host)
-    warnings += cron_checks.check_daemon(host, request.place)
-    warnings += check_invocation(invocation, host, settings)
-    return CronInstallResult(
-        request.place,
-        location(request.place, host),
-        change_between(before, after),
-        block,
-        request.is_dry_run,
-        tuple(warnings),
-    )
-
-
-def remove_crontab(host: Host, env_file: str) -> tuple[CronWarning, ...] | None:
-    """None: there was nothing."""
-    if host.find_command("crontab") is None:
-        return None
-    before = read_crontab(host)
-    entries = entries_in(before)
-    if crontab.find_block(before) is None:
-        return None
-    refuse_others(CronPlace.USER_CRONTAB, host, entries, env_file)
-    write_crontab(host, crontab.without_block(before))
-    return ()
-
-
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "yash"})
+_NO_CRONTAB_YET = ("no crontab for", "can't open", "no such file")
+
+
+@dataclass(frozen=True, slots=True)
+class UserCrontab:
+    """The crontab of the user."""
+
+    host: Host
+    kind: ClassVar[CronPlace] = CronPlace.USER_CRONTAB
+
+    @property
+    def location(self) -> str:
+        """The place's name for a person."""
+        return f"the crontab of {self.host.user}"
+
+    def find(self) -> Found | None:
+        """What is installed there."""
+        text = self.read_if_any()
+        block = crontab.find_block(text)
+        if block is None:
+            return None
+        entries = crontab.read_entries(block.text)
+        warnings = list(check_crontab_variables(text))
+        if (installed := first_invocation(entries)) is not None:
+            warnings += check_redirections(text, installed, self.host)
+        return Found(entries, block.text, crontab.entries, tuple(warnings))
+
+    def install(self, request: InstallRequest, settings: Settings) -> CronInstallResult:
+        """Write the schedule there."""
+        warnings: list[CronWarning] = []
+        try:
+            before = self.read()
+        except OrwatchError as error:
+            if not request.is_dry_run:
+                raise
+            before = ""
+            warnings.append(CronWarning(str(error), is_fatal=True))
+        invocation = wanted_invocation(request, self.location, self.host, settings, entries_in(before))
+        block = crontab.entries(invocation)
+        after = crontab.with_block(before, block)
+        if after != before and not request.is_dry_run:
+            self.write(after)
+        warnings += check_crontab_variables(after)
+        warnings += check_redirections(after, invocation, self.host)
+        warnings += check_daemon(self.host, self.kind)
+        warnings += check_invocation(invocation, self.host, settings)
+        change = change_between(before, after)
+        return CronInstallResult(self.kind, self.location, change, block, request.is_dry_run, tuple(warnings))
+
+    def remove(self, env_file: str) -> tuple[CronWarning, ...] | None:
+        """Delete the entries of this env file; None: there were none."""
+        before = self.read_if_any()
+        entries = entries_in(before)
+        if crontab.find_block(before) is None:
+            return None
+        refuse_other(self.kind, self.location, entries, env_file)
+        self.write(crontab.without_block(before))
+        return ()
+
+    def read_if_any(self) -> str:
+        """The crontab; empty as well where there is no ``crontab`` command. Raises ``UnreadableError``."""
+        return "" if self.host.find_command("crontab") is None else self.read()
+
+    def read(self) -> str:
+        """The crontab; empty when there is none.
+
+        Raises ``OrwatchError`` when there is no ``crontab`` command, ``UnreadableError`` when it refuses.
+        """
+        done = self._run("-l")
+        if done.code == 0:
+            return os.fsdecode(done.stdout)
+        if not done.stdout and any(words in done.problem.lower() for words in _NO_CRONTAB_YET):
+            return ""
+        raise UnreadableError(*self._refusal("read", done))
+
+    def write(self, text: str) -> None:
+        """Replace the crontab; an empty text removes it.
+
+        Raises ``OrwatchError`` when it was not taken, or reads back as something else.
+        """
+        done = self._run("-", text) if text else self._run("-r")
+        if done.code:
+            raise OrwatchError(*self._refusal("changed", done))
+        if self.read() != text:
+            raise OrwatchError(
+                f"{self.location} reads back as something else than was written",
+                "Somebody may have changed it at the same moment: look at it (`crontab -l`), and try again.",
+            )
+
+    def _refusal(self, verb: str, done: FinishedCommand) -> tuple[str, str]:
+        reason = done.problem or f"crontab exited with {done.code}"
+        return (
+            f"{self.location} cannot be {verb}: {reason}",
+            "Where users may have no crontab (cron.allow, cron.deny), root can allow it, or use "
+            "`--etc-cron-d` as root, or `--systemd`.",
+        )
+
+    def _run(self, argument: str, text: str = "") -> FinishedCommand:
+        command = self.host.find_command("crontab")
+        if command is None:
+            raise OrwatchError(
+                "there is no `crontab` command",
+                "Install cron (Debian: `apt install cron`, RHEL: `dnf install cronie`, Alpine: `apk add "
+                "busybox-suid` or `apk add cronie`), or use `orwatch cron install --systemd`.",
+            )
+        return self.host.run([command, argument], os.fsencode(text))
 
 
 def check_crontab_variables(text: str) -> Iterator[CronWarning]:
@@ -124,67 +187,3 @@ def check_redirections(text: str, invocation: Invocation, host: Host) -> Iterato
 
 def _is_program(path: Path) -> bool:
     return path.is_absolute() and os.access(path, os.X_OK)
-
-
-_NO_CRONTAB_YET = ("no crontab for", "can't open", "no such file")
-
-
-def read_crontab(host: Host) -> str:
-    """The user's crontab; empty when there is none.
-
-    Raises ``OrwatchError`` when there is no ``crontab`` command, ``UnreadableError`` when it refuses.
-    """
-    done = _run_crontab(host, "-l")
-    if done.code == 0:
-        return os.fsdecode(done.stdout)
-    if not done.stdout and any(words in done.problem.lower() for words in _NO_CRONTAB_YET):
-        return ""
-    raise UnreadableError(_refusal("read", host, done))
-
-
-def write_crontab(host: Host, text: str) -> None:
-    """Replace the user's crontab; an empty text removes it.
-
-    Raises ``OrwatchError`` when it was not taken, or reads back as something else.
-    """
-    done = _run_crontab(host, "-", text) if text else _run_crontab(host, "-r")
-    if done.code:
-        raise OrwatchError(_refusal("changed", host, done))
-    if read_crontab(host) != text:
-        raise OrwatchError(
-            f"the crontab of {host.user} reads back as something else than was written. Somebody may "
-            "have changed it at the same moment: look at it (`crontab -l`), and try again."
-        )
-
-
-def _refusal(verb: str, host: Host, done: FinishedCommand) -> str:
-    reason = done.problem or f"crontab exited with {done.code}"
-    return (
-        f"the crontab of {host.user} cannot be {verb}: {reason}. Where users may have no crontab "
-        "(cron.allow, cron.deny), root can allow it, or use `--etc-cron-d` as root, or `--systemd`."
-    )
-
-
-def _run_crontab(host: Host, argument: str, text: str | None = None) -> FinishedCommand:
-    command = host.find_command("crontab")
-    if command is None:
-        raise OrwatchError(
-            "there is no `crontab` command: install cron (Debian: `apt install cron`, RHEL: "
-            "`dnf install cronie`, Alpine: `apk add busybox-suid` or `apk add cronie`), "
-            "or use `orwatch cron install --systemd`."
-        )
-    return run_command(host, [command, argument], None if text is None else os.fsencode(text))
-
-
-def find_crontab(host: Host) -> Found | None:
-    if host.find_command("crontab") is None:
-        return None
-    text = read_crontab(host)
-    block = crontab.find_block(text)
-    if block is None:
-        return None
-    found = crontab.read_entries(block.text)
-    warnings = list(check_crontab_variables(text))
-    if (installed := first_invocation(found)) is not None:
-        warnings += check_redirections(text, installed, host)
-    return Found(found, block.text, crontab.entries, tuple(warnings))

@@ -72,15 +72,14 @@ def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]
     """
     summary = summarise(shown)
     if summary.state is ScheduleState.UNCLEAR:
-        yield _finding(_SUBJECT, summary.message, f"{summary.advice[0].upper()}{summary.advice[1:]}.")
+        yield _finding(_SUBJECT, summary.message, summary.advice)
     elif summary.sets_times:
         for found in shown.schedules:
             yield from _check_installed(found)
         for warning in shown.warnings:
-            if warning.text not in shown.unreadable:
-                yield _check_warning(_SUBJECT, warning)
+            yield _check_warning(_SUBJECT, warning)
     elif is_missed:
-        yield _finding(_SUBJECT, summary.message, f"{summary.advice[0].upper()}{summary.advice[1:]}.")
+        yield _finding(_SUBJECT, summary.message, summary.advice)
     elif summary.state is ScheduleState.UNKNOWN:
         yield _check(_SUBJECT, CheckStatus.UNKNOWN, summary.message)
     else:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from orwatch.errors import OrwatchError
-from orwatch.jobs.cron import systemd, user_crontab
 from orwatch.jobs.cron.host import delete_file, read_file, write_file
+from orwatch.jobs.cron.systemd import Systemd
+from orwatch.jobs.cron.user_crontab import UserCrontab
 from tests.jobs.cron.machine import CronMachine, write_program
 
 
@@ -23,18 +24,18 @@ def test_no_crontab_command_says_how_to_get_one(
     machine: CronMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(OrwatchError, match=r"no `crontab` command: install cron .*--systemd"):
-        user_crontab.read_crontab(machine.host())
-    assert systemd.run_systemctl(machine.host(), "x") == "there is no systemctl"
+    with pytest.raises(OrwatchError, match=r"no `crontab` command. Install cron .*--systemd"):
+        UserCrontab(machine.host()).read()
+    assert Systemd(machine.host()).systemctl("x") == "there is no systemctl"
 
 
 def test_a_command_that_hangs_is_ended(machine: CronMachine) -> None:
     host = replace(machine.host(), timeout_seconds=0.2)
     machine.add_crontab_command("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(OrwatchError, match="did not end within"):
-        user_crontab.read_crontab(host)
+        UserCrontab(host).read()
     write_program(machine.folder / "bin" / "systemctl", "#!/bin/sh\nexec sleep 60\n")
-    problem = systemd.run_systemctl(host, "daemon-reload")
+    problem = Systemd(host).systemctl("daemon-reload")
     assert problem is not None
     assert "did not end within" in problem
 
@@ -42,13 +43,13 @@ def test_a_command_that_hangs_is_ended(machine: CronMachine) -> None:
 def test_a_command_that_cannot_be_started_is_told(machine: CronMachine) -> None:
     machine.add_crontab_command("#!/nowhere/sh\n")
     with pytest.raises(OrwatchError, match="cannot run"):
-        user_crontab.read_crontab(machine.host())
+        UserCrontab(machine.host()).read()
 
 
 def test_a_refusal_without_a_word_is_told_by_its_exit_code(machine: CronMachine) -> None:
     machine.add_crontab_command("#!/bin/sh\nexit 3\n")
     with pytest.raises(OrwatchError, match="crontab exited with 3"):
-        user_crontab.read_crontab(machine.host())
+        UserCrontab(machine.host()).read()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_folder_in_the_place_of_a_file_is_told(
 def test_a_folder_of_units_that_cannot_be_made_is_told(machine: CronMachine) -> None:
     (machine.unit_folder.parents[1] / "systemd").touch()
     with pytest.raises(OrwatchError):
-        systemd.write_units(machine.host(), {"orwatch-sync.timer": "x"})
+        Systemd(machine.host()).write({"orwatch-sync.timer": "x"})
 
 
 def test_a_file_that_is_gone_is_empty_and_deleted(tmp_path: Path) -> None:

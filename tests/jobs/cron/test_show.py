@@ -12,12 +12,11 @@ import pytest
 
 from orwatch.domain.runs import Job
 from orwatch.jobs.cron import show as cron_show
-from orwatch.jobs.cron import systemd
 from orwatch.jobs.cron.install import install
 from orwatch.jobs.cron.ours import InstallRequest
 from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState
 from orwatch.jobs.cron.show import look, show
-from orwatch.jobs.cron.systemd import units
+from orwatch.jobs.cron.systemd import Systemd, units
 from orwatch.jobs.cron.text import Invocation, entries
 from tests.jobs.cron.machine import CronMachine
 
@@ -188,7 +187,7 @@ def test_lines_of_somebodys_own_are_found_in_every_table_that_can_be_read(machin
 
 def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: CronMachine) -> None:
     machine.refuse("not allowed")
-    assert "not allowed" in shown(machine).unreadable[0]
+    assert "not allowed" in str(shown(machine).unreadable[0])
     assert (shown(machine).state, shown(machine).exit_code) == (CronState.UNKNOWN, 1)
     (machine.folder / "spool" / "refusal").unlink()
     put(machine)
@@ -196,8 +195,9 @@ def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: C
     result = shown(machine)
     assert (result.unreadable, result.warnings, len(result.broken)) == ((), (), 1)
     assert (result.state, result.exit_code) == (CronState.BROKEN, 1)
-    assert result.broken[0].startswith("the crontab of me: the jobs are in there more than once: the marks ")
-    assert "othing was changed" not in result.broken[0]
+    told = str(result.broken[0])
+    assert told.startswith("the crontab of me: the jobs are in there more than once: the marks ")
+    assert "othing was changed" not in told
 
 
 def glanced(machine: CronMachine, **environ: str) -> CronShowResult:
@@ -220,17 +220,18 @@ def test_a_look_waits_for_no_command_that_hangs(
     result = glanced(machine)
     assert (machine.folder / "spool" / "asked").read_text(encoding="utf-8") == "asked\n"
     assert (result.schedules, result.own_lines) == ((), ())
-    assert result.unreadable == (f"`{machine.folder}/bin/crontab` did not end within 0.2 seconds.",)
+    assert list(map(str, result.unreadable)) == [
+        f"`{machine.folder}/bin/crontab` did not end within 0.2 seconds."
+    ]
 
 
 def test_a_look_never_fails(machine: CronMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> bool:
         raise PermissionError(13, "Permission denied", "/etc/cron.d")
 
-    monkeypatch.setattr(systemd, "read_units", refuse)
-    assert glanced(machine).unreadable == (
-        "the schedule cannot be looked at: [Errno 13] Permission denied: '/etc/cron.d'",
-    )
+    monkeypatch.setattr(Systemd, "read", refuse)
+    [error] = glanced(machine).unreadable
+    assert str(error) == "the schedule cannot be looked at: [Errno 13] Permission denied: '/etc/cron.d'"
 
 
 def test_where_there_is_no_cron_and_no_systemd_a_look_finds_nothing(

@@ -9,6 +9,7 @@ import pytest
 
 from orwatch.domain import schedule
 from orwatch.domain.runs import Job, RunStatus
+from orwatch.errors import BrokenMarksError, UnreadableError
 from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState, CronWarning
 from orwatch.jobs.doctor.jobs import check_jobs, check_schedule
 from orwatch.store import runs
@@ -21,7 +22,7 @@ from tests.support import NOW
 
 NOTHING = CronShowResult(NOW, ())
 REFUSED = "the crontab of me cannot be read: you are not allowed."
-UNREADABLE = CronShowResult(NOW, (), (CronWarning(REFUSED, is_fatal=True),), (REFUSED,))
+UNREADABLE = CronShowResult(NOW, (), unreadable=(UnreadableError(REFUSED),))
 OWN = CronShowResult(NOW, (), own_lines=("/etc/crontab",))
 
 
@@ -57,7 +58,9 @@ def test_where_a_schedule_is_found_another_place_that_cannot_be_read_does_not_ma
 
 
 def test_jobs_that_are_in_a_crontab_twice_are_a_finding() -> None:
-    shown = CronShowResult(NOW, (INSTALLED,), broken=("tab: the marks are no pair. Delete them.",))
+    shown = CronShowResult(
+        NOW, (INSTALLED,), broken=(BrokenMarksError("tab: the marks are no pair", "Delete them."),)
+    )
     [check] = check_schedule(shown, is_missed=False)
     assert findings([check]) == [("schedule", "tab: the marks are no pair")]
     assert check.advice == "Delete them."
@@ -66,7 +69,7 @@ def test_jobs_that_are_in_a_crontab_twice_are_a_finding() -> None:
 @pytest.mark.parametrize(
     ("shown", "status", "words"),
     [
-        (NOTHING, "ok", "none of orwatch's is installed here; no job was missed"),
+        (NOTHING, "ok", "not installed; no job was missed"),
         (OWN, "ok", "lines of your own in /etc/crontab; no job was missed"),
         (UNREADABLE, "unknown", REFUSED.rstrip(".")),
     ],
@@ -159,7 +162,7 @@ def test_without_a_schedule_of_orwatchs_its_times_are_nobodys(store: Store) -> N
         ("sync", "ok", "it last ran at 2026-11-19 16:30 UTC"),
         ("validate", "ok", "it never ran"),
         ("cleanup", "ok", "it never ran"),
-        ("schedule", "ok", "none of orwatch's is installed here; no job was missed"),
+        ("schedule", "ok", "not installed; no job was missed"),
     ]
 
 
@@ -175,7 +178,7 @@ def test_a_crontab_that_was_removed_is_a_finding(store: Store) -> None:
             "finding",
             "came every hour until 2026-11-20 08:00 UTC, and not since; it last ran at 2026-11-20 08:30 UTC",
         ),
-        ("schedule", "finding", "none of orwatch's is installed here"),
+        ("schedule", "finding", "not installed"),
     ]
 
 

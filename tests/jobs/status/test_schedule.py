@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from orwatch.domain.runs import Job
+from orwatch.errors import BrokenMarksError, UnreadableError
 from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState, CronWarning, ScheduleState
 from orwatch.jobs.status import run as status_job
 from orwatch.jobs.status.result import StatusResult
@@ -20,7 +21,7 @@ from tests.support import NOW
 NOTHING = CronShowResult(NOW, ())
 REFUSED = "the crontab of me cannot be read: you are not allowed."
 ADVICE = "Where users may have no crontab, use `--systemd`."
-UNREADABLE = CronShowResult(NOW, (), (CronWarning(REFUSED, is_fatal=True),), (f"{REFUSED} {ADVICE}",))
+UNREADABLE = CronShowResult(NOW, (), unreadable=(UnreadableError(REFUSED, ADVICE),))
 OWN = CronShowResult(NOW, (), own_lines=("/etc/crontab", "/etc/cron.d/mine"))
 DIFFERENT = CronShowResult(NOW, (replace(INSTALLED, place=CronPlace.SYSTEMD, state=CronState.DIFFERS),))
 OTHER = CronShowResult(
@@ -29,7 +30,9 @@ OTHER = CronShowResult(
 GONE = CronShowResult(
     NOW, (replace(INSTALLED, warnings=(CronWarning("logged in only"), CronWarning("/o is gone.", True))),)
 )
-BROKEN_MARKS = CronShowResult(NOW, (), broken=("tab: the marks are no pair. Delete them.",))
+BROKEN_MARKS = CronShowResult(
+    NOW, (), broken=(BrokenMarksError("tab: the marks are no pair", "Delete them."),)
+)
 ALL = (GOOD_SCHEDULE, NOTHING, UNREADABLE, OWN, DIFFERENT, OTHER)
 
 
@@ -93,7 +96,7 @@ def test_a_crontab_that_was_removed_is_told_once_its_jobs_do_not_come_any_more(w
 
     assert result.problems == (
         "sync came every hour until 2026-11-20 08:00 UTC, and not since",
-        "schedule: none of orwatch's is installed here; `orwatch cron install` lets cron run the jobs",
+        "schedule: not installed. `orwatch cron install` lets cron run the jobs.",
     )
     assert (result.exit_code, state_of(result)) == (1, ScheduleState.NOT_INSTALLED)
 
@@ -110,7 +113,7 @@ def test_another_rhythm_that_stopped_is_told_as_well(watched: Store, gap: timede
 def test_where_no_sync_ever_ran_that_is_told_without_a_schedule_too(watched: Store) -> None:
     assert status_job.run(watched, NOW, NOTHING).problems == (
         "sync has never run",
-        "schedule: none of orwatch's is installed here; `orwatch cron install` lets cron run the jobs",
+        "schedule: not installed. `orwatch cron install` lets cron run the jobs.",
     )
 
 
@@ -120,13 +123,13 @@ def test_where_no_sync_ever_ran_that_is_told_without_a_schedule_too(watched: Sto
         (
             GOOD_SCHEDULE,
             ScheduleState.INSTALLED,
-            "the crontab of me has the jobs, and yet one did not start; "
-            "`orwatch cron show` tells whether cron runs and can start them",
+            "the crontab of me has the jobs, and yet one did not start. "
+            "`orwatch cron show` says whether cron runs and can start them.",
         ),
         (
             DIFFERENT,
             ScheduleState.DIFFERS,
-            "the crontab of me, not as this version writes it; `orwatch cron install --systemd` corrects it",
+            "the crontab of me, not as this version writes it. `orwatch cron install --systemd` corrects it.",
         ),
     ],
 )
@@ -143,7 +146,7 @@ def test_where_it_is_installed_its_times_count(
 def test_jobs_that_are_in_a_crontab_twice_are_told_before_anything_is_missed(watched: Store) -> None:
     all_ran(watched)
     result = status_job.run(watched, NOW, BROKEN_MARKS)
-    assert result.problems == ("schedule: tab: the marks are no pair; delete them",)
+    assert result.problems == ("schedule: tab: the marks are no pair. Delete them.",)
     assert (result.exit_code, state_of(result)) == (1, ScheduleState.UNCLEAR)
 
 
@@ -151,7 +154,7 @@ def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_misse
     all_ran(watched)
     result = status_job.run(watched, NOW, GONE)
     assert result.problems == (
-        "schedule: the crontab of me: /o is gone; `orwatch cron show` tells when all is right",
+        "schedule: the crontab of me: /o is gone. `orwatch cron show` says what to do.",
     )
     assert state_of(result) is ScheduleState.BROKEN
 
@@ -159,24 +162,24 @@ def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_misse
 @pytest.mark.parametrize(
     ("shown", "state", "words"),
     [
-        (UNREADABLE, ScheduleState.UNKNOWN, f"{REFUSED.rstrip('.')}; `orwatch cron show` says what to do"),
+        (UNREADABLE, ScheduleState.UNKNOWN, f"{REFUSED} `orwatch cron show` says what to do."),
         (
             BROKEN_MARKS,
             ScheduleState.UNCLEAR,
-            "tab: the marks are no pair; delete them",
+            "tab: the marks are no pair. Delete them.",
         ),
         (
             OWN,
             ScheduleState.OWN,
-            "lines of your own in /etc/crontab, /etc/cron.d/mine; "
-            "see that they are right, and that cron runs",
+            "lines of your own in /etc/crontab, /etc/cron.d/mine. "
+            "See that they are right, and that cron runs.",
         ),
         (
             OTHER,
             ScheduleState.OTHER_SETTINGS,
-            "the crontab of me runs the jobs with other settings, of /other.env; "
+            "the crontab of me runs the jobs with other settings, of /other.env. "
             "`orwatch --env-file /other.env cron remove` takes them out, then `orwatch cron install` "
-            "lets cron run this command's",
+            "lets cron run this command's.",
         ),
     ],
 )
