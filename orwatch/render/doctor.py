@@ -13,7 +13,7 @@ from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResu
 from orwatch.render import json_text, numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import JsonValue
-from orwatch.text import printable
+from orwatch.text import counted, printable
 
 # In an area with more checks than this, only those that want a look are listed.
 _CHECKS_LISTED = 25
@@ -29,7 +29,7 @@ _HEADINGS = {
     CheckArea.DATABASE: "Database",
     CheckArea.SECRETS: "Secrets",
     CheckArea.API: "OpenRouter",
-    CheckArea.TOTALS: "Totals against OpenRouter's",
+    CheckArea.TOTALS: "Totals compared with OpenRouter's",
     CheckArea.DAYS: "Days without data",
     CheckArea.JOBS: "Jobs",
 }
@@ -40,7 +40,7 @@ _GAPS = 4
 
 
 def view(result: DoctorResult) -> View:
-    """Each area with its checks, what to do beneath each finding, and how many findings there are."""
+    """Each area with its checks, what to do below each finding, and how many findings there are."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         shown: list[RenderableType] = []
@@ -54,7 +54,7 @@ def view(result: DoctorResult) -> View:
 
 
 def check_list(checks: Sequence[Check], width: int) -> RenderableType:
-    """Checks beneath each other, with what to do about each finding."""
+    """Checks one below the other, with what to do about each finding."""
     listed = [check for check in checks if len(checks) <= _CHECKS_LISTED or _wants_a_look(check)]
     rest = len(checks) - len(listed)
     subjects = [printable(check.subject) for check in listed] + (["others"] if rest else [])
@@ -90,10 +90,10 @@ def sentence(checks: Sequence[Check]) -> Text:
     """How many of the checks found something."""
     findings = sum(check.status is CheckStatus.FINDING for check in checks)
     if findings:
-        return Text(f"{numbers.count(findings)} finding{'' if findings == 1 else 's'}.", style="bold red")
+        return Text(f"{counted(findings, 'finding')}.", style="bold red")
     unknown = sum(check.status is CheckStatus.UNKNOWN for check in checks)
-    untold = f"; {numbers.count(unknown)} could not be told" if unknown else ""
-    return Text(f"Nothing found; {numbers.count(len(checks))} checks{untold}.", style="bold green")
+    unanswered = f"; {numbers.count(unknown)} without an answer" if unknown else ""
+    return Text(f"Nothing found; {numbers.count(len(checks))} checks{unanswered}.", style="bold green")
 
 
 def as_json(result: DoctorResult) -> str:
@@ -123,7 +123,7 @@ def check_members(check: Check) -> dict[str, JsonValue]:
             "since": compared.since,
             "until": compared.until,
             "stored_usd": compared.stored_usd,
-            "told_usd": compared.told_usd,
+            "told_usd": compared.reported_usd,
             "difference_usd": compared.difference_usd,
         }
     return members

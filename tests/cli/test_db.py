@@ -101,8 +101,8 @@ def test_check_finds_repairs_and_then_finds_nothing(orwatch: Orwatch, home: Home
 
     code, out, err = orwatch("db", "check")
     assert (code, err) == (1, "")
-    assert "those of 2026-11-20 are not what the ledger adds up to" in out
-    assert "To do: `orwatch db check --repair` adds them up anew." in out
+    assert "those of 2026-11-20 do not match the ledger" in out
+    assert "To do: `orwatch db check --repair` corrects them." in out
     assert "1 finding." in out
 
     code, out, err = orwatch("db", "check", "--repair")

@@ -46,7 +46,7 @@ def test_a_machine_in_order_is_exit_0(orwatch: Orwatch, api: respx.MockRouter) -
     api.get("/key").mock(side_effect=told)
     code, out, err = orwatch("doctor")
     assert (code, err) == (0, "")
-    assert "ok  production  this month: $3.00 stored, $3.00 told" in out
+    assert "ok  production  this month: $3.00 stored, $3.00 at OpenRouter" in out
     assert out.splitlines()[-1].startswith("Nothing found; ")
     assert secret_of("production") not in out
 

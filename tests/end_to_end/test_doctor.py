@@ -119,7 +119,7 @@ def test_everything_that_is_broken_is_found_at_once_with_what_to_do(synced: Mach
     if totals:
         month = of(finished, "totals", "production")[0]
         assert month["difference_usd"] == Decimal(lost).scaleb(-9)
-        assert f"no data of {days_ago(3)}" in month["message"]
+        assert f"no data for {days_ago(3)}" in month["message"]
         assert month["advice"].startswith("`orwatch sync --days 4`")
     advice = [check["advice"] for check in finished.json["checks"] if check["status"] == "finding"]
     assert all(advice)

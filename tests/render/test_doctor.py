@@ -16,14 +16,14 @@ from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, wid
 from tests.support import NOW, TODAY
 
 ANSWERS = Check(CheckArea.API, "API", CheckStatus.OK, "answers")
-CLOCK = Check(CheckArea.API, "clock", CheckStatus.UNKNOWN, "the API does not tell its time")
+CLOCK = Check(CheckArea.API, "clock", CheckStatus.UNKNOWN, "the API does not report its time")
 HIDDEN = Check(CheckArea.API, "ci", CheckStatus.SKIPPED, "not asked about: disabled")
 MISSING = Check(
     CheckArea.TOTALS,
     "production",
     CheckStatus.FINDING,
-    "this month: $9.13 stored, $12.34 told: $3.21 is missing. Days that could explain it: no data of "
-    "2026-11-03 to 2026-11-05.",
+    "this month: $9.13 stored, $12.34 at OpenRouter: $3.21 is missing. Days that could explain it: "
+    "no data for 2026-11-03 to 2026-11-05.",
     "`orwatch sync --days 18` reads those days again, then run this again.",
     Comparison(date(2026, 11, 1), TODAY, Decimal("9.13"), Decimal("12.340000001")),
 )
@@ -31,8 +31,8 @@ EXPLAINED = Check(
     CheckArea.TOTALS,
     "ci",
     CheckStatus.OK,
-    "in its whole life: $1.00 stored, $2.00 told: history begins on 2026-11-14",
-    "`orwatch sync --days 31` fills what OpenRouter remembers.",
+    "lifetime: $1.00 stored, $2.00 at OpenRouter: history begins on 2026-11-14",
+    "`orwatch sync --days 31` fetches what OpenRouter still has.",
     Comparison(None, TODAY, Decimal(1), Decimal(2)),
 )
 RESULT = DoctorResult(NOW, (ANSWERS, CLOCK, HIDDEN, MISSING, EXPLAINED))
@@ -46,17 +46,18 @@ def test_each_area_has_its_checks_with_marks_and_what_to_do_beneath() -> None:
     assert lines_of(RESULT) == [
         "OpenRouter",
         "ok  API    answers",
-        "?   clock  the API does not tell its time",
+        "?   clock  the API does not report its time",
         "–   ci     not asked about: disabled",
         "",
-        "Totals against OpenRouter's",
-        "!   production  this month: $9.13 stored, $12.34 told: $3.21 is missing. Days",
-        "                that could explain it: no data of 2026-11-03 to 2026-11-05.",
+        "Totals compared with OpenRouter's",
+        "!   production  this month: $9.13 stored, $12.34 at OpenRouter: $3.21 is",
+        "                missing. Days that could explain it: no data for 2026-11-03 to",
+        "                2026-11-05.",
         "                To do: `orwatch sync --days 18` reads those days again, then run",
         "                this again.",
-        "ok  ci          in its whole life: $1.00 stored, $2.00 told: history begins on",
+        "ok  ci          lifetime: $1.00 stored, $2.00 at OpenRouter: history begins on",
         "                2026-11-14",
-        "                `orwatch sync --days 31` fills what OpenRouter remembers.",
+        "                `orwatch sync --days 31` fetches what OpenRouter still has.",
         "",
         "1 finding.",
     ]
@@ -80,7 +81,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_word_is_lost(width: int) -> N
     ("statuses", "sentence"),
     [
         ((CheckStatus.OK, CheckStatus.SKIPPED), "Nothing found; 2 checks."),
-        ((CheckStatus.OK, CheckStatus.UNKNOWN), "Nothing found; 2 checks; 1 could not be told."),
+        ((CheckStatus.OK, CheckStatus.UNKNOWN), "Nothing found; 2 checks; 1 without an answer."),
         ((CheckStatus.FINDING, CheckStatus.OK), "1 finding."),
         ((CheckStatus.FINDING, CheckStatus.FINDING), "2 findings."),
     ],

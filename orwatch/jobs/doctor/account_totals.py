@@ -1,8 +1,9 @@
-"""Doctor's comparison of an account's ledger with what ``GET /credits`` tells of the account."""
+"""Doctor's comparison of an account's ledger with what ``GET /credits`` reports of the account."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -11,8 +12,8 @@ from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.errors import ApiError
 from orwatch.jobs.doctor.key_totals import REMEMBERED_DAYS, usd
-from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison
-from orwatch.jobs.doctor.stored import Stored, told_days
+from orwatch.jobs.doctor.result import Check, CheckArea, Comparison
+from orwatch.jobs.doctor.stored import Stored, days_that_explain
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.keys.accounts import CreditsReading
@@ -24,17 +25,17 @@ _DAY = timedelta(days=1)
 
 
 def compare_accounts(
-    connection: Connection, stored: Stored, told: Mapping[int, Credits | ApiError]
+    connection: Connection, stored: Stored, reported: Mapping[int, Credits | ApiError]
 ) -> Iterator[Check]:
     """What each account's ledger has grown by against what its credits have."""
     for owner in stored.keys:
-        if owner.id in told:
-            yield _compare(connection, stored, owner, told[owner.id])
+        if owner.id in reported:
+            yield _compare(connection, stored, owner, reported[owner.id])
 
 
-def _compare(connection: Connection, stored: Stored, owner: StoredKey, told: Credits | ApiError) -> Check:
-    if isinstance(told, ApiError):
-        return _check(owner, CheckStatus.UNKNOWN, f"the account's credits: {told}")
+def _compare(connection: Connection, stored: Stored, owner: StoredKey, reported: Credits | ApiError) -> Check:
+    if isinstance(reported, ApiError):
+        return CheckArea.TOTALS.unknown(owner.name, f"the account's credits: {reported}")
     readings = [
         reading
         for reading in accounts.list_credits(connection, owner.id)
@@ -42,8 +43,8 @@ def _compare(connection: Connection, stored: Stored, owner: StoredKey, told: Cre
     ]
     if not readings or readings[0].read_at.date() == readings[-1].read_at.date():
         why = "the account's credits: compared when syncs have read them on two days"
-        return _check(owner, CheckStatus.SKIPPED, why)
-    return _judge(connection, stored, owner, readings, told)
+        return CheckArea.TOTALS.skipped(owner.name, why)
+    return _judge(connection, stored, owner, readings, reported)
 
 
 def _judge(
@@ -51,7 +52,7 @@ def _judge(
     stored: Stored,
     owner: StoredKey,
     readings: Sequence[CreditsReading],
-    told: Credits,
+    reported: Credits,
 ) -> Check:
     """Compare from the first reading to the last.
 
@@ -63,25 +64,34 @@ def _judge(
     growth = add_exactly(last.credits.spent_usd, -first.credits.spent_usd)
     least, most = _ledger(connection, stored, owner, since, until)
     stored_usd = min(max(growth, least), most)
-    difference = add_exactly(growth, -stored_usd)
     comparison = Comparison(since, until, stored_usd, growth)
-    sums = f"the account from {since} to {until}: {usd(stored_usd)} stored, {usd(growth)} told by its credits"
-    since_then = add_exactly(told.spent_usd, -last.credits.spent_usd)
-    if growth < ZERO or since_then < -_LEAST_TOLERANCE:
+    since_then = add_exactly(reported.spent_usd, -last.credits.spent_usd)
+    verdict = _verdict(stored, owner, since, comparison, since_then)
+    return replace(verdict, comparison=comparison)
+
+
+def _verdict(
+    stored: Stored, owner: StoredKey, since: date, compared: Comparison, since_then: Decimal
+) -> Check:
+    """``since_then``: what was spent after the last reading."""
+    until, difference = compared.until, compared.difference_usd
+    sums = (
+        f"the account from {since} to {until}: {usd(compared.stored_usd)} stored, "
+        f"{usd(compared.reported_usd)} by its credits"
+    )
+    if compared.reported_usd < ZERO or since_then < -_LEAST_TOLERANCE:
         message = f"{sums}: what the account has spent went down, so that nothing can be compared"
-        return _check(owner, CheckStatus.UNKNOWN, message, comparison=comparison)
-    if abs(difference) <= max(_LEAST_TOLERANCE, growth * _TOLERANCE_SHARE):
+        return CheckArea.TOTALS.unknown(owner.name, message)
+    if abs(difference) <= max(_LEAST_TOLERANCE, compared.reported_usd * _TOLERANCE_SHARE):
         more = f"; {usd(since_then)} more since" if since_then >= _LEAST_TOLERANCE else ""
-        return _check(owner, CheckStatus.OK, sums + more, comparison=comparison)
+        return CheckArea.TOTALS.ok(owner.name, sums + more)
     what = "is missing" if difference > ZERO else "too much is stored"
     wanted = min((stored.today - since).days + 1, REMEMBERED_DAYS)
-    return _check(
-        owner,
-        CheckStatus.FINDING,
+    return CheckArea.TOTALS.finding(
+        owner.name,
         f"{sums}: {usd(abs(difference))} {what}. {_suspects(stored, owner, since, until)}".rstrip(),
         f"`orwatch sync --days {wanted}` reads the last days again, "
         "`orwatch sync --backfill 365d` all of them; then run this again.",
-        comparison,
     )
 
 
@@ -112,19 +122,7 @@ def _ledger(
 def _suspects(stored: Stored, owner: StoredKey, since: date, until: date) -> str:
     read = stored.histories[owner.id].days if owner.id in stored.histories else {}
     days = list(days_between(since, until))
-    groups = (
-        ("no data of", [day for day in days if day not in read]),
+    return days_that_explain(
+        ("no data for", [day for day in days if day not in read]),
         ("not settled yet", [day for day in days if day in read and not read[day].is_settled]),
     )
-    told = [f"{what} {told_days(group)}" for what, group in groups if group]
-    return f"Days that could explain it: {'; '.join(told)}." if told else ""
-
-
-def _check(
-    owner: StoredKey,
-    status: CheckStatus,
-    message: str,
-    advice: str | None = None,
-    comparison: Comparison | None = None,
-) -> Check:
-    return Check(CheckArea.TOTALS, owner.name, status, message, advice, comparison)

@@ -1,4 +1,4 @@
-"""Doctor's questions to the API: does it answer, what is its time, and what does it tell of each key."""
+"""Doctor's questions to the API: does it answer, what is its time, and what does it report of each key."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
+from orwatch.text import counted
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
 
+
+_AREA = CheckArea.API
 
 # Good keys get a 401 now and then, in passing.
 SECOND_QUESTION_AFTER_SECONDS = 2.0
@@ -37,15 +40,14 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the API told: of keys and of accounts, by the ids of the keys and of the management keys.
+class Reported:
+    """What the API reported: of keys and of accounts, by the ids of the keys and of the management keys.
 
-    ``server_now`` None: it did not tell its time.
+    ``server_now`` None: it did not report its time.
     """
 
     checks: tuple[Check, ...]
     facts: Mapping[int, KeyFacts] = field(default_factory=dict)
-    listed: Mapping[int, ListedKey] = field(default_factory=dict)
     credits: Mapping[int, Credits | ApiError] = field(default_factory=dict)
     server_now: datetime | None = None
 
@@ -57,20 +59,20 @@ def ask(
     clock: Clock,
     concurrency: int,
     on_asking: Callable[[int], None] = lambda _requests: None,
-) -> Told:
+) -> Reported:
     """Ask about every active key: the keys of an account by its list, the others with their own secrets.
 
-    ``on_asking`` is told how many keys are asked about one by one. Nothing is raised for a failed request.
+    ``on_asking`` gets the number of keys that are asked about one by one. A failed request raises nothing.
     """
     reached, server_now = _reach(client, next(iter(secrets.values()), _NO_SECRET), clock)
     if server_now is None and any(check.status is CheckStatus.FINDING for check in reached):
-        skipped = _check("keys", CheckStatus.SKIPPED, f"not asked about: see {reached[-1].subject}")
-        return Told((*reached, skipped))
+        skipped = _AREA.skipped("keys", f"not asked about: see {reached[-1].subject}")
+        return Reported((*reached, skipped))
     askable = [key for key in keys if key.is_active and key.id in secrets]
     owners = [key for key in askable if key.is_management]
     accounts = _ask_twice(owners, lambda owner: _ask_account(client, secrets[owner.id]), clock, concurrency)
-    told = {key_id: account for key_id, account in accounts.items() if not isinstance(account, ApiError)}
-    by_hash = {key.key_hash: key for account in told.values() for key in account.listing.keys}
+    reported = {key_id: account for key_id, account in accounts.items() if not isinstance(account, ApiError)}
+    by_hash = {key.key_hash: key for account in reported.values() for key in account.listing.keys}
     listed = {key.id: by_hash[key.key_hash] for key in keys if key.key_hash in by_hash}
     own = [key for key in askable if not key.is_management and key.id not in listed]
     on_asking(len(own))
@@ -82,15 +84,14 @@ def ask(
             return _account_check(key, accounts[key.id])
         if key.id in answers:
             return _own_check(key, answers[key.id], now)
-        return _listed_check(key, listed[key.id], now) if key.id in listed else _unasked(key, told)
+        return _listed_check(key, listed[key.id], now) if key.id in listed else _unasked(key, reported)
 
     facts = {key_id: each.facts for key_id, each in listed.items()}
     facts |= {key_id: each for key_id, each in answers.items() if not isinstance(each, ApiError)}
-    return Told(
+    return Reported(
         (*reached, *map(check, keys)),
         facts,
-        listed,
-        {key_id: account.credits for key_id, account in told.items()},
+        {key_id: account.credits for key_id, account in reported.items()},
         server_now,
     )
 
@@ -104,34 +105,37 @@ def _reach(client: Client, secret: str, clock: Clock) -> tuple[list[Check], date
             _, answered_at = client.get_dated(path, secret)
             break
         except WrongClockError as error:
-            return [_ok(_API, "answers"), _finding("clock", str(error), _SET_CLOCK)], None
+            return [
+                _AREA.ok(_API, "answers"),
+                _AREA.finding("clock", str(error), _SET_CLOCK),
+            ], None
         except ApiError as error:
             if error.is_passing or error.status is None:
                 advice = (
                     "Is this machine online, is ORWATCH_OPENROUTER_API_URL right, is a proxy in between? "
-                    "https://status.openrouter.ai tells of trouble at OpenRouter."
+                    "See https://status.openrouter.ai for trouble at OpenRouter."
                 )
-                return [_finding(_API, f"does not answer: {error}", advice)], None
-    checks = [_ok(_API, "answers")]
-    # A server that tells no Date is given our own time, which has fractions of seconds; HTTP's has none.
+                return [_AREA.finding(_API, f"does not answer: {error}", advice)], None
+    checks = [_AREA.ok(_API, "answers")]
+    # A server that sends no Date is given our own time, which has fractions of seconds; HTTP's has none.
     if answered_at is None or answered_at.microsecond:
-        return [*checks, _check("clock", CheckStatus.UNKNOWN, "the API does not tell its time")], None
+        return [*checks, _AREA.unknown("clock", "the API does not report its time")], None
     return [*checks, _clock_check(clock.now(), answered_at)], answered_at
 
 
 def _clock_check(now: datetime, server_now: datetime) -> Check:
     skew = now - server_now
     if abs(skew) <= _LARGEST_SKEW:
-        return _ok("clock", "agrees with the API's within two minutes")
+        return _AREA.ok("clock", "agrees with the API's within two minutes")
     direction = "ahead of" if skew > timedelta(0) else "behind"
     minutes = int(abs(skew).total_seconds() // 60)
     length = f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
-    return _finding("clock", f"this machine's clock is {length} {direction} the API's", _SET_CLOCK)
+    return _AREA.finding("clock", f"this machine's clock is {length} {direction} the API's", _SET_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """What a management key told of its account."""
+    """What a management key reported of its account."""
 
     listing: AccountListing
     credits: Credits | ApiError
@@ -159,13 +163,14 @@ def _ask_twice(
 
 def _account_check(owner: StoredKey, account: _Account | ApiError) -> Check:
     if not isinstance(account, ApiError):
-        count = len(account.listing.keys)
-        return _ok(owner.name, f"management key; its account has {count} key{'' if count == 1 else 's'}")
+        return _AREA.ok(
+            owner.name, f"management key; its account has {counted(len(account.listing.keys), 'key')}"
+        )
     if account.status == 403:
-        return _finding(
+        return _AREA.finding(
             owner.name,
-            f"is no management key any more: {account}",
-            "Add one that is, and remove this one; until then its account's keys are not read.",
+            f"is not a management key any more: {account}",
+            "Add one that is, and remove this one: until then the keys of its account are not read.",
         )
     return _failed(owner, account)
 
@@ -175,57 +180,47 @@ def _own_check(key: StoredKey, answer: KeyFacts | ApiError, now: datetime) -> Ch
         return _failed(key, answer)
     warning = expiry_warning(answer.expires_at, now)
     if warning:
-        return _finding(key.name, warning, "Add its successor with `orwatch key add`.")
+        return _AREA.finding(key.name, warning, "Add its successor with `orwatch key add`.")
     is_new = answer.kind is KeyKind.MANAGEMENT and not key.is_management
-    return _ok(key.name, f"{answer.kind} key, good{': the next sync reads its account' if is_new else ''}")
+    return _AREA.ok(
+        key.name, f"{answer.kind} key, good{': the next sync reads its account' if is_new else ''}"
+    )
 
 
 def _failed(key: StoredKey, error: ApiError) -> Check:
     if isinstance(error, KeyRejectedError):
-        return _finding(
+        return _AREA.finding(
             key.name,
             f"OpenRouter refuses it, asked twice: {error}",
             "Add its successor with `orwatch key add`; `orwatch validate` deactivates this one.",
         )
     if error.status in _KNOWN_KEY_STATUSES:
-        return _ok(key.name, f"good, but it may not ask about itself: {error}")
+        return _AREA.ok(key.name, f"good, but it may not ask about itself: {error}")
     if error.is_passing:
-        return _check(key.name, CheckStatus.UNKNOWN, f"could not be asked about: {error}")
+        return _AREA.unknown(key.name, f"could not be asked about: {error}")
     advice = (
         "Is ORWATCH_OPENROUTER_API_URL the address of OpenRouter, or of a server that answers as it does?"
     )
-    return _finding(key.name, f"could not be asked about: {error}", advice)
+    return _AREA.finding(key.name, f"could not be asked about: {error}", advice)
 
 
 def _listed_check(key: StoredKey, listed: ListedKey, now: datetime) -> Check:
     if listed.is_disabled:
-        return _ok(key.name, "inference key, disabled at OpenRouter")
+        return _AREA.ok(key.name, "inference key, disabled at OpenRouter")
     # One that orwatch has no secret of stays listed when it has expired, and nothing is lost with it here.
     warning = expiry_warning(listed.facts.expires_at, now) if key.secret_encrypted else None
     if warning:
-        return _finding(key.name, warning, "Add its successor with `orwatch key add`.")
-    return _ok(key.name, "inference key, listed by its account")
+        return _AREA.finding(key.name, warning, "Add its successor with `orwatch key add`.")
+    return _AREA.ok(key.name, "inference key, listed by its account")
 
 
 def _unasked(key: StoredKey, listing_owners: Collection[int]) -> Check:
     if not key.is_active:
         why = f"not asked about: {key.inactive_reason or 'inactive'}"
     elif key.listing is not None and key.listing.account_key_id in listing_owners:
-        why = "its account lists it no more: the next sync notes that it was deleted"
+        why = "its account does not list it any more: the next sync records it as deleted"
     elif key.listing is not None:
         why = "not asked about: its account's keys could not be listed"
     else:
         why = "not asked about: its secret cannot be opened"
-    return _check(key.name, CheckStatus.SKIPPED, why)
-
-
-def _check(subject: str, status: CheckStatus, message: str) -> Check:
-    return Check(CheckArea.API, subject, status, message)
-
-
-def _ok(subject: str, message: str) -> Check:
-    return _check(subject, CheckStatus.OK, message)
-
-
-def _finding(subject: str, message: str, advice: str) -> Check:
-    return Check(CheckArea.API, subject, CheckStatus.FINDING, message, advice)
+    return _AREA.skipped(key.name, why)

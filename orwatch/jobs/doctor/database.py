@@ -11,7 +11,7 @@ from pathlib import Path
 from orwatch.config.database_url import is_postgres
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
-from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.jobs.doctor.result import Check, CheckArea
 from orwatch.jobs.doctor.settings import database_mode_checks
 from orwatch.secrets import Vault
 from orwatch.store.engine.backend import NoDatabaseError
@@ -24,7 +24,10 @@ from orwatch.store.upkeep.checks import FileState
 
 LEAST_FREE_BYTES = 100_000_000
 
-_NAMES_TOLD = 10
+_AREA = CheckArea.DATABASE
+_KEY = "encryption key"
+
+_NAMES_SHOWN = 10
 
 
 def free_bytes(folder: Path) -> int:
@@ -46,7 +49,7 @@ def open_database(url: str, free: Callable[[Path], int] = free_bytes) -> FoundDa
         store = open_existing(url)
     except OrwatchError as error:
         return FoundDatabase(None, (_unopened(error, url),))
-    checks = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
+    checks = [_AREA.ok("schema", f"{SCHEMA_REVISION}, as this version wants it")]
     try:
         state = reads.read_file_state(store)
         checks += [state_check(store, state), *_surroundings_checks(store, free)]
@@ -61,7 +64,7 @@ def open_database(url: str, free: Callable[[Path], int] = free_bytes) -> FoundDa
 
 
 def totals_check(store: Store) -> Check:
-    """Whether the totals are what the ledger adds up to, and those of months that cleanup has cut no less."""
+    """Whether the totals match the ledger; those of months that cleanup has cut may be more."""
     with store.read() as connection:
         kept_from = ledger.kept_from(connection)
         days = rollups.wrong_days(connection)
@@ -69,19 +72,21 @@ def totals_check(store: Store) -> Check:
     months, short, cut = found.wrong, found.short, found.last_cut
     if not days and not months and not short:
         unjudged = f"; {cut:%Y-%m} and before were cut by cleanup and cannot be judged" if cut else ""
-        return _check("totals", f"those by day and by month are what the ledger adds up to{unjudged}")
+        return _AREA.ok("totals", f"daily and monthly totals match the ledger{unjudged}")
     problems, advice = [], []
     if days or months:
-        told = _list([*map(str, sorted(days)), *_names(months)])
-        problems.append(f"those of {told} are not what the ledger adds up to")
-        advice.append("`orwatch db check --repair` adds them up anew.")
+        named = _list([*map(str, sorted(days)), *_names(months)])
+        problems.append(f"those of {named} do not match the ledger")
+        advice.append("`orwatch db check --repair` corrects them.")
     if short:
-        told = _list(_names(short))
+        named = _list(_names(short))
         problems.append(
-            f"those of {told}, which cleanup has cut, are less than what the ledger keeps of them"
+            f"those of {named}, which cleanup has cut, are less than what the ledger still has of them"
         )
-        advice.append(f"Restore {told} from a backup: what cleanup removed cannot be added up anew.")
-    return _check("totals", f"{'; '.join(problems)}: somebody else has written to it", " ".join(advice))
+        advice.append(f"Restore {named} from a backup: what cleanup removed cannot be added up again.")
+    return _AREA.finding(
+        "totals", f"{'; '.join(problems)}: something other than orwatch has written to it", " ".join(advice)
+    )
 
 
 def _names(months: Iterable[date]) -> list[str]:
@@ -89,8 +94,8 @@ def _names(months: Iterable[date]) -> list[str]:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
-    return f"{', '.join(names[:_NAMES_TOLD])}{more}"
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{', '.join(names[:_NAMES_SHOWN])}{more}"
 
 
 def _unopened(error: OrwatchError, url: str) -> Check:
@@ -99,21 +104,21 @@ def _unopened(error: OrwatchError, url: str) -> Check:
     elif isinstance(error, SchemaBehindError):
         advice = "`orwatch db upgrade` brings it up to date; then run this again."
     elif isinstance(error, StoreUnavailableError) and is_postgres(url):
-        advice = "See to the server and to the way there; then run this again."
+        advice = "Check the server and the network; then run this again."
     elif isinstance(error, StoreUnavailableError):
         advice = "Run this again when the other process has ended or there is room on the disk."
     else:
-        advice = "See to that first: without the database little else can be checked."
-    return _check("database", str(error), advice)
+        advice = "Correct that first: without the database little else can be checked."
+    return _AREA.finding("database", error.problem, advice)
 
 
 def state_check(store: Store, state: FileState) -> Check:
     """What the database itself finds wrong."""
     subject = "server" if store.backend.file is None else "file"
     if not state.problems:
-        return _check(subject, f"{store.backend.product()} finds it in order")
+        return _AREA.ok(subject, f"{store.backend.product()} finds it in order")
     advice = f"Stop the jobs, keep a copy of {store.location}, and restore it from a backup."
-    return _check(subject, "; ".join(state.problems), advice)
+    return _AREA.finding(subject, "; ".join(state.problems), advice)
 
 
 def _surroundings_checks(store: Store, free: Callable[[Path], int]) -> list[Check]:
@@ -123,23 +128,19 @@ def _surroundings_checks(store: Store, free: Callable[[Path], int]) -> list[Chec
         return [*database_mode_checks(file), _disk_check(file.parent, free)]
     if store.backend.is_unencrypted_remote():
         advice = "Add ?sslmode=require to ORWATCH_DATABASE_URL, and let the server offer TLS."
-        return [_check("connection", "it goes to another machine and is not encrypted", advice)]
-    return [_check("connection", "nobody on the way can read it")]
+        return [_AREA.finding("connection", "it goes to another machine and is not encrypted", advice)]
+    return [_AREA.ok("connection", "encrypted, or inside this machine")]
 
 
 def _disk_check(folder: Path, free: Callable[[Path], int]) -> Check:
     try:
         available = free(folder)
     except OSError as error:
-        return Check(CheckArea.DATABASE, "disk", CheckStatus.UNKNOWN, f"cannot be asked: {error.strerror}")
+        return _AREA.unknown("disk", f"its free space is not known: {error.strerror}")
     room = f"{available // 1_000_000:,} MB are free on the disk of {folder}"
-    return _check("disk", room, "Make room." if available < LEAST_FREE_BYTES else None)
-
-
-def _check(subject: str, message: str, advice: str | None = None) -> Check:
-    """A finding where there is something to do about it."""
-    status = CheckStatus.FINDING if advice else CheckStatus.OK
-    return Check(CheckArea.DATABASE, subject, status, message, advice)
+    return (
+        _AREA.ok("disk", room) if available >= LEAST_FREE_BYTES else _AREA.finding("disk", room, "Make room.")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,11 @@ def open_secrets(keys: Sequence[StoredKey], encryption_keys: Sequence[str]) -> F
     """Open every secret, to see whether each can be opened."""
     sealed = {key.id: key.secret_encrypted for key in keys if key.secret_encrypted is not None}
     if not sealed:
-        return FoundSecrets({}, (_secrets(CheckStatus.SKIPPED, "no secret is stored yet"),))
+        return FoundSecrets({}, (CheckArea.SECRETS.skipped(_KEY, "no secret is stored yet"),))
     try:
         vault = Vault(encryption_keys)
     except EncryptionKeyError as error:
-        return FoundSecrets({}, (_unopened_secrets(str(error)),))
+        return FoundSecrets({}, (_unopened_secrets(error.problem),))
     opened: dict[int, str] = {}
     for key_id, token in sealed.items():
         try:
@@ -167,7 +168,7 @@ def open_secrets(keys: Sequence[StoredKey], encryption_keys: Sequence[str]) -> F
             continue
     closed = [key.name for key in keys if key.id in sealed and key.id not in opened]
     if not closed:
-        return FoundSecrets(opened, (_secrets(CheckStatus.OK, f"it opens every secret ({len(opened):,})"),))
+        return FoundSecrets(opened, (CheckArea.SECRETS.ok(_KEY, f"it opens every secret ({len(opened):,})"),))
     return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {_list(closed)}"),))
 
 
@@ -176,8 +177,4 @@ def _unopened_secrets(message: str) -> Check:
         "Put back the encryption key that they were stored with (several with commas, newest first); "
         "without it, remove those keys and add them again."
     )
-    return _secrets(CheckStatus.FINDING, message, advice)
-
-
-def _secrets(status: CheckStatus, message: str, advice: str | None = None) -> Check:
-    return Check(CheckArea.SECRETS, "encryption key", status, message, advice)
+    return CheckArea.SECRETS.finding(_KEY, message, advice)

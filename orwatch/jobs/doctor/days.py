@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from orwatch.domain.days import days_between
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.sources import UsageSource
-from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
-from orwatch.jobs.doctor.stored import Stored, in_spans, told_days
+from orwatch.jobs.doctor.result import Check, CheckArea
+from orwatch.jobs.doctor.stored import Stored, day_ranges, in_spans
+
+_AREA = CheckArea.DAYS
 
 WINDOW_DAYS = 30
 
@@ -18,7 +20,7 @@ _FIRST_SYNC_WITHIN = timedelta(hours=2)
 
 
 def check_days(stored: Stored, now: datetime) -> Iterator[Check]:
-    """The last 30 completed days of every active key; those that an account reads are told with it."""
+    """The last 30 completed days of every active key; those that an account reads are checked with it."""
     for key in stored.keys:
         if key.removed_at is not None or not key.is_active or stored.is_read_by_account(key):
             continue
@@ -34,11 +36,9 @@ def check_days(stored: Stored, now: datetime) -> Iterator[Check]:
 
 def _unsynced(key: StoredKey, now: datetime) -> Check:
     if now - key.created_at <= _FIRST_SYNC_WITHIN:
-        return _check(key, CheckStatus.SKIPPED, "no sync has read it yet")
+        return _AREA.skipped(key.name, "no sync has read it yet")
     error = f": {key.last_sync_error}" if key.last_sync_error else ""
-    return _check(
-        key, CheckStatus.FINDING, f"no sync has ever read it{error}", "`orwatch sync` fetches its usage."
-    )
+    return _AREA.finding(key.name, f"no sync has ever read it{error}", "`orwatch sync` fetches its usage.")
 
 
 def _check_key(key: StoredKey, stored: Stored) -> Check | None:
@@ -49,20 +49,16 @@ def _check_key(key: StoredKey, stored: Stored) -> Check | None:
     since = max(stored.today - timedelta(days=WINDOW_DAYS), min(history.days), stored.kept_from)
     days = list(days_between(since, stored.yesterday))
     if not days:
-        return _check(key, CheckStatus.OK, "watched since today")
+        return _AREA.ok(key.name, "watched since today")
     sums_only = [day for day in in_spans(days, history.spans) if day not in history.days]
     missing = [day for day in days if day not in history.days and day not in sums_only]
-    note = f"; only a sum is known of {told_days(sums_only)}" if sums_only else ""
+    note = f"; only a total is known for {day_ranges(sums_only)}" if sums_only else ""
     if not missing:
-        return _check(key, CheckStatus.OK, f"every day since {since} was read{note}")
+        return _AREA.ok(key.name, f"every day since {since} was read{note}")
     wanted = (stored.today - missing[0]).days + 1
     advice = f"`orwatch sync --days {wanted}` reads them."
     if key.source is UsageSource.COUNTERS:
         advice = (
-            "They cannot be read any more: this server tells only counters. Let cron run sync every hour."
+            "They cannot be read any more: this server reports only counters. Let cron run sync every hour."
         )
-    return _check(key, CheckStatus.FINDING, f"no data of {told_days(missing)}{note}", advice)
-
-
-def _check(key: StoredKey, status: CheckStatus, message: str, advice: str | None = None) -> Check:
-    return Check(CheckArea.DAYS, key.name, status, message, advice)
+    return _AREA.finding(key.name, f"no data for {day_ranges(missing)}{note}", advice)

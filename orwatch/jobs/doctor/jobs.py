@@ -15,8 +15,10 @@ from orwatch.store import runs
 from orwatch.store.engine.database import Connection
 from orwatch.store.ledger import write as ledger
 
+_AREA = CheckArea.JOBS
+
 _SUBJECT = "schedule"
-_SHOW = "`orwatch cron show` tells when all is right."
+_SHOW = "`orwatch cron show` says what to do."
 
 
 def check_jobs(
@@ -25,8 +27,8 @@ def check_jobs(
     """Whether each job ran when it should, how that ended, and what is to start it."""
     watched = [key.created_at for key in keys if key.is_active]
     if not watched:
-        why = "with no key to watch none is due"
-        return [_check("jobs", CheckStatus.SKIPPED, why), *check_schedule(shown, is_missed=False)]
+        why = "no key is watched, so no job is due"
+        return [_AREA.skipped("jobs", why), *check_schedule(shown, is_missed=False)]
     watched_since = max(ledger.created_at(connection), min(watched))
     sets_times = summarise(shown).sets_times
     missed = {
@@ -48,20 +50,20 @@ def _check_job(
     connection: Connection, job: Job, why_missed: str | None, now: datetime, *, sets_times: bool
 ) -> Check:
     last_run = runs.last_run(connection, job)
-    last = "it never ran" if last_run is None else f"it last ran at {last_run.started_at:%Y-%m-%d %H:%M} UTC"
+    last = f"last ran {last_run.started_at:%Y-%m-%d %H:%M} UTC" if last_run else "never ran"
     if why_missed is not None:
-        advice = f"See to the schedule, beneath; `orwatch {job}` runs it now."
-        return _finding(job.value, f"{why_missed}; {last}" if last_run else why_missed, advice)
+        advice = f"See the schedule below; `orwatch {job}` runs it now."
+        return _AREA.finding(job.value, f"{why_missed}; {last}" if last_run else why_missed, advice)
     if last_run is not None and (ahead := why_ahead(last_run, now)) is not None:
-        advice = f"See that the clock is right; `orwatch {job}` runs it again."
-        return _finding(job.value, f"the last one {ahead}", advice)
+        advice = f"Set the clock; `orwatch {job}` runs it again."
+        return _AREA.finding(job.value, f"the last one {ahead}", advice)
     if last_run is not None and last_run.status is RunStatus.FAILED:
         message = f"{last}, and failed: {last_run.error}"
-        return _finding(job.value, message, f"See to what it says; `orwatch {job}` runs it again.")
+        return _AREA.finding(job.value, message, f"Read what it says; `orwatch {job}` runs it again.")
     if not sets_times:
-        return _check(job.value, CheckStatus.OK, last)
-    due = f"is due at {schedule.next_slot(job, now):%Y-%m-%d %H:%M} UTC; {last}"
-    return _check(job.value, CheckStatus.OK, due)
+        return _AREA.ok(job.value, last)
+    due = f"next due {schedule.next_slot(job, now):%Y-%m-%d %H:%M} UTC; {last}"
+    return _AREA.ok(job.value, due)
 
 
 def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]:
@@ -72,16 +74,16 @@ def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]
     """
     summary = summarise(shown)
     if summary.state is ScheduleState.UNCLEAR:
-        yield _finding(_SUBJECT, summary.message, summary.advice)
+        yield _AREA.finding(_SUBJECT, summary.message, summary.advice)
     elif summary.sets_times:
         for found in shown.schedules:
             yield from _check_installed(found)
         for warning in shown.warnings:
             yield _check_warning(_SUBJECT, warning)
     elif is_missed:
-        yield _finding(_SUBJECT, summary.message, summary.advice)
+        yield _AREA.finding(_SUBJECT, summary.message, summary.advice)
     elif summary.state is ScheduleState.UNKNOWN:
-        yield _check(_SUBJECT, CheckStatus.UNKNOWN, summary.message)
+        yield _AREA.unknown(_SUBJECT, summary.message)
     else:
         yield Check(CheckArea.JOBS, _SUBJECT, CheckStatus.OK, f"{summary.message}; no job was missed")
 
@@ -90,26 +92,18 @@ def _check_installed(found: CronSchedule) -> Iterator[Check]:
     subject = found.place.value
     if found.other_env_file is not None:
         message = f"{found.location} runs the jobs with other settings, of {found.other_env_file}"
-        yield _check(subject, CheckStatus.OK, message)
+        yield _AREA.ok(subject, message)
         return
     if found.state is CronState.DIFFERS:
         message = f"{found.location} is not as this version writes it"
-        yield _finding(subject, message, f"`{found.place.install_command}` corrects it.")
+        yield _AREA.finding(subject, message, f"`{found.place.install_command}` corrects it.")
     else:
-        yield _check(subject, CheckStatus.OK, f"{found.location} is as this version writes it")
+        yield _AREA.ok(subject, f"{found.location} is as this version writes it")
     for warning in found.warnings:
         yield _check_warning(subject, warning)
 
 
 def _check_warning(subject: str, warning: CronWarning) -> Check:
     if warning.is_fatal:
-        return _finding(subject, warning.text, _SHOW)
-    return _check(subject, CheckStatus.OK, warning.text)
-
-
-def _finding(subject: str, message: str, advice: str) -> Check:
-    return Check(CheckArea.JOBS, subject, CheckStatus.FINDING, message, advice)
-
-
-def _check(subject: str, status: CheckStatus, message: str) -> Check:
-    return Check(CheckArea.JOBS, subject, status, message)
+        return _AREA.finding(subject, warning.text, _SHOW)
+    return _AREA.ok(subject, warning.text)

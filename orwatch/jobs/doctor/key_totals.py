@@ -1,4 +1,4 @@
-"""Doctor's comparison of what is stored with what OpenRouter's own counters tell, key by key."""
+"""Doctor's comparison of what is stored with what OpenRouter's own counters report, key by key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageSpan
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison
-from orwatch.jobs.doctor.stored import Stored, in_spans, told_days
+from orwatch.jobs.doctor.stored import Stored, days_that_explain, in_spans
 from orwatch.store.ledger.histories import NOTHING, KeyHistory
 
 # The API's memory, today included: further back only an account's analytics reach.
@@ -30,7 +30,7 @@ _READ_AGAIN = "`orwatch sync` reads what is missing; then run this again."
 class _Case:
     """One sum to compare. ``before_usd``: stored of the days before today.
 
-    ``since`` None: the key's whole life. ``told_today_usd`` None: the API does not tell it.
+    ``since`` None: the key's lifetime. ``reported_today_usd`` None: the API does not report it.
     """
 
     key: StoredKey
@@ -40,18 +40,18 @@ class _Case:
     since: date | None
     before_usd: Decimal
     today_usd: Decimal
-    told_usd: Decimal
-    told_today_usd: Decimal | None
+    reported_usd: Decimal
+    reported_today_usd: Decimal | None
     crossing: Collection[UsageSpan] = ()
 
     @property
     def comparison(self) -> Comparison:
         stored = add_exactly(self.before_usd, self.today_usd)
-        return Comparison(self.since, self.stored.today, stored, self.told_usd)
+        return Comparison(self.since, self.stored.today, stored, self.reported_usd)
 
     @property
     def tolerance_usd(self) -> Decimal:
-        return max(_LEAST_TOLERANCE, self.told_usd * _TOLERANCE_SHARE)
+        return max(_LEAST_TOLERANCE, self.reported_usd * _TOLERANCE_SHARE)
 
     @property
     def is_synced_today(self) -> bool:
@@ -60,7 +60,7 @@ class _Case:
 
     @property
     def is_counted_only(self) -> bool:
-        """Whether past days cannot be fetched, for the API tells nothing but counters."""
+        """Whether past days cannot be fetched, for the API reports nothing but counters."""
         return self.key.source is UsageSource.COUNTERS
 
     def known_from(self) -> date | None:
@@ -86,27 +86,27 @@ def usd(amount: Decimal) -> str:
 
 
 def compare_keys(stored: Stored, facts: Mapping[int, KeyFacts]) -> Iterator[Check]:
-    """What is stored of each key against its counters: this month, BYOK apart, and in its whole life."""
+    """What is stored of each key against its counters: this month, BYOK apart, and in its lifetime."""
     for key in stored.keys:
-        told = facts.get(key.id)
-        if told is None or key.is_management:
+        reported = facts.get(key.id)
+        if reported is None or key.is_management:
             continue
-        if told.usage_monthly_usd is None and told.usage_usd is None:
-            yield _check(key, CheckStatus.SKIPPED, "the API does not tell what it has spent")
+        if reported.usage_monthly_usd is None and reported.usage_usd is None:
+            yield CheckArea.TOTALS.skipped(key.name, "the API does not report what it has spent")
             continue
         if key.last_synced_at is None:
-            yield _check(key, CheckStatus.SKIPPED, "no sync has read it yet")
+            yield CheckArea.TOTALS.skipped(key.name, "no sync has read it yet")
             continue
-        yield from _compare_key(key, stored, told)
+        yield from _compare_key(key, stored, reported)
 
 
-def _compare_key(key: StoredKey, stored: Stored, told: KeyFacts) -> Iterator[Check]:
+def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator[Check]:
     history = stored.history(key)
     month_before = stored.month_before.get(key.id, NOTHING)
     on_today = stored.on_today.get(key.id, NOTHING)
     crossing = stored.crossing.get(key.id, ())
     this_month = ZERO
-    if told.usage_monthly_usd is not None:
+    if reported.usage_monthly_usd is not None:
         case = _Case(
             key,
             stored,
@@ -115,14 +115,14 @@ def _compare_key(key: StoredKey, stored: Stored, told: KeyFacts) -> Iterator[Che
             stored.month_start,
             month_before.cost_usd,
             on_today.cost_usd,
-            told.usage_monthly_usd,
-            told.usage_daily_usd,
+            reported.usage_monthly_usd,
+            reported.usage_daily_usd,
             crossing,
         )
         check = _judge(case)
         this_month = case.comparison.difference_usd if check.status is CheckStatus.FINDING else ZERO
         yield check
-        byok = told.byok_usage_monthly_usd
+        byok = reported.byok_usage_monthly_usd
         if byok is not None and (byok or month_before.byok_usd or on_today.byok_usd) and _tells_byok(case):
             byok_spans = [replace(span, cost_usd=span.byok_cost_usd or ZERO) for span in crossing]
             yield _judge(
@@ -131,28 +131,28 @@ def _compare_key(key: StoredKey, stored: Stored, told: KeyFacts) -> Iterator[Che
                     what="this month, with keys of your own (BYOK)",
                     before_usd=month_before.byok_usd,
                     today_usd=on_today.byok_usd,
-                    told_usd=byok,
-                    told_today_usd=told.byok_usage_daily_usd,
+                    reported_usd=byok,
+                    reported_today_usd=reported.byok_usage_daily_usd,
                     crossing=byok_spans,
                 )
             )
-    if told.usage_usd is not None:
+    if reported.usage_usd is not None:
         life_before = stored.life_before.get(key.id, NOTHING).cost_usd
         life = _Case(
             key,
             stored,
             history,
-            "in its whole life",
+            "lifetime",
             None,
             life_before,
             on_today.cost_usd,
-            told.usage_usd,
-            told.usage_daily_usd,
+            reported.usage_usd,
+            reported.usage_daily_usd,
         )
         rest = add_exactly(life.comparison.difference_usd, -this_month)
         if this_month and abs(rest) <= life.tolerance_usd:
-            message = f"{_sums(life)}: the difference of this month"
-            yield _check(key, CheckStatus.OK, message, comparison=life.comparison)
+            check = CheckArea.TOTALS.ok(key.name, f"{_sums(life)}: the same difference as this month")
+            yield replace(check, comparison=life.comparison)
         else:
             yield _judge(life)
 
@@ -167,41 +167,46 @@ def _tells_byok(case: _Case) -> bool:
 
 
 def _judge(case: _Case) -> Check:
-    """What to say of a difference between what is stored and what is told."""
+    return replace(_verdict(case), comparison=case.comparison)
+
+
+def _verdict(case: _Case) -> Check:
+    """What to say about a difference between what is stored and what is reported."""
+    name = case.key.name
     comparison, tolerance = case.comparison, case.tolerance_usd
     difference = comparison.difference_usd
     if abs(difference) <= tolerance:
-        return _checked(case, CheckStatus.OK, _sums(case))
+        return CheckArea.TOTALS.ok(name, _sums(case))
     synced = f"{case.key.last_synced_at:%Y-%m-%d %H:%M} UTC"
-    if case.is_synced_today and case.told_today_usd is not None:
-        running = add_exactly(case.told_today_usd, -case.today_usd)
+    if case.is_synced_today and case.reported_today_usd is not None:
+        running = add_exactly(case.reported_today_usd, -case.today_usd)
         difference = add_exactly(difference, -running)
         if abs(difference) <= tolerance and running > ZERO:
             message = f"{_sums(case)}: {usd(running)} was spent since the last sync at {synced}"
-            return _checked(case, CheckStatus.OK, message)
+            return CheckArea.TOTALS.ok(name, message)
         if abs(difference) <= tolerance:
             difference = running
     if difference < ZERO:
         more = f"{_sums(case)}: {usd(-difference)} too much is stored. {_suspects(case)}"
-        return _checked(case, CheckStatus.FINDING, more.rstrip(), _how_to_fill(case))
+        return CheckArea.TOTALS.finding(name, more.rstrip(), _how_to_fill(case))
     if case.begins_late():
         known_from = case.known_from()
         begin = "no completed day is stored" if known_from is None else f"history begins on {known_from}"
-        return _checked(case, CheckStatus.OK, f"{_sums(case)}: {begin}", _how_to_reach_back(case))
-    if not case.is_synced_today or case.told_today_usd is None:
+        return CheckArea.TOTALS.ok(name, f"{_sums(case)}: {begin}", _how_to_reach_back(case))
+    if not case.is_synced_today or case.reported_today_usd is None:
         message = f"{_sums(case)}: {usd(difference)} more may have been spent since the last sync at {synced}"
-        return _checked(case, CheckStatus.UNKNOWN, message, _READ_AGAIN)
+        return CheckArea.TOTALS.unknown(name, message, _READ_AGAIN)
     if difference <= sum((span.cost_usd for span in case.crossing), ZERO) + tolerance:
         spans = ", ".join(f"{span.first_day} to {span.last_day}" for span in case.crossing)
-        message = f"{_sums(case)}: of {spans} only the sum is known, and which part is of this month is not"
-        return _checked(case, CheckStatus.OK, message)
+        only_total = f"only a total is known for {spans}, and not how much of it is this month's"
+        return CheckArea.TOTALS.ok(name, f"{_sums(case)}: {only_total}")
     message = f"{_sums(case)}: {usd(difference)} is missing. {_suspects(case)}"
-    return _checked(case, CheckStatus.FINDING, message.rstrip(), _how_to_fill(case))
+    return CheckArea.TOTALS.finding(name, message.rstrip(), _how_to_fill(case))
 
 
 def _sums(case: _Case) -> str:
     comparison = case.comparison
-    return f"{case.what}: {usd(comparison.stored_usd)} stored, {usd(comparison.told_usd)} told"
+    return f"{case.what}: {usd(comparison.stored_usd)} stored, {usd(comparison.reported_usd)} at OpenRouter"
 
 
 def _completed_days(case: _Case) -> list[date]:
@@ -217,17 +222,15 @@ def _suspects(case: _Case) -> str:
     days = _completed_days(case)
     read = case.history.days
     sums_only = in_spans(days, case.history.spans)
-    groups = (
-        ("no data of", _missing(case)),
-        ("only a sum of", sums_only),
+    return days_that_explain(
+        ("no data for", _missing(case)),
+        ("only a total for", sums_only),
         ("not settled yet", [day for day in days if day in read and not read[day].is_settled]),
         (
-            "read from counters or analytics",
+            "from counters or analytics",
             [day for day in days if day in read and read[day].source in _WEAK_SOURCES],
         ),
     )
-    told = [f"{what} {told_days(group)}" for what, group in groups if group]
-    return f"Days that could explain it: {'; '.join(told)}." if told else ""
 
 
 def _missing(case: _Case) -> list[date]:
@@ -239,8 +242,8 @@ def _missing(case: _Case) -> list[date]:
 def _how_to_fill(case: _Case) -> str:
     if case.is_counted_only:
         return (
-            "This server tells only counters: past days cannot be read again. "
-            "A counter that was reset at OpenRouter explains it, too."
+            "This server reports only counters: past days cannot be read again. "
+            "A counter that was reset at OpenRouter would explain it, too."
         )
     days = _missing(case) or _completed_days(case)
     wanted = (case.stored.today - min(days, default=case.stored.today)).days + 1
@@ -256,7 +259,7 @@ def _how_to_reach_back(case: _Case) -> str | None:
     if known_from is not None and known_from <= case.stored.kept_from:
         return None  # what was before, cleanup has removed, and no sync reads it again
     if case.stored.is_read_by_account(case.key):
-        return "`orwatch sync --backfill 365d` fills what OpenRouter remembers."
+        return "`orwatch sync --backfill 365d` fetches what OpenRouter still has."
     since = case.since or case.stored.today
     if case.is_counted_only:
         return None
@@ -264,18 +267,4 @@ def _how_to_reach_back(case: _Case) -> str | None:
     if known_from is not None and known_from <= oldest:
         return None
     wanted = (case.stored.today - since).days + 1 if case.since else REMEMBERED_DAYS
-    return f"`orwatch sync --days {wanted}` fills what OpenRouter remembers."
-
-
-def _checked(case: _Case, status: CheckStatus, message: str, advice: str | None = None) -> Check:
-    return _check(case.key, status, message, advice, case.comparison)
-
-
-def _check(
-    key: StoredKey,
-    status: CheckStatus,
-    message: str,
-    advice: str | None = None,
-    comparison: Comparison | None = None,
-) -> Check:
-    return Check(CheckArea.TOTALS, key.name, status, message, advice, comparison)
+    return f"`orwatch sync --days {wanted}` fetches what OpenRouter still has."

@@ -22,11 +22,27 @@ class CheckArea(StrEnum):
     DAYS = "days"
     JOBS = "jobs"
 
+    def ok(self, subject: str, message: str, advice: str | None = None) -> Check:
+        """Nothing is wrong."""
+        return Check(self, subject, CheckStatus.OK, message, advice)
+
+    def finding(self, subject: str, message: str, advice: str) -> Check:
+        """Something is wrong."""
+        return Check(self, subject, CheckStatus.FINDING, message, advice)
+
+    def skipped(self, subject: str, message: str) -> Check:
+        """There was nothing to check, or something else kept it from it."""
+        return Check(self, subject, CheckStatus.SKIPPED, message)
+
+    def unknown(self, subject: str, message: str, advice: str | None = None) -> Check:
+        """It was tried, without an answer."""
+        return Check(self, subject, CheckStatus.UNKNOWN, message, advice)
+
 
 class CheckStatus(StrEnum):
     """What a check came to. ``SKIPPED``: there was nothing to check, or something else kept it from it.
 
-    ``UNKNOWN``: it was tried, and could not be told.
+    ``UNKNOWN``: it was tried, without an answer.
     """
 
     OK = "ok"
@@ -37,17 +53,17 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is stored and what OpenRouter tells, of the days ``since``..``until``; None: of the whole life."""
+    """What is stored and what OpenRouter reports for ``since``..``until``; None: for the whole lifetime."""
 
     since: date | None
     until: date
     stored_usd: Decimal
-    told_usd: Decimal
+    reported_usd: Decimal
 
     @property
     def difference_usd(self) -> Decimal:
-        """How much more OpenRouter tells than is stored."""
-        return add_exactly(self.told_usd, -self.stored_usd)
+        """How much more OpenRouter reports than is stored."""
+        return add_exactly(self.reported_usd, -self.stored_usd)
 
 
 @dataclass(frozen=True, slots=True)

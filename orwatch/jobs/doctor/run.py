@@ -21,7 +21,7 @@ from orwatch.jobs.doctor.database import FoundDatabase, FoundSecrets, free_bytes
 from orwatch.jobs.doctor.days import check_days
 from orwatch.jobs.doctor.jobs import check_jobs, check_schedule
 from orwatch.jobs.doctor.key_totals import compare_keys
-from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
+from orwatch.jobs.doctor.result import Check, CheckArea, DoctorResult
 from orwatch.jobs.doctor.stored import read_stored
 from orwatch.openrouter.client import Client
 from orwatch.store.engine.database import Store
@@ -32,7 +32,7 @@ OpenClient: TypeAlias = Callable[[Settings, Store | None], Client]
 
 _AREAS = tuple(CheckArea)
 _STORED_AREAS = (CheckArea.TOTALS, CheckArea.DAYS, CheckArea.JOBS)
-_FIRST = "See to that first; then run this again."
+_FIRST = "Correct that first; then run this again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def run(
 ) -> DoctorResult:
     """Check everything. Nothing is written but what the rate limit needs.
 
-    What is broken is a finding, and what it keeps from being checked is skipped. ``on_asking`` is told how
-    many keys are going to be asked about one by one.
+    What is broken is a finding, and what it keeps from being checked is skipped. ``on_asking``
+    gets the number of keys that are going to be asked about one by one.
     """
     found = doctor_settings.examine(surroundings.environ, surroundings.env_file_option)
     checks = list(found.checks)
@@ -99,38 +99,41 @@ def _look_inside(
         secrets = open_secrets(keys, settings.encryption_keys)
     yield from secrets.checks
     began_on = clock.now().date()
-    told = doctor_api.Told((_skipped(CheckArea.API, "ORWATCH_OPENROUTER_API_URL is wrong"),))
+    reported = doctor_api.Reported((_skipped(CheckArea.API, "ORWATCH_OPENROUTER_API_URL is wrong"),))
     if "ORWATCH_OPENROUTER_API_URL" not in wrong:
-        told = _ask(settings, store, open_client, keys, secrets, clock, on_asking)
-    yield from told.checks
+        reported = _ask(settings, store, open_client, keys, secrets, clock, on_asking)
+    yield from reported.checks
     if store is None:
         yield from (_skipped(area, "the database cannot be read") for area in _STORED_AREAS)
         yield from check_schedule(shown, is_missed=False)
         return
     try:
-        yield from _compare(store, keys, told, shown, began_on, clock.now())
+        yield from _compare(store, keys, reported, shown, began_on, clock.now())
     except (StoreUnusableError, StoreUnavailableError) as error:
-        yield Check(CheckArea.DATABASE, "reading", CheckStatus.FINDING, str(error), _FIRST)
+        yield CheckArea.DATABASE.finding("reading", str(error), _FIRST)
         yield from check_schedule(shown, is_missed=False)
 
 
 def _compare(
     store: Store,
     keys: Sequence[StoredKey],
-    told: doctor_api.Told,
+    reported: doctor_api.Reported,
     shown: CronShowResult,
     began_on: date,
     now: datetime,
 ) -> list[Check]:
-    """What is stored against what was told, and what is missing in it."""
+    """What is stored against what was reported, and what is missing in it."""
     with store.read() as connection:
         stored = read_stored(connection, now.date())
         checks = [*check_days(stored, now), *check_jobs(connection, keys, shown, now)]
-        if {began_on, (told.server_now or now).date()} != {now.date()}:
-            why = "the API's day is not this machine's: see to the clock, or run this again after midnight"
+        if {began_on, (reported.server_now or now).date()} != {now.date()}:
+            why = "the API's day is not this machine's: set the clock, or run this again after midnight"
             return [*checks, _skipped(CheckArea.TOTALS, why)]
-        totals = [*compare_keys(stored, told.facts), *compare_accounts(connection, stored, told.credits)]
-    return [*checks, *(totals or [_skipped(CheckArea.TOTALS, "the API told nothing of any key")])]
+        totals = [
+            *compare_keys(stored, reported.facts),
+            *compare_accounts(connection, stored, reported.credits),
+        ]
+    return [*checks, *(totals or [_skipped(CheckArea.TOTALS, "the API reported nothing about any key")])]
 
 
 def _ask(
@@ -141,7 +144,7 @@ def _ask(
     secrets: FoundSecrets,
     clock: Clock,
     on_asking: Callable[[int, Settings], None],
-) -> doctor_api.Told:
+) -> doctor_api.Reported:
     try:
         with closing(open_client(settings, store)) as client:
             return doctor_api.ask(
@@ -154,8 +157,8 @@ def _ask(
             )
     except (SettingsError, StoreUnusableError, StoreUnavailableError) as error:
         # A proxy that is no address; a rate limit that cannot be kept.
-        return doctor_api.Told((Check(CheckArea.API, "API", CheckStatus.FINDING, str(error), _FIRST),))
+        return doctor_api.Reported((CheckArea.API.finding("API", str(error), _FIRST),))
 
 
 def _skipped(area: CheckArea, why: str) -> Check:
-    return Check(area, area.value, CheckStatus.SKIPPED, f"not checked: {why}")
+    return area.skipped(area.value, f"not checked: {why}")

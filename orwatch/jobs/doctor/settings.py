@@ -11,7 +11,9 @@ from pathlib import Path
 
 from orwatch.config.settings import Settings, examine_settings
 from orwatch.errors import SettingsError
-from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.jobs.doctor.result import Check, CheckArea
+
+_AREA = CheckArea.SETTINGS
 
 _BY_OTHERS = 0o077  # of a file: read, written or run by its group or by everybody
 _WRITTEN_BY_OTHERS = 0o022
@@ -38,14 +40,14 @@ def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSet
         return FoundSettings(None, frozenset(), (_wrong("env file", error),))
     wrong = frozenset(error.setting for error in errors if error.setting)
     checks = [_wrong(error.setting or "settings", error) for error in errors]
-    checks = checks or [_ok("settings", "every value can be used")]
+    checks = checks or [_AREA.ok("settings", "every value can be used")]
     checks += [_unknown_name(name, nearest) for name, nearest in settings.unknown_names]
     is_named = bool(env_file_option or environ.get("ORWATCH_ENV_FILE", "").strip())
     checks += _env_file_checks(settings.env_file, is_named=is_named)
     if "ORWATCH_HEARTBEAT_URL" not in wrong:
         is_set = settings.heartbeat_url is not None
         checks.append(
-            _ok("heartbeat", "an address is set; nothing was sent" if is_set else "none is set here")
+            _AREA.ok("heartbeat", "an address is set; nothing was sent" if is_set else "none is set here")
         )
     if settings.log_file is not None and "ORWATCH_LOG_FILE" not in wrong:
         checks += _log_checks(settings.log_file)
@@ -54,28 +56,28 @@ def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSet
 
 def _wrong(subject: str, error: SettingsError) -> Check:
     advice = error.advice or "Correct it in the environment or in the env file."
-    return _finding(subject, error.problem, advice)
+    return _AREA.finding(subject, error.problem, advice)
 
 
 def _unknown_name(name: str, nearest: str | None) -> Check:
-    advice = f"Did you mean {nearest}?" if nearest else "Take it out; the README lists every setting."
-    return _finding(name, "there is no such setting: it is ignored", advice)
+    advice = f"Did you mean {nearest}?" if nearest else "Delete it; the README lists every setting."
+    return _AREA.finding(name, "there is no such setting: it is ignored", advice)
 
 
 def _env_file_checks(env_file: Path, *, is_named: bool) -> Iterator[Check]:
     if not os.path.lexists(env_file):
         if is_named:
-            yield _finding(
+            yield _AREA.finding(
                 "env file",
                 f"{env_file} does not exist",
                 "Correct --env-file or ORWATCH_ENV_FILE, or let `orwatch init` write the file.",
             )
         else:
-            yield _skipped("env file", f"there is none ({env_file})")
+            yield _AREA.skipped("env file", f"there is none ({env_file})")
         return
     checks = [*_mode_checks("env file", env_file, _BY_OTHERS), *_folder_checks("env file", env_file.parent)]
     checks += [*_line_checks(env_file)]
-    yield from checks or [_ok("env file", f"{env_file} is yours alone to read and write")]
+    yield from checks or [_AREA.ok("env file", f"{env_file} is yours alone to read and write")]
 
 
 def _line_checks(env_file: Path) -> Iterator[Check]:
@@ -86,15 +88,15 @@ def _line_checks(env_file: Path) -> Iterator[Check]:
         with env_file.open(encoding="utf-8") as stream:
             bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError):
-        return  # told when the settings were loaded
+        return  # reported when the settings were loaded
     for binding in bindings:
         if not binding.error and (binding.key is None or binding.value is not None):
             continue
         text = binding.original.string
         line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
-        yield _finding(
+        yield _AREA.finding(
             "env file",
-            f"line {line} of {env_file} is no NAME=value and is ignored",
+            f"line {line} of {env_file} is not NAME=value and is ignored",
             "Write NAME=value, or begin the line with #.",
         )
 
@@ -102,16 +104,16 @@ def _line_checks(env_file: Path) -> Iterator[Check]:
 def _log_checks(log_file: Path) -> Iterator[Check]:
     if not log_file.parent.is_dir():
         advice = f"Create it: mkdir -p {_quoted(log_file.parent)}"
-        yield _finding("log file", f"the folder {log_file.parent} does not exist", advice)
+        yield _AREA.finding("log file", f"the folder {log_file.parent} does not exist", advice)
         return
     target = log_file if log_file.exists() else log_file.parent
     checks = []
     if not os.access(target, os.W_OK):
         advice = "Make it writable for the user whose cron runs orwatch, or name another ORWATCH_LOG_FILE."
-        checks.append(_finding("log file", f"{target} cannot be written", advice))
+        checks.append(_AREA.finding("log file", f"{target} cannot be written", advice))
     checks += _mode_checks("log file", log_file, _READ_BY_ALL_OR_WRITTEN)
     checks += _folder_checks("log file", log_file.parent)
-    yield from checks or [_ok("log file", f"{log_file} can be written")]
+    yield from checks or [_AREA.ok("log file", f"{log_file} can be written")]
 
 
 def database_mode_checks(database: Path) -> list[Check]:
@@ -120,7 +122,7 @@ def database_mode_checks(database: Path) -> list[Check]:
     for suffix in () if checks else ("-wal", "-shm"):  # SQLite gives them the mode of the database
         checks += _mode_checks("database", database.with_name(database.name + suffix), _BY_OTHERS)
     checks += _folder_checks("database", database.parent)
-    checks = checks or [_ok("database", f"{database} is yours alone to read and write")]
+    checks = checks or [_AREA.ok("database", f"{database} is yours alone to read and write")]
     return [replace(check, area=CheckArea.DATABASE) for check in checks]
 
 
@@ -133,7 +135,7 @@ def _mode_checks(subject: str, file: Path, forbidden: int) -> Iterator[Check]:
     excess = stat.S_IMODE(found.st_mode) & (forbidden if is_own else forbidden & 0o027)
     if excess:
         mode, wanted = f"{stat.S_IMODE(found.st_mode):04o}", "600" if is_own else "640"
-        yield _finding(
+        yield _AREA.finding(
             subject,
             f"{file} can be {_deeds(excess)} by others (mode {mode})",
             f"chmod {wanted} {_quoted(file)}",
@@ -147,7 +149,7 @@ def _folder_checks(subject: str, folder: Path) -> Iterator[Check]:
     mode = f"{stat.S_IMODE(found.st_mode):04o}"
     is_shared = bool(found.st_mode & stat.S_ISVTX)
     advice = "Move the file to a folder of your own." if is_shared else f"chmod go-w {_quoted(folder)}"
-    yield _finding(subject, f"others can put files into the folder {folder} (mode {mode})", advice)
+    yield _AREA.finding(subject, f"others can put files into the folder {folder} (mode {mode})", advice)
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -164,15 +166,3 @@ def _deeds(mode: int) -> str:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
-
-
-def _finding(subject: str, message: str, advice: str) -> Check:
-    return Check(CheckArea.SETTINGS, subject, CheckStatus.FINDING, message, advice)
-
-
-def _ok(subject: str, message: str) -> Check:
-    return Check(CheckArea.SETTINGS, subject, CheckStatus.OK, message)
-
-
-def _skipped(subject: str, message: str) -> Check:
-    return Check(CheckArea.SETTINGS, subject, CheckStatus.SKIPPED, message)

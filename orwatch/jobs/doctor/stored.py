@@ -15,7 +15,7 @@ from orwatch.store.ledger import histories as reads
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.histories import NOTHING, KeyHistory, KeySum
 
-_RANGES_TOLD = 5
+_RANGES_SHOWN = 5
 _DAY = timedelta(days=1)
 
 
@@ -124,7 +124,7 @@ def in_spans(days: Iterable[date], spans: Iterable[UsageSpan]) -> list[date]:
     return [day for day in days if any(span.first_day <= day <= span.last_day for span in spans)]
 
 
-def told_days(days: Iterable[date]) -> str:
+def day_ranges(days: Iterable[date]) -> str:
     """The days as ranges: ``2026-11-03 to 2026-11-05, 2026-11-09``; the latest few of many."""
     ranges: list[tuple[date, date]] = []
     for day in sorted(days):
@@ -132,6 +132,12 @@ def told_days(days: Iterable[date]) -> str:
             ranges[-1] = (ranges[-1][0], day)
         else:
             ranges.append((day, day))
-    told = [str(first) if first == last else f"{first} to {last}" for first, last in ranges[-_RANGES_TOLD:]]
-    more = len(ranges) - len(told)
-    return ", ".join(told) + (f" and {more} times before" if more else "")
+    shown = [str(first) if first == last else f"{first} to {last}" for first, last in ranges[-_RANGES_SHOWN:]]
+    more = len(ranges) - len(shown)
+    return ", ".join(shown) + (f" and {more} times before" if more else "")
+
+
+def days_that_explain(*groups: tuple[str, Sequence[date]]) -> str:
+    """A sentence on the days that could explain a difference, by what is the matter with them."""
+    named = [f"{what} {day_ranges(days)}" for what, days in groups if days]
+    return f"Days that could explain it: {'; '.join(named)}." if named else ""

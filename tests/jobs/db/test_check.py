@@ -68,7 +68,7 @@ def test_wrong_totals_are_found_and_only_changed_when_told_so(url: str, store: S
     found = db_check.run(url)
 
     assert found.exit_code == 1
-    assert "are not what the ledger adds up to" in findings(found)["totals"]
+    assert "do not match the ledger" in findings(found)["totals"]
     assert (found.repaired_days, content(url)) == ((), wrong)
 
     repaired = db_check.run(url, is_repair=True)
@@ -91,7 +91,7 @@ def test_months_that_cleanup_has_cut_are_named_and_found_when_less_than_the_ledg
     # The filled database has lost one day of October 2026, whose other days are in the ledger still.
     (totals,) = (check for check in db_check.run(url).checks if check.subject == "totals")
     assert totals.message == (
-        "those by day and by month are what the ledger adds up to; "
+        "daily and monthly totals match the ledger; "
         "2026-10 and before were cut by cleanup and cannot be judged"
     )
     october = date(2026, 10, 1).toordinal() - date(1970, 1, 1).toordinal()

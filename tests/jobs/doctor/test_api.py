@@ -13,7 +13,7 @@ import respx
 from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.errors import ApiError
 from orwatch.jobs.doctor import api as doctor_api
-from orwatch.jobs.doctor.api import Told
+from orwatch.jobs.doctor.api import Reported
 from orwatch.openrouter.client import Client
 from orwatch.secrets import hash_secret
 from orwatch.store.engine.database import Store
@@ -28,7 +28,7 @@ MANAGEMENT = KeyFacts(KeyKind.MANAGEMENT)
 GOOD = {"label": "sk-or-v1-012...a29f", "usage": 25.5}
 
 
-def ask(store: Store, client: Client, clock: FakeClock, unopened: Sequence[str] = ()) -> Told:
+def ask(store: Store, client: Client, clock: FakeClock, unopened: Sequence[str] = ()) -> Reported:
     with store.read() as connection:
         keys = stored_keys.list_keys(connection)
     secrets = {
@@ -169,7 +169,7 @@ def test_a_server_without_a_date_leaves_the_clock_unknown(
     add_key(store)
     api.on("work", facts())
     result = ask(store, client, clock)
-    assert told(result.checks)[1] == ("clock", "unknown", "the API does not tell its time")
+    assert told(result.checks)[1] == ("clock", "unknown", "the API does not report its time")
     assert result.server_now is None
 
 
@@ -208,7 +208,7 @@ def test_a_server_that_refuses_everything_answers_all_the_same(
     result = ask(store, client, clock)
     assert told(result.checks)[:2] == [
         ("API", "ok", "answers"),
-        ("clock", "unknown", "the API does not tell its time"),
+        ("clock", "unknown", "the API does not report its time"),
     ]
     assert [subject for subject, _ in findings(result.checks)] == ["work"]
 
@@ -271,7 +271,7 @@ def test_where_an_account_cannot_be_listed_its_keys_are_asked_with_their_own_sec
         (
             "ops",
             "finding",
-            "is no management key any more: GET /keys answered 403: "
+            "is not a management key any more: GET /keys answered 403: "
             "Only management keys can perform this operation",
         ),
         ("work", "ok", "inference key, good"),
@@ -307,7 +307,7 @@ def test_keys_that_are_not_asked_about_say_why(
     assert told(ask(store, client, clock, unopened=("closed",)).checks)[3:] == [
         ("invalid", "skipped", "not asked about: invalid"),
         ("closed", "skipped", "not asked about: its secret cannot be opened"),
-        ("gone", "skipped", "its account lists it no more: the next sync notes that it was deleted"),
+        ("gone", "skipped", "its account does not list it any more: the next sync records it as deleted"),
     ]
 
 

@@ -50,7 +50,7 @@ def test_a_database_in_order_has_no_finding(store: Store) -> None:
         ("file", "ok", "SQLite finds it in order"),
         ("database", "ok", f"{path_of(store)} is yours alone to read and write"),
         ("disk", "ok", f"1,000 MB are free on the disk of {path_of(store).parent}"),
-        ("totals", "ok", "those by day and by month are what the ledger adds up to"),
+        ("totals", "ok", "daily and monthly totals match the ledger"),
     ]
 
 
@@ -62,8 +62,8 @@ def test_totals_that_are_not_the_ledgers_are_a_finding(store: Store) -> None:
     (check,) = [check for check in look(path_of(store)).checks if check.status is CheckStatus.FINDING]
 
     assert check.subject == "totals"
-    assert f"those of {TODAY}, {TODAY:%Y-%m} are not what the ledger adds up to" in check.message
-    assert check.advice == "`orwatch db check --repair` adds them up anew."
+    assert f"those of {TODAY}, {TODAY:%Y-%m} do not match the ledger" in check.message
+    assert check.advice == "`orwatch db check --repair` corrects them."
 
 
 @pytest.mark.parametrize("content", [None, b""])
@@ -74,7 +74,7 @@ def test_no_database_is_a_finding_and_none_is_made(tmp_path: Path, content: byte
         path.write_bytes(content)
     before = sorted(tmp_path.rglob("*"))
     found = look(path)
-    assert (found.store, findings(found.checks)) == (None, [("database", f"there is no database {path}.")])
+    assert (found.store, findings(found.checks)) == (None, [("database", f"there is no database {path}")])
     assert "orwatch init" in (found.checks[0].advice or "")
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -84,7 +84,7 @@ def test_a_database_without_tables_was_never_finished(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     assert findings(look(path).checks) == [
-        ("database", f"the database {path} was never finished: it has no tables.")
+        ("database", f"the database {path} was never finished: it has no tables")
     ]
 
 
@@ -93,7 +93,7 @@ def test_an_older_schema_is_a_finding_and_is_left_as_it_is(
 ) -> None:
     revision = pretend_older_schema(store, monkeypatch)
     found = look(path_of(store))
-    message = f"has the schema {revision}, this version's is {SCHEMA_REVISION}."
+    message = f"has the schema {revision}, this version's is {SCHEMA_REVISION}"
     assert found.store is None
     assert findings(found.checks) == [("database", f"the database {path_of(store)} {message}")]
     with store.read() as connection:
@@ -184,7 +184,7 @@ def test_a_disk_that_cannot_be_asked_is_unknown(store: Store) -> None:
     found = open_database(f"sqlite:///{store.location}", refuse)
     assert found.store is not None
     found.store.close()
-    assert told(found.checks)[-2] == ("disk", "unknown", "cannot be asked: Input/output error")
+    assert told(found.checks)[-2] == ("disk", "unknown", "its free space is not known: Input/output error")
 
 
 def test_the_real_disk_can_be_asked(store: Store) -> None:
@@ -269,7 +269,7 @@ def test_an_empty_database_on_a_server_is_a_finding_and_stays_empty(another_url:
         found = open_database(url)
         [(subject, message)] = findings(found.checks)
         assert (found.store, subject) == (None, "database")
-        assert message == f"the database {describe(url)} has no tables yet."
+        assert message == f"the database {describe(url)} has no tables yet"
 
 
 def test_a_server_that_is_away_is_a_finding() -> None:
@@ -277,5 +277,5 @@ def test_a_server_that_is_away_is_a_finding() -> None:
     [(subject, message)] = findings(found.checks)
     assert (found.store, subject) == (None, "database")
     assert "postgresql://me@127.0.0.1:1/orwatch does not answer" in message
-    assert found.checks[0].advice == "See to the server and to the way there; then run this again."
+    assert found.checks[0].advice == "Check the server and the network; then run this again."
     assert "hunter2" not in str(found)

@@ -15,7 +15,7 @@ from orwatch.jobs.doctor import stored as doctor_stored
 from orwatch.jobs.doctor.account_totals import compare_accounts
 from orwatch.jobs.doctor.days import check_days
 from orwatch.jobs.doctor.result import Check, CheckStatus, Comparison
-from orwatch.jobs.doctor.stored import told_days
+from orwatch.jobs.doctor.stored import day_ranges
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
@@ -46,7 +46,7 @@ def test_a_gap_is_a_finding_with_the_sync_that_fills_it(store: Store) -> None:
     write(store, {days_ago(9): "1"})
     [check] = look(store)
     assert told([check]) == [
-        ("work", "finding", "no data of 2026-11-06 to 2026-11-07, 2026-11-09 to 2026-11-10")
+        ("work", "finding", "no data for 2026-11-06 to 2026-11-07, 2026-11-09 to 2026-11-10")
     ]
     assert check.advice == "`orwatch sync --days 15` reads them."
 
@@ -109,7 +109,7 @@ def test_days_of_which_a_sum_is_known_are_told_but_not_missing(store: Store) -> 
         (
             "work",
             "ok",
-            "every day since 2026-11-12 was read; only a sum is known of 2026-11-13 to 2026-11-17",
+            "every day since 2026-11-12 was read; only a total is known for 2026-11-13 to 2026-11-17",
         )
     ]
 
@@ -118,7 +118,7 @@ def test_days_that_counters_cannot_tell_any_more_say_so(store: Store) -> None:
     add_key(store)
     count(store, (4, "5", "1"), (1, "2", "1"), (0, "2", "0"))
     [check] = look(store)
-    assert told([check]) == [("work", "finding", "no data of 2026-11-17 to 2026-11-18")]
+    assert told([check]) == [("work", "finding", "no data for 2026-11-17 to 2026-11-18")]
     assert (check.advice or "").startswith("They cannot be read any more")
 
 
@@ -138,9 +138,9 @@ def test_a_second_management_key_of_an_account_has_no_days_of_its_own(store: Sto
 
 def test_days_are_told_as_ranges_and_the_latest_of_many() -> None:
     days = [date(2026, 11, 1), date(2026, 11, 3), date(2026, 11, 2), date(2026, 11, 9)]
-    assert told_days(days) == "2026-11-01 to 2026-11-03, 2026-11-09"
+    assert day_ranges(days) == "2026-11-01 to 2026-11-03, 2026-11-09"
     many = [date(2026, 1, number) for number in range(1, 16, 2)]
-    assert told_days(many) == "2026-01-07, 2026-01-09, 2026-01-11, 2026-01-13, 2026-01-15 and 3 times before"
+    assert day_ranges(many) == "2026-01-07, 2026-01-09, 2026-01-11, 2026-01-13, 2026-01-15 and 3 times before"
 
 
 @pytest.fixture
@@ -199,8 +199,8 @@ def test_what_an_account_lacks_is_told_with_the_days(account: Store) -> None:
     read_credits(account, NOW, "210")
     check = compare(account, "212.5")
     assert check.message == (
-        "the account from 2026-11-12 to 2026-11-20: $99.00 stored, $110.00 told by its credits: "
-        "$11.00 is missing. Days that could explain it: no data of 2026-11-17; "
+        "the account from 2026-11-12 to 2026-11-20: $99.00 stored, $110.00 by its credits: "
+        "$11.00 is missing. Days that could explain it: no data for 2026-11-17; "
         "not settled yet 2026-11-12 to 2026-11-16, 2026-11-18 to 2026-11-20."
     )
     assert check.advice == (
@@ -212,7 +212,7 @@ def test_what_an_account_lacks_is_told_with_the_days(account: Store) -> None:
 def test_what_an_account_spent_since_its_last_reading_is_told(account: Store) -> None:
     read_credits(account, NOW - timedelta(days=8), "100")
     read_credits(account, NOW, "180")
-    assert compare(account, "182.5").message.endswith("$80.00 told by its credits; $2.50 more since")
+    assert compare(account, "182.5").message.endswith("$80.00 by its credits; $2.50 more since")
 
 
 @pytest.mark.parametrize(("last", "now"), [("99", "99"), ("180", "20")])

@@ -130,7 +130,7 @@ def make_old(store: Store) -> None:
 
 
 def test_without_a_key_nothing_is_due(store: Store) -> None:
-    assert job_checks(store)[0] == ("jobs", "skipped", "with no key to watch none is due")
+    assert job_checks(store)[0] == ("jobs", "skipped", "no key is watched, so no job is due")
 
 
 def test_a_new_database_has_missed_nothing(store: Store) -> None:
@@ -144,11 +144,11 @@ def test_a_job_that_was_due_and_did_not_run_is_a_finding(store: Store) -> None:
     record(store, Job.SYNC, 0.4)
     record(store, Job.VALIDATE, 30)
     assert job_checks(store)[:3] == [
-        ("sync", "ok", "is due at 2026-11-20 13:00 UTC; it last ran at 2026-11-20 12:06 UTC"),
+        ("sync", "ok", "next due 2026-11-20 13:00 UTC; last ran 2026-11-20 12:06 UTC"),
         (
             "validate",
             "finding",
-            "was due at 2026-11-20 02:00 UTC and did not run; it last ran at 2026-11-19 06:30 UTC",
+            "was due at 2026-11-20 02:00 UTC and did not run; last ran 2026-11-19 06:30 UTC",
         ),
         ("cleanup", "finding", "was due at 2026-11-15 03:00 UTC and did not run"),
     ]
@@ -159,9 +159,9 @@ def test_without_a_schedule_of_orwatchs_its_times_are_nobodys(store: Store) -> N
     make_old(store)
     record(store, Job.SYNC, 20)
     assert job_checks(store, NOTHING) == [
-        ("sync", "ok", "it last ran at 2026-11-19 16:30 UTC"),
-        ("validate", "ok", "it never ran"),
-        ("cleanup", "ok", "it never ran"),
+        ("sync", "ok", "last ran 2026-11-19 16:30 UTC"),
+        ("validate", "ok", "never ran"),
+        ("cleanup", "ok", "never ran"),
         ("schedule", "ok", "not installed; no job was missed"),
     ]
 
@@ -176,7 +176,7 @@ def test_a_crontab_that_was_removed_is_a_finding(store: Store) -> None:
         (
             "sync",
             "finding",
-            "came every hour until 2026-11-20 08:00 UTC, and not since; it last ran at 2026-11-20 08:30 UTC",
+            "came every hour until 2026-11-20 08:00 UTC, and not since; last ran 2026-11-20 08:30 UTC",
         ),
         ("schedule", "finding", "not installed"),
     ]
@@ -188,7 +188,7 @@ def test_a_job_that_failed_is_a_finding_with_its_error(store: Store) -> None:
     assert job_checks(store)[0] == (
         "sync",
         "finding",
-        "it last ran at 2026-11-20 12:06 UTC, and failed: work: GET /key answered 503",
+        "last ran 2026-11-20 12:06 UTC, and failed: work: GET /key answered 503",
     )
 
 

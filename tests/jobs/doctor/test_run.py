@@ -119,7 +119,7 @@ def test_a_wrong_setting_keeps_nothing_else_from_being_checked(
     assert told(in_area(result, CheckArea.TOTALS))[0] == (
         "work",
         "ok",
-        "this month: $3.00 stored, $3.00 told",
+        "this month: $3.00 stored, $3.00 at OpenRouter",
     )
 
 
@@ -146,7 +146,7 @@ def test_a_wrong_address_is_not_asked(surroundings: Surroundings, clock: FakeClo
         ("api", "skipped", "not checked: ORWATCH_OPENROUTER_API_URL is wrong")
     ]
     assert told(in_area(result, CheckArea.TOTALS)) == [
-        ("totals", "skipped", "not checked: the API told nothing of any key")
+        ("totals", "skipped", "not checked: the API reported nothing about any key")
     ]
     assert api.requests == []
 

@@ -81,7 +81,7 @@ def test_an_unknown_name_is_told_with_the_nearest_one(env_file: Path) -> None:
     found = look(env_file, ORWATCH_SYNC_DAY="3", ORWATCH_QQQ="1")
     advice = {check.subject: check.advice for check in found.checks if check.status is CheckStatus.FINDING}
     assert advice == {
-        "ORWATCH_QQQ": "Take it out; the README lists every setting.",
+        "ORWATCH_QQQ": "Delete it; the README lists every setting.",
         "ORWATCH_SYNC_DAY": "Did you mean ORWATCH_SYNC_DAYS?",
     }
 
@@ -102,7 +102,7 @@ def test_lines_that_say_nothing_are_counted_but_never_shown(env_file: Path) -> N
     env_file.write_text("\n".join(lines), encoding="utf-8")
     found = look(env_file)
     assert findings(found.checks) == [
-        ("env file", f"line {number} of {env_file} is no NAME=value and is ignored") for number in (3, 4, 7)
+        ("env file", f"line {number} of {env_file} is not NAME=value and is ignored") for number in (3, 4, 7)
     ]
     assert "sk-or" not in str(found.checks)
 

@@ -103,7 +103,7 @@ def list_key(store: Store, created_at: datetime | None, name: str = "work") -> S
 
 def test_a_month_that_agrees_is_fine(watched: Store) -> None:
     check = one(watched, facts("10", "4"))
-    assert told([check]) == [("work", "ok", "this month: $10.00 stored, $10.00 told")]
+    assert told([check]) == [("work", "ok", "this month: $10.00 stored, $10.00 at OpenRouter")]
     assert check.comparison == Comparison(FIRST, TODAY, Decimal(10), Decimal(10))
     assert check.comparison.difference_usd == 0
 
@@ -139,8 +139,8 @@ def test_what_is_missing_is_told_with_the_dollars_and_the_days(store: Store) -> 
         (
             "work",
             "finding",
-            "this month: $6.00 stored, $8.21 told: $2.21 is missing. Days that could explain it: "
-            "no data of 2026-11-11 to 2026-11-12; not settled yet 2026-11-01 to 2026-11-10, "
+            "this month: $6.00 stored, $8.21 at OpenRouter: $2.21 is missing. Days that could explain it: "
+            "no data for 2026-11-11 to 2026-11-12; not settled yet 2026-11-01 to 2026-11-10, "
             "2026-11-13 to 2026-11-19.",
         )
     ]
@@ -152,7 +152,9 @@ def test_what_is_missing_is_told_with_the_dollars_and_the_days(store: Store) -> 
 def test_too_much_is_a_finding_too(watched: Store) -> None:
     check = one(watched, facts("7.5", "4"))
     assert check.status is CheckStatus.FINDING
-    assert check.message.startswith("this month: $10.00 stored, $7.50 told: $2.50 too much is stored. ")
+    assert check.message.startswith(
+        "this month: $10.00 stored, $7.50 at OpenRouter: $2.50 too much is stored. "
+    )
     assert check.advice == "`orwatch sync --days 20` reads those days again, then run this again."
 
 
@@ -176,15 +178,15 @@ def test_days_that_were_counted_only_are_named_and_cannot_be_read_again(store: S
     # The spans: 31 October to 15 November $6, of which a part is October's; 17 to 19 November $0.50.
     check = one(store, facts("11"))
     assert check.status is CheckStatus.FINDING
-    assert "this month: $2.50 stored, $11.00 told: $8.50 is missing." in check.message
-    assert "only a sum of 2026-11-01 to 2026-11-15, 2026-11-17 to 2026-11-19" in check.message
-    assert "read from counters or analytics 2026-11-16 to 2026-11-17" in check.message
-    assert (check.advice or "").startswith("This server tells only counters")
+    assert "this month: $2.50 stored, $11.00 at OpenRouter: $8.50 is missing." in check.message
+    assert "only a total for 2026-11-01 to 2026-11-15, 2026-11-17 to 2026-11-19" in check.message
+    assert "from counters or analytics 2026-11-16 to 2026-11-17" in check.message
+    assert (check.advice or "").startswith("This server reports only counters")
     crossing = one(store, facts("7.9"))
     assert told([crossing])[0][1:] == (
         "ok",
-        "this month: $2.50 stored, $7.90 told: of 2026-10-31 to 2026-11-15 only the sum is known, "
-        "and which part is of this month is not",
+        "this month: $2.50 stored, $7.90 at OpenRouter: only a total is known for 2026-10-31 to "
+        "2026-11-15, and not how much of it is this month's",
     )
 
 
@@ -193,7 +195,7 @@ def test_what_was_spent_today_since_the_last_sync_is_no_difference(watched: Stor
         (
             "work",
             "ok",
-            "this month: $10.00 stored, $16.50 told: $6.50 was spent since the last sync at "
+            "this month: $10.00 stored, $16.50 at OpenRouter: $6.50 was spent since the last sync at "
             "2026-11-20 12:30 UTC",
         )
     ]
@@ -218,8 +220,8 @@ def test_after_a_day_without_a_sync_what_is_missing_may_be_new(store: Store) -> 
         (
             "work",
             "unknown",
-            "this month: $3.00 stored, $9.00 told: $6.00 more may have been spent since the last sync at "
-            "2026-11-19 12:30 UTC",
+            "this month: $3.00 stored, $9.00 at OpenRouter: $6.00 more may have been spent since "
+            "the last sync at 2026-11-19 12:30 UTC",
         )
     ]
     assert one(store, facts("3", "0")).status is CheckStatus.OK
@@ -236,11 +238,11 @@ def test_a_history_that_begins_in_the_month_explains_what_is_missing(store: Stor
     write(store, {days_ago(6): "3"}, since=days_ago(6))
     month, life = compare(store, facts("9", life="30"))
     assert told([month, life]) == [
-        ("work", "ok", "this month: $3.00 stored, $9.00 told: history begins on 2026-11-14"),
-        ("work", "ok", "in its whole life: $3.00 stored, $30.00 told: history begins on 2026-11-14"),
+        ("work", "ok", "this month: $3.00 stored, $9.00 at OpenRouter: history begins on 2026-11-14"),
+        ("work", "ok", "lifetime: $3.00 stored, $30.00 at OpenRouter: history begins on 2026-11-14"),
     ]
-    assert month.advice == "`orwatch sync --days 20` fills what OpenRouter remembers."
-    assert life.advice == "`orwatch sync --days 31` fills what OpenRouter remembers."
+    assert month.advice == "`orwatch sync --days 20` fetches what OpenRouter still has."
+    assert life.advice == "`orwatch sync --days 31` fetches what OpenRouter still has."
     assert life.comparison == Comparison(None, TODAY, Decimal(3), Decimal(30))
 
 
@@ -259,10 +261,10 @@ def test_a_history_as_long_as_the_api_remembers_needs_no_advice(watched: Store) 
 def test_a_life_that_is_known_from_the_keys_creation_on_must_agree(watched: Store) -> None:
     list_key(watched, datetime(2026, 10, 25, 9, tzinfo=UTC))
     month, life = compare(watched, facts("10", "4", life="10"))
-    assert told([month, life])[1][1:] == ("ok", "in its whole life: $10.00 stored, $10.00 told")
+    assert told([month, life])[1][1:] == ("ok", "lifetime: $10.00 stored, $10.00 at OpenRouter")
     _, life = compare(watched, facts("10", "4", life="12"))
     assert life.status is CheckStatus.FINDING
-    assert life.message.startswith("in its whole life: $10.00 stored, $12.00 told: $2.00 is missing. ")
+    assert life.message.startswith("lifetime: $10.00 stored, $12.00 at OpenRouter: $2.00 is missing. ")
 
 
 def test_a_life_that_began_before_the_history_is_no_finding(watched: Store) -> None:
@@ -275,7 +277,7 @@ def test_a_difference_of_the_month_is_not_found_twice(watched: Store) -> None:
     list_key(watched, datetime(2026, 10, 25, 9, tzinfo=UTC))
     month, life = compare(watched, facts("12", "4", life="12"))
     assert (month.status, life.status) == (CheckStatus.FINDING, CheckStatus.OK)
-    assert life.message == "in its whole life: $10.00 stored, $12.00 told: the difference of this month"
+    assert life.message == "lifetime: $10.00 stored, $12.00 at OpenRouter: the same difference as this month"
 
 
 def test_a_key_that_was_created_in_the_month_has_its_whole_month(store: Store) -> None:
@@ -292,11 +294,11 @@ def test_what_cleanup_moved_is_still_stored(watched: Store) -> None:
             retention.remove_day(connection, day)
     month, life = compare(watched, facts("10", "4", life="10"))
     assert told([month, life]) == [
-        ("work", "ok", "this month: $10.00 stored, $10.00 told"),
-        ("work", "ok", "in its whole life: $10.00 stored, $10.00 told"),
+        ("work", "ok", "this month: $10.00 stored, $10.00 at OpenRouter"),
+        ("work", "ok", "lifetime: $10.00 stored, $10.00 at OpenRouter"),
     ]
     check = one(watched, facts("14", "4"))
-    assert "no data of" not in check.message
+    assert "no data for" not in check.message
     assert check.advice == "`orwatch sync --days 10` reads those days again, then run this again."
 
 
@@ -310,7 +312,10 @@ def test_keys_of_ones_own_are_compared_apart(store: Store) -> None:
         byok="1.25",
     )
     _, byok = compare(store, facts("0", byok="2.50", byok_daily="1.25"))
-    assert told([byok])[0][1:] == ("ok", "this month, with keys of your own (BYOK): $2.50 stored, $2.50 told")
+    assert told([byok])[0][1:] == (
+        "ok",
+        "this month, with keys of your own (BYOK): $2.50 stored, $2.50 at OpenRouter",
+    )
     _, byok = compare(store, facts("0", byok="3.50", byok_daily="1.25"))
     assert (byok.status, "$1.00 is missing" in byok.message) == (CheckStatus.FINDING, True)
     assert byok.comparison is not None
@@ -332,12 +337,12 @@ def test_the_days_of_an_account_are_those_of_its_keys(store: Store) -> None:
     assert one(store, facts("3")).status is CheckStatus.OK
     month, life = compare(store, facts("5", life="5"))
     assert (month.status, life.status) == (CheckStatus.FINDING, CheckStatus.OK)
-    assert "read from counters or analytics 2026-11-01 to 2026-11-19" in month.message
-    assert "no data of" not in month.message
+    assert "from counters or analytics 2026-11-01 to 2026-11-19" in month.message
+    assert "no data for" not in month.message
     assert month.advice == "`orwatch sync --days 20` reads those days again, then run this again."
     _, life = compare(store, facts("3", life="8"))
     assert life.status is CheckStatus.FINDING
-    assert "no data of 2025-11-21 to 2026-10-25" in life.message
+    assert "no data for 2025-11-21 to 2026-10-25" in life.message
     assert life.advice == "`orwatch sync --backfill 365d` reads those days again, then run this again."
 
 
@@ -349,15 +354,15 @@ def test_an_account_whose_past_was_not_read_says_how_to_read_it(store: Store) ->
     _, life = compare(store, facts("3", life="8"))
     assert told([life])[0][1:] == (
         "ok",
-        "in its whole life: $3.00 stored, $8.00 told: history begins on 2026-10-26",
+        "lifetime: $3.00 stored, $8.00 at OpenRouter: history begins on 2026-10-26",
     )
-    assert life.advice == "`orwatch sync --backfill 365d` fills what OpenRouter remembers."
+    assert life.advice == "`orwatch sync --backfill 365d` fetches what OpenRouter still has."
 
 
 @pytest.mark.parametrize(
     ("synced", "key_facts", "message"),
     [
-        (True, facts(None), "the API does not tell what it has spent"),
+        (True, facts(None), "the API does not report what it has spent"),
         (False, facts("3"), "no sync has read it yet"),
     ],
 )
