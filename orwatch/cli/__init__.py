@@ -33,7 +33,7 @@ COMMANDS = {
     "runs": "Show the history of runs.",
     "cron": "Put the jobs into cron or systemd, show and remove them.",
     "db": "Look after the database: what is in it, check, back up, copy.",
-    "secret": "Look after the encryption key.",
+    "secret": "Manage the encryption key.",
     "demo": "Show everything with made-up data: no key, no network.",
     "help": "Explain a topic: cron, settings, sources, trouble and more.",
 }

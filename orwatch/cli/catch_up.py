@@ -27,7 +27,7 @@ def catch_up(context: Context, *, quiet: bool) -> int:
 
 
 def worst(*codes: int) -> int:
-    """Of several exit codes the one that needs somebody most."""
+    """Of several exit codes the most urgent one."""
     return next((code for code in (EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN) if code in codes), max(codes))
 
 

@@ -36,7 +36,7 @@ def command(
     """Move usage past the retention to the monthly totals.
 
     Removes the days that are more than so many UTC days old and adds them to totals by month, key, model
-    and provider, which `orwatch report --by month` goes on to show. Old run records go too.
+    and provider, which `orwatch report --by month` still shows. Old run records go too.
 
     \b
     Examples:

@@ -56,7 +56,7 @@ class SystemClock:
 
 
 class Context:
-    """One command's surroundings. A context manager: what it opened is closed at its end."""
+    """What one command works with. A context manager: what it opened is closed at its end."""
 
     def __init__(self, env_file: str | None) -> None:
         self._env_file_option = env_file
@@ -103,7 +103,7 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings; unknown names in them are told once. Raises ``SettingsError``."""
+        """The settings; unknown names in them are reported once. Raises ``SettingsError``."""
         missing = config.missing_env_file(os.environ, self._env_file_option)
         if missing is not None and not self.may_lack_env_file:
             path = shlex.quote(str(missing))
@@ -183,7 +183,7 @@ class Context:
                     )
 
     def reload_settings(self) -> None:
-        """Read the settings anew; what was said of unknown names is not said again."""
+        """Read the settings anew; unknown names are not reported again."""
         self.__dict__["settings"] = settings_module.load_settings(os.environ, self._env_file_option)
 
     @contextmanager

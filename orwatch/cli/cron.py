@@ -27,13 +27,17 @@ def command(context: Context) -> None:
 @command.command("install")
 @dry_run_option
 @click.option("--user-crontab", is_flag=True, help="Into your own crontab (the default).")
-@click.option("--etc-cron-d", is_flag=True, help="Into /etc/cron.d/orwatch; as root, for who called sudo.")
+@click.option(
+    "--etc-cron-d",
+    is_flag=True,
+    help="Into /etc/cron.d/orwatch (as root), for the user of sudo.",
+)
 @click.option("--systemd", is_flag=True, help="As timers of your own systemd instead of cron.")
 @click.option("--log-file", metavar="F", help="Let the jobs log to this file.")
 @click.option(
     "--heartbeat-url", metavar="U", help="Let the jobs ping this address; {job} becomes their name."
 )
-@click.option("--replace", is_flag=True, help="Also where another env file's entries are installed.")
+@click.option("--replace", is_flag=True, help="Replace the entries of another env file.")
 @pass_context
 def install(
     context: Context,
@@ -52,7 +56,7 @@ def install(
     --heartbeat-url stay as they were unless given. The times are right in every time zone. Entries of
     another env file are left alone, without --replace.
 
-    Warns of what would keep the jobs from running, and exits with 1 when they will not run like that.
+    Warns about what would keep the jobs from running, and exits with 1 when they cannot run.
 
     \b
     Examples:
@@ -95,7 +99,7 @@ def _clean_log_file(value: str | None) -> str | None:
         return None
     path = Path(value)
     if not path.is_absolute():
-        raise UsageError(f"--log-file {value!r} is not an absolute path; cron's folder is not yours.")
+        raise UsageError(f"--log-file {value!r} is not an absolute path. Cron runs in another folder.")
     if path.is_dir():
         raise UsageError(f"--log-file {value!r} is a folder.")
     return str(path)

@@ -68,15 +68,15 @@ def upgrade(context: Context, as_json: bool) -> None:
 
 
 @command.command("check")
-@click.option("--repair", is_flag=True, help="Add wrong totals up anew from the ledger.")
+@click.option("--repair", is_flag=True, help="Recalculate wrong totals from the ledger.")
 @json_option
 @pass_context
 def check(context: Context, repair: bool, as_json: bool) -> int:
-    """Check the database: its file and schema, and that the totals are what the ledger adds up to.
+    """Check the database: its file and schema, and that the totals match the ledger.
 
     Exits with 1 when something was found. `--repair` changes wrong totals and nothing else, in one
-    transaction; the totals of months that cleanup has cut cannot be added up anew, and are a finding
-    only where they are less than what the ledger keeps of them.
+    transaction; the totals of months that cleanup has cut cannot be recalculated, and are a finding
+    only where they are less than what the ledger still has of them.
 
     \b
     Examples:
@@ -131,7 +131,7 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
     "target",
     required=True,
     metavar="URL",
-    help="The database to copy to; - asks for it, or reads it.",
+    help="Database to copy to; - asks for it, or reads it from standard input.",
 )
 @json_option
 @pass_context

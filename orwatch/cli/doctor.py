@@ -25,7 +25,7 @@ def command(context: Context, as_json: bool) -> int:
     """Check that everything is right, and say what to do where it is not.
 
     Looks at the settings and who can read their files, the database, the encryption key, the API and the
-    clock; compares what is stored of each key and account with what OpenRouter's own counters tell; and
+    clock; compares what is stored of each key and account with what OpenRouter's own counters report; and
     looks for days without data, jobs that did not run, and cron. Changes nothing.
 
     Exits with 1 when something was found.
@@ -78,6 +78,6 @@ def _tell_of_waiting(requests: int, settings: Settings) -> None:
     limit = settings.rate_limit_per_minute
     if 0 < limit < requests and is_terminal(sys.stderr):
         click.echo(
-            f"orwatch: asking about {requests:,} keys, {limit} a minute: {requests // limit} minutes or so",
+            f"orwatch: asking about {requests:,} keys, {limit} a minute: about {requests // limit} minutes",
             err=True,
         )

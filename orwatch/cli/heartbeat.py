@@ -1,4 +1,4 @@
-"""Pings in the form that healthchecks.io understands, so that somebody hears when a job stops running.
+"""Pings in the form that healthchecks.io understands, so that a job that stops running is noticed.
 
 They never fail a job, and are waited for only when it is over, for some seconds.
 """
@@ -22,16 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Tells that one run of a job began and how it ended. Without an address it does nothing."""
+    """Reports that one run of a job began and how it ended. Without an address it does nothing."""
 
     def __init__(self, url: str | None, job: Job) -> None:
         """``url`` may have ``{job}`` in it."""
         self._url = None if url is None else url.replace("{job}", job.value)
-        self._job = job
         self._starting: threading.Thread | None = None
 
     def start(self) -> None:
-        """Tell that the run begins; returns at once."""
+        """Report that the run begins; returns at once."""
         if self._url is not None:
             self._starting = threading.Thread(
                 target=self._ping, args=("/start", ""), name="heartbeat", daemon=True
@@ -39,11 +38,11 @@ class Heartbeat:
             self._starting.start()
 
     def finish(self, exit_code: int, summary: str) -> None:
-        """Tell how the run ended, if it began; waits some seconds at most."""
+        """Report how the run ended, if it began; waits some seconds at most."""
         self._end(f"/{exit_code}", summary)
 
     def fail(self, reason: str) -> None:
-        """Tell that the run did not come to its end, if it began."""
+        """Report that the run did not come to its end, if it began."""
         self._end("/fail", reason)
 
     def _end(self, suffix: str, body: str) -> None:
@@ -51,17 +50,17 @@ class Heartbeat:
         if starting is None:
             return
 
-        def tell() -> None:
+        def report() -> None:
             # In their order: an end that overtakes its start would look like a run that goes on.
             starting.join(_HEARD_AFTER_SECONDS)
             self._ping(suffix, body)
 
         # Beside the main thread, so that a signal ends the wait at once.
-        ending = threading.Thread(target=tell, name="heartbeat", daemon=True)
+        ending = threading.Thread(target=report, name="heartbeat", daemon=True)
         ending.start()
         ending.join(_LAST_WAIT_SECONDS)
         if ending.is_alive():
-            log.info("heartbeat: no answer in %g s", _LAST_WAIT_SECONDS, extra={"job": self._job})
+            log.info("heartbeat: no answer in %g s", _LAST_WAIT_SECONDS)
 
     def _ping(self, suffix: str, body: str) -> None:
         import httpx
@@ -74,10 +73,10 @@ class Heartbeat:
                 timeout=_TIMEOUT_SECONDS,
             )
             if not answer.is_success:
-                log.info("heartbeat: answered %d", answer.status_code, extra={"job": self._job})
+                log.info("heartbeat: answered %d", answer.status_code)
         except Exception as error:
             # Whatever it is: the run matters, its ping does not. The address is a secret.
-            log.info("heartbeat: %s", type(error).__name__, extra={"job": self._job})
+            log.info("heartbeat: %s", type(error).__name__)
 
 
 def _with_suffix(url: str, suffix: str) -> str:

@@ -22,7 +22,7 @@ _PROGRAM = "orwatch"
 
 
 def read_host(context: Context) -> Host:
-    """Who runs this, and which program it is. Raises ``UsageError`` where that cannot be told."""
+    """Who runs this, and which program it is. Raises ``UsageError`` where it cannot be found."""
     from orwatch.jobs.cron.host import Host
 
     uid = os.geteuid()

@@ -1,4 +1,4 @@
-"""Signals and the time limit: a run that is told to stop ends cleanly, recorded, and soon."""
+"""Signals and the time limit: a run that has to stop ends cleanly, recorded, and soon."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StoppedBySignal(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """As shells tell it."""
+        """As shells report it."""
         return 128 + self.number
 
 

@@ -27,7 +27,7 @@ class Ending:
 def job_run(
     context: Context, job: Job, wait_seconds: float = 0.0, *, is_whole: bool = True
 ) -> Iterator[Ending]:
-    """Run one job: it can be stopped, and tells its heartbeat how it began and ended.
+    """Run one job: it can be stopped, and reports to its heartbeat how it began and ended.
 
     ``is_whole`` False: it does a part of the job only, of which the heartbeat hears nothing.
     """

@@ -286,10 +286,10 @@ def _count(keys: int) -> str:
 
 
 def _is_confirmed(question: str) -> bool:
-    """The answer. Raises ``UsageError`` where nobody is there to give one."""
+    """The answer. Raises ``UsageError`` without a terminal."""
     try:
         return click.confirm(question, err=True)
     except click.Abort:
         if is_terminal(sys.stdin):
             raise
-        raise UsageError("nobody is here to answer; add --yes. Nothing was removed.") from None
+        raise UsageError("not a terminal; confirm with --yes. Nothing was removed.") from None

@@ -22,7 +22,7 @@ def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool)
     """Begin to log; what is returned ends it.
 
     To a file: from INFO on. To standard error: warnings; on a terminal only errors, for the summary that
-    follows tells the rest. ``ORWATCH_LOG_LEVEL`` and ``-v`` (DEBUG) say otherwise. With ``--quiet``
+    follows has the rest. ``ORWATCH_LOG_LEVEL`` and ``-v`` (DEBUG) say otherwise. With ``--quiet``
     warnings, and nothing less, go to standard error whatever else is set, for cron mails what it finds
     there. Raises ``SettingsError`` when the file cannot be opened.
     """
@@ -40,7 +40,7 @@ def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool)
     def stop() -> None:
         for handler in handlers:
             logger.removeHandler(handler)
-            with suppress(OSError):  # a full disk has been told of already
+            with suppress(OSError):  # a full disk has been reported already
                 handler.close()
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
@@ -87,7 +87,7 @@ class _LogFile(WatchedFileHandler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """A log that cannot be written (a full disk) stops no job: it is told once."""
+        """A log that cannot be written (a full disk) stops no job: it is reported once."""
         if not self._has_complained:
             self._has_complained = True
             error = sys.exc_info()[1]

@@ -15,7 +15,7 @@ _OTHER_MACHINES = (
 
 @click.group("secret")
 def command() -> None:
-    """Look after the encryption key."""
+    """Manage the encryption key."""
 
 
 @command.command("rotate")
@@ -44,7 +44,7 @@ def rotate(context: Context, keep_old: bool) -> None:
         count = key_jobs.reencrypt(store, context.encryption_keys)
         click.echo(f"Re-encrypted {count} secrets under the first key of ORWATCH_ENCRYPTION_KEY.")
         if len(context.encryption_keys) > 1:
-            click.echo("The others are not needed any more, but for older backups of the database.")
+            click.echo("The others are needed only for older backups of the database.")
             if is_shared:
                 click.echo(_OTHER_MACHINES)
         else:

@@ -132,12 +132,12 @@ def read_env_file(env_file: Path) -> dict[str, str]:
     except OSError as error:
         raise SettingsError(
             f"cannot read the env file {env_file}: {error.strerror}",
-            f"`ls -l {shlex.quote(str(env_file))}` shows whose it is and its mode; it has to be readable for "
-            "who runs orwatch, and for nobody else.",
+            f"`ls -l {shlex.quote(str(env_file))}` shows whose it is and its mode; only the user who runs "
+            "orwatch should be able to read it.",
         ) from error
     except UnicodeDecodeError as error:
         raise SettingsError(
-            f"cannot read the env file {env_file}: it is no text in UTF-8", "Write it anew as plain text."
+            f"cannot read the env file {env_file}: it is not UTF-8 text", "Save it as plain text."
         ) from error
     return {name: value for name, value in values.items() if value is not None}
 
@@ -147,5 +147,5 @@ def expanded_path(name: str, value: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError:
         raise SettingsError(
-            f"{name}={value!r}: that home folder is not known. Use an absolute path, or set HOME."
+            f"{name}={value!r}: that home folder is not known", "Use an absolute path, or set HOME."
         ) from None

@@ -44,7 +44,7 @@ def view(result: CronShowResult) -> View:
         if result.broken:
             shown += [Text(printable(str(error)), style="red") for error in result.broken]
         elif result.state is CronState.UNKNOWN:
-            shown += [Text("It cannot be told whether it is installed.", style="yellow")]
+            shown += [Text("It is not known whether it is installed.", style="yellow")]
         elif result.state is CronState.NOT_INSTALLED:
             shown += [Text(_not_installed(result), style="yellow")]
         if result.own_lines:
@@ -56,7 +56,7 @@ def view(result: CronShowResult) -> View:
 
 def _not_installed(result: CronShowResult) -> str:
     if any(schedule.place is CronPlace.USER_CRONTAB for schedule in result.schedules):
-        return "This command's jobs are not installed: take the other ones out first, as said above."
+        return "The jobs of this env file are not installed: remove the others first, as shown above."
     return "Not installed: `orwatch cron install` lets cron run the jobs."
 
 

@@ -116,7 +116,7 @@ def test_check_finds_repairs_and_then_finds_nothing(orwatch: Orwatch, home: Home
         "schema",
         "file",
         "totals",
-        "sums of days",
+        "multi-day rows",
         "names",
     ]
 

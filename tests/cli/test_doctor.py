@@ -147,7 +147,7 @@ def test_on_a_terminal_a_long_wait_is_told_before(
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("ORWATCH_RATE_LIMIT_PER_MINUTE", limit)
     orwatch("doctor")
-    expected = "orwatch: asking about 2 keys, 1 a minute: 2 minutes or so\n" if is_told else ""
+    expected = "orwatch: asking about 2 keys, 1 a minute: about 2 minutes\n" if is_told else ""
     assert terminal.getvalue() == expected
 
 

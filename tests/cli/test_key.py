@@ -138,7 +138,7 @@ def test_removing_asks_and_no_removes_nothing(
 def test_removing_without_an_answer_removes_nothing(orwatch: Orwatch, home: Home) -> None:
     code, out, err = orwatch("key", "remove", "production")
     assert (code, out.strip()) == (2, "")
-    assert "nobody is here to answer; add --yes" in err
+    assert "not a terminal; confirm with --yes" in err
     assert list(home.keys()) == ["production", "ci"]
 
 

@@ -106,7 +106,7 @@ def test_a_key_of_the_environment_is_only_applied_and_the_env_file_left_alone(
     assert (code, err) == (0, "")
     assert out == (
         "Re-encrypted 2 secrets under the first key of ORWATCH_ENCRYPTION_KEY.\n"
-        "The others are not needed any more, but for older backups of the database.\n"
+        "The others are needed only for older backups of the database.\n"
     )
     assert home.opened_secret("production", OTHER_ENCRYPTION_KEY) == SECRET
     assert home.env_file.read_bytes() == before

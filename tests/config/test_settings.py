@@ -213,7 +213,7 @@ def test_an_env_file_in_a_folder_that_is_shut_counts_as_missing(
     env_file = home / ".config/orwatch/.env"
     assert refusal({}) == (
         f"cannot read the env file {env_file}: Permission denied. `ls -l {env_file}` shows whose it is and "
-        "its mode; it has to be readable for who runs orwatch, and for nobody else."
+        "its mode; only the user who runs orwatch should be able to read it."
     )
 
 

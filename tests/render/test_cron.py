@@ -87,7 +87,7 @@ def test_another_set_ups_entries_are_not_to_be_installed_over(place: CronPlace) 
 def test_where_a_place_cannot_be_read_nothing_is_claimed() -> None:
     result = CronShowResult(NOW, (), (), unreadable=(UnreadableError(PROBLEM.text),))
     text = rendered(view(result), 120)
-    assert text == f"It cannot be told whether it is installed.\n! {PROBLEM.text}\n"
+    assert text == f"It is not known whether it is installed.\n! {PROBLEM.text}\n"
     assert json.loads(as_json(result))["state"] == "unknown"
 
 

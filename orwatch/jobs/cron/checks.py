@@ -1,4 +1,4 @@
-"""What would make a schedule fail without a word: each told with what to do about it."""
+"""What would make a schedule fail without a word: each with what to do about it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def check_daemon(host: Host, place: CronPlace) -> Iterator[CronWarning]:
     """Whether a cron runs that reads that place."""
     daemons = running_daemons(host.processes)
     if daemons is None:
-        return  # macOS, or processes of others are hidden: nobody can tell
+        return  # macOS, or other users' processes are hidden
     if not daemons:
         is_installed = any(host.find_command(name) for name in _DAEMONS)
         what = "no cron daemon is running" if is_installed else "no cron daemon is installed"
         yield CronWarning(
-            f"{what}, so that nothing starts the jobs. Debian: `apt install cron`, `service cron start`; "
+            f"{what}: nothing starts the jobs. Debian: `apt install cron`, `service cron start`; "
             "RHEL: `dnf install cronie`, `systemctl enable --now crond`; Alpine: `rc-update add crond`, "
             "`rc-service crond start`; in a container: start `crond` or `cron` as one of its processes. "
             "Or use `orwatch cron install --systemd`.",

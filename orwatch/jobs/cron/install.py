@@ -15,7 +15,7 @@ from orwatch.jobs.cron.show import warn_of_others, warn_of_own_lines
 
 
 def install(request: InstallRequest, host: Host, settings: Settings) -> CronInstallResult:
-    """Write the schedule; again, it changes nothing. ``is_dry_run``: only tell what would be written.
+    """Write the schedule; again, it changes nothing. ``is_dry_run``: only say what would be written.
 
     Raises ``OrwatchError`` when it cannot be written; nothing was changed then, unless it says so.
     """

@@ -18,9 +18,9 @@ from orwatch.jobs.cron.text import Entry, Invocation
 def other_env_file(entries: Sequence[Entry], env_file: str) -> str | None:
     """The env file that entries read, where that is another one than this command's, and there.
 
-    None as well where it is gone: such entries are nobody's, and this command's after a move.
+    None as well where it is gone: such entries are this command's after a move.
     """
-    # An entry that was changed by hand belongs to somebody as well.
+    # An entry that was changed by hand has an owner as well.
     named = (
         entry.invocation.env_file if entry.invocation else crontab.env_file_named_in(entry.command)
         for entry in entries
@@ -74,7 +74,7 @@ def entries_in(text: str) -> tuple[Entry, ...]:
     if block and (foreign := crontab.foreign_lines(block)):
         raise OrwatchError(
             "between the marks of orwatch's lines, which it writes anew, are lines that it has not written: "
-            f"{'; '.join(foreign)}. Nothing was changed: move them above or beneath the marks first."
+            f"{'; '.join(foreign)}. Nothing was changed: move them above or below the marks first."
         )
     return crontab.read_entries(block.text) if block else ()
 
@@ -134,7 +134,7 @@ def _program(host: Host, installed: Invocation | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is installed in one place, and how to tell what would be written there for an invocation."""
+    """What is installed in one place, and what would be written there for an invocation."""
 
     entries: tuple[Entry, ...]
     text: str

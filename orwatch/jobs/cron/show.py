@@ -59,7 +59,7 @@ def show(
 ) -> CronShowResult:
     """What is installed, and whether this version would write the same. ``zone`` None: the machine's own.
 
-    ``compares_shell``: whether this shell's settings are those that the jobs will have is told, too.
+    ``compares_shell``: also whether the jobs will have the settings of this shell.
     """
     schedules: list[CronSchedule] = []
     warnings: list[CronWarning] = []
@@ -89,7 +89,7 @@ def show(
         warnings.append(
             CronWarning(
                 "the jobs are installed in more than one place, so that each is started more than once: "
-                "`orwatch cron remove` takes them out everywhere; then install once more."
+                "`orwatch cron remove` removes them everywhere; then install once more."
             )
         )
     if ours := [schedule for schedule in schedules if schedule.other_env_file is None]:
@@ -158,8 +158,8 @@ def _schedule_of_others(
     zone: tzinfo | None,
 ) -> CronSchedule:
     """With other settings it is no concern of this command whether they can work."""
-    how = f"`{cron_owner.removal_of(place.kind, env_file)}` takes them out"
-    warning = CronWarning(f"the entries read {env_file}, and this command {settings.env_file}; {how}.")
+    how = f"`{cron_owner.removal_of(place.kind, env_file)}` removes them"
+    warning = CronWarning(f"the entries read {env_file}, and this command reads {settings.env_file}; {how}.")
     entries = _timed(found.entries, now, zone)
     return CronSchedule(place.kind, place.location, CronState.OTHER_SETTINGS, entries, (warning,), env_file)
 
@@ -186,7 +186,7 @@ def _as_user_of(found: Found, host: Host) -> Host:
 
 def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWarning]:
     if installed.program != expected.program:
-        yield CronWarning(f"the entries run {installed.program}, and this is {expected.program}.")
+        yield CronWarning(f"the entries run {installed.program}, and this program is {expected.program}.")
     if cron_owner.has_moved(installed, expected.env_file):
         yield CronWarning(
             f"the entries read {installed.env_file}, which is gone; this command reads {expected.env_file}: "
@@ -194,7 +194,9 @@ def _differences(installed: Invocation, expected: Invocation) -> Iterator[CronWa
             is_fatal=True,
         )
     elif installed.env_file != expected.env_file:
-        yield CronWarning(f"the entries read {installed.env_file}, and this command {expected.env_file}.")
+        yield CronWarning(
+            f"the entries read {installed.env_file}, and this command reads {expected.env_file}."
+        )
 
 
 def warn_of_own_lines(installed_in: str, host: Host, settings: Settings) -> Iterator[CronWarning]:
@@ -231,5 +233,5 @@ def warn_of_others(place: Place, settings: Settings) -> Iterator[CronWarning]:
         if found is not None and cron_owner.other_env_file(found.entries, str(settings.env_file)) is None:
             yield CronWarning(
                 f"{other.location} has the jobs too, so that each would be started twice: "
-                "`orwatch cron remove` takes them out everywhere; then install once more."
+                "`orwatch cron remove` removes them everywhere; then install once more."
             )

@@ -60,11 +60,11 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
 
 
 def _how_to_have_both(other: CronSchedule) -> str:
-    """A crontab has room for one set-up; what is elsewhere is in nobody's way."""
+    """A crontab has room for one set-up; what is elsewhere is not in the way."""
     if other.place is not CronPlace.USER_CRONTAB or other.other_env_file is None:
         return "`orwatch cron install` lets cron run this command's."
     return (
-        f"`{removal_of(other.place, other.other_env_file)}` takes them out, then `orwatch cron install` "
+        f"`{removal_of(other.place, other.other_env_file)}` removes them, then `orwatch cron install` "
         "lets cron run this command's."
     )
 

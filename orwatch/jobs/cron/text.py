@@ -44,7 +44,7 @@ _PURPOSES: Mapping[Job, str] = {
     Job.VALIDATE: "Every day at 02:00 UTC: ask about every key, deactivate those that are really invalid.",
     Job.CLEANUP: "Every Sunday at 03:00 UTC: move usage past the retention to the monthly totals.",
 }
-# A file in /etc/cron.d has its own variables; in a user's crontab they would reach the entries beneath.
+# A file in /etc/cron.d has its own variables; in a user's crontab they would reach the entries below.
 _CRON_D_VARIABLES = "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
 _LOG_FILE = "ORWATCH_LOG_FILE"
 _HEARTBEAT_URL = "ORWATCH_HEARTBEAT_URL"

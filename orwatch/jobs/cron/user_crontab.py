@@ -142,14 +142,14 @@ def check_crontab_variables(text: str) -> Iterator[CronWarning]:
     if shell is not None and Path(shell).name not in _SHELLS:
         yield CronWarning(
             f"the crontab sets SHELL={shell} above the entries, and they are written for sh: move that line "
-            "beneath them.",
+            "below them.",
             is_fatal=True,
         )
     path = variables.get("PATH")
     if path is not None and not any(_is_program(Path(folder, "date")) for folder in path.split(":")):
         yield CronWarning(
             f"the crontab sets PATH={path} above the entries, and there is no `date` in it (cron does not "
-            "expand variables there): correct that line, or move it beneath them.",
+            "expand variables there): correct that line, or move it below them.",
             is_fatal=True,
         )
 
@@ -160,14 +160,14 @@ def check_redirections(text: str, invocation: Invocation, host: Host) -> Iterato
     try:
         as_meant = load_settings(plain, invocation.env_file)
     except SettingsError:
-        return  # that is told of the environment
+        return  # check_environment reports that
     above = variables_above(text)
     for name, value in above.items():
         is_setting = name.startswith(PREFIX) or name == DATA_HOME
         is_home = name == "HOME" and DATA_HOME not in above
         if not (is_setting or is_home) or name in dict(invocation.variables):
             continue
-        way_out = "delete that line, or move it beneath them"
+        way_out = "delete that line, or move it below them"
         try:
             changed = data_folder(value) if is_home else {name: value}
             with_it = load_settings({**plain, **changed}, invocation.env_file)

@@ -21,13 +21,13 @@ _PROBLEMS_TOLD = 3
 
 
 def run(url: str, *, is_repair: bool = False) -> DbCheckResult:
-    """Check everything that the database alone can tell; with ``is_repair`` add wrong totals up anew before.
+    """Check everything that the database alone can tell; with ``is_repair`` recalculate wrong totals before.
 
     Nothing else is changed. Raises ``StoreUnusableError`` where there is no database, or not one with this
     version's schema, ``StoreUnavailableError``.
     """
     with closing(open_current(url)) as store:
-        found = [_check("schema", f"{SCHEMA_REVISION}, as this version wants it")]
+        found = [CheckArea.DATABASE.ok("schema", f"{SCHEMA_REVISION}, as this version wants it")]
         state = checks.read_file_state(store)
         found.append(state_check(store, state))
         if not state.is_readable:
@@ -37,10 +37,10 @@ def run(url: str, *, is_repair: bool = False) -> DbCheckResult:
         months: Sequence[date] = ()
         if is_repair and totals.status is CheckStatus.FINDING and state.dangling:
             totals = replace(
-                totals, advice="Nothing was repaired: rows refer to nothing; see to those first."
+                totals, advice="Nothing was repaired: rows refer to nothing; correct those first."
             )
         elif is_repair and totals.status is CheckStatus.FINDING:
-            # Only now: whoever finds all totals right has kept nobody from writing.
+            # Only now: where all totals are right, no writer has to wait.
             with store.write() as connection:
                 days, months = rollups.rebuild(connection, ledger.kept_from(connection))
             totals = totals_check(store)
@@ -52,11 +52,11 @@ def _spans_check(store: Store) -> Check:
     with store.read() as connection:
         problems = checks.wrong_spans(connection)
     if not problems:
-        return _check("sums of days", "each has days of its own")
+        return CheckArea.DATABASE.ok("multi-day rows", "none overlap")
     more = f"; and {len(problems) - _PROBLEMS_TOLD} more" if len(problems) > _PROBLEMS_TOLD else ""
-    return _check(
-        "sums of days",
-        f"{'; '.join(problems[:_PROBLEMS_TOLD])}{more}: somebody else has written to them",
+    return CheckArea.DATABASE.finding(
+        "multi-day rows",
+        f"{'; '.join(problems[:_PROBLEMS_TOLD])}{more}: something other than orwatch has written to them",
         "Restore the database from a backup, or delete those rows of usage_spans.",
     )
 
@@ -65,16 +65,10 @@ def _names_check(store: Store) -> Check:
     with store.read() as connection:
         state = checks.read_name_state(connection)
     if state.incomplete:
-        return _check(
+        return CheckArea.DATABASE.finding(
             "names",
-            f"the row 0, for a name that is not told, is missing in {', '.join(state.incomplete)}",
+            f"the row 0, for a name that is not known, is missing in {', '.join(state.incomplete)}",
             "Restore the database from a backup.",
         )
     unused = f"; {state.unused_count:,} of a model or provider are of no row any more, which harms nothing"
-    return _check("names", f"every row has its own{unused if state.unused_count else ''}")
-
-
-def _check(subject: str, message: str, advice: str | None = None) -> Check:
-    """A finding where there is something to do about it."""
-    status = CheckStatus.FINDING if advice else CheckStatus.OK
-    return Check(CheckArea.DATABASE, subject, status, message, advice)
+    return CheckArea.DATABASE.ok("names", f"every row has its own{unused if state.unused_count else ''}")

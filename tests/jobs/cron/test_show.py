@@ -120,7 +120,7 @@ def test_entries_of_an_old_path_and_a_virtual_environment_that_is_gone_are_told(
     )
     result = shown(machine)
     assert (result.state, result.exit_code) == (CronState.DIFFERS, 1)
-    assert "the entries run /old/venv/bin/orwatch, and this is" in text_of(result)
+    assert "the entries run /old/venv/bin/orwatch, and this program is" in text_of(result)
     assert "/old/venv/bin/orwatch is gone" in text_of(result)
 
 
@@ -133,8 +133,8 @@ def test_entries_that_read_another_env_file_are_told(machine: CronMachine) -> No
     assert (result.state, result.exit_code) == (CronState.NOT_INSTALLED, 1)
     assert (schedule.state, schedule.other_env_file) == (CronState.OTHER_SETTINGS, str(other))
     assert text_of(result) == (
-        f"the entries read {other}, and this command {machine.env_file}; "
-        f"`orwatch --env-file {other} cron remove` takes them out."
+        f"the entries read {other}, and this command reads {machine.env_file}; "
+        f"`orwatch --env-file {other} cron remove` removes them."
     )
     other.unlink()
     other.symlink_to(machine.env_file)

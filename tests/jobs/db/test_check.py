@@ -121,7 +121,7 @@ def test_where_rows_refer_to_nothing_no_totals_are_repaired(tmp_path: Path) -> N
     assert result.exit_code == 1
     assert "rows of usage_stats refer to rows that do not exist" in findings(result)["file"]
     (totals,) = (check for check in result.findings if check.subject == "totals")
-    assert totals.advice == "Nothing was repaired: rows refer to nothing; see to those first."
+    assert totals.advice == "Nothing was repaired: rows refer to nothing; correct those first."
     assert (result.repaired_days, content(url)) == ((), wrong)
 
 
@@ -130,7 +130,7 @@ def test_sums_of_days_that_contradict_each_other_are_found(url: str, store: Stor
     insert = "INSERT INTO usage_spans (first_day, api_key_id, last_day, cost_nano) VALUES (?, ?, ?, ?)"
     execute(store, insert, first, 3, first + 1, -1)
     execute(store, insert, first, 1, first - 1, 5)
-    told = findings(db_check.run(url))["sums of days"]
+    told = findings(db_check.run(url))["multi-day rows"]
     assert "2026-11-12 to 2026-11-13 of two has days in common with that of 2026-11-11 to" in told
     assert "2026-11-12 to 2026-11-13 of two is negative" in told
     assert "2026-11-12 to 2026-11-11 of one ends before it begins" in told

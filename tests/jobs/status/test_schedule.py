@@ -178,7 +178,7 @@ def test_an_installed_schedule_that_cannot_work_is_told_before_anything_is_misse
             OTHER,
             ScheduleState.OTHER_SETTINGS,
             "the crontab of me runs the jobs with other settings, of /other.env. "
-            "`orwatch --env-file /other.env cron remove` takes them out, then `orwatch cron install` "
+            "`orwatch --env-file /other.env cron remove` removes them, then `orwatch cron install` "
             "lets cron run this command's.",
         ),
     ],
