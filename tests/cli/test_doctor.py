@@ -11,7 +11,7 @@ import respx
 
 from orwatch.jobs.doctor import run as doctor_job
 from orwatch.jobs.doctor.run import Surroundings
-from tests.cli.support import OTHER_ENCRYPTION_KEY, Home, Orwatch, Terminal, secret_of, write_usage
+from tests.cli.support import Home, Orwatch, Terminal, secret_of, write_usage
 from tests.jobs.doctor.support import GOOD_SCHEDULE, much_room
 from tests.support import NOW, TODAY, usage_row
 
@@ -51,15 +51,6 @@ def test_a_machine_in_order_is_exit_0(orwatch: Orwatch, api: respx.MockRouter) -
     assert secret_of("production") not in out
 
 
-def test_a_finding_is_exit_1_and_says_what_to_do(orwatch: Orwatch, api: respx.MockRouter, home: Home) -> None:
-    api.get("/key").mock(side_effect=told)
-    home.env_file.chmod(0o644)
-    code, out, err = orwatch("doctor")
-    assert (code, err) == (1, "")
-    assert f"To do: chmod 600 {home.env_file}" in " ".join(out.split())
-    assert out.splitlines()[-1] == "1 finding."
-
-
 def test_json_is_all_that_is_on_standard_output(orwatch: Orwatch, api: respx.MockRouter) -> None:
     api.get("/key").mock(side_effect=told)
     code, out, err = orwatch("doctor", "-j")
@@ -91,18 +82,6 @@ def test_nothing_is_created_where_there_is_nothing(
     assert route.call_count == 1
 
 
-def test_wrong_settings_are_findings_and_no_failure(
-    orwatch: Orwatch, api: respx.MockRouter, home: Home
-) -> None:
-    api.get("/key").mock(side_effect=told)
-    home.write_settings(ORWATCH_SYNC_DAYS="many", ORWATCH_SYNC_DAY="3")
-    code, out, err = orwatch("doctor")
-    assert (code, err) == (1, "")
-    assert "ORWATCH_SYNC_DAYS='many' is not a whole number" in out
-    assert "Did you mean ORWATCH_SYNC_DAYS?" in out
-    assert out.splitlines()[-1] == "2 findings."
-
-
 def test_the_env_file_of_the_option_is_the_one_that_is_checked(
     orwatch: Orwatch, api: respx.MockRouter, home: Home
 ) -> None:
@@ -120,17 +99,6 @@ def test_without_a_network_it_soon_gives_up(
     assert (code, err) == (1, "")
     assert "does not answer: cannot reach" in out
     assert (route.call_count, len(waits)) == (2, 1)
-
-
-def test_a_wrong_encryption_key_is_a_finding(
-    orwatch: Orwatch, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.get("/models").mock(side_effect=told)
-    monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY", OTHER_ENCRYPTION_KEY)
-    code, out, err = orwatch("doctor")
-    assert (code, err) == (1, "")
-    assert "it does not open the secrets of production, ci" in out
-    assert OTHER_ENCRYPTION_KEY not in out
 
 
 @pytest.mark.parametrize(("limit", "is_told"), [("1", True), ("2", False), ("0", False)])

@@ -185,23 +185,6 @@ def test_a_crontab_that_is_refused_keeps_status_from_nothing(synced: Machine, re
     assert status.json["schedule"]["state"] == "unknown"
 
 
-def test_no_crontab_command_changes_nothing_and_says_what_to_do(cron: Cron) -> None:
-    if shutil.which("crontab", path="/usr/bin:/bin:/usr/sbin:/sbin"):
-        pytest.skip("this machine has a crontab command of its own, which is looked for everywhere")
-    finished = cron.run("install", PATH="/nowhere")
-    assert (finished.code, finished.stdout) == (1, "")
-    assert "there is no `crontab` command. Install cron" in finished.stderr
-
-
-def test_a_crontab_that_is_refused_is_told(cron: Cron) -> None:
-    (cron.folder / "refusal").write_text(f"You ({ME}) are not allowed to use this program (crontab)\n")
-    finished = cron.run("install")
-    assert (finished.code, finished.stdout) == (1, "")
-    assert "not allowed to use this program" in finished.stderr
-    assert "cron.allow" in finished.stderr
-    assert not cron.tab.exists()
-
-
 def test_a_setting_that_is_wrong_stops_it(cron: Cron) -> None:
     finished = cron.run("install", ORWATCH_CONCURRENCY="0")
     assert (finished.code, finished.stdout, cron.tab.exists()) == (78, "", False)

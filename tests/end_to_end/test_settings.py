@@ -34,15 +34,8 @@ def named(commands: tuple[tuple[str, ...], ...]) -> pytest.MarkDecorator:
     ("name", "value"),
     [
         ("ORWATCH_DATABASE_URL", "sqlite:///orwatch.db"),
-        ("ORWATCH_DATABASE_URL", "mysql://host/orwatch"),
         ("ORWATCH_OPENROUTER_API_URL", "http://openrouter.example/api/v1"),
-        ("ORWATCH_OPENROUTER_API_URL", "openrouter.ai"),
-        ("ORWATCH_SYNC_DAYS", "366"),
-        ("ORWATCH_RATE_LIMIT_PER_MINUTE", "-1"),
         ("ORWATCH_CONCURRENCY", "eight"),
-        ("ORWATCH_LOG_LEVEL", "LOUD"),
-        ("ORWATCH_LOG_FORMAT", "xml"),
-        ("ORWATCH_LOG_FILE", "orwatch.log"),
         ("ORWATCH_LOG_FILE", "/no/such/folder/orwatch.log"),
     ],
 )
@@ -75,15 +68,6 @@ def test_help_and_version_need_no_right_settings(machine: Machine) -> None:
         finished = machine.run(*arguments, ORWATCH_CONCURRENCY="0")
         assert (finished.code, finished.stderr) == (0, "")
         assert "orwatch" in finished.stdout
-
-
-def test_the_nearest_name_is_told_for_an_unknown_setting_which_stops_nothing(watching: Machine) -> None:
-    finished = watching.run("sync", "--json", ORWATCH_SYNC_DAY="3")
-
-    assert (finished.code, finished.json["status"]) == (0, "ok")
-    assert finished.stderr == (
-        "orwatch: unknown setting ORWATCH_SYNC_DAY is ignored. Did you mean ORWATCH_SYNC_DAYS?\n"
-    )
 
 
 UNKNOWN_KEY = (
@@ -177,16 +161,6 @@ def test_what_needs_no_secret_works_without_the_encryption_key(synced: Machine) 
     # Status works as well, and says what the next sync will need.
     assert "! ORWATCH_ENCRYPTION_KEY is not set" in synced.run("status").stdout
     assert synced.dump() == before | {"ledger_state": synced.dump()["ledger_state"]}
-    assert not synced.env_file.exists()
-
-
-def test_the_environment_may_carry_the_encryption_key(synced: Machine) -> None:
-    key = synced.encryption_key()
-    synced.env_file.unlink()
-
-    finished = synced.run("sync", "--json", ORWATCH_ENCRYPTION_KEY=f"{generate_encryption_key()}, {key}")
-
-    assert (finished.code, finished.stderr, finished.json["status"]) == (0, "", "ok")
     assert not synced.env_file.exists()
 
 

@@ -193,15 +193,6 @@ def test_a_path_that_no_crontab_holds_changes_nothing(machine: CronMachine) -> N
     assert machine.times_written == 0
 
 
-@pytest.mark.parametrize("before", [OTHERS, f"{OTHERS}\n\n", "# only\r\n"])
-def test_removing_leaves_the_rest_byte_for_byte(machine: CronMachine, before: str) -> None:
-    machine.tab.write_bytes(before.encode())
-    installed(machine)
-    result = remove(machine.host(), machine.env_file)
-    assert (result.locations, result.exit_code) == (("the crontab of me",), 0)
-    assert machine.tab.read_bytes() == before.encode()
-
-
 def test_a_crontab_that_held_nothing_else_is_removed(machine: CronMachine) -> None:
     installed(machine)
     assert remove(machine.host(), machine.env_file).locations == ("the crontab of me",)

@@ -186,6 +186,7 @@ def test_with_a_wrong_encryption_key_the_rest_is_checked(
     respx_mock.get(f"{API_URL}/models").mock(return_value=dated({}))
     result = examine(with_environ(surroundings, ORWATCH_ENCRYPTION_KEY=OTHER_ENCRYPTION_KEY), clock)
     assert findings(result.checks) == [("encryption key", "it does not open the secrets of work")]
+    assert OTHER_ENCRYPTION_KEY not in str(result)
     assert told(in_area(result, CheckArea.API))[2] == (
         "work",
         "skipped",
