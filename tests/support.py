@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 
 from hypothesis import HealthCheck, settings
 
@@ -39,6 +40,11 @@ class FakeClock:
 
     def advance(self, **parts: float) -> None:
         self.current += timedelta(**parts)
+
+
+def secret_of(name: str) -> str:
+    """A secret of its own for each name of a key."""
+    return f"sk-or-v1-{sha256(name.encode()).hexdigest()}"
 
 
 def no_limit() -> None:

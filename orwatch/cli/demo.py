@@ -20,14 +20,14 @@ from orwatch.config.settings import PREFIX
 from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
 
 if TYPE_CHECKING:
-    from orwatch.demo.account import StandInAccount
+    from orwatch.demo.account import FakeAccount
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     """A command to show: what to say before it, and the exit code with which it should end.
 
-    ``deleted_before``: the hash of a key that is deleted at the stand-in before it.
+    ``deleted_before``: the hash of a key that is deleted at the fake server before it.
     """
 
     arguments: tuple[str, ...]
@@ -58,27 +58,27 @@ def command(context: Context, keep: Path | None) -> int:
       orwatch demo --keep /tmp/orwatch-demo
     """
     from orwatch.demo.account import ACCOUNT_DAYS, demo_account
-    from orwatch.demo.api import StandInApi
-    from orwatch.demo.server import StandInServer
+    from orwatch.demo.api import FakeOpenRouter
+    from orwatch.demo.server import FakeServer
 
     account = demo_account(context.today)
-    api = StandInApi((), account=account, history_days=ACCOUNT_DAYS, serves_usage=False)
+    api = FakeOpenRouter((), account=account, history_days=ACCOUNT_DAYS, serves_usage=False)
     folder = (
         tempfile.TemporaryDirectory(prefix="orwatch-demo-") if keep is None else nullcontext(_empty(keep))
     )
-    with folder as place, StandInServer(api.answer) as server:
+    with folder as place, FakeServer(api.answer) as server:
         env_file = Path(place) / ".env"
         env_file.touch(mode=0o600)
         env_file.write_text(
             f"ORWATCH_DATABASE_URL=sqlite:///{env_file.parent / 'orwatch.db'}\n"
-            "# The stand-in for OpenRouter ends with the demo, and made-up keys shall ask no real one.\n"
+            "# The fake server ends with the demo, and made-up keys shall ask no real one.\n"
             "ORWATCH_OPENROUTER_API_URL=http://127.0.0.1:9/api/v1\n",
             encoding="utf-8",
         )
         with _environment(
             ORWATCH_ENV_FILE=str(env_file),
             ORWATCH_OPENROUTER_API_URL=server.url,
-            # OpenRouter's limit is not the stand-in's, and nobody shall wait for it.
+            # OpenRouter's limit does not hold for the fake server.
             ORWATCH_RATE_LIMIT_PER_MINUTE="0",
         ):
             for step in _steps(account):
@@ -93,7 +93,7 @@ def command(context: Context, keep: Path | None) -> int:
     return 0
 
 
-def _steps(account: StandInAccount) -> list[_Step]:
+def _steps(account: FakeAccount) -> list[_Step]:
     """The tour."""
     old_laptop = next(key for key in account.keys if key.name == "old-laptop")
     return [

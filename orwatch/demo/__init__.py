@@ -1,1 +1,1 @@
-"""A loopback stand-in for OpenRouter with made-up data: what ``orwatch demo`` shows and the tests talk to."""
+"""A fake server of OpenRouter with made-up data: what ``orwatch demo`` shows and the tests talk to."""

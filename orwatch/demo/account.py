@@ -10,7 +10,7 @@ from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
 from orwatch.demo.ledger import Ledger
-from orwatch.demo.usage import CHAT_ROOM, CI, OLD_LAPTOP, PRODUCTION, RESEARCH, StandInKey, UsageProfile
+from orwatch.demo.usage import CHAT_ROOM, CI, OLD_LAPTOP, PRODUCTION, RESEARCH, FakeKey, UsageProfile
 from orwatch.domain.money import ZERO, from_nano
 
 CI_EXPIRES_AFTER_DAYS = 5
@@ -21,7 +21,7 @@ _LEAST_BALANCE_USD = 30
 
 
 @dataclass(frozen=True, slots=True)
-class StandInWorkspace:
+class FakeWorkspace:
     """A workspace that keys can be in."""
 
     id: str
@@ -29,12 +29,12 @@ class StandInWorkspace:
     slug: str
 
 
-DEFAULT_WORKSPACE = StandInWorkspace(str(uuid5(NAMESPACE_URL, "workspace default")), "Default", "default")
-RESEARCH_WORKSPACE = StandInWorkspace(str(uuid5(NAMESPACE_URL, "workspace research")), "Research", "research")
+DEFAULT_WORKSPACE = FakeWorkspace(str(uuid5(NAMESPACE_URL, "workspace default")), "Default", "default")
+RESEARCH_WORKSPACE = FakeWorkspace(str(uuid5(NAMESPACE_URL, "workspace research")), "Research", "research")
 
 
 @dataclass(frozen=True, slots=True)
-class StandInAccount:
+class FakeAccount:
     """What a management key sees. The first workspace is the default one.
 
     ``chat`` is the usage by no key at all: that of the chat room. Keys of one seed (of one name, unless told
@@ -42,8 +42,8 @@ class StandInAccount:
     """
 
     management_secret: str = field(repr=False)
-    keys: tuple[StandInKey, ...] = ()
-    workspaces: tuple[StandInWorkspace, ...] = (DEFAULT_WORKSPACE,)
+    keys: tuple[FakeKey, ...] = ()
+    workspaces: tuple[FakeWorkspace, ...] = (DEFAULT_WORKSPACE,)
     chat: UsageProfile | None = None
     total_credits_usd: Decimal = ZERO
 
@@ -51,19 +51,19 @@ class StandInAccount:
         object.__setattr__(self, "keys", with_own_seeds(self.keys))
 
     @property
-    def chat_room(self) -> StandInKey | None:
+    def chat_room(self) -> FakeKey | None:
         """The chat room as if it were a key; it has no secret."""
         if self.chat is None:
             return None
         management_hash = sha256(self.management_secret.encode()).hexdigest()
-        return StandInKey("chat room", "", self.chat, seed=f"chat room of {management_hash}")
+        return FakeKey("chat room", "", self.chat, seed=f"chat room of {management_hash}")
 
-    def workspace_id_of(self, key: StandInKey) -> str:
+    def workspace_id_of(self, key: FakeKey) -> str:
         """The id of the workspace that the key is in."""
         return key.workspace_id or self.workspaces[0].id
 
 
-def with_own_seeds(keys: Iterable[StandInKey]) -> tuple[StandInKey, ...]:
+def with_own_seeds(keys: Iterable[FakeKey]) -> tuple[FakeKey, ...]:
     """The same keys; one whose usage an earlier key has already gets its hash as the seed."""
     seeds: set[str] = set()
     distinct = []
@@ -74,42 +74,42 @@ def with_own_seeds(keys: Iterable[StandInKey]) -> tuple[StandInKey, ...]:
     return tuple(distinct)
 
 
-def demo_keys(today: date) -> tuple[StandInKey, ...]:
+def demo_keys(today: date) -> tuple[FakeKey, ...]:
     """The keys of the demo: ``production`` (with a monthly limit), ``ci`` (expires soon), ``old-laptop``."""
     expiry_day = today + timedelta(days=CI_EXPIRES_AFTER_DAYS)
     return (
-        StandInKey(
+        FakeKey(
             "production",
             _demo_secret("production"),
             PRODUCTION,
             limit_usd=Decimal(300),
             limit_reset="monthly",
         ),
-        StandInKey("ci", _demo_secret("ci"), CI, expires_at=datetime.combine(expiry_day, time(12), UTC)),
-        StandInKey("old-laptop", _demo_secret("old-laptop"), OLD_LAPTOP),
+        FakeKey("ci", _demo_secret("ci"), CI, expires_at=datetime.combine(expiry_day, time(12), UTC)),
+        FakeKey("old-laptop", _demo_secret("old-laptop"), OLD_LAPTOP),
     )
 
 
-def demo_account(today: date, *, history_days: int = ACCOUNT_DAYS) -> StandInAccount:
+def demo_account(today: date, *, history_days: int = ACCOUNT_DAYS) -> FakeAccount:
     """The account of the demo: the keys of ``demo_keys``, another ``ci`` and ``research`` (BYOK).
 
     The credits were bought by the $100 during ``history_days``, the last of which is today.
     """
     production, ci, old_laptop = demo_keys(today)
     first_day = today - timedelta(days=history_days - 1)
-    account = StandInAccount(
+    account = FakeAccount(
         management_secret=_demo_secret("ops"),
         keys=(
             production,
             ci,
-            StandInKey(
+            FakeKey(
                 "ci",
                 _demo_secret("ci of research"),
                 CI,
                 workspace_id=RESEARCH_WORKSPACE.id,
                 created_on=max(first_day, today - timedelta(days=140)),
             ),
-            StandInKey(
+            FakeKey(
                 "research",
                 _demo_secret("research"),
                 RESEARCH,
@@ -127,15 +127,13 @@ def demo_account(today: date, *, history_days: int = ACCOUNT_DAYS) -> StandInAcc
     return replace(account, total_credits_usd=purchases * _PURCHASE_USD)
 
 
-def users_of(account: StandInAccount, keys: Iterable[StandInKey]) -> tuple[StandInKey, ...]:
+def users_of(account: FakeAccount, keys: Iterable[FakeKey]) -> tuple[FakeKey, ...]:
     """All that uses the account: these keys, and the chat room as the last."""
     chat_room = account.chat_room
     return tuple(keys) if chat_room is None else (*keys, chat_room)
 
 
-def credits_used_usd(
-    account: StandInAccount, keys: Iterable[StandInKey], ledger: Ledger, today: date
-) -> Decimal:
+def credits_used_usd(account: FakeAccount, keys: Iterable[FakeKey], ledger: Ledger, today: date) -> Decimal:
     """The credits that the account has spent in its life, BYOK estimates not counted."""
     return from_nano(
         sum(ledger.cost_nano(user, date.min, today) for user in users_of(account, keys) if not user.is_byok)

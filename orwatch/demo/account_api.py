@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeAlias
 
-from orwatch.demo.account import StandInAccount, credits_used_usd, users_of
+from orwatch.demo.account import FakeAccount, credits_used_usd, users_of
 from orwatch.demo.catalog import MODELS, Endpoint, Model, split
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.usage import FakeKey
 from orwatch.domain.money import from_nano
 
 PAGE_SIZE = 100
@@ -26,13 +26,13 @@ _ActivityGroup: TypeAlias = tuple[str | None, date, str, str]
 class AccountState:
     """The account as it is now: ``keys`` are all that it ever had, deleted ones included."""
 
-    account: StandInAccount
-    keys: tuple[StandInKey, ...]
+    account: FakeAccount
+    keys: tuple[FakeKey, ...]
     ledger: Ledger
     today: date
 
     @property
-    def users(self) -> tuple[StandInKey, ...]:
+    def users(self) -> tuple[FakeKey, ...]:
         """The keys, and the chat room where there is one."""
         return users_of(self.account, self.keys)
 
@@ -139,7 +139,7 @@ def answer_activity(request: Request, state: AccountState) -> Response:
     )
 
 
-def _is_asked_for(user: StandInKey, query: Mapping[str, str], account: StandInAccount) -> bool:
+def _is_asked_for(user: FakeKey, query: Mapping[str, str], account: FakeAccount) -> bool:
     return (
         has_hash_in(user, [query["api_key_hash"]] if "api_key_hash" in query else None)
         and query.get("user_id", CREATOR) == CREATOR
@@ -149,7 +149,7 @@ def _is_asked_for(user: StandInKey, query: Mapping[str, str], account: StandInAc
 
 def _add_activity(
     rows: dict[_ActivityGroup, _ActivityRow],
-    user: StandInKey,
+    user: FakeKey,
     workspace_id: str | None,
     ledger: Ledger,
     days: tuple[date, date],
@@ -194,7 +194,7 @@ def _activity_item(number: int, group: _ActivityGroup, row: _ActivityRow) -> dic
     return item
 
 
-def _key_item(key: StandInKey, state: AccountState) -> dict[str, Json]:
+def _key_item(key: FakeKey, state: AccountState) -> dict[str, Json]:
     created_at = datetime.combine(state.ledger.begin_of(key), time(9), UTC)
     return {
         "hash": key.key_hash,
@@ -208,12 +208,12 @@ def _key_item(key: StandInKey, state: AccountState) -> dict[str, Json]:
     }
 
 
-def has_hash_in(user: StandInKey, hashes: Collection[str] | None) -> bool:
+def has_hash_in(user: FakeKey, hashes: Collection[str] | None) -> bool:
     """Whether the user is a key with one of these hashes; None asks for all, the chat room included."""
     return hashes is None or (bool(user.secret) and user.key_hash in hashes)
 
 
-def key_facts(key: StandInKey, ledger: Ledger, today: date) -> dict[str, Json]:
+def key_facts(key: FakeKey, ledger: Ledger, today: date) -> dict[str, Json]:
     """The label, counters and limits of a key, as ``/key`` and ``/keys`` tell them."""
     periods = {
         "lifetime": date.min,
@@ -243,7 +243,7 @@ def key_facts(key: StandInKey, ledger: Ledger, today: date) -> dict[str, Json]:
     }
 
 
-def is_deleted(key: StandInKey, today: date) -> bool:
+def is_deleted(key: FakeKey, today: date) -> bool:
     """Whether the key is gone by that day."""
     return key.deleted_on is not None and key.deleted_on <= today
 

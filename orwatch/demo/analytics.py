@@ -13,7 +13,7 @@ from typing import TypeAlias
 from orwatch.demo.account_api import AccountState, has_hash_in
 from orwatch.demo.catalog import Counts, Model, Part, split, whole
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.usage import FakeKey
 from orwatch.domain.money import from_nano
 
 DAYS_KEPT = 365
@@ -136,7 +136,7 @@ def _groups(query: _Query, state: AccountState) -> list[tuple[_GroupKey, _Sums]]
     return ordered
 
 
-def _add_user(groups: dict[_GroupKey, _Sums], query: _Query, user: StandInKey, state: AccountState) -> None:
+def _add_user(groups: dict[_GroupKey, _Sums], query: _Query, user: FakeKey, state: AccountState) -> None:
     workspace_id = state.account.workspace_id_of(user)
     names = {workspace.id: workspace.name for workspace in state.account.workspaces}
     values: dict[str, str | None] = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeAlias
 
-from orwatch.demo.account import StandInAccount, demo_account, demo_keys, with_own_seeds
+from orwatch.demo.account import FakeAccount, demo_account, demo_keys, with_own_seeds
 from orwatch.demo.account_api import (
     CREATOR,
     AccountState,
@@ -24,9 +24,9 @@ from orwatch.demo.account_api import (
 from orwatch.demo.analytics import answer_analytics
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.usage import NO_USE, StandInKey, StandInUsage, usage_of
+from orwatch.demo.usage import NO_USE, FakeKey, FakeUsage, usage_of
 
-__all__ = ["HISTORY_DAYS", "StandInApi", "demo_account", "demo_keys", "utc_today"]
+__all__ = ["HISTORY_DAYS", "FakeOpenRouter", "demo_account", "demo_keys", "utc_today"]
 
 HISTORY_DAYS = 30
 
@@ -50,7 +50,7 @@ def utc_today() -> date:
     return datetime.now(UTC).date()
 
 
-class StandInApi:
+class FakeOpenRouter:
     """The keys, and the answers to what is asked with them. Safe to use from several threads at once.
 
     The keys' life begins ``history_days`` back, the day on which this is made included, and goes on as
@@ -60,9 +60,9 @@ class StandInApi:
 
     def __init__(
         self,
-        keys: Iterable[StandInKey],
+        keys: Iterable[FakeKey],
         *,
-        account: StandInAccount | None = None,
+        account: FakeAccount | None = None,
         today: Callable[[], date] = utc_today,
         history_days: int = HISTORY_DAYS,
         serves_usage: bool = True,
@@ -79,7 +79,7 @@ class StandInApi:
         # The account's own keys come last: they replace those that are given twice.
         self._keys = {key.secret: _settled(key, today()) for key in (*keys, *account_keys)}
         if account is not None:
-            management_key = StandInKey("management", account.management_secret, NO_USE)
+            management_key = FakeKey("management", account.management_secret, NO_USE)
             self._keys[management_key.secret] = management_key
         self._endpoints = {
             ("GET", "/key"): self._answer_key,
@@ -94,7 +94,7 @@ class StandInApi:
         }
 
     @property
-    def account_keys(self) -> tuple[StandInKey, ...]:
+    def account_keys(self) -> tuple[FakeKey, ...]:
         """The account's keys as they are now, deleted ones included."""
         with self._lock:
             return self._current_account_keys()
@@ -125,7 +125,7 @@ class StandInApi:
         today = self._today()
         self._change(key_hash, lambda key: replace(_stopped(key, today), is_disabled=True))
 
-    def add(self, key: StandInKey) -> None:
+    def add(self, key: FakeKey) -> None:
         """One more key: the account's, where there is an account. Raises ``ValueError`` for a known secret.
 
         It has usage since its ``created_on``, or since the beginning.
@@ -160,10 +160,10 @@ class StandInApi:
         state = AccountState(self._account, account_keys, self._ledger, today)
         return _MANAGEMENT_ENDPOINTS[endpoint](request, state)
 
-    def _current_account_keys(self) -> tuple[StandInKey, ...]:
+    def _current_account_keys(self) -> tuple[FakeKey, ...]:
         return tuple(self._keys[secret] for secret in self._account_secrets)
 
-    def _change(self, key_hash: str, change: Callable[[StandInKey], StandInKey]) -> None:
+    def _change(self, key_hash: str, change: Callable[[FakeKey], FakeKey]) -> None:
         with self._lock:
             for secret, key in self._keys.items():
                 if key.key_hash == key_hash:
@@ -171,10 +171,10 @@ class StandInApi:
                     return
         raise LookupError(f"there is no key with the hash {key_hash!r}")
 
-    def _is_management(self, key: StandInKey) -> bool:
+    def _is_management(self, key: FakeKey) -> bool:
         return self._account is not None and key.secret == self._account.management_secret
 
-    def _answer_key(self, _request: Request, key: StandInKey, today: date) -> Response:
+    def _answer_key(self, _request: Request, key: FakeKey, today: date) -> Response:
         is_management = self._is_management(key)
         data: dict[str, Json] = {
             **key_facts(key, self._ledger, today),
@@ -186,7 +186,7 @@ class StandInApi:
         }
         return json_response({"data": data})
 
-    def _answer_usage(self, request: Request, key: StandInKey, today: date) -> Response:
+    def _answer_usage(self, request: Request, key: FakeKey, today: date) -> Response:
         days = []
         for name in ("start_date", "end_date"):
             day = parse_day(request.query.get(name, ""))
@@ -213,21 +213,21 @@ class StandInApi:
             }
         )
 
-    def _usage(self, key: StandInKey, since: date, until: date) -> list[StandInUsage]:
+    def _usage(self, key: FakeKey, since: date, until: date) -> list[FakeUsage]:
         days = (since + timedelta(days=count) for count in range((until - since).days + 1))
         return [row for day in days for row in usage_of(key, day)]
 
 
-def _is_good(key: StandInKey, today: date) -> bool:
+def _is_good(key: FakeKey, today: date) -> bool:
     # ``today`` has no time of day: a key is good through the day on which it expires.
     is_expired = key.expires_at is not None and key.expires_at.astimezone(UTC).date() < today
     return not (key.is_revoked or key.is_disabled or is_expired or is_deleted(key, today))
 
 
-def _settled(key: StandInKey, today: date) -> StandInKey:
+def _settled(key: FakeKey, today: date) -> FakeKey:
     """The key, with no use after today where nobody can use it."""
     return _stopped(key, today) if key.is_revoked or key.is_disabled else key
 
 
-def _stopped(key: StandInKey, today: date) -> StandInKey:
+def _stopped(key: FakeKey, today: date) -> FakeKey:
     return replace(key, used_until=min(key.last_day, today))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from orwatch.demo.catalog import MODELS, Counts, Model, whole
-from orwatch.demo.usage import StandInKey, counts_of
+from orwatch.demo.usage import FakeKey, counts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Ledger:
         self._lock = threading.Lock()
         self._series: dict[str, _Series] = {}
 
-    def begin_of(self, key: StandInKey) -> date:
+    def begin_of(self, key: FakeKey) -> date:
         """The first day on which the key can have been used."""
         return max(self.first_day, key.created_on or self.first_day)
 
-    def cost_nano(self, key: StandInKey, since: date, until: date) -> int:
+    def cost_nano(self, key: FakeKey, since: date, until: date) -> int:
         """Nano-dollars from ``since`` to ``until``, both inclusive: credits, or a BYOK key's estimate."""
         since, until = max(since, self.begin_of(key)), min(until, key.last_day)
         if since > until:
@@ -46,7 +46,7 @@ class Ledger:
         start, end = (since - series.first_day).days, (until - series.first_day).days + 1
         return series.nano_before[end] - series.nano_before[start]
 
-    def rows(self, key: StandInKey, since: date, until: date) -> Iterator[tuple[date, Model, Counts]]:
+    def rows(self, key: FakeKey, since: date, until: date) -> Iterator[tuple[date, Model, Counts]]:
         """The models that were used on each of the days, both inclusive."""
         since, until = max(since, self.begin_of(key)), min(until, key.last_day)
         if since > until:
@@ -62,7 +62,7 @@ class Ledger:
                 if requests:
                     yield day, model, (requests, tokens_input, tokens_output)
 
-    def _series_of(self, key: StandInKey, until: date) -> _Series:
+    def _series_of(self, key: FakeKey, until: date) -> _Series:
         with self._lock:
             series = self._series.setdefault(key.key_hash, _Series(self.begin_of(key)))
             for number in range(series.days, (until - series.first_day).days + 1):
@@ -70,7 +70,7 @@ class Ledger:
             return series
 
 
-def _append_day(series: _Series, key: StandInKey, day: date) -> None:
+def _append_day(series: _Series, key: FakeKey, day: date) -> None:
     uses = key.profile.uses
     cost_nano = 0
     for use, counts in zip(uses, counts_of(key, day) or [(0, 0, 0)] * len(uses), strict=True):

@@ -78,7 +78,7 @@ def _json_text(value: Json) -> str:
     return json.dumps(value)
 
 
-class StandInServer:
+class FakeServer:
     """Serves on a free port of 127.0.0.1 until it is closed; close it, or use it as a context manager.
 
     ``answer`` is called in a thread per connection. One that raises ``ConnectionAbortedError`` makes the
@@ -90,12 +90,12 @@ class StandInServer:
         self._accepting = threading.Thread(
             target=self._http.serve_forever,
             kwargs={"poll_interval": 0.02},  # closing waits for one such interval
-            name="stand-in server",
+            name="fake server",
             daemon=True,
         )
         self._accepting.start()
 
-    def __enter__(self) -> StandInServer:
+    def __enter__(self) -> FakeServer:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -194,7 +194,7 @@ class _HttpServer(ThreadingHTTPServer):
         thread = threading.Thread(
             target=self.process_request_thread,
             args=(request, client_address),
-            name="stand-in connection",
+            name="fake connection",
             # An answer that never ends must not keep the program from ending.
             daemon=True,
         )

@@ -24,11 +24,11 @@ __all__ = [
     "PRODUCTION",
     "RESEARCH",
     "RUNAWAY_EVERY_DAYS",
+    "FakeKey",
+    "FakeUsage",
     "LimitReset",
     "ModelUse",
     "Price",
-    "StandInKey",
-    "StandInUsage",
     "UsageProfile",
     "counts_of",
     "usage_by_endpoint",
@@ -123,8 +123,8 @@ NO_USE = UsageProfile((), weekend_factor=1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class StandInKey:
-    """A key that the stand-in knows. ``limit_usd`` None: unlimited; ``limit_reset`` None: it never resets.
+class FakeKey:
+    """A key that the fake server knows. ``limit_usd`` None: unlimited; ``limit_reset`` None: it never resets.
 
     ``workspace_id`` None is the default workspace. A ``is_byok`` key goes through the user's own provider
     key: it spends no credits, and its costs are the BYOK estimate. It has no usage before ``created_on``,
@@ -172,7 +172,7 @@ class StandInKey:
 
 
 @dataclass(frozen=True, slots=True)
-class StandInUsage:
+class FakeUsage:
     """The usage of one day and model by one key; the costs have at most nine decimals.
 
     ``provider`` and ``endpoint_id`` are None where all endpoints are added up. Reasoning tokens are part of
@@ -192,7 +192,7 @@ class StandInUsage:
     endpoint_id: str | None = None
 
 
-def usage_of(key: StandInKey, day: date) -> tuple[StandInUsage, ...]:
+def usage_of(key: FakeKey, day: date) -> tuple[FakeUsage, ...]:
     """What the key used on that day, a row per model; models without a request have no row."""
     if not (key.created_on or date.min) <= day <= key.last_day:
         return ()
@@ -203,7 +203,7 @@ def usage_of(key: StandInKey, day: date) -> tuple[StandInUsage, ...]:
     )
 
 
-def usage_by_endpoint(row: StandInUsage) -> tuple[StandInUsage, ...]:
+def usage_by_endpoint(row: FakeUsage) -> tuple[FakeUsage, ...]:
     """A row of ``usage_of`` in its parts, one per endpoint that served a request: their sum is the row."""
     is_byok = bool(row.byok_cost_usd)
     parts = []
@@ -226,7 +226,7 @@ def usage_by_endpoint(row: StandInUsage) -> tuple[StandInUsage, ...]:
     return tuple(parts)
 
 
-def counts_of(key: StandInKey, day: date) -> tuple[Counts, ...]:
+def counts_of(key: FakeKey, day: date) -> tuple[Counts, ...]:
     """The counts for each model of the key's profile in its order, or nothing at all on a day of rest.
 
     Only the seed and the profile decide: when the key is created or deleted does not matter here.
@@ -250,10 +250,10 @@ def counts_of(key: StandInKey, day: date) -> tuple[Counts, ...]:
     return tuple(all_counts)
 
 
-def _row(key: StandInKey, day: date, model: str, counts: Counts) -> StandInUsage:
+def _row(key: FakeKey, day: date, model: str, counts: Counts) -> FakeUsage:
     requests, tokens_input, tokens_output = counts
     cost_usd = PRICES[model].cost_usd(tokens_input, tokens_output)
-    return StandInUsage(
+    return FakeUsage(
         day,
         model,
         requests,

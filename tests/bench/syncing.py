@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from orwatch.clock import Clock
-from orwatch.demo.server import Request, Response, StandInServer, json_response
+from orwatch.demo.server import FakeServer, Request, Response, json_response
 from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.request import SyncRequest, last_days
 from orwatch.openrouter.client import Client
@@ -125,7 +125,7 @@ def serve(latency_seconds: float) -> None:
             answers[window] = _usage(*map(date.fromisoformat, window))
         return answers[window]
 
-    with StandInServer(answer) as server:
+    with FakeServer(answer) as server:
         print(server.url, flush=True)
         sys.stdin.read()
 

@@ -20,11 +20,11 @@ from orwatch.secrets import Vault
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
-from tests.support import NOW, SECRET, TODAY, usage_answer
+from tests.support import NOW, TODAY, secret_of, usage_answer
 
 ENCRYPTION_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 OTHER_ENCRYPTION_KEY = base64.urlsafe_b64encode(bytes(range(32, 64))).decode()
-CI_SECRET = "sk-or-v1-" + "fedcba9876543210" * 3 + "0c1c"
+SECRET, CI_SECRET = secret_of("production"), secret_of("ci")
 
 
 # What was set up once, by the names of the keys: most of a test's time would go into it.
@@ -108,10 +108,6 @@ class Home:
     def scalar(self, statement: str) -> Any:
         with self.store() as store, store.read() as connection:
             return connection.exec_driver_sql(statement).scalar()
-
-
-def secret_of(name: str) -> str:
-    return {"production": SECRET, "ci": CI_SECRET}.get(name, f"sk-or-v1-{name:0>50}")
 
 
 def add_key(store: Store, name: str) -> None:

@@ -1,4 +1,4 @@
-"""``orwatch demo``: the real commands against the stand-in, and nothing left behind."""
+"""``orwatch demo``: the real commands against the fake server, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.cli.support import Home, Orwatch
 
 @pytest.fixture(autouse=True)
 def api() -> Iterator[None]:
-    """The stand-in is asked over real HTTP."""
+    """The fake server is asked over real HTTP."""
     return
 
 

@@ -11,9 +11,9 @@ import respx
 
 from orwatch.jobs.doctor import run as doctor_job
 from orwatch.jobs.doctor.run import Surroundings
-from tests.cli.support import Home, Orwatch, Terminal, secret_of, write_usage
+from tests.cli.support import Home, Orwatch, Terminal, write_usage
 from tests.jobs.doctor.support import GOOD_SCHEDULE, much_room
-from tests.support import NOW, TODAY, usage_row
+from tests.support import NOW, TODAY, secret_of, usage_row
 
 
 @pytest.fixture(autouse=True)

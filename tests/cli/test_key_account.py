@@ -10,8 +10,8 @@ import respx
 from orwatch.domain.keys import KeyFacts, KeyKind, ListedKey
 from orwatch.secrets import hash_secret
 from orwatch.store.keys import listings
-from tests.cli.support import CI_SECRET, Home, Orwatch, key_answer, piped, refusal
-from tests.support import NOW, SECRET
+from tests.cli.support import CI_SECRET, SECRET, Home, Orwatch, key_answer, piped, refusal
+from tests.support import NOW
 
 
 def listed(name: str, secret: str) -> ListedKey:
@@ -41,7 +41,7 @@ def test_the_secret_of_a_discovered_key_says_whose_it_is(
     code, out, err = orwatch("key", "add", "shop")
     assert (code, err) == (0, "")
     assert out == (
-        "Stored 'shop' (sk-or-…a29f, inference). "
+        f"Stored 'shop' (sk-or-…{SECRET[-4:]}, inference). "
         "It is the key that 'ops' lists as 'production': its history stays.\n"
     )
     assert sorted(home.keys()) == ["ci", "ops", "shop"]

@@ -15,6 +15,7 @@ from tests.cli.support import (
     CI_SECRET,
     ENCRYPTION_KEY,
     OTHER_ENCRYPTION_KEY,
+    SECRET,
     Home,
     Orwatch,
     Terminal,
@@ -22,7 +23,6 @@ from tests.cli.support import (
     piped,
     refusal,
 )
-from tests.support import SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_the_secret_is_read_from_a_pipe_without_the_blanks_around_it(
     code, out, err = orwatch("key", "add", " production ")
     assert (code, err) == (0, "")
     assert out == (
-        "Stored 'production' (sk-or-…a29f, management). "
+        f"Stored 'production' (sk-or-…{SECRET[-4:]}, management). "
         "`orwatch sync` finds the keys of its account and fetches their usage, up to a year back.\n"
     )
     assert route.calls.last.request.headers["Authorization"] == f"Bearer {SECRET}"
@@ -144,7 +144,7 @@ def test_a_secret_that_is_known_but_may_not_ask_is_stored_without_facts(
     code, out, _err = orwatch("key", "add", "production")
     assert (code, out) == (
         0,
-        "Stored 'production' (sk-or-…a29f). `orwatch sync` fetches its usage.\n",
+        f"Stored 'production' (sk-or-…{SECRET[-4:]}). `orwatch sync` fetches its usage.\n",
     )
     assert home.keys()["production"].facts.kind is KeyKind.UNKNOWN
     assert home.keys()["production"].facts_read_at is None

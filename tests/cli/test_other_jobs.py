@@ -18,7 +18,7 @@ from orwatch.jobs.cron.text import Invocation, entries
 from orwatch.store import runs
 from tests.cli.support import Home, Orwatch, key_answer, refusal, usage_json, write_usage
 from tests.jobs.cron.machine import CRONTAB, write_program
-from tests.support import NOW, TODAY, usage_row
+from tests.support import NOW, TODAY, secret_of, usage_row
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,6 @@ def two_keys(home: Home) -> None:
 
 def by_secret(home: Home, api: respx.MockRouter, **answers: object) -> respx.Route:
     """Each key gets answers of its own, by its name; the last one again and again."""
-    from tests.cli.support import secret_of
 
     remaining = {f"Bearer {secret_of(name)}": list(each) for name, each in answers.items()}  # type: ignore[call-overload]
 

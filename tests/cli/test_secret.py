@@ -10,8 +10,7 @@ from orwatch.config import env_file as config
 from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.key import change as key_jobs
 from orwatch.store.engine.database import Store
-from tests.cli.support import CI_SECRET, ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, Home, Orwatch
-from tests.support import SECRET
+from tests.cli.support import CI_SECRET, ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, SECRET, Home, Orwatch
 
 
 @pytest.fixture(autouse=True)

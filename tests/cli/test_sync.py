@@ -10,8 +10,17 @@ import pytest
 import respx
 from freezegun import freeze_time
 
-from tests.cli.support import ENCRYPTION_KEY, Home, Orwatch, Terminal, refusal, usage_json, write_usage
-from tests.support import SECRET, usage_row
+from tests.cli.support import (
+    ENCRYPTION_KEY,
+    SECRET,
+    Home,
+    Orwatch,
+    Terminal,
+    refusal,
+    usage_json,
+    write_usage,
+)
+from tests.support import usage_row
 
 GOOD = usage_json(("2026-11-19", "openai/gpt-4.1", "0.1"), ("2026-11-20", "openai/gpt-4.1", "1e-7"))
 

@@ -1,4 +1,4 @@
-"""An account for the tests of the stand-in, and what is asked about it."""
+"""An account for the tests of the fake server, and what is asked about it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from orwatch.demo.account import StandInAccount, StandInWorkspace
-from orwatch.demo.api import StandInApi
+from orwatch.demo.account import FakeAccount, FakeWorkspace
+from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Request, Response
-from orwatch.demo.usage import CHAT_ROOM, CI, OLD_LAPTOP, PRODUCTION, RESEARCH, StandInKey, usage_of
+from orwatch.demo.usage import CHAT_ROOM, CI, OLD_LAPTOP, PRODUCTION, RESEARCH, FakeKey, usage_of
 from orwatch.openrouter.parse import parse_error
 from tests.support import TODAY
 
 MANAGEMENT = "sk-or-v1-management"
 HISTORY_DAYS = 90
 FIRST_DAY = TODAY - timedelta(days=HISTORY_DAYS - 1)
-LAB = StandInWorkspace("7d3c", "Laboratory", "laboratory")
-ACCOUNT = StandInAccount(
+LAB = FakeWorkspace("7d3c", "Laboratory", "laboratory")
+ACCOUNT = FakeAccount(
     MANAGEMENT,
     keys=(
-        StandInKey("production", "sk-or-v1-production", PRODUCTION, Decimal(300), "monthly"),
-        StandInKey("ci", "sk-or-v1-ci", CI),
-        StandInKey("ci", "sk-or-v1-ci-lab", CI, workspace_id=LAB.id),
-        StandInKey("research", "sk-or-v1-research", RESEARCH, workspace_id=LAB.id, is_byok=True),
-        StandInKey("newcomer", "sk-or-v1-newcomer", CI, created_on=TODAY - timedelta(days=5)),
-        StandInKey("leaver", "sk-or-v1-leaver", OLD_LAPTOP, deleted_on=TODAY - timedelta(days=10)),
-        StandInKey("idle", "sk-or-v1-idle", OLD_LAPTOP, is_disabled=True),
+        FakeKey("production", "sk-or-v1-production", PRODUCTION, Decimal(300), "monthly"),
+        FakeKey("ci", "sk-or-v1-ci", CI),
+        FakeKey("ci", "sk-or-v1-ci-lab", CI, workspace_id=LAB.id),
+        FakeKey("research", "sk-or-v1-research", RESEARCH, workspace_id=LAB.id, is_byok=True),
+        FakeKey("newcomer", "sk-or-v1-newcomer", CI, created_on=TODAY - timedelta(days=5)),
+        FakeKey("leaver", "sk-or-v1-leaver", OLD_LAPTOP, deleted_on=TODAY - timedelta(days=10)),
+        FakeKey("idle", "sk-or-v1-idle", OLD_LAPTOP, is_disabled=True),
     ),
-    workspaces=(StandInWorkspace("0a1b", "Default", "default"), LAB),
+    workspaces=(FakeWorkspace("0a1b", "Default", "default"), LAB),
     chat=CHAT_ROOM,
     total_credits_usd=Decimal(1000),
 )
@@ -50,16 +50,16 @@ class Today:
         return self.day
 
 
-def api_of(account: StandInAccount = ACCOUNT, **others: Any) -> StandInApi:
+def api_of(account: FakeAccount = ACCOUNT, **others: Any) -> FakeOpenRouter:
     settings: dict[str, Any] = {"today": Today(), "history_days": HISTORY_DAYS, **others}
-    return StandInApi((), account=account, **settings)
+    return FakeOpenRouter((), account=account, **settings)
 
 
-def with_keys(*keys: StandInKey) -> StandInAccount:
+def with_keys(*keys: FakeKey) -> FakeAccount:
     return replace(ACCOUNT, keys=keys)
 
 
-def get(api: StandInApi, path: str, secret: str | None = MANAGEMENT, **query: str) -> Response:
+def get(api: FakeOpenRouter, path: str, secret: str | None = MANAGEMENT, **query: str) -> Response:
     return api.answer(Request("GET", path, query, secret))
 
 
@@ -91,12 +91,12 @@ def by_key(operator: str, value: object) -> list[dict[str, object]]:
     return [{"field": "api_key_id", "operator": operator, "value": value}]
 
 
-def post(api: StandInApi, body: object, secret: str | None = MANAGEMENT) -> Response:
+def post(api: FakeOpenRouter, body: object, secret: str | None = MANAGEMENT) -> Response:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     return api.answer(Request("POST", "/analytics/query", secret=secret, body=text))
 
 
-def analytics(api: StandInApi, **changes: object) -> Any:
+def analytics(api: FakeOpenRouter, **changes: object) -> Any:
     data = data_of(post(api, query_body(**changes)))
     assert data["metadata"]["truncated"] is False
     return data["data"]
@@ -116,7 +116,7 @@ def grouped(rows: Iterable[Any], columns: tuple[str, ...], *fields: str) -> dict
     return groups
 
 
-def listed(api: StandInApi) -> dict[str, Any]:
+def listed(api: FakeOpenRouter) -> dict[str, Any]:
     """The listed keys of all workspaces by their hash."""
     return {
         item["hash"]: item
@@ -125,7 +125,7 @@ def listed(api: StandInApi) -> dict[str, Any]:
     }
 
 
-def used(key: StandInKey, since: date, until: date) -> list[Any]:
+def used(key: FakeKey, since: date, until: date) -> list[Any]:
     """``usage_of`` of these days, both inclusive, none of which precedes the history."""
     since = max(since, FIRST_DAY)
     return [

@@ -11,11 +11,11 @@ from decimal import Decimal
 
 import pytest
 
-from orwatch.demo.account import ACCOUNT_DAYS, StandInAccount, demo_account, demo_keys
-from orwatch.demo.api import StandInApi
+from orwatch.demo.account import ACCOUNT_DAYS, FakeAccount, demo_account, demo_keys
+from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.catalog import MODELS
 from orwatch.demo.ledger import Ledger
-from orwatch.demo.usage import CI, OLD_LAPTOP, PRICES, PRODUCTION, StandInKey, usage_of
+from orwatch.demo.usage import CI, OLD_LAPTOP, PRICES, PRODUCTION, FakeKey, usage_of
 from orwatch.domain.money import from_nano
 from orwatch.secrets import hash_secret
 from tests.demo.support import (
@@ -113,7 +113,7 @@ def test_a_revoked_key_of_the_account_is_told_as_disabled() -> None:
 def test_an_added_key_is_listed_and_its_usage_counts() -> None:
     api = api_of()
     before = data_of(get(api, "/credits"))["total_usage"]
-    key = StandInKey("late", SECRET, PRODUCTION, created_on=TODAY)
+    key = FakeKey("late", SECRET, PRODUCTION, created_on=TODAY)
     api.add(key)
     assert listed(api)[key.key_hash]["usage"] == sum(row.cost_usd for row in usage_of(key, TODAY))
     assert data_of(get(api, "/key", SECRET))["usage"] == listed(api)[key.key_hash]["usage"]
@@ -123,8 +123,8 @@ def test_an_added_key_is_listed_and_its_usage_counts() -> None:
 
 
 def test_a_key_without_an_account_can_be_added_deleted_and_disabled() -> None:
-    api = StandInApi([StandInKey("ci", SECRET, CI)], today=lambda: TODAY)
-    other = StandInKey("ci", "sk-or-v1-other", CI)
+    api = FakeOpenRouter([FakeKey("ci", SECRET, CI)], today=lambda: TODAY)
+    other = FakeKey("ci", "sk-or-v1-other", CI)
     api.add(other)
     assert get(api, "/key", other.secret).status == 200
     api.delete(other.key_hash)
@@ -135,7 +135,7 @@ def test_a_key_without_an_account_can_be_added_deleted_and_disabled() -> None:
 
 def test_a_secret_cannot_be_added_twice() -> None:
     with pytest.raises(ValueError, match="the secret of 'again' is known already"):
-        api_of().add(StandInKey("again", PRODUCTION_KEY.secret, CI))
+        api_of().add(FakeKey("again", PRODUCTION_KEY.secret, CI))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_secret_cannot_be_added_twice() -> None:
     ],
     ids=["delete", "disable", "rename"],
 )
-def test_changing_a_key_that_never_was_is_an_error(change: Callable[[StandInApi], None]) -> None:
+def test_changing_a_key_that_never_was_is_an_error(change: Callable[[FakeOpenRouter], None]) -> None:
     with pytest.raises(LookupError, match="there is no key with the hash '0000"):
         change(api_of())
 
@@ -160,7 +160,7 @@ def test_the_management_key_can_be_deleted() -> None:
 
 def test_keys_can_be_added_and_deleted_while_others_ask() -> None:
     api = api_of(with_keys())
-    keys = [StandInKey(f"key {number}", f"sk-or-v1-{number}", CI) for number in range(20)]
+    keys = [FakeKey(f"key {number}", f"sk-or-v1-{number}", CI) for number in range(20)]
     statuses: list[int] = []
 
     def ask() -> None:
@@ -191,7 +191,7 @@ def test_two_keys_of_one_name_have_different_usage_and_the_first_keeps_its_own()
 def test_an_added_key_of_a_known_name_has_usage_of_its_own() -> None:
     api = api_of()
     api.rename(PRODUCTION_KEY.key_hash, "shop")
-    api.add(StandInKey("production", SECRET, PRODUCTION))
+    api.add(FakeKey("production", SECRET, PRODUCTION))
     assert (
         data_of(get(api, "/key", SECRET))["usage"]
         != (data_of(get(api, "/key", PRODUCTION_KEY.secret))["usage"])
@@ -260,7 +260,7 @@ def test_the_demos_account_has_the_keys_of_the_demo_with_their_usage() -> None:
 @pytest.mark.parametrize("today", [TODAY, date(2026, 3, 1), date(2027, 7, 7), date(2028, 2, 29)])
 def test_the_demos_balance_is_plausible(today: date, history_days: int) -> None:
     account = demo_account(today, history_days=history_days)
-    api = StandInApi((), account=account, today=lambda: today, history_days=history_days)
+    api = FakeOpenRouter((), account=account, today=lambda: today, history_days=history_days)
     facts = data_of(get(api, "/credits", account.management_secret))
     assert facts["total_credits"] % 100 == 0
     assert 30 <= facts["total_credits"] - facts["total_usage"] <= 300
@@ -270,13 +270,13 @@ def test_the_demos_chat_room_is_used_a_little() -> None:
     account = demo_account(TODAY)
     assert account.chat_room is not None
     only_chat = replace(account, keys=())
-    api = StandInApi((), account=only_chat, today=lambda: TODAY)
+    api = FakeOpenRouter((), account=only_chat, today=lambda: TODAY)
     assert 0 < data_of(get(api, "/credits", account.management_secret))["total_usage"] < 10
 
 
 def test_five_hundred_keys_with_a_year_are_listed_from_running_totals() -> None:
-    keys = tuple(StandInKey(f"key {number}", f"sk-or-v1-{number}", OLD_LAPTOP) for number in range(500))
-    api = StandInApi((), account=StandInAccount(MANAGEMENT, keys), today=lambda: TODAY, history_days=365)
+    keys = tuple(FakeKey(f"key {number}", f"sk-or-v1-{number}", OLD_LAPTOP) for number in range(500))
+    api = FakeOpenRouter((), account=FakeAccount(MANAGEMENT, keys), today=lambda: TODAY, history_days=365)
     pages = [data_of(get(api, "/keys", offset=f"{offset}")) for offset in range(0, 500, 100)]
     total = sum(item["usage"] for page in pages for item in page)
     assert data_of(get(api, "/credits"))["total_usage"] == total > 0

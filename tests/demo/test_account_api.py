@@ -10,10 +10,10 @@ from decimal import Decimal
 import pytest
 
 from orwatch.demo.account_api import PAGE_SIZE
-from orwatch.demo.api import StandInApi
+from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.catalog import MODELS
 from orwatch.demo.server import Request
-from orwatch.demo.usage import CI, NO_USE, PRODUCTION, StandInKey, usage_by_endpoint, usage_of
+from orwatch.demo.usage import CI, NO_USE, PRODUCTION, FakeKey, usage_by_endpoint, usage_of
 from orwatch.domain.keys import KeyKind
 from orwatch.openrouter.parse import parse_key
 from orwatch.secrets import hash_secret
@@ -51,7 +51,7 @@ MANAGEMENT_ENDPOINTS = [
 ]
 
 
-def names_of(api: StandInApi, **query: str) -> list[str]:
+def names_of(api: FakeOpenRouter, **query: str) -> list[str]:
     return [item["name"] for item in data_of(get(api, "/keys", **query))]
 
 
@@ -72,7 +72,7 @@ def test_the_management_key_has_no_rows_of_usage() -> None:
 @pytest.mark.parametrize("secret", [PRODUCTION_KEY.secret, SECRET])
 @pytest.mark.parametrize(("method", "path"), MANAGEMENT_ENDPOINTS)
 def test_an_ordinary_key_gets_403_with_an_account_too(method: str, path: str, secret: str) -> None:
-    api = StandInApi([StandInKey("stranger", SECRET, CI)], account=ACCOUNT, today=lambda: TODAY)
+    api = FakeOpenRouter([FakeKey("stranger", SECRET, CI)], account=ACCOUNT, today=lambda: TODAY)
     answer = api.answer(Request(method, path, secret=secret))
     assert_error(answer, 403, "Only management keys can perform this operation")
 
@@ -87,7 +87,7 @@ def test_an_accounts_key_answers_to_its_own_secret() -> None:
 
 
 @pytest.mark.parametrize("key", [IDLE, LEAVER], ids=lambda key: key.name)
-def test_a_disabled_or_deleted_key_gets_401(key: StandInKey) -> None:
+def test_a_disabled_or_deleted_key_gets_401(key: FakeKey) -> None:
     assert_error(get(api_of(), "/key", key.secret), 401, "User not found.")
 
 
@@ -149,7 +149,7 @@ def test_disabled_keys_are_listed_only_on_request_and_deleted_and_management_key
 
 
 def test_a_page_has_a_hundred_keys_and_an_offset_turns_it() -> None:
-    keys = [StandInKey(f"key {number}", f"sk-or-v1-{number}", NO_USE) for number in range(250)]
+    keys = [FakeKey(f"key {number}", f"sk-or-v1-{number}", NO_USE) for number in range(250)]
     api = api_of(with_keys(*keys))
     pages = [names_of(api, offset=f"{offset}") for offset in (0, 100, 200, 300)]
     assert [len(page) for page in pages] == [PAGE_SIZE, PAGE_SIZE, 50, 0]
@@ -209,7 +209,7 @@ def test_a_byok_key_spends_no_credits_and_its_estimate_is_told_apart() -> None:
 
 def test_an_expired_key_has_no_usage_after_the_day_on_which_it_expires() -> None:
     expires_at = datetime(2026, 11, 12, 12, tzinfo=UTC)
-    key = StandInKey("ci", SECRET, CI, expires_at=expires_at)
+    key = FakeKey("ci", SECRET, CI, expires_at=expires_at)
     api = api_of(with_keys(key))
     assert_error(get(api, "/key", SECRET), 401, "User not found.")
     days = {row["date"][:10] for row in data_of(get(api, "/activity", api_key_hash=key.key_hash))}
@@ -373,7 +373,7 @@ def test_the_chat_room_is_in_the_accounts_rows_and_in_no_keys() -> None:
 
 
 def test_an_account_without_a_chat_room_has_only_its_keys() -> None:
-    api = api_of(replace(with_keys(StandInKey("p", SECRET, PRODUCTION)), chat=None))
+    api = api_of(replace(with_keys(FakeKey("p", SECRET, PRODUCTION)), chat=None))
     assert data_of(get(api, "/credits"))["total_usage"] == data_of(get(api, "/key", SECRET))["usage"]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orwatch.demo.account import demo_account
-from orwatch.demo.api import StandInApi
-from orwatch.demo.usage import CI, StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.usage import CI, FakeKey
 from tests.demo.support import (
     CI_KEY,
     CI_LAB_KEY,
@@ -52,7 +52,7 @@ def same_names(groups: dict[Any, Any]) -> dict[Any, Any]:
     }
 
 
-def assert_everything_agrees(api: StandInApi, today: date) -> None:
+def assert_everything_agrees(api: FakeOpenRouter, today: date) -> None:
     completed = time_range(today - timedelta(days=30), today - timedelta(days=1))
     life = time_range(today - timedelta(days=300), today)
     activity = data_of(get(api, "/activity"))
@@ -116,7 +116,7 @@ def assert_everything_agrees(api: StandInApi, today: date) -> None:
         assert_counters_agree(api, item, today)
 
 
-def assert_counters_agree(api: StandInApi, item: Any, today: date) -> None:
+def assert_counters_agree(api: FakeOpenRouter, item: Any, today: date) -> None:
     periods = {
         "usage": date.min,
         "usage_daily": today,
@@ -149,7 +149,7 @@ def test_they_still_agree_after_keys_were_deleted_renamed_disabled_and_added_and
     api.delete(CI_KEY.key_hash)
     api.rename(CI_LAB_KEY.key_hash, "integration")
     api.disable(RESEARCH_KEY.key_hash)
-    api.add(StandInKey("ci", SECRET, CI, workspace_id=LAB.id))
+    api.add(FakeKey("ci", SECRET, CI, workspace_id=LAB.id))
     assert_everything_agrees(api, TODAY)
     today.day += timedelta(days=9)
     assert_everything_agrees(api, today.day)
@@ -157,11 +157,11 @@ def test_they_still_agree_after_keys_were_deleted_renamed_disabled_and_added_and
 
 def test_the_accounts_of_the_demo_agree_too() -> None:
     account = demo_account(TODAY, history_days=HISTORY_DAYS)
-    api = StandInApi((), account=account, today=lambda: TODAY, history_days=HISTORY_DAYS)
+    api = FakeOpenRouter((), account=account, today=lambda: TODAY, history_days=HISTORY_DAYS)
     assert_everything_agrees_for_the_management_secret(api, account.management_secret)
 
 
-def assert_everything_agrees_for_the_management_secret(api: StandInApi, secret: str) -> None:
+def assert_everything_agrees_for_the_management_secret(api: FakeOpenRouter, secret: str) -> None:
     activity = data_of(get(api, "/activity", secret))
     completed = time_range(TODAY - timedelta(days=30), TODAY - timedelta(days=1))
     answer = data_of(post(api, query_body(metrics=METRICS, time_range=completed), secret))

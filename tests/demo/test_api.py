@@ -1,4 +1,4 @@
-"""The stand-in's API: what OpenRouter answers to ordinary keys, with counters that are exactly their rows."""
+"""The fake server: what OpenRouter answers to ordinary keys, with counters that are exactly their rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from orwatch.demo.api import StandInApi, demo_keys, utc_today
+from orwatch.demo.api import FakeOpenRouter, demo_keys, utc_today
 from orwatch.demo.server import Request, Response
-from orwatch.demo.usage import CI, PRODUCTION, LimitReset, StandInKey, usage_of
+from orwatch.demo.usage import CI, PRODUCTION, FakeKey, LimitReset, usage_of
 from orwatch.domain.keys import KeyKind
 from orwatch.openrouter.parse import parse_error, parse_key, parse_usage
 from tests.support import SECRET, TODAY
 
-KEY = StandInKey("production", SECRET, PRODUCTION)
+KEY = FakeKey("production", SECRET, PRODUCTION)
 FIRST_DAY = TODAY - timedelta(days=29)
 MANAGEMENT_ENDPOINTS = [
     ("GET", "/activity"),
@@ -30,11 +30,11 @@ MANAGEMENT_ENDPOINTS = [
 ]
 
 
-def api_of(*keys: StandInKey, today: date = TODAY) -> StandInApi:
-    return StandInApi(keys or (KEY,), today=lambda: today)
+def api_of(*keys: FakeKey, today: date = TODAY) -> FakeOpenRouter:
+    return FakeOpenRouter(keys or (KEY,), today=lambda: today)
 
 
-def get(api: StandInApi, path: str, secret: str | None = SECRET, **query: str) -> Response:
+def get(api: FakeOpenRouter, path: str, secret: str | None = SECRET, **query: str) -> Response:
     return api.answer(Request("GET", path, query, secret))
 
 
@@ -44,7 +44,7 @@ def data_of(response: Response) -> Any:
     return json.loads(response.body, parse_float=Decimal, parse_int=Decimal)["data"]
 
 
-def rows_of(api: StandInApi, since: date, until: date, secret: str = SECRET) -> Any:
+def rows_of(api: FakeOpenRouter, since: date, until: date, secret: str = SECRET) -> Any:
     return data_of(get(api, "/usage", secret, start_date=f"{since}", end_date=f"{until}"))
 
 
@@ -70,7 +70,7 @@ def test_key_answers_every_documented_field_at_both_its_addresses(path: str) -> 
 
 @pytest.mark.parametrize("today", [TODAY, date(2026, 11, 16), date(2026, 11, 1), date(2026, 12, 31)])
 @pytest.mark.parametrize("key", demo_keys(TODAY + timedelta(days=60)), ids=lambda key: key.name)
-def test_counters_equal_the_sums_of_the_rows_exactly(key: StandInKey, today: date) -> None:
+def test_counters_equal_the_sums_of_the_rows_exactly(key: FakeKey, today: date) -> None:
     api = api_of(key, today=today)
     rows = rows_of(api, today - timedelta(days=400), today, key.secret)
     counters = data_of(get(api, "/key", key.secret))
@@ -87,14 +87,14 @@ def test_counters_equal_the_sums_of_the_rows_exactly(key: StandInKey, today: dat
 def test_what_remains_of_a_limit_counts_from_its_last_reset(
     limit_reset: LimitReset | None, counter: str
 ) -> None:
-    key = StandInKey("production", SECRET, PRODUCTION, limit_usd=Decimal("20.5"), limit_reset=limit_reset)
+    key = FakeKey("production", SECRET, PRODUCTION, limit_usd=Decimal("20.5"), limit_reset=limit_reset)
     facts = data_of(get(api_of(key), "/key"))
     assert (facts["limit"], facts["limit_reset"]) == (Decimal("20.5"), limit_reset)
     assert facts["limit_remaining"] == Decimal("20.5") - facts[counter]
 
 
 def test_what_remains_of_a_limit_may_be_negative() -> None:
-    key = StandInKey("production", SECRET, PRODUCTION, limit_usd=Decimal(1))
+    key = FakeKey("production", SECRET, PRODUCTION, limit_usd=Decimal(1))
     assert data_of(get(api_of(key), "/key"))["limit_remaining"] < 0
 
 
@@ -105,7 +105,7 @@ def test_a_key_without_a_limit_has_null_limits_and_no_expiry() -> None:
 
 def test_the_products_own_parser_reads_the_key() -> None:
     expires_at = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    key = StandInKey("ci", SECRET, CI, Decimal(5), "weekly", expires_at, is_free_tier=True)
+    key = FakeKey("ci", SECRET, CI, Decimal(5), "weekly", expires_at, is_free_tier=True)
     answer = get(api_of(key), "/key")
     facts = parse_key(answer.body)
     assert (facts.kind, facts.limit_usd, facts.limit_reset) == (KeyKind.INFERENCE, Decimal(5), "weekly")
@@ -144,7 +144,7 @@ def test_the_products_own_parser_believes_every_row_of_usage() -> None:
 
 
 def test_costs_are_json_numbers_with_all_their_digits() -> None:
-    key = StandInKey("ci", SECRET, CI)
+    key = FakeKey("ci", SECRET, CI)
     body = get(api_of(key), "/usage", start_date=f"{TODAY}", end_date=f"{TODAY}").body
     costs = re.findall(rb'"cost": ([^}]+)}', body)
     assert costs == [f"{row.cost_usd:f}".encode() for row in usage_of(key, TODAY)]
@@ -168,7 +168,7 @@ def test_a_window_without_any_history_is_an_empty_list(since: date, until: date)
 
 
 def test_the_history_is_as_long_as_asked_for() -> None:
-    api = StandInApi([KEY], today=lambda: TODAY, history_days=1)
+    api = FakeOpenRouter([KEY], today=lambda: TODAY, history_days=1)
     assert {row["date"] for row in rows_of(api, FIRST_DAY, TODAY)} == {TODAY.isoformat()}
     facts = data_of(get(api, "/key"))
     assert facts["usage"] == facts["usage_daily"]
@@ -176,7 +176,7 @@ def test_the_history_is_as_long_as_asked_for() -> None:
 
 def test_the_history_goes_on_as_days_pass_and_loses_nothing() -> None:
     today = TODAY
-    api = StandInApi([KEY], today=lambda: today)
+    api = FakeOpenRouter([KEY], today=lambda: today)
     before = data_of(get(api, "/key"))
     today += timedelta(days=3)
     rows = rows_of(api, FIRST_DAY, today)
@@ -219,7 +219,7 @@ def test_an_unknown_key_gets_401(path: str) -> None:
 
 
 def test_a_revoked_key_gets_401_and_the_others_go_on() -> None:
-    other = StandInKey("ci", "sk-or-v1-other", CI)
+    other = FakeKey("ci", "sk-or-v1-other", CI)
     api = api_of(KEY, other)
     assert get(api, "/key", other.secret).status == 200
     api.revoke("ci")
@@ -228,7 +228,7 @@ def test_a_revoked_key_gets_401_and_the_others_go_on() -> None:
 
 
 def test_a_key_can_be_revoked_from_the_start() -> None:
-    api = api_of(StandInKey("old", SECRET, CI, is_revoked=True))
+    api = api_of(FakeKey("old", SECRET, CI, is_revoked=True))
     assert_error(get(api, "/key"), 401, "User not found.")
 
 
@@ -240,7 +240,7 @@ def test_revoking_a_name_that_does_not_exist_is_an_error() -> None:
 @pytest.mark.parametrize(("day", "status"), [(TODAY, 200), (TODAY - timedelta(days=1), 401)])
 def test_a_key_is_good_through_the_day_on_which_it_expires(day: date, status: int) -> None:
     expires_at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    assert get(api_of(StandInKey("ci", SECRET, CI, expires_at=expires_at)), "/key").status == status
+    assert get(api_of(FakeKey("ci", SECRET, CI, expires_at=expires_at)), "/key").status == status
 
 
 @pytest.mark.parametrize(("method", "path"), MANAGEMENT_ENDPOINTS)
@@ -257,7 +257,7 @@ def test_anything_else_gets_404(method: str, path: str) -> None:
 
 
 def test_keys_can_be_revoked_while_others_ask() -> None:
-    keys = [StandInKey(f"key {number}", f"sk-or-v1-{number}", CI) for number in range(20)]
+    keys = [FakeKey(f"key {number}", f"sk-or-v1-{number}", CI) for number in range(20)]
     api = api_of(*keys)
     statuses: list[int] = []
 
@@ -279,7 +279,7 @@ def test_keys_can_be_revoked_while_others_ask() -> None:
 def test_without_a_today_of_its_own_it_takes_the_utc_day() -> None:
     with freeze_time("2026-11-20 23:59:59"):
         assert utc_today() == TODAY
-        assert rows_of(StandInApi([KEY]), FIRST_DAY, TODAY + timedelta(days=1))[-1]["date"] == f"{TODAY}"
+        assert rows_of(FakeOpenRouter([KEY]), FIRST_DAY, TODAY + timedelta(days=1))[-1]["date"] == f"{TODAY}"
 
 
 def test_the_demo_has_three_keys_with_secrets_that_look_real() -> None:

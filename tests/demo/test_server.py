@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from orwatch.demo import server as server_module
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Json, Request, Response, StandInServer, error_response, json_response
-from orwatch.demo.usage import PRODUCTION, StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import FakeServer, Json, Request, Response, error_response, json_response
+from orwatch.demo.usage import PRODUCTION, FakeKey
 from tests.support import SECRET, TODAY
 
 
@@ -32,32 +32,32 @@ def answer_ok(_request: Request) -> Response:
     return json_response({"data": "ok"})
 
 
-def port_of(server: StandInServer) -> int:
+def port_of(server: FakeServer) -> int:
     port = urlsplit(server.url).port
     assert port is not None
     return port
 
 
 def served_threads() -> list[str]:
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("stand-in"))
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("fake "))
 
 
 def wait_until_served() -> None:
     """Wait for the threads of connections that are closing."""
     deadline = time.monotonic() + 5
-    while "stand-in connection" in served_threads() and time.monotonic() < deadline:
+    while "fake connection" in served_threads() and time.monotonic() < deadline:
         time.sleep(0.001)
 
 
 def test_it_listens_on_the_loopback_interface_only(http: httpx.Client) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         assert server.url.startswith("http://127.0.0.1:")
         assert server.url.endswith("/api/v1")
         assert http.get(f"{server.url}/key").json() == {"data": "ok"}
 
 
 def test_it_hands_the_request_over_in_its_parts(http: httpx.Client) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         headers = {"Authorization": "Bearer sk-or-v1-a"}
         http.get(f"{server.url}/usage?start_date=2026-11-20&empty=&plus=a%2Bb", headers=headers)
         http.post(f"{server.url}/analytics/query", content=b'{"limit": 1}')
@@ -79,7 +79,7 @@ def test_it_hands_the_request_over_in_its_parts(http: httpx.Client) -> None:
     ],
 )
 def test_only_a_bearer_token_is_a_secret(http: httpx.Client, authorization: str, secret: str | None) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         http.get(f"{server.url}/key", headers={"Authorization": authorization})
         assert server.received[0][1].secret == secret
 
@@ -90,7 +90,7 @@ def test_a_request_does_not_show_its_secret() -> None:
 
 def test_requests_are_kept_in_order_with_the_time_of_their_arrival(http: httpx.Client) -> None:
     before = time.monotonic()
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         for number in range(5):
             http.get(f"{server.url}/{number}")
         received = server.received
@@ -101,7 +101,7 @@ def test_requests_are_kept_in_order_with_the_time_of_their_arrival(http: httpx.C
 
 
 def test_what_was_received_can_still_be_read_after_closing(http: httpx.Client) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         http.get(f"{server.url}/key")
     assert [request.path for _, request in server.received] == ["/key"]
 
@@ -118,7 +118,7 @@ def test_many_clients_are_served_at_once() -> None:
     def ask(url: str) -> None:
         statuses.append(httpx.get(url, trust_env=False, timeout=10).status_code)
 
-    with StandInServer(answer) as server:
+    with FakeServer(answer) as server:
         threads = [threading.Thread(target=ask, args=(f"{server.url}/key",)) for _ in range(16)]
         for thread in threads:
             thread.start()
@@ -129,13 +129,13 @@ def test_many_clients_are_served_at_once() -> None:
 
 
 def test_a_connection_is_kept_alive_and_small_answers_are_quick(http: httpx.Client) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         http.get(f"{server.url}/key")
         started_at = time.monotonic()
         for _ in range(50):
             http.get(f"{server.url}/key")
         duration_seconds = time.monotonic() - started_at
-        assert served_threads() == ["stand-in connection", "stand-in server"]
+        assert served_threads() == ["fake connection", "fake server"]
     assert duration_seconds < 50 * 0.02
 
 
@@ -143,14 +143,14 @@ def test_status_headers_and_content_type_are_those_of_the_response(http: httpx.C
     def answer(_request: Request) -> Response:
         return Response(503, b"<html>busy</html>", {"Retry-After": "7"}, content_type="text/html")
 
-    with StandInServer(answer) as server:
+    with FakeServer(answer) as server:
         response = http.get(f"{server.url}/key")
     assert (response.status_code, response.text) == (503, "<html>busy</html>")
     assert (response.headers["Retry-After"], response.headers["Content-Type"]) == ("7", "text/html")
 
 
 def test_an_answer_may_be_empty(http: httpx.Client) -> None:
-    with StandInServer(lambda _: Response(500)) as server:
+    with FakeServer(lambda _: Response(500)) as server:
         response = http.get(f"{server.url}/key")
     assert (response.status_code, response.content) == (500, b"")
 
@@ -158,7 +158,7 @@ def test_an_answer_may_be_empty(http: httpx.Client) -> None:
 def test_a_cut_answer_ends_before_its_content_length(
     http: httpx.Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with StandInServer(lambda _: Response(200, b'{"data": [', content_length=1000)) as server:
+    with FakeServer(lambda _: Response(200, b'{"data": [', content_length=1000)) as server:
         with pytest.raises(httpx.RemoteProtocolError, match="received 10 bytes, expected 1000"):
             http.get(f"{server.url}/key")
         assert len(server.received) == 1
@@ -173,7 +173,7 @@ def test_an_answer_that_aborts_drops_the_connection_and_the_next_one_is_served(
             raise ConnectionAbortedError
         return json_response({})
 
-    with StandInServer(answer) as server:
+    with FakeServer(answer) as server:
         with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
             http.get(f"{server.url}/drop")
         assert http.get(f"{server.url}/key").status_code == 200
@@ -187,7 +187,7 @@ def test_an_answer_with_a_bug_shows_its_traceback(
     def answer(_request: Request) -> Response:
         raise ZeroDivisionError("a bug")
 
-    with StandInServer(answer) as server:
+    with FakeServer(answer) as server:
         with pytest.raises(httpx.RemoteProtocolError):
             http.get(f"{server.url}/key")
         wait_until_served()
@@ -195,7 +195,7 @@ def test_an_answer_with_a_bug_shows_its_traceback(
 
 
 def test_addresses_outside_of_the_api_get_404_and_count_as_not_received(http: httpx.Client) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         response = http.get(server.url.removesuffix("/api/v1") + "/key")
         assert server.received == ()
     assert response.status_code == 404
@@ -214,7 +214,7 @@ def test_nothing_is_printed_whatever_clients_do(
             return Response(200, b"x" * 50_000_000)
         return error_response(401, "User not found.")
 
-    with StandInServer(answer) as server:
+    with FakeServer(answer) as server:
         http.get(f"{server.url}/key")
         http.request("PROPFIND", f"{server.url}/key")
         address = ("127.0.0.1", port_of(server))
@@ -231,10 +231,10 @@ def test_nothing_is_printed_whatever_clients_do(
 
 
 def test_closing_ends_idle_connections_joins_every_thread_and_frees_the_port(http: httpx.Client) -> None:
-    with StandInServer(answer_ok) as server:
+    with FakeServer(answer_ok) as server:
         http.get(f"{server.url}/key")
         port = port_of(server)
-        assert served_threads() == ["stand-in connection", "stand-in server"]
+        assert served_threads() == ["fake connection", "fake server"]
         started_at = time.monotonic()
     assert time.monotonic() - started_at < 1
     assert served_threads() == []
@@ -246,7 +246,7 @@ def test_closing_ends_idle_connections_joins_every_thread_and_frees_the_port(htt
 
 
 def test_closing_twice_does_no_harm() -> None:
-    server = StandInServer(answer_ok)
+    server = FakeServer(answer_ok)
     server.close()
     server.close()
     assert served_threads() == []
@@ -264,13 +264,13 @@ def test_closing_does_not_wait_for_an_answer_that_never_ends(
         return json_response({})
 
     with (
-        StandInServer(answer) as server,
+        FakeServer(answer) as server,
         closing(socket.create_connection(("127.0.0.1", port_of(server)))) as c,
     ):
         c.sendall(b"GET /api/v1/key HTTP/1.1\r\n\r\n")
         assert asked.wait(timeout=10)
         server.close()
-        assert served_threads() == ["stand-in connection"]
+        assert served_threads() == ["fake connection"]
         go_on.set()
         wait_until_served()
     assert served_threads() == []
@@ -278,8 +278,8 @@ def test_closing_does_not_wait_for_an_answer_that_never_ends(
 
 
 def test_the_api_is_served_over_http(http: httpx.Client) -> None:
-    api = StandInApi([StandInKey("production", SECRET, PRODUCTION)], today=lambda: TODAY)
-    with StandInServer(api.answer) as server:
+    api = FakeOpenRouter([FakeKey("production", SECRET, PRODUCTION)], today=lambda: TODAY)
+    with FakeServer(api.answer) as server:
         headers = {"Authorization": f"Bearer {SECRET}"}
         params = {"start_date": f"{TODAY}", "end_date": f"{TODAY}"}
         usage = http.get(f"{server.url}/usage", params=params, headers=headers)

@@ -16,9 +16,9 @@ from orwatch.demo.usage import (
     PRICES,
     PRODUCTION,
     RUNAWAY_EVERY_DAYS,
+    FakeKey,
+    FakeUsage,
     Price,
-    StandInKey,
-    StandInUsage,
     UsageProfile,
     usage_of,
 )
@@ -29,22 +29,22 @@ MONTH = tuple(MONDAY - timedelta(days=count) for count in range(30))
 WORKING_DAYS = tuple(day for day in MONTH if day.weekday() < 5)
 WEEKEND_DAYS = tuple(day for day in MONTH if day.weekday() >= 5)
 
-PRODUCTION_KEY = StandInKey("production", "secret", PRODUCTION)
-CI_KEY = StandInKey("ci", "secret", CI)
-OLD_LAPTOP_KEY = StandInKey("old-laptop", "secret", OLD_LAPTOP)
+PRODUCTION_KEY = FakeKey("production", "secret", PRODUCTION)
+CI_KEY = FakeKey("ci", "secret", CI)
+OLD_LAPTOP_KEY = FakeKey("old-laptop", "secret", OLD_LAPTOP)
 KEYS = (PRODUCTION_KEY, CI_KEY, OLD_LAPTOP_KEY)
 
 
-def month_of(key: StandInKey) -> list[StandInUsage]:
+def month_of(key: FakeKey) -> list[FakeUsage]:
     return [row for day in MONTH for row in usage_of(key, day)]
 
 
-def cost_of_day(key: StandInKey, day: date) -> Decimal:
+def cost_of_day(key: FakeKey, day: date) -> Decimal:
     return sum((row.cost_usd for row in usage_of(key, day)), Decimal(0))
 
 
 def test_a_known_key_and_day_give_these_rows_for_ever() -> None:
-    assert usage_of(CI_KEY, MONDAY)[-1] == StandInUsage(
+    assert usage_of(CI_KEY, MONDAY)[-1] == FakeUsage(
         MONDAY, "openai/gpt-oss-120b", 64, 81284, 18424, Decimal("0.011011168")
     )
 
@@ -52,7 +52,7 @@ def test_a_known_key_and_day_give_these_rows_for_ever() -> None:
 def test_another_process_makes_up_the_same_rows() -> None:
     script = (
         "from datetime import date; from orwatch.demo.usage import *;"
-        "print(usage_of(StandInKey('production', 'secret', PRODUCTION), date(2026, 11, 16)))"
+        "print(usage_of(FakeKey('production', 'secret', PRODUCTION), date(2026, 11, 16)))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     printed = subprocess.run(
@@ -62,12 +62,12 @@ def test_another_process_makes_up_the_same_rows() -> None:
 
 
 def test_the_secret_and_the_limits_of_a_key_do_not_change_its_usage() -> None:
-    other = StandInKey("production", "another secret", PRODUCTION, Decimal(1), "daily", is_revoked=True)
+    other = FakeKey("production", "another secret", PRODUCTION, Decimal(1), "daily", is_revoked=True)
     assert usage_of(other, MONDAY) == usage_of(PRODUCTION_KEY, MONDAY)
 
 
 def test_keys_of_one_profile_differ_by_their_names() -> None:
-    assert usage_of(StandInKey("staging", "secret", PRODUCTION), MONDAY) != usage_of(PRODUCTION_KEY, MONDAY)
+    assert usage_of(FakeKey("staging", "secret", PRODUCTION), MONDAY) != usage_of(PRODUCTION_KEY, MONDAY)
 
 
 def test_days_differ() -> None:
@@ -75,7 +75,7 @@ def test_days_differ() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
-def test_a_cost_is_what_its_tokens_cost_in_whole_nano_dollars(key: StandInKey) -> None:
+def test_a_cost_is_what_its_tokens_cost_in_whole_nano_dollars(key: FakeKey) -> None:
     for row in month_of(key):
         price = PRICES[row.model]
         million = Decimal(1_000_000)
@@ -99,7 +99,7 @@ def test_free_models_are_used_and_cost_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
-def test_every_row_has_requests_and_tokens_and_a_model_of_its_own(key: StandInKey) -> None:
+def test_every_row_has_requests_and_tokens_and_a_model_of_its_own(key: FakeKey) -> None:
     rows = month_of(key)
     assert all(row.requests > 0 and row.tokens_input > 0 and row.tokens_output > 0 for row in rows)
     assert len({(row.day, row.model) for row in rows}) == len(rows)
@@ -148,9 +148,9 @@ def test_a_job_gone_wild_knows_no_weekend() -> None:
 
 
 def test_a_profile_without_models_uses_nothing() -> None:
-    idle = StandInKey("idle", "secret", UsageProfile((), weekend_factor=1.0))
+    idle = FakeKey("idle", "secret", UsageProfile((), weekend_factor=1.0))
     assert usage_of(idle, MONDAY) == ()
 
 
 def test_a_key_does_not_show_its_secret() -> None:
-    assert "sk-or-hidden" not in repr(StandInKey("ci", "sk-or-hidden", CI))
+    assert "sk-or-hidden" not in repr(FakeKey("ci", "sk-or-hidden", CI))

@@ -1,4 +1,4 @@
-"""Fixtures: a stand-in for OpenRouter on loopback, and an account on which orwatch is installed."""
+"""Fixtures: a fake server of OpenRouter on loopback, and an account on which orwatch is installed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import Machine, copy_home, make_keys
 
 _SECONDS_OF_A_DAY = 24 * 60 * 60
@@ -29,32 +29,32 @@ def _one_day() -> None:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Answer], StandInServer]]:
+def serve() -> Iterator[Callable[[Answer], FakeServer]]:
     """Starts servers, and closes them at the end of the test."""
     with ExitStack() as servers:
-        yield lambda answer: servers.enter_context(StandInServer(answer))
+        yield lambda answer: servers.enter_context(FakeServer(answer))
 
 
 @pytest.fixture
-def keys() -> tuple[StandInKey, ...]:
+def keys() -> tuple[FakeKey, ...]:
     """``production``, ``ci`` and ``laptop``: good keys that do not expire."""
     return make_keys()
 
 
 @pytest.fixture
-def api(keys: tuple[StandInKey, ...]) -> StandInApi:
+def api(keys: tuple[FakeKey, ...]) -> FakeOpenRouter:
     """What OpenRouter answers."""
-    return StandInApi(keys)
+    return FakeOpenRouter(keys)
 
 
 @pytest.fixture
-def server(api: StandInApi, serve: Callable[[Answer], StandInServer]) -> StandInServer:
+def server(api: FakeOpenRouter, serve: Callable[[Answer], FakeServer]) -> FakeServer:
     """OpenRouter without faults."""
     return serve(api.answer)
 
 
 @pytest.fixture
-def machine(tmp_path: Path, server: StandInServer) -> Machine:
+def machine(tmp_path: Path, server: FakeServer) -> Machine:
     """An account on which orwatch was never run."""
     return Machine(tmp_path / "machine", server.url)
 
@@ -71,7 +71,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Machi
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         if (hour, is_synced) not in made:
             keys = make_keys()
-            with StandInServer(StandInApi(keys).answer) as server:
+            with FakeServer(FakeOpenRouter(keys).answer) as server:
                 account = Machine(tmp_path_factory.mktemp("prepared"), server.url)
                 account.set_up(keys)
                 if is_synced:
@@ -91,6 +91,6 @@ def watching(machine: Machine, prepared: Callable[[bool], Machine]) -> Machine:
 
 @pytest.fixture
 def synced(machine: Machine, prepared: Callable[[bool], Machine]) -> Machine:
-    """An account with the three keys and all that the stand-in knows of them."""
+    """An account with the three keys and all that the fake server knows of them."""
     copy_home(prepared(True), machine)
     return machine

@@ -49,10 +49,10 @@ exec env -i {command}
 """
 _SERVER = """
 import sys
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import StandInServer
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import FakeServer
 from tests.end_to_end.support import make_keys
-with StandInServer(StandInApi(make_keys()).answer) as server:
+with FakeServer(FakeOpenRouter(make_keys()).answer) as server:
     print(server.url, flush=True)
     sys.stdin.read()
 """

@@ -13,18 +13,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from orwatch.demo.server import Answer, Request, Response, json_response
-from orwatch.demo.usage import CI, OLD_LAPTOP, PRODUCTION, StandInKey
+from orwatch.demo.usage import CI, OLD_LAPTOP, PRODUCTION, FakeKey
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store.engine.database import open_store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import rollups
 from orwatch.text import secret_hint
+from tests.support import secret_of
 
 ORWATCH = Path(sys.executable).with_name("orwatch")
 HISTORY_DAYS = 30
@@ -163,7 +163,7 @@ class Machine:
         process = self.start(*arguments, launcher=launcher, stdin=stdin, stdout=stdout, **environment)
         return finish(process, input)
 
-    def set_up(self, keys: Iterable[StandInKey]) -> None:
+    def set_up(self, keys: Iterable[FakeKey]) -> None:
         """`orwatch init`, and these keys stored at once: many `key add` would take minutes."""
         assert self.run("init").code == 0
         now = datetime.now(UTC)
@@ -236,16 +236,12 @@ def kill(process: subprocess.Popen[str]) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def make_secret(name: str) -> str:
-    return f"sk-or-v1-{sha256(name.encode()).hexdigest()}"
-
-
-def make_keys(count: int = 3) -> tuple[StandInKey, ...]:
+def make_keys(count: int = 3) -> tuple[FakeKey, ...]:
     """Keys named ``production``, ``ci``, ``laptop``, ``key-003``, … with usage."""
     profiles = (PRODUCTION, CI, OLD_LAPTOP)
     names = ["production", "ci", "laptop", *(f"key-{number:03}" for number in range(3, count))]
     return tuple(
-        StandInKey(name, make_secret(name), profiles[number % 3]) for number, name in enumerate(names[:count])
+        FakeKey(name, secret_of(name), profiles[number % 3]) for number, name in enumerate(names[:count])
     )
 
 
@@ -258,9 +254,9 @@ def days_ago(count: int) -> date:
 
 
 def told(
-    answer: Answer, keys: Iterable[StandInKey], since: date | None = None, until: date | None = None
+    answer: Answer, keys: Iterable[FakeKey], since: date | None = None, until: date | None = None
 ) -> Usage:
-    """What the stand-in itself says was used, without a word of the program's."""
+    """What the fake server itself reports as used, without a word of the program's."""
     usage: Usage = {}
     query = {"start_date": f"{since or days_ago(HISTORY_DAYS - 1)}", "end_date": f"{until or utc_today()}"}
     for key in keys:

@@ -10,35 +10,35 @@ from typing import TypeAlias
 
 import pytest
 
-from orwatch.demo.account import StandInAccount, demo_account
-from orwatch.demo.api import StandInApi, utc_today
-from orwatch.demo.server import Answer, Request, Response, StandInServer, error_response
+from orwatch.demo.account import FakeAccount, demo_account
+from orwatch.demo.api import FakeOpenRouter, utc_today
+from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response
 from orwatch.demo.usage import usage_of
 from tests.end_to_end.support import Machine, forget_days
 
-Serve: TypeAlias = Callable[[Answer], StandInServer]
+Serve: TypeAlias = Callable[[Answer], FakeServer]
 DAYS = 60
 
 
 @pytest.fixture
-def account() -> StandInAccount:
+def account() -> FakeAccount:
     return demo_account(utc_today(), history_days=DAYS)
 
 
 @pytest.fixture
-def api(account: StandInAccount) -> StandInApi:
-    return StandInApi((), account=account, history_days=DAYS, serves_usage=False)
+def api(account: FakeAccount) -> FakeOpenRouter:
+    return FakeOpenRouter((), account=account, history_days=DAYS, serves_usage=False)
 
 
 @pytest.fixture
-def ops(machine: Machine, account: StandInAccount) -> Machine:
+def ops(machine: Machine, account: FakeAccount) -> Machine:
     """An account on which the management key was added as ``ops``."""
     added = machine.run("key", "add", "ops", input=account.management_secret)
     assert (added.code, "management" in added.stdout) == (0, True)
     return machine
 
 
-def used(api: StandInApi, account: StandInAccount) -> dict[str | None, tuple[Decimal, Decimal, int]]:
+def used(api: FakeOpenRouter, account: FakeAccount) -> dict[str | None, tuple[Decimal, Decimal, int]]:
     """Credits, BYOK and requests of each key by its hash, and of the chat room."""
     today = utc_today()
     days = [today - timedelta(days=number) for number in range(DAYS)]
@@ -65,7 +65,7 @@ def stored(machine: Machine) -> dict[str | None, tuple[Decimal, Decimal, int]]:
     return {row[0]: (Decimal(row[1]).scaleb(-9), Decimal(row[2] or 0).scaleb(-9), row[3]) for row in rows}
 
 
-def asked_alone(account: StandInAccount, day: date) -> int:
+def asked_alone(account: FakeAccount, day: date) -> int:
     """How many keys analytics is asked for one by one: those that share a name with usage on that day."""
     bearers = Counter(key.name for key in account.keys)
     used_names = {key.name for key in account.keys if usage_of(key, day)}
@@ -73,7 +73,7 @@ def asked_alone(account: StandInAccount, day: date) -> int:
 
 
 def test_one_management_key_watches_every_key_to_the_nano_dollar(
-    ops: Machine, api: StandInApi, account: StandInAccount, server: StandInServer
+    ops: Machine, api: FakeOpenRouter, account: FakeAccount, server: FakeServer
 ) -> None:
     synced = ops.run("sync", "--json")
 
@@ -106,9 +106,9 @@ def test_one_management_key_watches_every_key_to_the_nano_dollar(
 
 
 def test_an_account_without_analytics_has_its_completed_days_and_todays_dollars(
-    machine: Machine, account: StandInAccount, serve: Serve
+    machine: Machine, account: FakeAccount, serve: Serve
 ) -> None:
-    api = StandInApi((), account=account, history_days=30, serves_usage=False, serves_analytics=False)
+    api = FakeOpenRouter((), account=account, history_days=30, serves_usage=False, serves_analytics=False)
     machine.api_url = serve(api.answer).url
     machine.run("key", "add", "ops", input=account.management_secret)
 
@@ -124,7 +124,7 @@ def test_an_account_without_analytics_has_its_completed_days_and_todays_dollars(
 
 
 def test_a_key_that_is_renamed_and_one_that_is_deleted_keep_their_history(
-    ops: Machine, api: StandInApi, account: StandInAccount
+    ops: Machine, api: FakeOpenRouter, account: FakeAccount
 ) -> None:
     ops.run("sync")
     before = stored(ops)
@@ -146,7 +146,7 @@ def test_a_key_that_is_renamed_and_one_that_is_deleted_keep_their_history(
 
 
 def test_a_list_that_fails_halfway_deletes_nothing(
-    ops: Machine, api: StandInApi, account: StandInAccount, serve: Serve
+    ops: Machine, api: FakeOpenRouter, account: FakeAccount, serve: Serve
 ) -> None:
     ops.run("sync")
     keys = ops.query("SELECT name, deleted_at FROM api_keys")
@@ -179,7 +179,7 @@ def test_a_dry_run_tells_what_the_sync_would_write_and_writes_nothing(ops: Machi
 
 
 def test_a_year_can_be_filled_again_at_any_time(
-    ops: Machine, api: StandInApi, account: StandInAccount
+    ops: Machine, api: FakeOpenRouter, account: FakeAccount
 ) -> None:
     ops.run("sync")
     (last,) = ops.query("SELECT max(date) FROM usage_stats")[0]

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, make_keys, told
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
 LIMIT = 20
 WINDOW_SECONDS = 60.0
@@ -35,7 +35,7 @@ class Gate:
 
 
 def test_of_two_syncs_one_does_the_work_and_the_other_says_that_it_is_done(
-    watching: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     gate = Gate(api.answer)
     server = serve(gate.answer)
@@ -63,7 +63,7 @@ def test_of_two_syncs_one_does_the_work_and_the_other_says_that_it_is_done(
 
 
 def test_two_syncs_that_start_at_once_never_count_anything_twice(
-    watching: Machine, api: StandInApi, keys: tuple[StandInKey, ...]
+    watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:
     started = [watching.start("sync", "--days", "30", "--quiet") for _ in range(3)]
     finished = [finish(process) for process in started]
@@ -76,7 +76,7 @@ def test_two_syncs_that_start_at_once_never_count_anything_twice(
 
 
 def test_the_first_use_may_come_from_several_commands_at_once(
-    machine: Machine, keys: tuple[StandInKey, ...]
+    machine: Machine, keys: tuple[FakeKey, ...]
 ) -> None:
     started = [machine.start("key", "add", key.name, "--no-check", stdin=-1) for key in keys]
     finished = [finish(process, key.secret) for process, key in zip(started, keys, strict=True)]
@@ -90,7 +90,7 @@ def test_the_first_use_may_come_from_several_commands_at_once(
 
 def test_sync_and_validate_together_keep_to_the_rate_limit(machine: Machine, serve: Serve) -> None:
     keys = make_keys(12)
-    api = StandInApi(keys)
+    api = FakeOpenRouter(keys)
     troubles = [Response(503, b"", {"Retry-After": "0"})] * 2
 
     def answer(request: Request) -> Response:

@@ -6,17 +6,17 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer, error_response
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response
 from tests.end_to_end.support import Machine
 
 
-def without_usage(api: StandInApi, request: Request) -> Response:
+def without_usage(api: FakeOpenRouter, request: Request) -> Response:
     return error_response(404, "Not Found") if request.path == "/usage" else api.answer(request)
 
 
 def test_days_are_counted_where_the_server_has_no_usage(
-    watching: Machine, api: StandInApi, serve: Callable[[Answer], StandInServer]
+    watching: Machine, api: FakeOpenRouter, serve: Callable[[Answer], FakeServer]
 ) -> None:
     server = serve(lambda request: without_usage(api, request))
     watching.api_url = server.url

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import (
     WITHOUT_PRIVILEGES,
     Machine,
@@ -21,12 +21,12 @@ from tests.end_to_end.support import (
     with_largest_file,
 )
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
 
 @pytest.mark.parametrize("room", [1_000, 60_000])
 def test_a_sync_that_meets_a_full_disk_leaves_every_key_whole_and_the_next_completes(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve, room: int
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve, room: int
 ) -> None:
     corrected = with_changed_costs(api.answer)
     old, new = synced.stored(), told(corrected, keys)
@@ -71,7 +71,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_on_a_disk_that_is_really_full_it_is_the_same(
-    machine: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve, small_disk: Path
+    machine: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve, small_disk: Path
 ) -> None:
     machine.home = small_disk
     machine.set_up(keys)
@@ -110,7 +110,7 @@ def only_readable(machine: Machine, what: str) -> None:
 
 @pytest.mark.parametrize("what", ["files", "folder"])
 def test_a_database_that_may_only_be_read_is_left_alone_and_told(
-    synced: Machine, server: StandInServer, what: str
+    synced: Machine, server: FakeServer, what: str
 ) -> None:
     before = {path: content for path, content in synced.files().items() if path.suffix != ".lock"}
     only_readable(synced, what)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from orwatch.demo.account import demo_account
-from orwatch.demo.api import StandInApi, utc_today
-from orwatch.demo.server import Answer, StandInServer
+from orwatch.demo.api import FakeOpenRouter, utc_today
+from orwatch.demo.server import Answer, FakeServer
 from tests.end_to_end.support import Finished, Machine, days_ago, forget_days
 
 CRONTAB = """#!/bin/sh
@@ -91,7 +91,9 @@ def test_a_machine_in_order_has_no_finding(synced: Machine) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
-def test_everything_that_is_broken_is_found_at_once_with_what_to_do(synced: Machine, api: StandInApi) -> None:
+def test_everything_that_is_broken_is_found_at_once_with_what_to_do(
+    synced: Machine, api: FakeOpenRouter
+) -> None:
     synced.env_file.chmod(0o644)
     synced.database.chmod(0o664)
     with synced.env_file.open("a", encoding="utf-8") as file:
@@ -161,10 +163,10 @@ def test_a_database_that_is_none_is_told_of(synced: Machine, content: bytes) -> 
 
 
 def test_a_whole_account_agrees_and_takes_few_requests(
-    machine: Machine, serve: Callable[[Answer], StandInServer]
+    machine: Machine, serve: Callable[[Answer], FakeServer]
 ) -> None:
     account = demo_account(utc_today(), history_days=60)
-    api = StandInApi((), account=account, history_days=60, serves_usage=False)
+    api = FakeOpenRouter((), account=account, history_days=60, serves_usage=False)
     server = serve(api.answer)
     machine.api_url = server.url
     assert machine.run("key", "add", "ops", input=account.management_secret).code == 0

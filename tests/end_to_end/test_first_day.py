@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import FakeServer
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import Finished, Machine, days_ago, told, total_cost, utc_today
 
 NO_LIMIT_SET = {"ORWATCH_RATE_LIMIT_PER_MINUTE": None}  # the default: 20 a minute are enough for a first day
@@ -30,7 +30,7 @@ def reported_usage(report: Finished) -> dict[tuple[str, str, str], tuple[int, in
 
 
 def test_from_an_empty_account_to_a_report_that_has_openrouters_own_numbers(
-    machine: Machine, api: StandInApi, server: StandInServer, keys: tuple[StandInKey, ...]
+    machine: Machine, api: FakeOpenRouter, server: FakeServer, keys: tuple[FakeKey, ...]
 ) -> None:
     outputs = []
 
@@ -129,7 +129,7 @@ def test_init_leaves_what_is_there_as_it_is(synced: Machine) -> None:
     assert (synced.dump(), synced.env_file.read_bytes()) == before
 
 
-def test_a_revoked_key_is_found_by_validate_and_told_by_status(synced: Machine, api: StandInApi) -> None:
+def test_a_revoked_key_is_found_by_validate_and_told_by_status(synced: Machine, api: FakeOpenRouter) -> None:
     api.revoke("laptop")
 
     validated = synced.run("validate", "--json")
@@ -149,13 +149,13 @@ def test_a_revoked_key_is_found_by_validate_and_told_by_status(synced: Machine, 
 
 
 def test_a_key_that_is_accepted_again_is_active_again_but_not_one_that_a_person_disabled(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...]
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:
     api.revoke("laptop")
     assert synced.run("validate").code == 1
     assert synced.run("key", "disable", "ci").code == 0
 
-    with StandInServer(StandInApi(keys).answer) as recovered:
+    with FakeServer(FakeOpenRouter(keys).answer) as recovered:
         synced.api_url = recovered.url
         validated = synced.run("validate")
         asked_with = [request.secret for _, request in recovered.received]
@@ -170,7 +170,7 @@ def test_a_key_that_is_accepted_again_is_active_again_but_not_one_that_a_person_
 
 
 def test_cleanup_keeps_the_totals_and_no_sync_brings_the_days_back(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...]
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:
     usage = told(api.answer, keys)
     kept_from = days_ago(10)

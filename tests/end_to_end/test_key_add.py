@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer, error_response
-from orwatch.demo.usage import StandInKey
-from tests.end_to_end.support import DEADLINE_SECONDS, Machine, failing_for, finish, make_secret
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response
+from orwatch.demo.usage import FakeKey
+from tests.end_to_end.support import DEADLINE_SECONDS, Machine, failing_for, finish
 from tests.end_to_end.terminal import ON_TERMINAL, read_rest, read_until
+from tests.support import secret_of
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
 
 def names(machine: Machine) -> list[str]:
@@ -27,7 +28,7 @@ def names(machine: Machine) -> list[str]:
 
 
 def test_on_a_terminal_it_asks_and_does_not_show_what_is_typed(
-    machine: Machine, keys: tuple[StandInKey, ...]
+    machine: Machine, keys: tuple[FakeKey, ...]
 ) -> None:
     ours, theirs = pty.openpty()
     process = machine.start(
@@ -47,7 +48,7 @@ def test_on_a_terminal_it_asks_and_does_not_show_what_is_typed(
 
 
 def test_the_secret_is_in_no_process_list_while_it_is_checked(
-    machine: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    machine: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     asked, may_answer = threading.Event(), threading.Event()
 
@@ -74,8 +75,8 @@ def test_the_secret_is_in_no_process_list_while_it_is_checked(
     assert keys[0].secret.encode() not in command_line + environment
 
 
-def test_a_secret_that_openrouter_refuses_is_not_stored(machine: Machine, server: StandInServer) -> None:
-    secret = make_secret("nobody's")
+def test_a_secret_that_openrouter_refuses_is_not_stored(machine: Machine, server: FakeServer) -> None:
+    secret = secret_of("nobody's")
 
     finished = machine.run("key", "add", "production", input=secret)
 
@@ -88,7 +89,7 @@ def test_a_secret_that_openrouter_refuses_is_not_stored(machine: Machine, server
 
 
 def test_without_an_answer_it_is_stored_only_when_nobody_wants_to_ask(
-    machine: Machine, keys: tuple[StandInKey, ...]
+    machine: Machine, keys: tuple[FakeKey, ...]
 ) -> None:
     with closing(socket.socket()) as taken:
         # Bound and not listening: connections are refused, and nobody else gets the port.
@@ -117,7 +118,7 @@ def test_without_an_answer_it_is_stored_only_when_nobody_wants_to_ask(
     ids=["no credit", "forbidden", "trouble", "hotel"],
 )
 def test_only_an_answer_about_the_key_decides_about_it(
-    machine: Machine, keys: tuple[StandInKey, ...], serve: Serve, answer: Response, code: int
+    machine: Machine, keys: tuple[FakeKey, ...], serve: Serve, answer: Response, code: int
 ) -> None:
     machine.api_url = serve(lambda _request: answer).url
 
@@ -129,7 +130,7 @@ def test_only_an_answer_about_the_key_decides_about_it(
 
 
 def test_an_older_server_is_asked_at_its_older_address(
-    machine: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    machine: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     missing = failing_for(api.answer, keys[0].secret, lambda _: error_response(404, "Not Found"), "/key")
     older = serve(missing)
@@ -139,11 +140,11 @@ def test_an_older_server_is_asked_at_its_older_address(
     assert [request.path for _, request in older.received] == ["/key", "/auth/key"]
 
 
-def test_what_is_stored_already_is_refused_by_name(watching: Machine, keys: tuple[StandInKey, ...]) -> None:
+def test_what_is_stored_already_is_refused_by_name(watching: Machine, keys: tuple[FakeKey, ...]) -> None:
     before = watching.dump()
 
     same_secret = watching.run("key", "add", "another", input=keys[1].secret)
-    same_name = watching.run("key", "add", "ci", input=make_secret("another"))
+    same_name = watching.run("key", "add", "ci", input=secret_of("another"))
 
     assert (same_secret.code, same_secret.stdout) == (1, "")
     assert same_secret.stderr == "orwatch: this secret is stored already, as 'ci'.\n"
@@ -167,7 +168,7 @@ def test_what_is_stored_already_is_refused_by_name(watching: Machine, keys: tupl
     ids=["escape", "two lines", "empty", "spaces", "long", "escape in name", "line end in name", "no name"],
 )
 def test_what_cannot_be_a_name_or_a_secret_is_refused_before_anybody_is_asked(
-    machine: Machine, server: StandInServer, name: str, secret: str, message: str
+    machine: Machine, server: FakeServer, name: str, secret: str, message: str
 ) -> None:
     finished = machine.run("key", "add", name, input=secret)
 
@@ -179,9 +180,7 @@ def test_what_cannot_be_a_name_or_a_secret_is_refused_before_anybody_is_asked(
     assert not machine.database.exists() or names(machine) == []
 
 
-def test_a_name_that_looks_like_markup_is_shown_as_it_is(
-    machine: Machine, keys: tuple[StandInKey, ...]
-) -> None:
+def test_a_name_that_looks_like_markup_is_shown_as_it_is(machine: Machine, keys: tuple[FakeKey, ...]) -> None:
     name = "[red]prod[/red] :smile: [link=x]"
     assert machine.run("key", "add", name, input=keys[0].secret).code == 0
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.end_to_end.support import (
     DEADLINE_SECONDS,
@@ -29,10 +29,10 @@ LONGEST_WAIT_SECONDS = 0.02
 
 
 def test_a_sync_that_is_killed_leaves_each_key_as_it_was_or_as_it_is_to_be(
-    machine: Machine, tmp_path: Path, serve: Callable[[Answer], StandInServer]
+    machine: Machine, tmp_path: Path, serve: Callable[[Answer], FakeServer]
 ) -> None:
     keys = make_keys(KEYS)
-    api = StandInApi(keys, history_days=DAYS)
+    api = FakeOpenRouter(keys, history_days=DAYS)
     machine.api_url = serve(api.answer).url
     machine.set_up(keys)
     assert machine.run("sync", "--days", f"{DAYS}").code == 0

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer, error_response
-from orwatch.demo.usage import StandInKey
-from tests.end_to_end.support import DEADLINE_SECONDS, Machine, failing_for, finish, make_secret, utc_today
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response
+from orwatch.demo.usage import FakeKey
+from tests.end_to_end.support import DEADLINE_SECONDS, Machine, failing_for, finish, utc_today
+from tests.support import secret_of
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
 LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (?P<level>[A-Z]+) (?P<job>\w+)"
@@ -29,9 +30,9 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def troubled(watching: Machine, api: StandInApi, serve: Serve) -> Machine:
+def troubled(watching: Machine, api: FakeOpenRouter, serve: Serve) -> Machine:
     """An account with a key that fails, whose server repeats the secret that it was sent."""
-    secret = make_secret("ci")
+    secret = secret_of("ci")
     watching.api_url = serve(
         failing_for(api.answer, secret, lambda _: error_response(400, f"not {secret}\n\x1b[2J"))
     ).url
@@ -39,7 +40,7 @@ def troubled(watching: Machine, api: StandInApi, serve: Serve) -> Machine:
 
 
 def test_text_lines_tell_time_level_job_key_and_duration(
-    troubled: Machine, keys: tuple[StandInKey, ...], log: Path
+    troubled: Machine, keys: tuple[FakeKey, ...], log: Path
 ) -> None:
     finished = troubled.run("sync", "--quiet", ORWATCH_LOG_FILE=str(log))
 
@@ -61,7 +62,7 @@ def test_text_lines_tell_time_level_job_key_and_duration(
     assert oct(log.stat().st_mode)[-2:] in {"00", "40", "44"}
 
 
-def test_json_lines_tell_the_same(troubled: Machine, keys: tuple[StandInKey, ...], log: Path) -> None:
+def test_json_lines_tell_the_same(troubled: Machine, keys: tuple[FakeKey, ...], log: Path) -> None:
     finished = troubled.run("sync", "-v", "--json", ORWATCH_LOG_FILE=str(log), ORWATCH_LOG_FORMAT="json")
 
     assert (finished.code, finished.stderr, finished.json["status"]) == (1, "", "partial")
@@ -78,7 +79,7 @@ def test_json_lines_tell_the_same(troubled: Machine, keys: tuple[StandInKey, ...
 
 
 def test_no_secret_is_in_the_log_of_any_command(
-    troubled: Machine, api: StandInApi, keys: tuple[StandInKey, ...], log: Path
+    troubled: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], log: Path
 ) -> None:
     settings = {"ORWATCH_LOG_FILE": str(log), "ORWATCH_LOG_LEVEL": "DEBUG"}
     api.revoke("laptop")
@@ -109,7 +110,7 @@ def test_the_level_says_what_is_logged(
 
 
 def test_after_logrotate_a_new_file_is_made_between_runs_and_in_the_midst_of_one(
-    watching: Machine, api: StandInApi, serve: Serve, log: Path
+    watching: Machine, api: FakeOpenRouter, serve: Serve, log: Path
 ) -> None:
     first, second = log.with_suffix(".1"), log.with_suffix(".2")
     settings = {"ORWATCH_LOG_FILE": str(log), "ORWATCH_CONCURRENCY": "1"}
@@ -118,7 +119,7 @@ def test_after_logrotate_a_new_file_is_made_between_runs_and_in_the_midst_of_one
     is_reached, may_answer = threading.Event(), threading.Event()
 
     def answer(request: Request) -> Response:
-        if request.secret == make_secret("laptop"):
+        if request.secret == secret_of("laptop"):
             is_reached.set()
             may_answer.wait(DEADLINE_SECONDS)
         return api.answer(request)
@@ -141,7 +142,7 @@ def test_after_logrotate_a_new_file_is_made_between_runs_and_in_the_midst_of_one
 
 
 def test_a_log_that_cannot_be_opened_stops_the_job_before_it_begins(
-    watching: Machine, server: StandInServer, tmp_path: Path
+    watching: Machine, server: FakeServer, tmp_path: Path
 ) -> None:
     nowhere = tmp_path / "no such folder" / "orwatch.log"
     for job in ("sync", "validate", "cleanup"):

@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, StandInServer
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer
 from tests.end_to_end.support import Machine, make_keys, told
 
 KEYS = 500
@@ -25,10 +25,10 @@ MEASURED = (sys.executable, "-S", "-c", _MEASURED)
 
 
 def test_five_hundred_keys_are_synced_in_little_memory_and_time(
-    machine: Machine, serve: Callable[[Answer], StandInServer]
+    machine: Machine, serve: Callable[[Answer], FakeServer]
 ) -> None:
     keys = make_keys(KEYS)
-    api = StandInApi(keys)
+    api = FakeOpenRouter(keys)
     server = serve(api.answer)
     machine.api_url = server.url
     machine.set_up(keys)

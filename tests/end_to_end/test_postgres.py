@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import Finished, Machine, finish, make_keys, told, total_cost
 from tests.end_to_end.test_at_once import LIMIT, WINDOW_SECONDS, Gate, most_within
 from tests.postgres import PostgresServer
@@ -44,7 +44,7 @@ def team(tmp_path: Path, database: str) -> Team:
     return Team(tmp_path, database)
 
 
-def add_keys(machine: Machine, keys: tuple[StandInKey, ...]) -> None:
+def add_keys(machine: Machine, keys: tuple[FakeKey, ...]) -> None:
     for key in keys:
         added = machine.run("key", "add", key.name, "--no-check", input=key.secret)
         assert added.code == 0, added.stderr
@@ -64,9 +64,9 @@ def test_every_command_works_as_on_a_file(
     team: Team,
     database: str,
     postgres: PostgresServer,
-    server: StandInServer,
-    api: StandInApi,
-    keys: tuple[StandInKey, ...],
+    server: FakeServer,
+    api: FakeOpenRouter,
+    keys: tuple[FakeKey, ...],
 ) -> None:
     machine = team.machine("one", server.url)
     created = machine.run("init")
@@ -110,9 +110,9 @@ def test_of_two_machines_one_syncs_and_the_other_says_who_does(
     team: Team,
     database: str,
     postgres: PostgresServer,
-    api: StandInApi,
-    keys: tuple[StandInKey, ...],
-    serve: Callable[[Answer], StandInServer],
+    api: FakeOpenRouter,
+    keys: tuple[FakeKey, ...],
+    serve: Callable[[Answer], FakeServer],
 ) -> None:
     gate = Gate(api.answer)
     server = serve(gate.answer)
@@ -136,10 +136,10 @@ def test_of_two_machines_one_syncs_and_the_other_says_who_does(
 
 
 def test_two_machines_at_once_lose_nothing_count_nothing_twice_and_share_the_rate_limit(
-    team: Team, database: str, postgres: PostgresServer, serve: Callable[[Answer], StandInServer]
+    team: Team, database: str, postgres: PostgresServer, serve: Callable[[Answer], FakeServer]
 ) -> None:
     keys = make_keys(12)
-    api = StandInApi(keys)
+    api = FakeOpenRouter(keys)
     server = serve(api.answer)
     machines = [team.machine(name, server.url) for name in ("one", "two")]
     add_keys(machines[0], keys)
@@ -172,7 +172,7 @@ def one_line(finished: Finished) -> str:
 
 @pytest.mark.parametrize("command", ["status", "sync", "init"])
 def test_a_server_that_is_away_is_one_line_and_exit_75(
-    tmp_path: Path, server: StandInServer, command: str
+    tmp_path: Path, server: FakeServer, command: str
 ) -> None:
     team = Team(tmp_path, "postgresql+psycopg://me:hunter2@127.0.0.1:1/orwatch")
     finished = team.machine("one", server.url).run(command)
@@ -182,7 +182,7 @@ def test_a_server_that_is_away_is_one_line_and_exit_75(
 
 
 def test_a_wrong_password_is_one_line_and_exit_78(
-    team: Team, database: str, server: StandInServer, postgres: PostgresServer
+    team: Team, database: str, server: FakeServer, postgres: PostgresServer
 ) -> None:
     team.settings["ORWATCH_DATABASE_URL"] = database.replace("hunter2", "wrong-hunter2")
     finished = team.machine("one", server.url).run("sync")
@@ -191,9 +191,7 @@ def test_a_wrong_password_is_one_line_and_exit_78(
     assert "password authentication failed" in one_line(finished)
 
 
-def test_an_address_that_cannot_be_read_is_one_line_and_exit_78(
-    tmp_path: Path, server: StandInServer
-) -> None:
+def test_an_address_that_cannot_be_read_is_one_line_and_exit_78(tmp_path: Path, server: FakeServer) -> None:
     team = Team(tmp_path, "postgresql://me:hun@hunter2@db/orwatch")
     finished = team.machine("one", server.url).run("sync")
 

@@ -12,12 +12,13 @@ from decimal import Decimal
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer, error_response, json_response
-from orwatch.demo.usage import StandInKey
-from tests.end_to_end.support import Machine, failing_for, make_secret, told, utc_today
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response, json_response
+from orwatch.demo.usage import FakeKey
+from tests.end_to_end.support import Machine, failing_for, told, utc_today
+from tests.support import secret_of
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
 BY_ALL = ("--by", "key", "--by", "day", "--by", "model")
 HOSTILE = "=cmd()|[red]\x1b[2J\u202e\x07"
@@ -39,7 +40,7 @@ def attacked(watching: Machine, serve: Serve) -> Machine:
 
 
 def test_csv_has_openrouters_own_numbers_to_the_last_digit(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...]
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:
     finished = synced.run("report", *BY_ALL, "--csv")
 
@@ -136,10 +137,10 @@ def test_a_harmful_name_does_nothing_in_a_file_either(attacked: Machine) -> None
 
 
 def test_what_a_server_says_of_an_error_is_shown_and_not_obeyed(
-    synced: Machine, api: StandInApi, serve: Serve
+    synced: Machine, api: FakeOpenRouter, serve: Serve
 ) -> None:
     said = "[bold]\x1b[2J\u202egone\x1b]0;title\x07\r\n"
-    fault = failing_for(api.answer, make_secret("ci"), lambda _: error_response(400, said))
+    fault = failing_for(api.answer, secret_of("ci"), lambda _: error_response(400, said))
     synced.api_url = serve(fault).url
 
     outputs = [

@@ -7,9 +7,9 @@ import stat
 import time
 from collections.abc import Callable
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer
+from orwatch.demo.usage import FakeKey
 from orwatch.secrets import Vault, generate_encryption_key
 from tests.end_to_end.support import DEADLINE_SECONDS, Machine, kill, make_keys, told
 
@@ -19,7 +19,7 @@ LONGEST_WAIT_SECONDS = 0.15
 
 
 def test_after_a_rotation_every_key_works_and_the_old_encryption_key_opens_nothing(
-    watching: Machine, api: StandInApi, keys: tuple[StandInKey, ...]
+    watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:
     old = watching.encryption_key()
     sealed = watching.query("SELECT secret_encrypted FROM api_keys")
@@ -85,10 +85,10 @@ def opened_secrets(machine: Machine) -> list[str]:
 
 
 def test_a_rotation_that_is_killed_has_lost_nothing(
-    machine: Machine, serve: Callable[[Answer], StandInServer]
+    machine: Machine, serve: Callable[[Answer], FakeServer]
 ) -> None:
     keys = make_keys(MANY)
-    machine.api_url = serve(StandInApi(keys, history_days=1).answer).url
+    machine.api_url = serve(FakeOpenRouter(keys, history_days=1).answer).url
     machine.set_up(keys)
     chance = random.Random(20261120)
     was_killed, had_two_keys = [], []

@@ -8,10 +8,11 @@ from datetime import date
 
 import pytest
 
-from orwatch.demo.server import StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.server import FakeServer
+from orwatch.demo.usage import FakeKey
 from orwatch.secrets import generate_encryption_key
-from tests.end_to_end.support import Machine, make_secret
+from tests.end_to_end.support import Machine
+from tests.support import secret_of
 
 COMMANDS = (
     ("init",),
@@ -40,7 +41,7 @@ def named(commands: tuple[tuple[str, ...], ...]) -> pytest.MarkDecorator:
     ],
 )
 def test_a_wrong_setting_stops_a_sync_and_is_told_by_name(
-    watching: Machine, server: StandInServer, name: str, value: str
+    watching: Machine, server: FakeServer, name: str, value: str
 ) -> None:
     before = watching.files()
 
@@ -56,7 +57,7 @@ def test_a_wrong_setting_stops_a_sync_and_is_told_by_name(
 
 @named(COMMANDS)
 def test_every_command_stops_at_a_wrong_setting(machine: Machine, command: tuple[str, ...]) -> None:
-    finished = machine.run(*command, input=make_secret("new"), ORWATCH_CONCURRENCY="0")
+    finished = machine.run(*command, input=secret_of("new"), ORWATCH_CONCURRENCY="0")
 
     assert (finished.code, finished.stdout) == (78, "")
     assert finished.stderr == "orwatch: ORWATCH_CONCURRENCY='0' is not a whole number from 1 to 64.\n"
@@ -82,7 +83,7 @@ UNKNOWN_KEY = (
 
 @named(UNKNOWN_KEY)
 def test_an_unknown_key_is_a_usage_error_with_the_nearest_name(
-    synced: Machine, server: StandInServer, command: tuple[str, ...]
+    synced: Machine, server: FakeServer, command: tuple[str, ...]
 ) -> None:
     before = synced.dump()
 
@@ -95,13 +96,13 @@ def test_an_unknown_key_is_a_usage_error_with_the_nearest_name(
 
 @named(COMMANDS)
 def test_a_database_that_is_newer_than_the_program_is_not_touched(
-    synced: Machine, server: StandInServer, command: tuple[str, ...]
+    synced: Machine, server: FakeServer, command: tuple[str, ...]
 ) -> None:
     with closing(sqlite3.connect(synced.database)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = synced.files()
 
-    finished = synced.run(*command, input=make_secret("new"))
+    finished = synced.run(*command, input=secret_of("new"))
 
     assert (finished.code, finished.stdout) == (78, "")
     assert "was written by a newer orwatch (schema 9999" in finished.stderr
@@ -134,13 +135,13 @@ WRONG_KEYS = {
     ],
 )
 def test_without_the_right_encryption_key_nothing_is_changed(
-    synced: Machine, server: StandInServer, command: tuple[str, ...], kind: str
+    synced: Machine, server: FakeServer, command: tuple[str, ...], kind: str
 ) -> None:
     text, advice = WRONG_KEYS[kind]
     synced.env_file.write_text(text, encoding="utf-8")
     before = synced.dump()
 
-    finished = synced.run(*command, input=make_secret("new"))
+    finished = synced.run(*command, input=secret_of("new"))
 
     assert finished.code == 78
     assert "ORWATCH_ENCRYPTION_KEY" in finished.stderr
@@ -165,7 +166,7 @@ def test_what_needs_no_secret_works_without_the_encryption_key(synced: Machine) 
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
-def test_another_env_file_can_be_named(machine: Machine, keys: tuple[StandInKey, ...], how: str) -> None:
+def test_another_env_file_can_be_named(machine: Machine, keys: tuple[FakeKey, ...], how: str) -> None:
     other = machine.home / "other settings"
     database = machine.home / "other.db"
     other.write_text(f"ORWATCH_DATABASE_URL=sqlite:///{database}\n", encoding="utf-8")
@@ -194,7 +195,7 @@ def test_an_env_file_of_the_current_folder_is_not_read(machine: Machine) -> None
 
 
 def test_the_environment_wins_over_the_env_file_and_an_empty_variable_hides_nothing(
-    watching: Machine, server: StandInServer
+    watching: Machine, server: FakeServer
 ) -> None:
     with watching.env_file.open("a", encoding="utf-8") as file:
         file.write("ORWATCH_SYNC_DAYS=3\n")

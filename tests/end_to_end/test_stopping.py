@@ -12,15 +12,15 @@ from typing import TypeAlias
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response
 from tests.end_to_end.support import Machine, finish
 
-Serve: TypeAlias = Callable[[Answer], StandInServer]
+Serve: TypeAlias = Callable[[Answer], FakeServer]
 
 
 @pytest.fixture
-def hanging(api: StandInApi, serve: Serve) -> tuple[StandInServer, threading.Event]:
+def hanging(api: FakeOpenRouter, serve: Serve) -> tuple[FakeServer, threading.Event]:
     """A server that answers the first key and lets the others wait; and the event that ends their wait."""
     released = threading.Event()
     answered: list[Request] = []
@@ -36,7 +36,7 @@ def hanging(api: StandInApi, serve: Serve) -> tuple[StandInServer, threading.Eve
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_a_run_cleanly_and_soon(
-    watching: Machine, hanging: tuple[StandInServer, threading.Event], number: signal.Signals
+    watching: Machine, hanging: tuple[FakeServer, threading.Event], number: signal.Signals
 ) -> None:
     server, released = hanging
     watching.api_url = server.url
@@ -108,7 +108,7 @@ def test_a_heartbeat_that_nobody_answers_changes_nothing(watching: Machine) -> N
 
 
 def test_a_second_run_can_wait_for_the_first(
-    watching: Machine, hanging: tuple[StandInServer, threading.Event]
+    watching: Machine, hanging: tuple[FakeServer, threading.Event]
 ) -> None:
     server, released = hanging
     watching.api_url = server.url

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, StandInServer
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import (
     EVERYTHING,
     Machine,
@@ -20,10 +20,10 @@ from tests.end_to_end.support import (
     with_changed_costs,
 )
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
 
-def asked_days(server: StandInServer) -> set[tuple[int, int]]:
+def asked_days(server: FakeServer) -> set[tuple[int, int]]:
     """The windows that were asked for, in days before today, and forgets nothing."""
     names = {f"{days_ago(number)}": number for number in range(800)}
     return {
@@ -45,7 +45,7 @@ def asked_days(server: StandInServer) -> set[tuple[int, int]]:
     ids=["a week", "today", "a year", "since", "since until"],
 )
 def test_it_asks_for_the_days_that_it_is_told_and_for_a_week_otherwise(
-    watching: Machine, server: StandInServer, options: tuple[str, ...], window: tuple[int, int]
+    watching: Machine, server: FakeServer, options: tuple[str, ...], window: tuple[int, int]
 ) -> None:
     finished = watching.run("sync", *options, "--json")
 
@@ -58,7 +58,7 @@ def test_it_asks_for_the_days_that_it_is_told_and_for_a_week_otherwise(
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
 def test_days_are_utc_days_wherever_the_machine_stands(
-    watching: Machine, server: StandInServer, zone: str
+    watching: Machine, server: FakeServer, zone: str
 ) -> None:
     assert watching.run("sync", "--days", "1", TZ=zone).code == 0
     report = watching.run("report", "--last", "1d", "--json", TZ=zone)
@@ -69,7 +69,7 @@ def test_days_are_utc_days_wherever_the_machine_stands(
 
 
 def test_a_proxy_for_the_world_outside_is_not_asked_for_this_machine(
-    watching: Machine, server: StandInServer
+    watching: Machine, server: FakeServer
 ) -> None:
     nobody = "http://127.0.0.1:9"
 
@@ -93,7 +93,7 @@ def test_a_proxy_for_the_world_outside_is_not_asked_for_this_machine(
     ids=" ".join,
 )
 def test_a_window_that_makes_no_sense_is_a_usage_error(
-    watching: Machine, server: StandInServer, options: tuple[str, ...]
+    watching: Machine, server: FakeServer, options: tuple[str, ...]
 ) -> None:
     finished = watching.run("sync", *options)
 
@@ -102,7 +102,7 @@ def test_a_window_that_makes_no_sense_is_a_usage_error(
 
 
 def test_after_a_long_sleep_it_reaches_back_to_the_last_good_sync(
-    watching: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     assert watching.run("sync", "--since", "29d", "--until", "20d").code == 0
     server = serve(api.answer)
@@ -121,7 +121,7 @@ def test_after_a_long_sleep_it_reaches_back_to_the_last_good_sync(
 
 
 def test_it_reaches_back_for_a_year_at_most_and_for_each_key_by_its_own_last_sync(
-    watching: Machine, api: StandInApi, serve: Serve
+    watching: Machine, api: FakeOpenRouter, serve: Serve
 ) -> None:
     assert watching.run("sync", "--since", "500d", "--until", "490d", "--key", "production").code == 0
     assert watching.run("sync", "--since", "29d", "--until", "12d", "--key", "ci").code == 0
@@ -134,7 +134,7 @@ def test_it_reaches_back_for_a_year_at_most_and_for_each_key_by_its_own_last_syn
 
 
 def test_only_the_named_keys_are_synced(
-    watching: Machine, api: StandInApi, server: StandInServer, keys: tuple[StandInKey, ...]
+    watching: Machine, api: FakeOpenRouter, server: FakeServer, keys: tuple[FakeKey, ...]
 ) -> None:
     finished = watching.run("sync", "--days", "30", "--key", "ci", "-k", "laptop", "--json")
 
@@ -144,7 +144,7 @@ def test_only_the_named_keys_are_synced(
 
 
 def test_a_dry_run_tells_what_would_change_and_writes_nothing(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     corrected = with_changed_costs(api.answer)
     changed = sum(numbers[3] > 0 for numbers in told(corrected, keys).values())
@@ -167,12 +167,12 @@ def test_a_dry_run_tells_what_would_change_and_writes_nothing(
 
 
 def test_a_correction_replaces_the_day_with_the_rows_that_vanished(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     # What another key used is a quite different answer for the same days.
     impostor = {keys[0].secret: keys[1], keys[1].secret: keys[0], keys[2].secret: keys[2]}
-    swapped = StandInApi(
-        [StandInKey(impostor[key.secret].name, key.secret, impostor[key.secret].profile) for key in keys]
+    swapped = FakeOpenRouter(
+        [FakeKey(impostor[key.secret].name, key.secret, impostor[key.secret].profile) for key in keys]
     )
     synced.api_url = serve(swapped.answer).url
 
@@ -193,7 +193,7 @@ def test_a_good_quiet_run_of_every_job_prints_nothing_at_all(synced: Machine) ->
 
 
 def test_verbose_logs_each_request_without_headers_or_secrets(
-    watching: Machine, keys: tuple[StandInKey, ...]
+    watching: Machine, keys: tuple[FakeKey, ...]
 ) -> None:
     finished = watching.run("sync", "--json", "-v")
 

@@ -7,22 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer, error_response, json_response
-from orwatch.demo.usage import StandInKey
-from tests.end_to_end.support import (
-    IMPATIENT,
-    Machine,
-    failing_for,
-    make_secret,
-    of_key,
-    told,
-    with_changed_costs,
-)
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response, json_response
+from orwatch.demo.usage import FakeKey
+from tests.end_to_end.support import IMPATIENT, Machine, failing_for, of_key, told, with_changed_costs
+from tests.support import secret_of
 
-Serve = Callable[[Answer], StandInServer]
+Serve = Callable[[Answer], FakeServer]
 
-SECRET = make_secret("ci")
+SECRET = secret_of("ci")
 NOW = {"Retry-After": "0"}
 HTML = b"<!doctype html><title>\x1b[31mGateway</title>"
 
@@ -64,7 +57,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", [*FAULTS, *BROKEN])
 def test_one_failing_key_is_told_and_stops_no_other(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve, fault: str
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve, fault: str
 ) -> None:
     answer, tries, message = (FAULTS | BROKEN)[fault]
     before = synced.stored()
@@ -102,7 +95,7 @@ def test_one_failing_key_is_told_and_stops_no_other(
 
 
 def test_the_failing_key_is_named_in_the_summary_and_in_the_status_until_it_works(
-    synced: Machine, api: StandInApi, serve: Serve
+    synced: Machine, api: FakeOpenRouter, serve: Serve
 ) -> None:
     good_url = synced.api_url
     synced.api_url = serve(failing_for(api.answer, SECRET, always(error_response(402, "No credit")))).url
@@ -121,7 +114,7 @@ def test_the_failing_key_is_named_in_the_summary_and_in_the_status_until_it_work
 
 
 def test_a_key_that_fails_in_passing_is_asked_again_and_nobody_hears_of_it(
-    watching: Machine, api: StandInApi, keys: tuple[StandInKey, ...], serve: Serve
+    watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
     troubles = [always(Response(503, b"<html>", NOW)), always(Response(408, b"", NOW)), drop]
     server = serve(
@@ -169,7 +162,7 @@ def test_when_all_keys_are_refused_a_person_is_needed(synced: Machine, serve: Se
 
 @pytest.mark.parametrize("status", [302, 308])
 def test_a_redirect_to_another_host_is_not_followed(
-    synced: Machine, api: StandInApi, serve: Serve, status: int
+    synced: Machine, api: FakeOpenRouter, serve: Serve, status: int
 ) -> None:
     before = synced.stored()
     thief = serve(api.answer)
@@ -187,7 +180,7 @@ def test_a_redirect_to_another_host_is_not_followed(
 
 
 def test_rows_that_cannot_be_believed_are_left_out_and_told(
-    synced: Machine, api: StandInApi, serve: Serve
+    synced: Machine, api: FakeOpenRouter, serve: Serve
 ) -> None:
     rows_before = of_key(synced.stored(), "ci")
     day = max(day for _, day, _ in rows_before)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import Answer, Request, Response, StandInServer, json_response
-from orwatch.demo.usage import StandInKey
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import Answer, FakeServer, Request, Response, json_response
+from orwatch.demo.usage import FakeKey
 from tests.end_to_end.support import Machine, finish, told, utc_today
 from tests.end_to_end.terminal import read_rest
 
@@ -28,7 +28,7 @@ def dollars(amount: Decimal) -> str:
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_the_numbers_of_a_report_are_never_cut(
-    synced: Machine, api: StandInApi, keys: tuple[StandInKey, ...], columns: int
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], columns: int
 ) -> None:
     usage = told(api.answer, keys)
     finished = synced.run("report", COLUMNS=str(columns), **BARE)
@@ -57,7 +57,7 @@ def test_the_numbers_of_a_report_are_never_cut(
 
 
 def test_huge_numbers_and_long_names_leave_the_numbers_whole(
-    watching: Machine, serve: Callable[[Answer], StandInServer]
+    watching: Machine, serve: Callable[[Answer], FakeServer]
 ) -> None:
     row = {
         "date": f"{utc_today()}",
@@ -157,7 +157,7 @@ def test_an_output_that_takes_nothing_is_told(synced: Machine) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_quiet_sync_needs_no_standard_streams(
-    watching: Machine, api: StandInApi, keys: tuple[StandInKey, ...], closed: str
+    watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], closed: str
 ) -> None:
     launcher = ("/bin/sh", "-c", f'exec "$0" "$@" {closed}')
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from orwatch.jobs.key import change as key_jobs
 from orwatch.openrouter.client import Client
 from orwatch.store.engine.database import Store
 from orwatch.store.ledger import write as ledger
-from tests.support import API_URL, NOW, TODAY, no_limit, usage_answer, usage_row
+from tests.support import API_URL, NOW, TODAY, no_limit, secret_of, usage_answer, usage_row
 
 ENCRYPTION_KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 OTHER_ENCRYPTION_KEY = base64.urlsafe_b64encode(b"o" * 32).decode()
@@ -28,11 +27,6 @@ Responder: TypeAlias = Callable[[httpx.Request], httpx.Response]
 
 def days_ago(number: int) -> date:
     return TODAY - timedelta(days=number)
-
-
-def secret_of(name: str) -> str:
-    """A secret of its own for each name of a key."""
-    return f"sk-or-v1-{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def add_key(

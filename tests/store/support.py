@@ -39,7 +39,7 @@ postgres_only = pytest.mark.parametrize("engine", ["postgres"])
 
 
 def add_key(store: Store, name: str = "work", facts: KeyFacts | None = None) -> StoredKey:
-    """A stored key; its secret is a stand-in that nothing opens."""
+    """A stored key; its secret is made up, and nothing opens it."""
     with store.write() as connection:
         stored_keys.insert_key(
             connection,

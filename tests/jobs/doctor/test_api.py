@@ -20,9 +20,9 @@ from orwatch.store.engine.database import Store
 from orwatch.store.keys import listings
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.doctor.support import dated, findings, told
-from tests.jobs.support import FakeApi, add_key, facts, make_client, refusal, secret_of
+from tests.jobs.support import FakeApi, add_key, facts, make_client, refusal
 from tests.store.support import execute
-from tests.support import API_URL, NOW, FakeClock
+from tests.support import API_URL, NOW, FakeClock, secret_of
 
 MANAGEMENT = KeyFacts(KeyKind.MANAGEMENT)
 GOOD = {"label": "sk-or-v1-012...a29f", "usage": 25.5}

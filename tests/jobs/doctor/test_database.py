@@ -18,9 +18,9 @@ from orwatch.store.engine.postgres import PostgresBackend
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.jobs.doctor.support import findings, much_room, told
-from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, secret_of, spend
+from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, spend
 from tests.store.support import execute, path_of, postgres_only, pretend_older_schema, without_transaction
-from tests.support import TODAY
+from tests.support import TODAY, secret_of
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import retention
 from orwatch.store.ledger import write as ledger
 from tests.jobs.doctor.support import told
-from tests.jobs.support import add_key, days_ago, secret_of
+from tests.jobs.support import add_key, days_ago
 from tests.store.support import execute
-from tests.support import NOW, TODAY, usage_row
+from tests.support import NOW, TODAY, secret_of, usage_row
 
 # TODAY is 20 November.
 FIRST = date(2026, 11, 1)

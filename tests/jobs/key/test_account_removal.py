@@ -10,10 +10,10 @@ import pytest
 from orwatch.jobs.key import change as key_jobs
 from orwatch.store.engine.database import Store
 from orwatch.store.schema import api_keys, metadata
-from tests.jobs.support import add_key, secret_of
+from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import MANAGEMENT, AccountWatcher
 from tests.store.support import scalar
-from tests.support import FakeClock
+from tests.support import FakeClock, secret_of
 
 
 @pytest.fixture

@@ -22,11 +22,10 @@ from tests.jobs.support import (
     days_ago,
     facts,
     refusal,
-    secret_of,
     spend,
 )
 from tests.store.support import dump, execute, get_key
-from tests.support import NOW, SECRET, TODAY
+from tests.support import NOW, SECRET, TODAY, secret_of
 
 
 def names(store: Store) -> list[str]:

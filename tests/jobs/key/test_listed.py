@@ -13,7 +13,7 @@ from orwatch.jobs.key import change as key_jobs
 from orwatch.secrets import Vault
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
-from tests.jobs.support import ENCRYPTION_KEY, add_key, secret_of
+from tests.jobs.support import ENCRYPTION_KEY, add_key
 from tests.jobs.sync.account_support import (
     MANAGEMENT,
     add_owner,
@@ -24,7 +24,7 @@ from tests.jobs.sync.account_support import (
     note_spent,
 )
 from tests.store.support import dump, get_key, scalar
-from tests.support import NOW
+from tests.support import NOW, secret_of
 
 
 @pytest.fixture

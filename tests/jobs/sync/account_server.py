@@ -26,8 +26,8 @@ from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import to_day_number
-from tests.jobs.support import ENCRYPTION_KEY, add_key, make_client, secret_of
-from tests.support import API_URL, FakeClock
+from tests.jobs.support import ENCRYPTION_KEY, add_key, make_client
+from tests.support import API_URL, FakeClock, secret_of
 
 MANAGEMENT = KeyFacts(KeyKind.MANAGEMENT)
 DEFAULT_WORKSPACE = "00000000-0000-0000-0000-000000000001"

@@ -15,9 +15,9 @@ from orwatch.store.keys import accounts, listings
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import ListingChanges
 from orwatch.store.ledger import write as ledger
-from tests.jobs.support import add_key, days_ago, secret_of
+from tests.jobs.support import add_key, days_ago
 from tests.store.support import get_key
-from tests.support import NOW, TODAY, usage_row
+from tests.support import NOW, TODAY, secret_of, usage_row
 
 MANAGEMENT = KeyFacts(KeyKind.MANAGEMENT)
 

@@ -12,9 +12,9 @@ from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.sync.result import SyncKeyStatus
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
-from tests.jobs.support import ENCRYPTION_KEY, add_key, secret_of
+from tests.jobs.support import ENCRYPTION_KEY, add_key
 from tests.jobs.sync.account_server import DEFAULT_WORKSPACE, GPT, MANAGEMENT, AccountWatcher, Use
-from tests.support import NOW, TODAY
+from tests.support import NOW, TODAY, secret_of
 
 OTHER_WORKSPACE = "00000000-0000-0000-0000-000000000002"
 

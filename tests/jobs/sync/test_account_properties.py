@@ -17,9 +17,9 @@ from orwatch.errors import WrongClockError
 from orwatch.jobs.sync.result import SyncKeyStatus
 from orwatch.store.engine.database import open_store
 from orwatch.store.keys import table as stored_keys
-from tests.jobs.support import add_key, secret_of
+from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import CLAUDE, GPT, MANAGEMENT, AccountWatcher, Spot, Use
-from tests.support import NOW, FakeClock
+from tests.support import NOW, FakeClock, secret_of
 
 MODELS = (GPT, CLAUDE)
 PROVIDERS = ("OpenAI", "Azure")

@@ -9,10 +9,10 @@ import pytest
 
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key import change as key_jobs
-from tests.jobs.support import ENCRYPTION_KEY, secret_of
+from tests.jobs.support import ENCRYPTION_KEY
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use
 from tests.store.support import sqlite_only
-from tests.support import NOW, TODAY
+from tests.support import NOW, TODAY, secret_of
 
 
 def asked(watcher: AccountWatcher) -> Counter[str]:

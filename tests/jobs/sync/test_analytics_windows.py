@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.errors import ApiError, TruncatedAnswerError
 from orwatch.jobs.sync.analytics_windows import Window, WindowReader, expected_rows_per_day
-from tests.jobs.support import make_client, secret_of
+from tests.jobs.support import make_client
 from tests.jobs.sync.account_server import AccountServer
-from tests.support import API_URL, NOW, TODAY, FakeClock, stored_key
+from tests.support import API_URL, NOW, TODAY, FakeClock, secret_of, stored_key
 
 
 def members(server: AccountServer) -> list[StoredKey]:
