@@ -10,7 +10,16 @@ from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
 from orwatch.demo.ledger import Ledger
-from orwatch.demo.usage import CHAT_ROOM, CI, OLD_LAPTOP, PRODUCTION, RESEARCH, FakeKey, UsageProfile
+from orwatch.demo.usage import (
+    CHAT_ROOM,
+    CI,
+    OLD_LAPTOP,
+    PRODUCTION,
+    RESEARCH,
+    FakeKey,
+    LimitReset,
+    UsageProfile,
+)
 from orwatch.domain.money import ZERO, from_nano
 
 CI_EXPIRES_AFTER_DAYS = 5
@@ -21,16 +30,31 @@ _LEAST_BALANCE_USD = 30
 
 
 @dataclass(frozen=True, slots=True)
+class FakeBudget:
+    """What all keys of a workspace together may spend; ``reset`` None: in the workspace's whole life."""
+
+    id: str
+    limit_usd: Decimal
+    reset: LimitReset | None
+
+
+@dataclass(frozen=True, slots=True)
 class FakeWorkspace:
     """A workspace that keys can be in."""
 
     id: str
     name: str
     slug: str
+    budget: FakeBudget | None = None
 
 
 DEFAULT_WORKSPACE = FakeWorkspace(str(uuid5(NAMESPACE_URL, "workspace default")), "Default", "default")
-RESEARCH_WORKSPACE = FakeWorkspace(str(uuid5(NAMESPACE_URL, "workspace research")), "Research", "research")
+RESEARCH_WORKSPACE = FakeWorkspace(
+    str(uuid5(NAMESPACE_URL, "workspace research")),
+    "Research",
+    "research",
+    FakeBudget(str(uuid5(NAMESPACE_URL, "budget research")), Decimal(50), "monthly"),
+)
 
 
 @dataclass(frozen=True, slots=True)

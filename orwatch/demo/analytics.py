@@ -10,19 +10,23 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import TypeAlias
 
-from orwatch.demo.account_api import AccountState, has_hash_in
 from orwatch.demo.catalog import Counts, Model, Part, split, whole
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
+from orwatch.demo.state import AccountState, has_hash_in
 from orwatch.demo.usage import FakeKey
 from orwatch.domain.money import from_nano
 
+CHAT_ROOM_LABEL = "Chatroom"
 DAYS_KEPT = 365
+MAX_DAYS = 367
 PROVIDER_DAYS_KEPT = 31
 DEFAULT_LIMIT = 1000
 MAX_LIMIT = 10_000
 MAX_DIMENSIONS = 2
 DIMENSIONS = ("model", "api_key_id", "workspace", "provider")
 FILTERS = ("api_key_id", "model")
+MAX_FILTERS = 20
+OPERATORS = {"eq": "scalar", "in": "array"}
 
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -64,12 +68,13 @@ METRICS: dict[str, Callable[[_Sums], int]] = {
     "credits_usage": lambda sums: sums.credits_nano,
     "byok_usage": lambda sums: sums.byok_nano,
 }
-_TOLD_AS_TEXT = frozenset({"request_count", "tokens_prompt", "reasoning_tokens"})
-_TOLD_IN_USD = frozenset({"total_usage", "credits_usage", "byok_usage"})
+_AS_TEXT = frozenset({"request_count", "tokens_prompt", "reasoning_tokens"})
+_IN_USD = frozenset({"total_usage", "credits_usage", "byok_usage"})
 
 GRANULARITIES: dict[str, Callable[[date], date]] = {
     "day": lambda day: day,
-    "week": lambda day: day - timedelta(days=day.weekday()),
+    # Its weeks begin on Sunday, those of the counters on Monday.
+    "week": lambda day: day - timedelta(days=day.isoweekday() % 7),
     "month": lambda day: day.replace(day=1),
 }
 
@@ -105,18 +110,45 @@ def answer_analytics(request: Request, state: AccountState) -> Response:
         return error_response(400, str(error))
     groups = _groups(query, state)
     answered = [_row(query, group, sums) for group, sums in groups[: query.limit]]
+    data: dict[str, Json] = {
+        "data": answered,
+        "metadata": {
+            "query_time_ms": 12,
+            "row_count": len(answered),
+            "truncated": len(answered) < len(groups),
+        },
+    }
+    known = {key.key_hash for key in state.keys}
+    unknown = sorted((query.key_hashes or frozenset()) - known)
+    if unknown:
+        data["warnings"] = [f"Could not resolve api_key_id hash: {key_hash}" for key_hash in unknown]
+    return json_response({"data": data})
+
+
+def answer_analytics_meta(_request: Request, _state: AccountState) -> Response:
+    """``GET /analytics/meta``: what a query may ask for."""
     return json_response(
         {
             "data": {
-                "data": answered,
-                "metadata": {
-                    "query_time_ms": 12,
-                    "row_count": len(answered),
-                    "truncated": len(answered) < len(groups),
-                },
+                "metrics": [
+                    {
+                        "name": name,
+                        "display_label": _label(name),
+                        "display_format": "currency" if name in _IN_USD else "number",
+                        "is_rate": False,
+                    }
+                    for name in METRICS
+                ],
+                "dimensions": [{"name": name, "display_label": _label(name)} for name in DIMENSIONS],
+                "granularities": [{"name": name, "display_label": _label(name)} for name in GRANULARITIES],
+                "operators": [{"name": name, "value_type": kind} for name, kind in OPERATORS.items()],
             }
         }
     )
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _groups(query: _Query, state: AccountState) -> list[tuple[_GroupKey, _Sums]]:
@@ -140,8 +172,8 @@ def _add_user(groups: dict[_GroupKey, _Sums], query: _Query, user: FakeKey, stat
     workspace_id = state.account.workspace_id_of(user)
     names = {workspace.id: workspace.name for workspace in state.account.workspaces}
     values: dict[str, str | None] = {
-        # Two keys of one name are one row; the chat room is no key and has no name.
-        "api_key_id": user.name if user.secret else None,
+        # Two keys of one name are one row, and so are the chat room and a key that bears its label.
+        "api_key_id": user.name if user.secret else CHAT_ROOM_LABEL,
         "workspace": names.get(workspace_id, workspace_id),
     }
     for day, model, counts in state.ledger.rows(user, query.since, min(query.until, state.today)):
@@ -173,7 +205,7 @@ def _row(query: _Query, group: _GroupKey, sums: _Sums) -> _Row:
     bucket, *values = group
     row: _Row = {} if query.granularity is None else {query.bucket_column: f"{bucket}T00:00:00Z"}
     row.update(zip(query.dimensions, values, strict=True))
-    row.update((metric, _told(metric, METRICS[metric](sums))) for metric in query.metrics)
+    row.update((metric, _amount(metric, METRICS[metric](sums))) for metric in query.metrics)
     return row
 
 
@@ -181,11 +213,11 @@ def _sortable(values: _GroupKey) -> tuple[str, ...]:
     return tuple(value or "" for value in values)
 
 
-def _told(metric: str, amount: int) -> Json:
+def _amount(metric: str, amount: int) -> Json:
     """Some counts come as texts and others as numbers; money that was not used is null."""
-    if metric in _TOLD_IN_USD:
+    if metric in _IN_USD:
         return from_nano(amount) if amount else None
-    return str(amount) if metric in _TOLD_AS_TEXT else amount
+    return str(amount) if metric in _AS_TEXT else amount
 
 
 def _parse_query(body: bytes, today: date) -> _Query:
@@ -243,6 +275,8 @@ def _parse_time_range(value: object) -> tuple[date, date]:
     start, end = _parse_time(value.get("start"), "start"), _parse_time(value.get("end"), "end")
     if start >= end:
         raise _QueryError("time_range.start must be before time_range.end")
+    if end - start > timedelta(days=MAX_DAYS):
+        raise _QueryError(f"time_range must be at most {MAX_DAYS} days long")
     return start.date(), (end - timedelta(microseconds=1)).date()
 
 
@@ -259,6 +293,8 @@ def _parse_filters(value: object) -> dict[str, frozenset[str]]:
     """The values allowed for each field; several filters of one field must all be met."""
     if not isinstance(value, list):
         raise _QueryError("filters must be a list")
+    if len(value) > MAX_FILTERS:
+        raise _QueryError(f"at most {MAX_FILTERS} filters are allowed")
     allowed: dict[str, frozenset[str]] = {}
     for item in value:
         if not isinstance(item, dict):
@@ -266,8 +302,8 @@ def _parse_filters(value: object) -> dict[str, frozenset[str]]:
         field, operator, wanted = (item.get(name) for name in ("field", "operator", "value"))
         if not isinstance(field, str) or field not in FILTERS:
             raise _QueryError(f"unknown filter field {json.dumps(field)}; known are: {', '.join(FILTERS)}")
-        if operator not in ("eq", "in"):
-            raise _QueryError(f"unknown operator {json.dumps(operator)}; known are: eq, in")
+        if operator not in OPERATORS:
+            raise _QueryError(f"unknown operator {json.dumps(operator)}; known are: {', '.join(OPERATORS)}")
         texts = wanted if operator == "in" else [wanted]
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise _QueryError(f"the filter on {field} must have a text, or a list of texts with in")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,38 +11,46 @@ from typing import TypeAlias
 
 from orwatch.demo.account import FakeAccount, demo_account, demo_keys, with_own_seeds
 from orwatch.demo.account_api import (
-    CREATOR,
-    AccountState,
-    answer_activity,
     answer_credits,
     answer_keys,
-    answer_models,
+    answer_listed_key,
+    answer_workspace_budgets,
     answer_workspaces,
-    is_deleted,
-    key_facts,
-    parse_day,
 )
-from orwatch.demo.analytics import answer_analytics
+from orwatch.demo.activity import answer_activity
+from orwatch.demo.analytics import answer_analytics, answer_analytics_meta
+from orwatch.demo.key_api import answer_key
 from orwatch.demo.ledger import Ledger
-from orwatch.demo.server import Json, Request, Response, error_response, json_response
+from orwatch.demo.models_api import answer_models
+from orwatch.demo.server import Request, Response, error_response, json_response
+from orwatch.demo.state import AccountState, is_deleted, is_expired, parse_day
 from orwatch.demo.usage import NO_USE, FakeKey, FakeUsage, usage_of
 
 __all__ = ["HISTORY_DAYS", "FakeOpenRouter", "demo_account", "demo_keys", "utc_today"]
 
 HISTORY_DAYS = 30
 
+_ID = re.compile(r"^(/keys/|/workspaces/)[^/]+")
+
+# The method, and the path with `*` for an id in it.
 _Endpoint: TypeAlias = tuple[str, str]
 
 _MODELS: _Endpoint = ("GET", "/models")
+_KEY: tuple[_Endpoint, ...] = (("GET", "/key"), ("GET", "/auth/key"))
 _USAGE: _Endpoint = ("GET", "/usage")
 _WORKSPACES: _Endpoint = ("GET", "/workspaces")
+_BUDGETS: _Endpoint = ("GET", "/workspaces/*/budgets")
 _ANALYTICS: _Endpoint = ("POST", "/analytics/query")
+_ANALYTICS_META: _Endpoint = ("GET", "/analytics/meta")
 _MANAGEMENT_ENDPOINTS: dict[_Endpoint, Callable[[Request, AccountState], Response]] = {
     ("GET", "/activity"): answer_activity,
     ("GET", "/credits"): answer_credits,
     ("GET", "/keys"): answer_keys,
+    ("GET", "/keys/*"): answer_listed_key,
     _WORKSPACES: answer_workspaces,
+    _BUDGETS: answer_workspace_budgets,
     _ANALYTICS: answer_analytics,
+    _ANALYTICS_META: answer_analytics_meta,
 }
 
 
@@ -81,15 +90,16 @@ class FakeOpenRouter:
         if account is not None:
             management_key = FakeKey("management", account.management_secret, NO_USE)
             self._keys[management_key.secret] = management_key
-        self._endpoints = {
-            ("GET", "/key"): self._answer_key,
-            ("GET", "/auth/key"): self._answer_key,
-            _USAGE: self._answer_usage,
+        served = {
+            _USAGE: serves_usage,
+            _ANALYTICS: serves_analytics,
+            _ANALYTICS_META: serves_analytics,
+            _WORKSPACES: serves_workspaces,
+            _BUDGETS: serves_workspaces,
         }
-        served = {_USAGE: serves_usage, _ANALYTICS: serves_analytics, _WORKSPACES: serves_workspaces}
         self._served = {
             endpoint
-            for endpoint in (_MODELS, *self._endpoints, *_MANAGEMENT_ENDPOINTS)
+            for endpoint in (_MODELS, *_KEY, _USAGE, *_MANAGEMENT_ENDPOINTS)
             if served.get(endpoint, True)
         }
 
@@ -140,7 +150,7 @@ class FakeOpenRouter:
 
     def answer(self, request: Request) -> Response:
         """What OpenRouter would answer, errors included."""
-        endpoint = (request.method, request.path)
+        endpoint = (request.method, _ID.sub(r"\1*", request.path))
         if endpoint not in self._served:
             return error_response(404, "Not Found")
         if endpoint == _MODELS:
@@ -153,11 +163,17 @@ class FakeOpenRouter:
             account_keys = self._current_account_keys()
         if key is None or not _is_good(key, today):
             return error_response(401, "User not found.")
-        if endpoint in self._endpoints:
-            return self._endpoints[endpoint](request, key, today)
-        if self._account is None or not self._is_management(key):
+        if endpoint == _USAGE:
+            return self._answer_usage(request, key, today)
+        account = self._account
+        if account is None or key.secret not in (account.management_secret, *self._account_secrets):
+            # A key of somebody else's, who has no other.
+            account, account_keys = FakeAccount("", (key,)), (key,)
+        state = AccountState(account, account_keys, self._ledger, today)
+        if endpoint in _KEY:
+            return answer_key(key, state)
+        if key.secret != account.management_secret:
             return error_response(403, "Only management keys can perform this operation")
-        state = AccountState(self._account, account_keys, self._ledger, today)
         return _MANAGEMENT_ENDPOINTS[endpoint](request, state)
 
     def _current_account_keys(self) -> tuple[FakeKey, ...]:
@@ -170,21 +186,6 @@ class FakeOpenRouter:
                     self._keys[secret] = change(key)
                     return
         raise LookupError(f"there is no key with the hash {key_hash!r}")
-
-    def _is_management(self, key: FakeKey) -> bool:
-        return self._account is not None and key.secret == self._account.management_secret
-
-    def _answer_key(self, _request: Request, key: FakeKey, today: date) -> Response:
-        is_management = self._is_management(key)
-        data: dict[str, Json] = {
-            **key_facts(key, self._ledger, today),
-            "is_free_tier": key.is_free_tier,
-            "is_management_key": is_management,
-            "is_provisioning_key": is_management,
-            "creator_user_id": CREATOR,
-            "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated."},
-        }
-        return json_response({"data": data})
 
     def _answer_usage(self, request: Request, key: FakeKey, today: date) -> Response:
         days = []
@@ -219,9 +220,7 @@ class FakeOpenRouter:
 
 
 def _is_good(key: FakeKey, today: date) -> bool:
-    # ``today`` has no time of day: a key is good through the day on which it expires.
-    is_expired = key.expires_at is not None and key.expires_at.astimezone(UTC).date() < today
-    return not (key.is_revoked or key.is_disabled or is_expired or is_deleted(key, today))
+    return not (key.is_revoked or key.is_disabled or is_expired(key, today) or is_deleted(key, today))
 
 
 def _settled(key: FakeKey, today: date) -> FakeKey:

@@ -62,6 +62,18 @@ class Ledger:
                 if requests:
                     yield day, model, (requests, tokens_input, tokens_output)
 
+    def last_used(self, key: FakeKey, today: date) -> date | None:
+        """The last day through today on which the key made a request; None: it never did."""
+        until = min(today, key.last_day)
+        if until < self.begin_of(key):
+            return None
+        series = self._series_of(key, until)
+        width = 3 * len(key.profile.uses)
+        for number in range((until - series.first_day).days, -1, -1):
+            if any(series.counts[number * width : (number + 1) * width]):
+                return series.first_day + timedelta(days=number)
+        return None
+
     def _series_of(self, key: FakeKey, until: date) -> _Series:
         with self._lock:
             series = self._series.setdefault(key.key_hash, _Series(self.begin_of(key)))

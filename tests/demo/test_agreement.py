@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orwatch.demo.account import demo_account
+from orwatch.demo.analytics import CHAT_ROOM_LABEL
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.usage import CI, FakeKey
 from tests.demo.support import (
@@ -75,7 +76,7 @@ def assert_everything_agrees(api: FakeOpenRouter, today: date) -> None:
         [
             row
             for row in analytics(api, metrics=METRICS, dimensions=["api_key_id"], time_range=completed)
-            if row["api_key_id"] is None
+            if row["api_key_id"] == CHAT_ROOM_LABEL
         ],
         *METRICS,
     )
@@ -101,7 +102,7 @@ def assert_everything_agrees(api: FakeOpenRouter, today: date) -> None:
         [
             row
             for row in analytics(api, metrics=METRICS, dimensions=["api_key_id"], time_range=life)
-            if row["api_key_id"] is None
+            if row["api_key_id"] == CHAT_ROOM_LABEL
         ],
         *METRICS,
     )

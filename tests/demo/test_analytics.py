@@ -22,6 +22,7 @@ from tests.demo.support import (
     assert_error,
     by_key,
     data_of,
+    get,
     post,
     query_body,
     summed,
@@ -57,6 +58,8 @@ FULL_START = "2026-11-01T00:00:00Z"
         ({"limit": "10"}, "limit must be"),
         ({"filters": {}}, "filters must be a list"),
         ({"filters": ["model"]}, "a filter must be an object"),
+        ({"filters": by_key("eq", "a") * 21}, "at most 20 filters"),
+        ({"time_range": {"start": "2026-11-01T00:00Z", "end": FULL_START}}, "time_range.start must be"),
         ({"filters": [{"field": "colour", "operator": "eq", "value": "red"}]}, "unknown filter field"),
         ({"filters": by_key("like", "a")}, "unknown operator"),
         ({"filters": by_key("eq", 1)}, "the filter on api_key_id"),
@@ -83,6 +86,15 @@ def test_a_body_that_is_no_object_gets_400(body: bytes, message: str) -> None:
 def test_days_are_kept_for_a_year(days: int, status: int) -> None:
     body = query_body(time_range=time_range(TODAY - timedelta(days=days), TODAY))
     assert post(api_of(), body).status == status
+
+
+@pytest.mark.parametrize(("days_to_come", "status"), [(1, 200), (2, 400)])
+def test_more_than_367_days_are_too_many_at_once(days_to_come: int, status: int) -> None:
+    window = time_range(TODAY - timedelta(days=365), TODAY + timedelta(days=days_to_come))
+    answer = post(api_of(), query_body(time_range=window))
+    assert answer.status == status
+    if status == 400:
+        assert_error(answer, 400, "time_range must be at most 367 days long")
 
 
 @pytest.mark.parametrize(("days", "status"), [(31, 200), (32, 400)])
@@ -151,13 +163,12 @@ def test_two_keys_of_one_name_are_one_row() -> None:
     )
 
 
-def test_a_key_is_named_by_its_current_name_and_the_chat_room_by_none() -> None:
+def test_a_key_is_named_by_its_current_name_and_the_chat_room_by_its_label() -> None:
     api = api_of()
     api.rename(PRODUCTION_KEY.key_hash, "shop")
     rows = analytics(api, dimensions=["api_key_id"])
     assert {row["api_key_id"] for row in rows} == {
-        *("shop", "ci", "research", "newcomer", "leaver", "idle"),
-        None,
+        *("shop", "ci", "research", "newcomer", "leaver", "idle", "Chatroom"),
     }
 
 
@@ -165,6 +176,39 @@ def test_a_filter_on_keys_takes_the_hash_and_not_the_name() -> None:
     api = api_of()
     assert analytics(api, filters=by_key("eq", "production")) == []
     assert analytics(api, filters=by_key("eq", PRODUCTION_KEY.key_hash))
+
+
+def test_a_hash_that_cannot_be_resolved_is_a_warning_and_no_error() -> None:
+    api = api_of()
+    unknown = "0" * 64
+    some = data_of(post(api, query_body(filters=by_key("in", [CI_KEY.key_hash, unknown]))))
+    assert some["warnings"] == [f"Could not resolve api_key_id hash: {unknown}"]
+    assert some["data"] == analytics(api, filters=by_key("eq", CI_KEY.key_hash))
+    known = data_of(post(api, query_body(filters=by_key("in", [CI_KEY.key_hash, LEAVER.key_hash]))))
+    assert "warnings" not in known
+
+
+def test_a_key_that_bears_the_chat_rooms_label_is_one_row_with_it_unless_it_is_asked_for() -> None:
+    api = api_of()
+    api.rename(CI_KEY.key_hash, "Chatroom")
+    metrics = ["request_count", "total_usage"]
+    both = [row for row in analytics(api, dimensions=["api_key_id"]) if row["api_key_id"] == "Chatroom"]
+    own = analytics(api, dimensions=["api_key_id"], filters=by_key("eq", CI_KEY.key_hash))
+    assert {row["api_key_id"] for row in own} == {"Chatroom"}
+    assert 0 < summed(own, *metrics)["request_count"] < summed(both, *metrics)["request_count"]
+
+
+def test_all_that_meta_lists_can_be_asked_for() -> None:
+    api = api_of()
+    meta = data_of(get(api, "/analytics/meta"))
+    names = {kind: [item["name"] for item in items] for kind, items in meta.items()}
+    for dimension in names["dimensions"]:
+        for granularity in names["granularities"]:
+            assert analytics(api, metrics=names["metrics"], dimensions=[dimension], granularity=granularity)
+    assert [(item["name"], item["value_type"]) for item in meta["operators"]] == [
+        ("eq", "scalar"),
+        ("in", "array"),
+    ]
 
 
 def test_a_deleted_key_can_still_be_asked_for() -> None:
@@ -209,7 +253,8 @@ def test_a_breakdown_by_provider_adds_up_to_the_one_without() -> None:
     ("granularity", "buckets"),
     [
         ("month", {"2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"}),
-        ("week", {f"{date(2026, 10, 19) + timedelta(weeks=count)}T00:00:00Z" for count in range(5)}),
+        # Its weeks begin on Sunday.
+        ("week", {f"{date(2026, 10, 18) + timedelta(weeks=count)}T00:00:00Z" for count in range(5)}),
     ],
 )
 def test_longer_buckets_are_named_by_their_first_day_and_add_up(granularity: str, buckets: set[str]) -> None:

@@ -65,6 +65,8 @@ def test_key_answers_every_documented_field_at_both_its_addresses(path: str) -> 
         *("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly"),
         *("limit", "limit_remaining", "limit_reset", "include_byok_in_limit", "expires_at"),
         *("is_free_tier", "is_management_key", "is_provisioning_key", "creator_user_id", "rate_limit"),
+        *("organization_id", "workspace_id", "allowed_data_regions"),
+        *("budgets", "effective_budget", "free_model_daily_requests"),
     }
 
 
