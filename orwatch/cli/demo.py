@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.interruption import StoppedBySignal, interruptible
 from orwatch.config.settings import PREFIX
 from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
 
 if TYPE_CHECKING:
     from orwatch.demo.account import FakeAccount
+    from orwatch.demo.api import FakeOpenRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,15 @@ class _Step:
     metavar="DIR",
     help="Leave the database and the env file in DIR, which must be empty or new.",
 )
+@click.option("--serve", "is_served", is_flag=True, help="Only run the server, until Ctrl-C; print its keys.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), metavar="N", help="Serve on port N instead of a free one."
+)
 @pass_context
-def command(context: Context, keep: Path | None) -> int:
+def command(context: Context, keep: Path | None, is_served: bool, port: int | None) -> int:
     """Show everything with made-up data: no key, no network.
 
-    Runs the real commands against a stand-in for OpenRouter on this machine's loopback, with a management
+    Runs the real commands against a local stand-in for OpenRouter, with a management
     key, the five keys that it finds and a year of usage, in a temporary folder that is gone afterwards.
     Nothing of yours is read or changed.
 
@@ -56,13 +63,22 @@ def command(context: Context, keep: Path | None) -> int:
     Examples:
       orwatch demo
       orwatch demo --keep /tmp/orwatch-demo
+      orwatch demo --serve --port 8080
     """
+    if is_served and keep is not None:
+        raise UsageError("--serve runs no command, so there is nothing for --keep to leave.")
+    if port is not None and not is_served:
+        raise UsageError("--port is for --serve.")
+
     from orwatch.demo.account import ACCOUNT_DAYS, demo_account
     from orwatch.demo.api import FakeOpenRouter
     from orwatch.demo.server import FakeServer
 
     account = demo_account(context.today)
     api = FakeOpenRouter((), account=account, history_days=ACCOUNT_DAYS, serves_usage=False)
+    if is_served:
+        _serve(account, api, port or 0)
+        return 0
     folder = (
         tempfile.TemporaryDirectory(prefix="orwatch-demo-") if keep is None else nullcontext(_empty(keep))
     )
@@ -91,6 +107,26 @@ def command(context: Context, keep: Path | None) -> int:
     else:
         click.secho("\nThat was made-up data. `orwatch key add NAME` starts with yours.", bold=True)
     return 0
+
+
+def _serve(account: FakeAccount, api: FakeOpenRouter, port: int) -> None:
+    """Answer until a signal ends it. Raises ``OrwatchError`` where the port cannot be had."""
+    from orwatch.demo.server import FakeServer
+
+    try:
+        server = FakeServer(api.answer, port)
+    except OSError as error:
+        raise OrwatchError(
+            f"cannot serve on port {port} of 127.0.0.1: {error.strerror}. Choose another with --port."
+        ) from error
+    workspaces = {workspace.id: workspace.name for workspace in account.workspaces}
+    with suppress(StoppedBySignal), server, interruptible(0):
+        click.echo(f"ORWATCH_OPENROUTER_API_URL={server.url}")
+        click.echo(f"management key: {account.management_secret}")
+        for key in account.keys:
+            click.echo(f"{key.name} in {workspaces[account.workspace_id_of(key)]}: {key.secret}")
+        click.echo("Made-up keys and data; Ctrl-C ends it.")
+        signal.pause()
 
 
 def _steps(account: FakeAccount) -> list[_Step]:

@@ -79,14 +79,16 @@ def _json_text(value: Json) -> str:
 
 
 class FakeServer:
-    """Serves on a free port of 127.0.0.1 until it is closed; close it, or use it as a context manager.
+    """Serves on 127.0.0.1 until it is closed; close it, or use it as a context manager.
+
+    ``port`` 0 is a free one. Raises ``OSError`` where it cannot be had.
 
     ``answer`` is called in a thread per connection. One that raises ``ConnectionAbortedError`` makes the
     server drop the connection without an answer; any other exception is a bug and shows its traceback.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        self._http = _HttpServer(answer)
+    def __init__(self, answer: Answer, port: int = 0) -> None:
+        self._http = _HttpServer(answer, port)
         self._accepting = threading.Thread(
             target=self._http.serve_forever,
             kwargs={"poll_interval": 0.02},  # closing waits for one such interval
@@ -170,12 +172,12 @@ class _HttpServer(ThreadingHTTPServer):
     # For many clients that come at once, as those of a concurrent sync do.
     request_queue_size = 128
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, port: int) -> None:
         self.answer = answer
         self._lock = threading.Lock()
         self._received: list[tuple[float, Request]] = []
         self._connections: dict[threading.Thread, Any] = {}
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def server_bind(self) -> None:
         # The standard server looks its own name up, which may take seconds and nobody needs.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,3 +117,36 @@ def test_a_step_that_ends_otherwise_than_it_should_ends_the_demo(
     assert "the demo's `orwatch cleanup --retention-days 90` ended with exit code 75." in err
     assert not out.endswith("starts with yours.\n")
     assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--serve", "--keep", "folder"],
+            "--serve runs no command, so there is nothing for --keep to leave.",
+        ),
+        (["--port", "8080"], "--port is for --serve."),
+    ],
+)
+def test_options_that_do_not_go_together_are_a_usage_error(
+    orwatch: Orwatch, home: Home, options: list[str], message: str
+) -> None:
+    assert orwatch("demo", *options) == (2, "", f"orwatch: {message}\n")
+    assert not (home.folder / "folder").exists()
+
+
+def test_what_it_serves_is_ended_by_ctrl_c(orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "pause", lambda: signal.raise_signal(signal.SIGINT))
+    code, out, err = orwatch("demo", "--serve")
+    assert (code, err) == (0, "")
+    assert out.startswith("ORWATCH_OPENROUTER_API_URL=http://127.0.0.1:")
+    assert out.count("sk-or-v1-") == 6
+
+
+def test_a_port_that_is_taken_is_said(orwatch: Orwatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = orwatch("demo", "--serve", "--port", f"{port}")
+    assert (code, out) == (1, "")
+    assert f"cannot serve on port {port} of 127.0.0.1: Address already in use" in err
