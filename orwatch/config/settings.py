@@ -120,7 +120,7 @@ SETTINGS = (
     _number(
         "ORWATCH_RATE_LIMIT_PER_MINUTE",
         "rate_limit_per_minute",
-        "requests within any 60 seconds; 0: no limit",
+        "requests in any 60 seconds; 0: no limit",
         20,
         0,
         100_000,
