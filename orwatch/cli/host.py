@@ -6,6 +6,7 @@ import os
 import pwd
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,19 +37,37 @@ def read_host(context: Context) -> Host:
 
 def _program() -> Path:
     """This very installation's program, by the path by which it was called. Raises ``UsageError``."""
-    called = Path(sys.argv[0]).absolute()
+    called = Path(os.path.normpath(Path(sys.argv[0]).absolute()))
     candidates = (
         called,
         Path(sys.executable).with_name(_PROGRAM),
         Path(sysconfig.get_path("scripts"), _PROGRAM),
         Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), _PROGRAM),
     )
+    if zipfile.is_zipfile(called):
+        return _zip_application(called)
     for path in candidates:
         if path.name == _PROGRAM and path.is_file() and os.access(path, os.X_OK):
-            return Path(os.path.normpath(path))
+            return path
     raise UsageError(
         f"cannot find the program of this installation, {candidates[1]}", "Call `orwatch` itself."
     )
+
+
+def _zip_application(path: Path) -> Path:
+    """A file made by shiv or pex, if cron can start it. Raises ``UsageError``.
+
+    An installed orwatch that its Python has as well is another program.
+    """
+    if not os.access(path, os.X_OK):
+        raise UsageError(f"cron cannot start {path}: it is not executable", f"Run `chmod +x {path}`.")
+    with path.open("rb") as file:
+        if file.read(2) != b"#!":
+            raise UsageError(
+                f"cron cannot start {path}: its first line names no Python",
+                "Build it again with one (shiv and zipapp: `--python`).",
+            )
+    return path
 
 
 def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -> CronShowResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,41 @@ def test_a_relative_call_becomes_an_absolute_path(machine: Path, monkeypatch: py
     monkeypatch.chdir(machine)
     monkeypatch.setattr(sys, "argv", ["./orwatch"])
     assert cli_host._program() == machine / "orwatch"
+
+
+def write_zip_application(path: Path, first_line: bytes = b"#!/usr/bin/env python3\n") -> Path:
+    """As shiv and pex make them: a zip archive after a line that names a Python."""
+    with path.open("wb") as file:
+        file.write(first_line)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("__main__.py", "")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("name", ["orwatch", "orwatch.pyz", "orwatch.pex", "money"])
+def test_the_jobs_run_the_zip_application_that_installed_them(
+    orwatch: Orwatch, machine: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(machine)
+    write_zip_application(Path(name))
+    monkeypatch.setattr(sys, "argv", [f"./{name}"])
+    assert orwatch("cron", "install").code == 0
+    assert (machine / "tab").read_text(encoding="utf-8").count(f"{machine}/{name} --env-file") == 3
+    assert orwatch("cron", "show").code == 0
+
+
+def test_a_zip_application_that_cron_cannot_start_is_not_exchanged_for_another_orwatch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_zip_application(tmp_path / "orwatch")
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    path.chmod(0o644)
+    with pytest.raises(UsageError, match=f"cron cannot start {path}: .* Run `chmod"):
+        cli_host._program()
+    write_zip_application(path, first_line=b"")
+    with pytest.raises(UsageError, match=f"cron cannot start {path}: its first line names no Python"):
+        cli_host._program()
 
 
 def test_a_program_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

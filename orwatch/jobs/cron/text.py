@@ -54,9 +54,10 @@ _ENTRY = re.compile(
     r'case "\$\(date -u \+(?P<asked>[\\%a-zA-Z]+)\)" in (?P<patterns>[^)]+)\) (?P<command>.*);; esac'
 )
 # A program named orwatch, options, and a job: not a path that has the word in it.
+_PROGRAM = r"orwatch(?:\.pyz|\.pex)?"
 _WORD = r"""(?:[^\s'"]|'[^']*'|"[^"]*")+"""
 _CALL = re.compile(
-    rf"""(?<![\w.-])orwatch["']?(?:\s+-[\w-]+(?:[= ](?!-){_WORD})?)*\s+(?:{"|".join(Job)})(?![\w./-])"""
+    rf"""(?<![\w.-]){_PROGRAM}["']?(?:\s+-[\w-]+(?:[= ](?!-){_WORD})?)*\s+(?:{"|".join(Job)})(?![\w./-])"""
 )
 _NAMED_ENV_FILE = re.compile(rf"--env-file[= ]({_WORD})")
 _COMMENTED_OUT = re.compile(r"#\s*[\d*@]")

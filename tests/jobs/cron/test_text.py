@@ -209,6 +209,8 @@ def test_a_line_that_is_none_of_ours_is_told_as_such(line: str) -> None:
     "line",
     [
         "5 * * * * orwatch sync",
+        "5 * * * * /opt/orwatch.pyz sync",
+        "5 * * * * '/opt/my tools/orwatch.pex' --env-file /etc/e validate",
         "5 * * * * cd /; X=1 nice /opt/bin/orwatch -q --env-file /e sync >/dev/null",
         "@hourly me '/opt/my tools/orwatch' --env-file=/e sync --catch-up",
         "5 * * * * orwatch --env-file '/an e' sync",
@@ -227,6 +229,7 @@ def test_a_line_that_starts_a_job_is_recognised(line: str) -> None:
         "5 * * * * rsync -a /home/me/orwatch /backup/sync",
         "5 * * * * /srv/orwatch/run sync",
         "5 * * * * my-orwatch sync",
+        "5 * * * * orwatch.sh sync",
         "5 * * * * orwatch status",
         "5 * * * * orwatch sync-notes",
     ],
