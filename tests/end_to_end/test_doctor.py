@@ -16,7 +16,9 @@ import pytest
 from orwatch.demo.account import demo_account
 from orwatch.demo.api import FakeOpenRouter, utc_today
 from orwatch.demo.server import Answer, FakeServer
-from tests.end_to_end.support import Finished, Machine, days_ago, forget_days
+from orwatch.demo.usage import FakeKey, usage_of
+from orwatch.domain.days import days_between, month_start
+from tests.end_to_end.support import Finished, Machine, days_ago, forget_days, of_key, told, total_cost
 
 CRONTAB = """#!/bin/sh
 [ "$1" = -l ] || exit 2
@@ -75,15 +77,20 @@ def day_number(day: date) -> int:
     return (day - date(1970, 1, 1)).days
 
 
-def test_a_machine_in_order_has_no_finding(synced: Machine) -> None:
+def test_a_machine_in_order_has_no_finding(
+    synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
+) -> None:
     before = synced.dump()
     finished = examine(synced, "--json")
     assert (finished.code, finished.stderr) == (0, "")
     assert (findings(finished), finished.json["status"]) == ([], "ok")
+    usage = told(api.answer, keys)
+    this_month = told(api.answer, keys, since=month_start(utc_today()))
     for name in ("production", "ci", "laptop"):
         month, life = of(finished, "totals", name)
         assert (month["difference_usd"], life["difference_usd"]) == (0, 0)
-        assert month["stored_usd"] > 0
+        assert month["stored_usd"] == total_cost(of_key(this_month, name))
+        assert life["stored_usd"] == total_cost(of_key(usage, name)) > 0
     assert synced.dump() == before
     shown = examine(synced, COLUMNS="80")
     assert shown.code == 0
@@ -179,5 +186,7 @@ def test_a_whole_account_agrees_and_takes_few_requests(
     paths = [request.path for _, request in server.received[asked_before:]]
     assert sorted(paths) == ["/credits", "/key", "/keys", "/keys", "/workspaces"]
     compared = [check for check in finished.json["checks"] if "difference_usd" in check]
-    # Each of the five keys' month and life, and the month of the one with BYOK.
-    assert [check["difference_usd"] for check in compared] == [0] * 11
+    # Each of the five keys' month and life, and the month of the BYOK key once more where it was used.
+    (byok,) = (key for key in account.keys if key.is_byok)
+    is_byok_used = any(usage_of(byok, day) for day in days_between(month_start(utc_today()), utc_today()))
+    assert [check["difference_usd"] for check in compared] == [0] * (10 + is_byok_used)
