@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import ssl
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,12 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those first that wait for minutes, for rate limits and daemons: others run meanwhile."""
     items.sort(key=lambda item: (item.path.parent.name, item.path.name) not in _WAITING)
+
+
+if "faketime" in os.environ.get("LD_PRELOAD", ""):
+    # libfaketime, until its version of 2024, makes something else of a sleep until a moment of the monotonic
+    # clock, which is how Python sleeps.
+    time.sleep = lambda seconds: select.select((), (), (), seconds) and None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -59,6 +60,11 @@ sys.exit(run(sys.argv[2:]))
 WITHOUT_PRIVILEGES = (sys.executable, "-c", _BECOME.format(_DROP))
 # Its retries of broken connections, which cannot say Retry-After, wait for hundredths of a second.
 IMPATIENT = (sys.executable, "-c", _IMPATIENT)
+
+
+def faked_clock() -> dict[str, str]:
+    """The variables by which libfaketime gives this process its clock: the programs get them, too."""
+    return {name: value for name, value in os.environ.items() if name == "LD_PRELOAD" or "FAKE" in name}
 
 
 def forget_days(machine: Machine, days: Iterable[int], key_id: int = 1) -> None:
@@ -122,6 +128,7 @@ class Machine:
             "LANG": "C.UTF-8",
             "ORWATCH_OPENROUTER_API_URL": self.api_url,
             "ORWATCH_RATE_LIMIT_PER_MINUTE": "0",
+            **faked_clock(),
             **self.settings,
             **changes,
         }

@@ -58,7 +58,7 @@ def die(_connection, _cursor, statement, *_others):
     if statement.strip().startswith(sys.argv[2]):
         os.kill(os.getpid(), 9)
 
-open_store(sys.argv[1], datetime.now(UTC))
+open_store(sys.argv[1], datetime(2026, 11, 20, tzinfo=UTC))
 """
     killed = run_python(script, url, statement)
     assert killed.returncode == -9, killed.stderr
@@ -113,7 +113,7 @@ from orwatch.store.engine import database
 import alembic.command
 print("ready", flush=True)
 sys.stdin.readline()
-store = database.open_store(sys.argv[1], datetime.now(UTC))
+store = database.open_store(sys.argv[1], datetime(2026, 11, 20, tzinfo=UTC))
 with store.read() as connection:
     print(connection.exec_driver_sql("SELECT count(*) FROM ledger_state").scalar())
 store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from orwatch.jobs.cron.show import show
 from orwatch.jobs.cron.text import MARK_END
 from tests.jobs.cron.machine import CronMachine
 from tests.jobs.cron.test_install import CRON_D, SYSTEMD, URL, USER_CRONTAB, block, installed, needs_root
+from tests.support import NOW
 
 
 @pytest.fixture
@@ -122,5 +122,5 @@ def test_a_line_of_ones_own_that_starts_a_job_beside_the_entries_is_told(machine
     elsewhere = replace(machine.host(), home=machine.folder)  # where such a line reads another one
     again = install(USER_CRONTAB, elsewhere, machine.settings())
     assert not any("of your own" in warning.text for warning in again.warnings)
-    shown = show(machine.host(), machine.settings(), datetime.now(UTC))
+    shown = show(machine.host(), machine.settings(), NOW)
     assert [warning.text for warning in shown.warnings] == texts

@@ -90,7 +90,7 @@ def test_the_second_opening_loads_no_alembic_and_no_driver_but_its_own(
 import sys
 from datetime import UTC, datetime
 from orwatch.store.engine.database import open_store
-store = open_store(sys.argv[1], datetime.now(UTC))
+store = open_store(sys.argv[1], datetime(2026, 11, 20, tzinfo=UTC))
 with store.read() as connection:
     connection.exec_driver_sql("SELECT * FROM usage_stats").all()
 store.close()
