@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import select
 import ssl
-import time
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from orwatch.store.engine.database import Store, open_store
 from tests.support import NOW, FakeClock
 
-_WAITING = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "postgres")}
+_LONG = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "dates", "postgres")}
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -23,15 +22,17 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 2
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those first that wait for minutes, for rate limits and daemons: others run meanwhile."""
-    items.sort(key=lambda item: (item.path.parent.name, item.path.name) not in _WAITING)
-
-
-if "faketime" in os.environ.get("LD_PRELOAD", ""):
-    # libfaketime, until its version of 2024, makes something else of a sleep until a moment of the monotonic
-    # clock, which is how Python sleeps.
-    time.sleep = lambda seconds: select.select((), (), (), seconds) and None
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each of the tests' processes begins with some of those that take long, not one with them all."""
+    processes = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    long = [item for item in items if (item.path.parent.name, item.path.name) in _LONG]
+    others = iter([item for item in items if item not in long])
+    share = len(items) // processes  # what --dist=worksteal gives to each at first
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        ordered += long[number::processes]
+        ordered += islice(others, max(0, (number + 1) * share - len(ordered)))
+    items[:] = [*ordered, *others]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,8 @@ import pytest
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer
 from orwatch.demo.usage import FakeKey
+from tests.end_to_end.faked_clock import FakedClock, unpack_libfaketime
+from tests.end_to_end.packages import UnavailableError, skip
 from tests.end_to_end.support import Machine, copy_home, make_keys
 
 _SECONDS_OF_A_DAY = 24 * 60 * 60
@@ -26,6 +29,22 @@ def _one_day() -> None:
     left = _SECONDS_OF_A_DAY - (datetime.now(UTC) - midnight).total_seconds()
     if left < _LONGEST_TEST_SECONDS:
         time.sleep(left + 1)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all of the tests' processes have in common."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def faked_clock(shared_folder: Path) -> FakedClock:
+    """What gives programs another date."""
+    try:
+        return unpack_libfaketime(shared_folder / "libfaketime")
+    except UnavailableError as error:
+        skip("libfaketime", error)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -10,12 +9,14 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from tests.end_to_end.faked_clock import FakedClock
+from tests.end_to_end.packages import UnavailableError, fetch, once, only, run
 from tests.end_to_end.support import DEADLINE_SECONDS
 
 PROJECT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ DAEMONS = ("cron", "cronie", "busybox")
 LEAD = timedelta(seconds=8)
 # The first release that has cronie, and a busybox with both crond and a clock that can be faked.
 _NEWER_RELEASE = "trixie"
-_OWN_PACKAGES = ("cron", "libfaketime")
+_OWN_PACKAGES = ("cron",)
 _NEWER_PACKAGES = (
     *("cronie", "busybox", "libc6", "libpam0g", "libselinux1"),
     *("libaudit1", "libpcre2-8-0", "libcap-ng0"),
@@ -58,19 +59,15 @@ with FakeServer(FakeOpenRouter(make_keys()).answer) as server:
 """
 
 
-class UnavailableError(Exception):
-    """Why there are no daemons to test with. ``is_final``: no set-up of this machine would help."""
-
-    def __init__(self, reason: str, *, is_final: bool = False) -> None:
-        super().__init__(reason)
-        self.is_final = is_final
-
-
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The packages' files: those of this machine's own release, and of a newer one with its own libc."""
+    """The packages' files: those of this machine's own release, and of a newer one with its own libc.
+
+    And the clock that the daemons go by.
+    """
 
     folder: Path
+    clock: FakedClock
 
     @property
     def own(self) -> Path:
@@ -84,49 +81,25 @@ class Unpacked:
         """What starts a daemon in the foreground."""
         if daemon == "cron":
             return (str(self.own / "usr/sbin/cron"), "-f")
-        loader = _only(self.newer.glob("usr/lib/*/ld-linux*.so.*"))
+        loader = only(self.newer.glob("usr/lib/*/ld-linux*.so.*"))
         program, *arguments = {
             "cronie": (self.newer / "usr/sbin/crond", "-n"),
             "busybox": (self.newer / "usr/bin/busybox", "crond", "-f", "-c", "/var/spool/cron/crontabs"),
         }[daemon]
         return (str(loader), "--library-path", str(loader.parent), str(program), *map(str, arguments))
 
-    def fake_clock(self, now: datetime) -> dict[str, str]:
-        """Variables that make it ``now`` for every program: by an offset, so that all of them agree."""
-        library = _only(self.own.glob("usr/lib/*/faketime/libfaketimeMT.so.1"))
-        return {
-            "LD_PRELOAD": str(library),
-            "FAKETIME": f"{round((now - datetime.now(UTC)).total_seconds()):+}s",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            # Python would find its compiled modules out of date, and write them anew.
-            "NO_FAKE_STAT": "1",
-        }
 
-
-def _only(paths: Iterable[Path]) -> Path:
-    found = list(paths)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def unpack(folder: Path) -> Unpacked:
+def unpack(folder: Path, clock: FakedClock) -> Unpacked:
     """The daemons, fetched once for all of the tests' processes. Raises ``UnavailableError``."""
     _check_machine()
-    folder.mkdir(exist_ok=True)
-    done, failed = folder / "done", folder / "failed"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if failed.exists():
-            raise UnavailableError(failed.read_text(encoding="utf-8"))
-        if not done.exists():
-            try:
-                _fetch(folder / "own", _OWN_PACKAGES, ())
-                _fetch(folder / "newer", _NEWER_PACKAGES, _newer_sources(folder / "sources"))
-            except UnavailableError as error:
-                failed.write_text(str(error), encoding="utf-8")
-                raise
-            done.touch()
-    return Unpacked(folder)
+    unpacked = Unpacked(folder, clock)
+
+    def make() -> None:
+        fetch(unpacked.own, _OWN_PACKAGES)
+        fetch(unpacked.newer, _NEWER_PACKAGES, _newer_sources(folder / "sources"))
+
+    once(folder, make)
+    return unpacked
 
 
 def _check_machine() -> None:
@@ -138,30 +111,9 @@ def _check_machine() -> None:
         raise UnavailableError("the daemons are taken from Debian's packages, on Debian", is_final=True)
     if os.geteuid() != 0:
         raise UnavailableError("cron daemons need root")
-    tried = _run(*_UNSHARE, "mount", "-t", "tmpfs", "none", "/var/spool")
+    tried = run(*_UNSHARE, "mount", "-t", "tmpfs", "none", "/var/spool")
     if tried.returncode:
         raise UnavailableError(f"no namespaces of our own here: {tried.stderr.strip()}")
-
-
-def _fetch(target: Path, packages: tuple[str, ...], options: tuple[str, ...]) -> None:
-    apt = target.with_name(f"{target.name}-apt")
-    for path in (target, apt / "state/lists/partial", apt / "cache/archives/partial", apt / "packages"):
-        path.mkdir(parents=True)
-    own_options = (
-        *(f"Dir::State={apt / 'state'}", f"Dir::Cache={apt / 'cache'}", "APT::Sandbox::User=root"),
-        *("Acquire::Retries=3", "Acquire::Languages=none"),
-    )
-    command = ("apt-get", "-q", *(word for option in (*own_options, *options) for word in ("-o", option)))
-    # A source that is out of order need not be one that is needed.
-    updated = _run(*command, "update")
-    downloaded = _run(*command, "download", *packages, folder=apt / "packages")
-    if downloaded.returncode:
-        said = f"{updated.stderr}{downloaded.stderr}".strip()
-        raise UnavailableError(f"cannot fetch {', '.join(packages)}: {said}")
-    for package in sorted((apt / "packages").glob("*.deb")):
-        unpacked = _run("dpkg-deb", "-x", str(package), str(target))
-        if unpacked.returncode:
-            raise UnavailableError(f"cannot unpack {package.name}: {unpacked.stderr.strip()}")
 
 
 def _newer_sources(folder: Path) -> tuple[str, ...]:
@@ -177,22 +129,6 @@ def _newer_sources(folder: Path) -> tuple[str, ...]:
             name = path.name if path.parent != etc else "main.list"
             (folder / name).write_text(suite.sub(_NEWER_RELEASE, text), encoding="utf-8")
     return ("Dir::Etc::SourceList=/dev/null", f"Dir::Etc::SourceParts={folder}")
-
-
-def _run(*command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        return subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(str(error)) from None
 
 
 @contextmanager
@@ -238,7 +174,7 @@ def run_daemon(
     unpacked: Unpacked, daemon: str, folder: Path, crontab: str, now: datetime, zone: str
 ) -> Iterator[RunningDaemon]:
     """Start a daemon at ``now`` in a time zone; at the end it is gone, and so are its jobs."""
-    clock = unpacked.fake_clock(now)
+    clock = unpacked.clock.at(now)
     # The jobs of cron and cronie get the crontab's variables, those of busybox the daemon's.
     lines = "" if daemon == "busybox" else "".join(f"{name}={value}\n" for name, value in clock.items())
     folder.mkdir()

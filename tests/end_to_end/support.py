@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -25,6 +24,7 @@ from orwatch.store.engine.database import open_store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import rollups
 from orwatch.text import secret_hint
+from tests.end_to_end.faked_clock import inherited
 from tests.support import secret_of
 
 ORWATCH = Path(sys.executable).with_name("orwatch")
@@ -60,11 +60,6 @@ sys.exit(run(sys.argv[2:]))
 WITHOUT_PRIVILEGES = (sys.executable, "-c", _BECOME.format(_DROP))
 # Its retries of broken connections, which cannot say Retry-After, wait for hundredths of a second.
 IMPATIENT = (sys.executable, "-c", _IMPATIENT)
-
-
-def faked_clock() -> dict[str, str]:
-    """The variables by which libfaketime gives this process its clock: the programs get them, too."""
-    return {name: value for name, value in os.environ.items() if name == "LD_PRELOAD" or "FAKE" in name}
 
 
 def forget_days(machine: Machine, days: Iterable[int], key_id: int = 1) -> None:
@@ -128,7 +123,7 @@ class Machine:
             "LANG": "C.UTF-8",
             "ORWATCH_OPENROUTER_API_URL": self.api_url,
             "ORWATCH_RATE_LIMIT_PER_MINUTE": "0",
-            **faked_clock(),
+            **inherited(),
             **self.settings,
             **changes,
         }

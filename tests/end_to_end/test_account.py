@@ -72,6 +72,7 @@ def asked_alone(account: FakeAccount, day: date) -> int:
     return sum(count for name, count in bearers.items() if count > 1 and name in used_names)
 
 
+@pytest.mark.real_clock
 def test_one_management_key_watches_every_key_to_the_nano_dollar(
     ops: Machine, api: FakeOpenRouter, account: FakeAccount, server: FakeServer
 ) -> None:
@@ -105,6 +106,7 @@ def test_one_management_key_watches_every_key_to_the_nano_dollar(
     assert paths == {"/workspaces": 1, "/keys": 2, "/analytics/query": queries, "/activity": 1, "/credits": 1}
 
 
+@pytest.mark.real_clock
 def test_an_account_without_analytics_has_its_completed_days_and_todays_dollars(
     machine: Machine, account: FakeAccount, serve: Serve
 ) -> None:

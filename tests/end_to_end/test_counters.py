@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 
+import pytest
+
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response
 from tests.end_to_end.support import Machine
@@ -15,6 +17,7 @@ def without_usage(api: FakeOpenRouter, request: Request) -> Response:
     return error_response(404, "Not Found") if request.path == "/usage" else api.answer(request)
 
 
+@pytest.mark.real_clock
 def test_days_are_counted_where_the_server_has_no_usage(
     watching: Machine, api: FakeOpenRouter, serve: Callable[[Answer], FakeServer]
 ) -> None:

@@ -124,6 +124,7 @@ def make_older(machine: Machine, days: int) -> None:
         machine.query(f"UPDATE job_runs SET {column} = {column} - {days * 86400}")
 
 
+@pytest.mark.real_clock
 def test_status_and_doctor_know_the_installed_schedule(synced: Machine) -> None:
     cron = Cron(synced)
     assert cron.see("status", "--json").json["schedule"]["state"] == "not-installed"
@@ -144,6 +145,7 @@ def test_status_and_doctor_know_the_installed_schedule(synced: Machine) -> None:
     ]
 
 
+@pytest.mark.real_clock
 def test_status_and_doctor_miss_a_crontab_that_was_removed(synced: Machine) -> None:
     cron = Cron(synced)
     make_older(synced, 30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,12 +13,13 @@ from orwatch.jobs.cron.text import Invocation, entries
 from tests.end_to_end.daemons import (
     DAEMONS,
     LEAD,
-    UnavailableError,
     Unpacked,
     run_daemon,
     serve_under,
     unpack,
 )
+from tests.end_to_end.faked_clock import FakedClock
+from tests.end_to_end.packages import UnavailableError, skip
 from tests.end_to_end.support import ORWATCH, Machine, Usage, copy_home, make_keys
 
 UTC_ZONE = "UTC0"
@@ -39,17 +39,12 @@ class Seen:
 
 
 @pytest.fixture(scope="session")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+def unpacked(shared_folder: Path, faked_clock: FakedClock) -> Unpacked:
     """The daemons' files, shared by all of the tests' processes."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
     try:
-        return unpack(base / "cron-daemons")
+        return unpack(shared_folder / "cron-daemons", faked_clock)
     except UnavailableError as error:
-        if "CI" in os.environ and not error.is_final:
-            pytest.fail(f"no cron daemons in CI: {error}")
-        pytest.skip(f"no cron daemons: {error}")
+        skip("cron daemons", error)
 
 
 def coming_sunday(hour: int, minute: int = 0) -> datetime:
@@ -85,7 +80,7 @@ def see(unpacked: Unpacked, folder: Path, quarter: datetime, zone: str) -> dict[
 
     They run side by side, with an account each: what takes long is to wait for the quarter.
     """
-    before = unpacked.fake_clock(quarter - timedelta(minutes=25))
+    before = unpacked.clock.at(quarter - timedelta(minutes=25))
     with ExitStack() as stack:
         api_url = stack.enter_context(serve_under(before))
         prepared = Machine(folder / "prepared", api_url)

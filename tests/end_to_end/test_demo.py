@@ -40,6 +40,7 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.real_clock
 def test_it_shows_every_command_and_leaves_nothing(synced: Machine, temporary: Path) -> None:
     # Settings that the real commands would stumble over.
     mine = {

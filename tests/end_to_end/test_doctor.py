@@ -18,7 +18,16 @@ from orwatch.demo.api import FakeOpenRouter, utc_today
 from orwatch.demo.server import Answer, FakeServer
 from orwatch.demo.usage import FakeKey, usage_of
 from orwatch.domain.days import days_between, month_start
-from tests.end_to_end.support import Finished, Machine, days_ago, forget_days, of_key, told, total_cost
+from tests.end_to_end.support import (
+    HISTORY_DAYS,
+    Finished,
+    Machine,
+    days_ago,
+    forget_days,
+    of_key,
+    told,
+    total_cost,
+)
 
 CRONTAB = """#!/bin/sh
 [ "$1" = -l ] || exit 2
@@ -77,6 +86,7 @@ def day_number(day: date) -> int:
     return (day - date(1970, 1, 1)).days
 
 
+@pytest.mark.real_clock
 def test_a_machine_in_order_has_no_finding(
     synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:
@@ -98,6 +108,7 @@ def test_a_machine_in_order_has_no_finding(
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
+@pytest.mark.real_clock
 def test_everything_that_is_broken_is_found_at_once_with_what_to_do(
     synced: Machine, api: FakeOpenRouter
 ) -> None:
@@ -113,8 +124,9 @@ def test_everything_that_is_broken_is_found_at_once_with_what_to_do(
     finished = examine(synced, "--json", ORWATCH_CONCURRENCY="none")
     assert finished.code == 1
     found = findings(finished)
-    # What is lacking of a day of last month is not a difference of this month.
-    totals = [("totals", "production")] if days_ago(3).month == utc_today().month else []
+    # It is a difference of this month, if the day is of this month and the sync has read all of that.
+    is_told = days_ago(HISTORY_DAYS - 1) <= month_start(utc_today()) <= days_ago(3)
+    totals = [("totals", "production")] if is_told else []
     assert found == [
         ("settings", "ORWATCH_CONCURRENCY"),
         ("settings", "ORWATCH_SYNC_DAYZ"),
@@ -169,6 +181,7 @@ def test_a_database_that_is_none_is_told_of(synced: Machine, content: bytes) -> 
     assert synced.database.read_bytes() == content
 
 
+@pytest.mark.real_clock
 def test_a_whole_account_agrees_and_takes_few_requests(
     machine: Machine, serve: Callable[[Answer], FakeServer]
 ) -> None:

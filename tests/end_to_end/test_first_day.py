@@ -169,6 +169,7 @@ def test_a_key_that_is_accepted_again_is_active_again_but_not_one_that_a_person_
     ]
 
 
+@pytest.mark.real_clock
 def test_cleanup_keeps_the_totals_and_no_sync_brings_the_days_back(
     synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:

@@ -39,6 +39,7 @@ def troubled(watching: Machine, api: FakeOpenRouter, serve: Serve) -> Machine:
     return watching
 
 
+@pytest.mark.real_clock
 def test_text_lines_tell_time_level_job_key_and_duration(
     troubled: Machine, keys: tuple[FakeKey, ...], log: Path
 ) -> None:

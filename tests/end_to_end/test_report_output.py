@@ -39,6 +39,7 @@ def attacked(watching: Machine, serve: Serve) -> Machine:
     return watching
 
 
+@pytest.mark.real_clock
 def test_csv_has_openrouters_own_numbers_to_the_last_digit(
     synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...]
 ) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer, Request, Response
-from tests.end_to_end.support import Machine, finish
+from orwatch.demo.usage import FakeKey
+from tests.end_to_end.support import Machine, days_ago, finish, of_key, told
 
 Serve: TypeAlias = Callable[[Answer], FakeServer]
 
@@ -36,7 +37,11 @@ def hanging(api: FakeOpenRouter, serve: Serve) -> tuple[FakeServer, threading.Ev
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_a_run_cleanly_and_soon(
-    watching: Machine, hanging: tuple[FakeServer, threading.Event], number: signal.Signals
+    watching: Machine,
+    api: FakeOpenRouter,
+    keys: tuple[FakeKey, ...],
+    hanging: tuple[FakeServer, threading.Event],
+    number: signal.Signals,
 ) -> None:
     server, released = hanging
     watching.api_url = server.url
@@ -59,11 +64,13 @@ def test_a_signal_ends_a_run_cleanly_and_soon(
     ]
     assert watching.is_whole()
     # The first key is written whole, and the lock is gone.
-    assert len({key for key, _, _ in watching.stored()}) == 1
+    week = told(api.answer, keys, since=days_ago(6))
+    assert watching.stored() == of_key(week, keys[0].name)
     assert watching.run("sync").code == 0
-    assert len({key for key, _, _ in watching.stored()}) == 3
+    assert watching.stored() == week
 
 
+@pytest.mark.real_clock
 def test_a_missed_validate_and_cleanup_are_run_after_the_sync_and_once_only(watching: Machine) -> None:
     week_ago = int((datetime.now(UTC) - timedelta(days=8)).timestamp())
     watching.query("UPDATE ledger_state SET created_at = ?", week_ago)
@@ -77,6 +84,7 @@ def test_a_missed_validate_and_cleanup_are_run_after_the_sync_and_once_only(watc
     assert jobs == ["sync", "validate", "cleanup", "sync"]
 
 
+@pytest.mark.real_clock
 def test_a_fresh_installation_has_missed_nothing(watching: Machine) -> None:
     assert watching.run("sync", "--catch-up").code == 0
     assert watching.query("SELECT job FROM job_runs") == [("sync",)]

@@ -33,6 +33,7 @@ def asked_days(server: FakeServer) -> set[tuple[int, int]]:
     }
 
 
+@pytest.mark.real_clock
 @pytest.mark.parametrize(
     ("options", "window"),
     [
@@ -56,6 +57,7 @@ def test_it_asks_for_the_days_that_it_is_told_and_for_a_week_otherwise(
     assert finished.json["until"] == f"{days_ago(window[1])}"
 
 
+@pytest.mark.real_clock
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
 def test_days_are_utc_days_wherever_the_machine_stands(
     watching: Machine, server: FakeServer, zone: str
@@ -101,6 +103,7 @@ def test_a_window_that_makes_no_sense_is_a_usage_error(
     assert finished.stderr
 
 
+@pytest.mark.real_clock
 def test_after_a_long_sleep_it_reaches_back_to_the_last_good_sync(
     watching: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Serve
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_good_quiet_run_of_every_job_prints_nothing_at_all(synced: Machine) ->
         assert (finished.code, finished.stdout, finished.stderr) == (0, "", ""), job
 
 
+@pytest.mark.real_clock
 def test_verbose_logs_each_request_without_headers_or_secrets(
     watching: Machine, keys: tuple[FakeKey, ...]
 ) -> None:

@@ -179,6 +179,7 @@ def test_a_redirect_to_another_host_is_not_followed(
     assert of_key(synced.stored(), "ci") == of_key(before, "ci")
 
 
+@pytest.mark.real_clock
 def test_rows_that_cannot_be_believed_are_left_out_and_told(
     synced: Machine, api: FakeOpenRouter, serve: Serve
 ) -> None:

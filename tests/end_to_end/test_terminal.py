@@ -26,6 +26,7 @@ def dollars(amount: Decimal) -> str:
     return f"${amount:,.2f}"
 
 
+@pytest.mark.real_clock
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_the_numbers_of_a_report_are_never_cut(
     synced: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], columns: int

@@ -1,0 +1,48 @@
+"""The tests that read the real date, once more on days and at times that are not like the others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.faked_clock import PYTHON, FakedClock
+
+PROJECT = Path(__file__).parents[2]
+PYTEST = ("-m", "pytest", "-m", "real_clock", "-p", "no:cacheprovider")
+LONGEST_SECONDS = 1800  # where much else goes on; on an idle machine it takes half a minute
+
+# What the keys of the demo and of these tests have used differs as much as the days do.
+MOMENTS = {
+    "the last seconds of a year": "2026-12-31 23:59:30",
+    "a Monday, in the first minute of an hour": "2027-02-15 12:00:10",
+    "28 February, a Sunday that ends its month": "2027-02-28 23:00:30",
+    "a Monday that begins a month": "2027-03-01 00:00:05",
+    "a Saturday that ends a month of 31 days": "2027-07-31 09:59:40",
+    "1 January, a Saturday, after midnight": "2028-01-01 00:00:30",
+    "28 February, in the last minute of an hour": "2028-02-28 10:59:20",
+    "29 February, from before midnight": "2028-02-28 23:59:30",
+    "31 December, a Sunday": "2028-12-31 18:45:00",
+}
+
+
+@pytest.mark.parametrize("moment", [pytest.param(moment, id=what) for what, moment in MOMENTS.items()])
+def test_they_hold(faked_clock: FakedClock, tmp_path: Path, moment: str) -> None:
+    clock = faked_clock.at(datetime.fromisoformat(moment).replace(tzinfo=UTC))
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+    done = subprocess.run(
+        [sys.executable, *PYTEST, "--basetemp", str(tmp_path / "theirs"), str(Path(__file__).parent)],
+        cwd=PROJECT,
+        env={**ours, **clock, **PYTHON},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LONGEST_SECONDS,
+    )
+
+    assert done.returncode == 0, done.stdout
