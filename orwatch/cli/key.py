@@ -165,12 +165,12 @@ def show(context: Context, name: str, as_json: bool) -> None:
 
     details = key_overview.describe(context.store, name, context.now)
     from orwatch.render import console
-    from orwatch.render import key_details as render_key_details
+    from orwatch.render import key as render
 
     if as_json:
-        click.echo(render_key_details.show_json(details))
+        click.echo(render.show_json(details))
     else:
-        console.show(render_key_details.show_view(details))
+        console.show(render.show_view(details))
 
 
 @command.command("rename")

@@ -1,4 +1,4 @@
-"""What to say of keys that expire. Apart from validate, so that status does not load the HTTP client."""
+"""API keys: what OpenRouter reports about them, and what is stored."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from orwatch.domain.money import add_exactly
 from orwatch.domain.sources import UsageSource
 
 EXPIRY_WARNING = timedelta(days=7)
-
-
-def expiry_warning(expires_at: datetime | None, now: datetime) -> str | None:
-    """What to say of a key that has expired or soon will; None for any other."""
-    if expires_at is None or expires_at - now > EXPIRY_WARNING:
-        return None
-    if expires_at <= now:
-        return f"the key expired at {expires_at:%Y-%m-%d %H:%M} UTC"
-    return f"the key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
 
 
 _OWN_SOURCES = frozenset({UsageSource.USAGE, UsageSource.COUNTERS})
@@ -39,7 +30,7 @@ class KeyKind(StrEnum):
 
 
 class InactiveReason(StrEnum):
-    """Why a key is not watched: ``INVALID`` is validate's finding, ``DISABLED`` a person's wish."""
+    """Why a key is not watched: ``INVALID`` is validate's finding, ``DISABLED`` a person's decision."""
 
     INVALID = "invalid"
     DISABLED = "disabled"
@@ -47,7 +38,7 @@ class InactiveReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What ``GET /key`` tells about the key that asks. None: the answer did not say.
+    """What ``GET /key`` reports of the key that asks. None: the answer did not say.
 
     ``limit_usd`` None means unlimited; ``limit_remaining_usd`` may be negative.
     """
@@ -67,10 +58,17 @@ class KeyFacts:
     is_free_tier: bool | None = None
     expires_at: datetime | None = None
 
+    def expiry_warning(self, now: datetime) -> str | None:
+        """A warning about a key that has expired or soon will; None for any other."""
+        if self.expires_at is None or self.expires_at - now > EXPIRY_WARNING:
+            return None
+        verb = "expired" if self.expires_at <= now else "expires"
+        return f"the key {verb} at {self.expires_at:%Y-%m-%d %H:%M} UTC"
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A workspace of an account, as ``GET /workspaces`` tells it."""
+    """A workspace of an account, as ``GET /workspaces`` reports it."""
 
     id: str
     name: str
@@ -78,7 +76,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class ListedKey:
-    """A key as ``GET /keys`` tells it: everything but its secret. ``key_hash`` is the secret's SHA-256."""
+    """A key as ``GET /keys`` reports it: everything but its secret. ``key_hash`` is the secret's SHA-256."""
 
     key_hash: str
     name: str
@@ -103,7 +101,7 @@ class Credits:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a management key last told of a key. ``account_key_id`` is that management key's id.
+    """What a management key last reported of a key. ``account_key_id`` is that management key's id.
 
     ``activity_read_at``: when ``GET /activity`` was last asked about the key, and what had been spent by the
     beginning of that day.
@@ -124,7 +122,7 @@ class Listing:
 class AccountState:
     """How far the account of a management key has been read.
 
-    ``account_id`` tells two management keys of one account. ``backfill_from``: the first day that is wanted;
+    ``account_id``: the same for all management keys of an account. ``backfill_from``: the first day wanted;
     ``backfilled_from``: the first that has been read. The ``missing`` times: when an endpoint last answered
     404 or 403.
     """
@@ -143,7 +141,7 @@ class StoredKey:
     """One row of ``api_keys``.
 
     ``secret_encrypted`` is the Fernet token; None for a key that was removed, or that only a management key
-    has told of.
+    lists.
     """
 
     id: int
@@ -174,18 +172,18 @@ class StoredKey:
         """Whether it is a management key."""
         return self.facts.kind is KeyKind.MANAGEMENT
 
+    @property
+    def is_discovered(self) -> bool:
+        """Whether only a management key lists it: its secret is not stored here."""
+        return self.listing is not None and self.secret_encrypted is None
 
-def state(key: StoredKey) -> str:
-    """``active``, ``discovered``, ``disabled``, ``deleted`` or ``invalid``."""
-    if key.listing is not None and key.listing.deleted_at is not None:
-        return "deleted"
-    if key.listing is not None and key.listing.is_disabled:
-        return "disabled"
-    if not key.is_active:
-        return (key.inactive_reason or InactiveReason.DISABLED).value
-    return "discovered" if is_discovered(key) else "active"
-
-
-def is_discovered(key: StoredKey) -> bool:
-    """Whether only a management key tells of it."""
-    return key.listing is not None and key.secret_encrypted is None
+    @property
+    def state(self) -> str:
+        """``active``, ``discovered``, ``disabled``, ``deleted`` or ``invalid``."""
+        if self.listing is not None and self.listing.deleted_at is not None:
+            return "deleted"
+        if self.listing is not None and self.listing.is_disabled:
+            return "disabled"
+        if not self.is_active:
+            return (self.inactive_reason or InactiveReason.DISABLED).value
+        return "discovered" if self.is_discovered else "active"

@@ -1,4 +1,4 @@
-"""What sync, validate and cleanup did, as summaries and JSON."""
+"""What a cleanup did, as a summary and JSON."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.runs import Job
 from orwatch.jobs.cleanup.result import CleanupResult
-from orwatch.render import json_text, numbers
+from orwatch.render import numbers
 from orwatch.render.console import View
-
-# With more keys than this, a summary lists only those that need a look.
-KEYS_LISTED = 25
+from orwatch.render.json_text import Member, Shape
+from orwatch.text import counted
 
 
 def cleanup_view(result: CleanupResult) -> View:
@@ -21,10 +19,9 @@ def cleanup_view(result: CleanupResult) -> View:
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         what = "Would move" if result.is_dry_run else "Moved"
-        days = f"{numbers.count(result.days_removed)} day{'' if result.days_removed == 1 else 's'}"
         moved = (
-            f"{what} {row_count(result.rows_removed)} of {days} before {result.kept_from} "
-            f"({numbers.usd(result.cost_moved_usd)}) to the monthly totals."
+            f"{what} {counted(result.rows_removed, 'row')} of {counted(result.days_removed, 'day')} "
+            f"before {result.kept_from} ({numbers.usd(result.cost_moved_usd)}) to the monthly totals."
             if result.rows_removed
             else f"No usage is older than {numbers.count(result.retention_days)} days "
             f"(before {result.kept_from})."
@@ -39,27 +36,21 @@ def cleanup_view(result: CleanupResult) -> View:
     return parts
 
 
+_CLEANUP = Shape(
+    CleanupResult,
+    Member("job"),
+    Member("status"),
+    Member("dry_run", "is_dry_run"),
+    Member("retention_days"),
+    Member("kept_from"),
+    Member("rows_removed"),
+    Member("days_removed"),
+    Member("cost_moved", "cost_moved_usd"),
+    Member("records_removed"),
+    Member("bytes_freed"),
+)
+
+
 def cleanup_json(result: CleanupResult) -> str:
-    """What went, in rows, days, dollars and bytes."""
-    return json_text.document(
-        {
-            "job": Job.CLEANUP.value,
-            "status": "ok",
-            "dry_run": result.is_dry_run,
-            "retention_days": result.retention_days,
-            "kept_from": result.kept_from,
-            "rows_removed": result.rows_removed,
-            "days_removed": result.days_removed,
-            "cost_moved": result.cost_moved_usd,
-            "records_removed": result.records_removed,
-            "bytes_freed": result.bytes_freed,
-        }
-    )
-
-
-def row_count(count: int) -> str:
-    return f"{numbers.count(count)} row{'' if count == 1 else 's'}"
-
-
-def key_count(count: int) -> str:
-    return f"{numbers.count(count)} key{'' if count == 1 else 's'}"
+    """What was removed, in rows, days, dollars and bytes."""
+    return _CLEANUP.document(result)

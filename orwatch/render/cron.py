@@ -19,9 +19,9 @@ from orwatch.jobs.cron.result import (
     CronTime,
     CronWarning,
 )
-from orwatch.render import json_text, numbers
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
+from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
@@ -120,41 +120,35 @@ def _warning_lines(warnings: Sequence[CronWarning]) -> list[RenderableType]:
     ]
 
 
+def _local_text(time: CronTime) -> str:
+    """The same moment in the machine's time zone, with its offset from UTC."""
+    return time.local.isoformat(timespec="seconds")
+
+
+_TIME = Shape(CronTime, Member("utc"), Member("local", _local_text))
+_ENTRY = Shape(CronEntry, Member("job"), Member("command"), Member("next_times", shape=_TIME))
+_WARNING = Shape(CronWarning, Member("text"), Member("is_fatal"))
+_SCHEDULE = Shape(
+    CronSchedule,
+    Member("place"),
+    Member("location"),
+    Member("state"),
+    Member("entries", shape=_ENTRY),
+)
+_SHOW = Shape(
+    CronShowResult,
+    Member("status", ok_or_attention),
+    Member("state"),
+    Member("now"),
+    Member("schedules", shape=_SCHEDULE),
+    Member("own_lines"),
+    Member("warnings", "all_warnings", _WARNING),
+)
+
+
 def as_json(result: CronShowResult) -> str:
     """The places with their entries, and what is wrong."""
-    return json_text.document(
-        {
-            "status": "ok" if not result.exit_code else "attention",
-            "state": result.state.value,
-            "now": result.now,
-            "schedules": [_members(schedule) for schedule in result.schedules],
-            "own_lines": list(result.own_lines),
-            "warnings": [_warning_members(warning) for warning in result.all_warnings],
-        }
-    )
-
-
-def _members(schedule: CronSchedule) -> dict[str, JsonValue]:
-    return {
-        "place": schedule.place.value,
-        "location": schedule.location,
-        "state": schedule.state.value,
-        "entries": [
-            {
-                "job": entry.job.value if entry.job else None,
-                "command": entry.command,
-                "next_times": [
-                    {"utc": time.utc, "local": time.local.isoformat(timespec="seconds")}
-                    for time in entry.next_times
-                ],
-            }
-            for entry in schedule.entries
-        ],
-    }
-
-
-def _warning_members(warning: CronWarning) -> dict[str, JsonValue]:
-    return {"text": warning.text, "is_fatal": warning.is_fatal}
+    return _SHOW.document(result)
 
 
 _DONE = {

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.jobs.db.result import (
+    CopiedTable,
     DbBackupResult,
     DbCheckResult,
     DbCopyResult,
@@ -16,10 +17,10 @@ from orwatch.jobs.db.result import (
     DbUpgradeResult,
     TableRows,
 )
-from orwatch.render import json_text, numbers
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.doctor import check_list, check_members, sentence
-from orwatch.render.json_text import JsonValue
+from orwatch.render.doctor import CHECK, check_list, finding_count, sentence
+from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
@@ -88,31 +89,39 @@ def _table(tables: Sequence[TableRows], width: int) -> RenderableType:
     )
 
 
+def _rows(result: DbInfoResult | DbBackupResult) -> dict[str, int]:
+    """The tables and how many rows each has."""
+    return {table.name: table.rows for table in result.tables}
+
+
+def _settings(result: DbInfoResult) -> dict[str, str]:
+    """The settings of the engine that matter here."""
+    return dict(result.settings)
+
+
+_INFO = Shape(
+    DbInfoResult,
+    Member("database", "location"),
+    Member("engine"),
+    Member("engine_version"),
+    Member("revision"),
+    Member("wanted_revision"),
+    Member("is_current"),
+    Member("size_bytes"),
+    Member("free_bytes"),
+    Member("created_at"),
+    Member("first_day"),
+    Member("last_day"),
+    Member("kept_from"),
+    Member("tables", _rows),
+    Member("settings", _settings),
+    Member("notes"),
+)
+
+
 def info_json(result: DbInfoResult) -> str:
-    """``{"schema_version", "database", "engine", …, "tables": {…}, "settings": {…}, "notes": […]}``."""
-    return json_text.document(
-        {
-            "database": result.location,
-            "engine": result.engine,
-            "engine_version": result.engine_version,
-            "revision": result.revision,
-            "wanted_revision": result.wanted_revision,
-            "is_current": result.is_current,
-            "size_bytes": result.size_bytes,
-            "free_bytes": result.free_bytes,
-            "created_at": result.created_at,
-            "first_day": result.first_day,
-            "last_day": result.last_day,
-            "kept_from": result.kept_from,
-            "tables": _rows(result.tables),
-            "settings": dict(result.settings),
-            "notes": list(result.notes),
-        }
-    )
-
-
-def _rows(tables: Sequence[TableRows]) -> dict[str, JsonValue]:
-    return {table.name: table.rows for table in tables}
+    """The facts, with the rows of each table."""
+    return _INFO.document(result)
 
 
 def upgrade_text(result: DbUpgradeResult) -> str:
@@ -122,22 +131,24 @@ def upgrade_text(result: DbUpgradeResult) -> str:
     return f"{result.location} has the schema {result.to_revision} now; it was {result.from_revision}."
 
 
+_UPGRADE = Shape(
+    DbUpgradeResult,
+    Member("database", "location"),
+    Member("from_revision"),
+    Member("to_revision"),
+)
+
+
 def upgrade_json(result: DbUpgradeResult) -> str:
-    """``{"schema_version", "database", "from_revision", "to_revision"}``."""
-    return json_text.document(
-        {
-            "database": result.location,
-            "from_revision": result.from_revision,
-            "to_revision": result.to_revision,
-        }
-    )
+    """From which schema to which."""
+    return _UPGRADE.document(result)
 
 
 def check_view(result: DbCheckResult) -> View:
     """The checks, what to do beneath each finding, and what was repaired."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        repaired = [*map(str, result.repaired_days), *(f"{month:%Y-%m}" for month in result.repaired_months)]
+        repaired = [*map(str, result.repaired_days), *_repaired_months(result)]
         more = len(repaired) - _TIMES_TOLD
         times = ", ".join(repaired[:_TIMES_TOLD]) + (f" and {numbers.count(more)} more" if more > 0 else "")
         told = [Text(f"Added up anew: the totals of {times}."), Text()] if repaired else []
@@ -146,17 +157,24 @@ def check_view(result: DbCheckResult) -> View:
     return parts
 
 
+def _repaired_months(result: DbCheckResult) -> list[str]:
+    """The months whose totals were added up anew: ``2026-11``."""
+    return [f"{month:%Y-%m}" for month in result.repaired_months]
+
+
+_CHECK = Shape(
+    DbCheckResult,
+    Member("status", ok_or_attention),
+    Member("findings", finding_count),
+    Member("repaired_days"),
+    Member("repaired_months", _repaired_months),
+    Member("checks", shape=CHECK),
+)
+
+
 def check_json(result: DbCheckResult) -> str:
-    """``{"schema_version", "status", "findings", "repaired_days", "repaired_months", "checks": […]}``."""
-    return json_text.document(
-        {
-            "status": "attention" if result.findings else "ok",
-            "findings": len(result.findings),
-            "repaired_days": list(result.repaired_days),
-            "repaired_months": [f"{month:%Y-%m}" for month in result.repaired_months],
-            "checks": [check_members(check) for check in result.checks],
-        }
-    )
+    """The checks, and what was repaired."""
+    return _CHECK.document(result)
 
 
 def backup_text(result: DbBackupResult) -> str:
@@ -169,16 +187,18 @@ def backup_text(result: DbBackupResult) -> str:
     )
 
 
+_BACKUP = Shape(
+    DbBackupResult,
+    Member("database", "location"),
+    Member("file"),
+    Member("size_bytes"),
+    Member("tables", _rows),
+)
+
+
 def backup_json(result: DbBackupResult) -> str:
-    """``{"schema_version", "database", "file", "size_bytes", "tables": {…}}``."""
-    return json_text.document(
-        {
-            "database": result.location,
-            "file": result.file,
-            "size_bytes": result.size_bytes,
-            "tables": _rows(result.tables),
-        }
-    )
+    """The file, and the rows of each table in it."""
+    return _BACKUP.document(result)
 
 
 def copy_view(result: DbCopyResult) -> View:
@@ -216,18 +236,22 @@ def setting_text(result: DbCopyResult) -> str:
     return f"  {printable(result.setting)}"
 
 
+def _whole_seconds(result: DbCopyResult) -> int:
+    """How long it took, in seconds."""
+    return round(result.duration_seconds)
+
+
+_COPY = Shape(
+    DbCopyResult,
+    Member("source"),
+    Member("target"),
+    Member("is_resumed"),
+    Member("setting"),
+    Member("duration_seconds", _whole_seconds),
+    Member("tables", shape=Shape(CopiedTable, Member("name"), Member("rows"), Member("rows_written"))),
+)
+
+
 def copy_json(result: DbCopyResult) -> str:
-    """``{"schema_version", "source", "target", "is_resumed", "setting", …, "tables": […]}``."""
-    return json_text.document(
-        {
-            "source": result.source,
-            "target": result.target,
-            "is_resumed": result.is_resumed,
-            "setting": result.setting,
-            "duration_seconds": round(result.duration_seconds),
-            "tables": [
-                {"name": table.name, "rows": table.rows, "rows_written": table.rows_written}
-                for table in result.tables
-            ],
-        }
-    )
+    """From where to where, and the rows of each table."""
+    return _COPY.document(result)

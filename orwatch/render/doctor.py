@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
-from orwatch.render import json_text, numbers
+from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison, DoctorResult
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
+from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.text import counted, printable
 
 # In an area with more checks than this, only those that want a look are listed.
@@ -96,34 +97,37 @@ def sentence(checks: Sequence[Check]) -> Text:
     return Text(f"Nothing found; {numbers.count(len(checks))} checks{unanswered}.", style="bold green")
 
 
+def finding_count(result: Any) -> int:
+    """How many checks found something."""
+    return len(result.findings)
+
+
+_COMPARISON = Shape(
+    Comparison,
+    Member("since"),
+    Member("until"),
+    Member("stored_usd"),
+    Member("told_usd", "reported_usd"),
+    Member("difference_usd"),
+)
+CHECK = Shape(
+    Check,
+    Member("area"),
+    Member("subject"),
+    Member("status"),
+    Member("message"),
+    Member("advice"),
+    Merged("comparison", _COMPARISON),
+)
+_DOCTOR = Shape(
+    DoctorResult,
+    Member("status", ok_or_attention),
+    Member("now"),
+    Member("findings", finding_count),
+    Member("checks", shape=CHECK),
+)
+
+
 def as_json(result: DoctorResult) -> str:
-    """``{"schema_version", "status", "now", "findings", "checks": […]}``; amounts in dollars."""
-    return json_text.document(
-        {
-            "status": "attention" if result.findings else "ok",
-            "now": result.now,
-            "findings": len(result.findings),
-            "checks": [check_members(check) for check in result.checks],
-        }
-    )
-
-
-def check_members(check: Check) -> dict[str, JsonValue]:
-    """One check in JSON."""
-    members: dict[str, JsonValue] = {
-        "area": check.area.value,
-        "subject": check.subject,
-        "status": check.status.value,
-        "message": check.message,
-        "advice": check.advice,
-    }
-    compared = check.comparison
-    if compared is not None:
-        members |= {
-            "since": compared.since,
-            "until": compared.until,
-            "stored_usd": compared.stored_usd,
-            "told_usd": compared.reported_usd,
-            "difference_usd": compared.difference_usd,
-        }
-    return members
+    """The checks; amounts in dollars."""
+    return _DOCTOR.document(result)

@@ -1,12 +1,13 @@
-"""JSON in which money keeps its decimals: the standard library would make a float of it."""
+"""Results as JSON: which member has which value, and money with all its decimals."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from orwatch.render.numbers import plain
 
@@ -17,14 +18,77 @@ JsonValue: TypeAlias = (
 SCHEMA_VERSION = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a JSON object, and where its value lies in the result.
+
+    ``source``: attributes joined by dots (null where one of them is None), or a function of the result;
+    ``""`` is the result itself, and None the attribute that has the member's name. Annotations and docstrings
+    there are the member's type and description. ``shape``: the value is an object, or a list of objects.
+    """
+
+    name: str
+    source: str | Callable[[Any], Any] | None = None
+    shape: Shape | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The members of another shape, in the same object; left out where ``source`` is None."""
+
+    source: str
+    shape: Shape
+
+
+class Shape:
+    """A JSON object that is made from a result of the type ``made_from``."""
+
+    def __init__(self, made_from: Any, *members: Member | Merged) -> None:
+        self.made_from = made_from
+        self.members = members
+
+    def read(self, result: Any) -> dict[str, JsonValue]:
+        """The members of one object."""
+        found: dict[str, JsonValue] = {}
+        for member in self.members:
+            if isinstance(member, Member):
+                value = _find(result, member.name if member.source is None else member.source)
+                found[member.name] = value if member.shape is None else _read_each(value, member.shape)
+            elif (value := _find(result, member.source)) is not None:
+                found |= member.shape.read(value)
+        return found
+
+    def document(self, result: Any) -> str:
+        """The whole answer of a command."""
+        return document(self.read(result))
+
+
+def _find(result: Any, source: str | Callable[[Any], Any]) -> Any:
+    if callable(source):
+        return source(result)
+    for name in source.split(".") if source else ():
+        if result is None:
+            return None
+        result = getattr(result, name)
+    return result
+
+
+def _read_each(value: Any, shape: Shape) -> JsonValue:
+    if isinstance(value, Sequence):
+        return [shape.read(item) for item in value]
+    return None if value is None else shape.read(value)
+
+
+def ok_or_attention(result: Any) -> str:
+    """``ok``, or ``attention`` where the command exits with another code than 0."""
+    return "attention" if result.exit_code else "ok"
+
+
 def document(members: Mapping[str, JsonValue]) -> str:
     """An object with ``schema_version`` first, one line for each member."""
-    lines = [f"  {json.dumps(name)}: {_member(value)}" for name, value in _versioned(members).items()]
+    versioned = {"schema_version": SCHEMA_VERSION, **members}
+    lines = [f"  {json.dumps(name)}: {_member(value)}" for name, value in versioned.items()]
     return "{\n" + ",\n".join(lines) + "\n}"
-
-
-def _versioned(members: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {"schema_version": SCHEMA_VERSION, **members}
 
 
 def _member(value: JsonValue) -> str:

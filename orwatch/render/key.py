@@ -1,23 +1,27 @@
-"""The list of keys as a table and JSON, and what it shares with other views of keys."""
+"""The list of keys as a table and JSON, and one key as lines and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.keys import KeyKind, StoredKey, is_discovered, state
+from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.domain.money import add_known_usd
-from orwatch.jobs.key.result import KeyFlag, KeyListResult, KeyOverview
-from orwatch.render import json_text, numbers
+from orwatch.domain.sources import UsageSource
+from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
+from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _BAR_WIDTH = 8
+_ONE = Decimal(1)
+_OWN_SOURCES = {UsageSource.USAGE, UsageSource.COUNTERS}
 
 
 def list_view(result: KeyListResult) -> View:
@@ -72,7 +76,7 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
     return [
         *columns,
         Column("Hint", [key.hint for key in keys], is_word=True, dispensable=8),
-        Column("Kind", [kind(key) for key in keys], is_word=True, dispensable=6),
+        Column("Kind", [_kind(key) for key in keys], is_word=True, dispensable=6),
         Column("Source", [_source(key) for key in keys], is_word=True, dispensable=9),
         Column("Last sync", [numbers.age(key.last_synced_at, now) for key in keys], dispensable=4),
         Column("Validated", [numbers.age(key.last_validated_at, now) for key in keys], dispensable=10),
@@ -102,11 +106,11 @@ def _is_usable(overview: KeyOverview) -> bool:
 
 def _state_and_flags(overview: KeyOverview) -> str:
     """The state, and of the flags what no other column says."""
-    word = state(overview.key)
+    word = overview.key.state
     return f"{word}, dormant" if KeyFlag.DORMANT in overview.flags else word
 
 
-def kind(key: StoredKey) -> str:
+def _kind(key: StoredKey) -> str:
     """``inference`` or ``management``."""
     return numbers.UNKNOWN if key.facts.kind is KeyKind.UNKNOWN else key.facts.kind.value
 
@@ -156,43 +160,222 @@ def _expiry(overview: KeyOverview, result: KeyListResult) -> str:
     return numbers.age(key.facts.expires_at, result.now)
 
 
+def show_view(details: KeyDetails) -> View:
+    """Everything that is known of one key."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        lines = _lines(details)
+        label_width = max(len(label) for label, _ in lines) + 2
+        return [Text(f"{label.ljust(label_width)}{printable(value)}") for label, value in lines]
+
+    return parts
+
+
+def _lines(details: KeyDetails) -> list[tuple[str, str]]:
+    key, now = details.overview.key, details.now
+    lines = [
+        ("Name", key.name),
+        ("Hint", key.hint),
+        ("State", _state_and_since(details.overview, now)),
+        ("Kind", _kind(key)),
+        *_listing_lines(key.listing, details.overview.listed_by, now),
+        ("Source", _source_and_why(key, details.overview.listed_by)),
+        ("Added", f"{numbers.moment(key.created_at)} UTC"),
+        ("Last sync", _time(key.last_synced_at, now)),
+        ("Synced through", key.synced_through.isoformat() if key.synced_through else numbers.UNKNOWN),
+        ("Last validate", _time(key.last_validated_at, now)),
+        ("SHA-256", key.key_hash),
+    ]
+    if key.last_sync_error:
+        lines.append(("Last problem", key.last_sync_error))
+    lines.append(("Last 30 days", _spent(details.overview)))
+    if details.account is not None:
+        lines += _account_lines(details.account, now)
+    if key.facts_read_at is None:
+        return [*lines, ("Facts", "not known: `orwatch validate` asks OpenRouter for them")]
+    return [*lines, *_fact_lines(key, now)]
+
+
+def _state_and_since(overview: KeyOverview, now: datetime) -> str:
+    key = overview.key
+    text = key.state
+    if key.listing is not None and key.listing.deleted_at is not None:
+        return f"{text} at OpenRouter, seen {_time(key.listing.deleted_at, now)}"
+    if key.listing is not None and key.listing.is_disabled:
+        return f"{text} at OpenRouter"
+    if key.inactive_since is not None:
+        text = f"{text} since {numbers.moment(key.inactive_since)} UTC"
+    return f"{text}, dormant: no use for 30 days" if KeyFlag.DORMANT in overview.flags else text
+
+
+def _listing_lines(listing: Listing | None, listed_by: str | None, now: datetime) -> list[tuple[str, str]]:
+    if listing is None:
+        return []
+    return [
+        ("Listed by", listed_by or numbers.UNKNOWN),
+        ("Listed as", listing.name or numbers.UNKNOWN),
+        ("Workspace", listing.workspace or numbers.UNKNOWN),
+        ("Created", _time(listing.created_at, now) if listing.created_at else numbers.UNKNOWN),
+    ]
+
+
+def _source_and_why(key: StoredKey, listed_by: str | None) -> str:
+    source = key.source_setting or key.source
+    if source is None:
+        return f"{numbers.UNKNOWN} (the first sync finds out)"
+    reasons = ["set with --source"] if key.source_setting is not None else []
+    is_own = key.source_setting in _OWN_SOURCES and key.secret_encrypted is not None
+    if key.is_management:
+        reasons.append(_why_of_account(source, is_set=key.source_setting is not None))
+    elif listed_by is not None and not is_own:
+        if source is UsageSource.COUNTERS:
+            reasons.append(f"of the list of {listed_by!r}; this server has no analytics")
+        else:
+            reasons.append(f"through the management key {listed_by!r}")
+    elif source in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}:
+        reasons.append("needs a management key of its account, and none is here")
+    elif key.source_setting is None:
+        reasons.append(
+            "GET /usage answers"
+            if source is UsageSource.USAGE
+            else "this server has no /usage: days and dollars from GET /key, no models or tokens"
+        )
+    return f"{source.value} ({'; '.join(reasons)})"
+
+
+def _why_of_account(source: UsageSource, *, is_set: bool) -> str:
+    if source is UsageSource.COUNTERS:
+        return "of its keys' list" if is_set else "of its keys' list; this server has no analytics"
+    return "of the whole account"
+
+
+def _spent(overview: KeyOverview) -> str:
+    spent = numbers.exact_usd(overview.spent_30_days_usd)
+    if overview.share_30_days is None:
+        return spent
+    return f"{spent} ({numbers.share(overview.share_30_days, _ONE)} of all keys together)"
+
+
+def _account_lines(account: AccountDetails, now: datetime) -> list[tuple[str, str]]:
+    balance = numbers.UNKNOWN
+    if account.credits is not None:
+        balance = numbers.exact_usd(account.credits.balance_usd)
+        balance = f"{balance} as of {_time(account.credits_read_at, now)}"
+    return [
+        ("Keys", numbers.count(account.key_count)),
+        ("Read back to", account.backfilled_from.isoformat() if account.backfilled_from else numbers.UNKNOWN),
+        ("Balance", balance),
+    ]
+
+
+def _fact_lines(key: StoredKey, now: datetime) -> list[tuple[str, str]]:
+    facts = key.facts
+    lines = [
+        ("Label", facts.label or numbers.UNKNOWN),
+        ("Free tier", {True: "yes", False: "no", None: numbers.UNKNOWN}[facts.is_free_tier]),
+        ("Expires", _time(facts.expires_at, now) if facts.expires_at else "never"),
+    ]
+    if not key.is_management:
+        limit = "none (unlimited)" if facts.limit_usd is None else numbers.exact_usd(facts.limit_usd)
+        if facts.limit_usd is not None and facts.limit_reset:
+            limit = f"{limit}, reset {facts.limit_reset}"
+        lines += [
+            ("Limit", limit),
+            ("Remaining", _exact_remaining(facts)),
+            ("Spent today", numbers.exact_usd(facts.usage_daily_usd)),
+            ("This week", numbers.exact_usd(facts.usage_weekly_usd)),
+            ("This month", numbers.exact_usd(facts.usage_monthly_usd)),
+            ("Ever", numbers.exact_usd(facts.usage_usd)),
+        ]
+        if facts.byok_usage_usd is not None:
+            lines += [
+                ("BYOK today", numbers.exact_usd(facts.byok_usage_daily_usd)),
+                ("BYOK month", numbers.exact_usd(facts.byok_usage_monthly_usd)),
+                ("BYOK ever", numbers.exact_usd(facts.byok_usage_usd)),
+            ]
+    return [*lines, ("As of", _time(key.facts_read_at, now))]
+
+
+def _exact_remaining(facts: KeyFacts) -> str:
+    if facts.limit_usd is None and facts.limit_remaining_usd is None:
+        return "unlimited"
+    return numbers.exact_usd(facts.limit_remaining_usd)
+
+
+def _time(value: datetime | None, now: datetime) -> str:
+    if value is None:
+        return "never"
+    return f"{numbers.moment(value)} UTC ({numbers.age(value, now)})"
+
+
+_KEY = Shape(
+    KeyOverview,
+    Member("id", "key.id"),
+    Member("name", "key.name"),
+    Member("kind", "key.facts.kind"),
+    Member("hint", "key.hint"),
+    Member("state", "key.state"),
+    Member("is_active", "key.is_active"),
+    Member("inactive_reason", "key.inactive_reason"),
+    Member("source", "key.source"),
+    Member("last_synced_at", "key.last_synced_at"),
+    Member("last_validated_at", "key.last_validated_at"),
+    Member("share_30_days"),
+    Member("spent_30_days", "spent_30_days_usd"),
+    Member("spent_this_month", "spent_month_usd"),
+    Member("limit", "key.facts.limit_usd"),
+    Member("limit_remaining", "key.facts.limit_remaining_usd"),
+    Member("limit_reset", "key.facts.limit_reset"),
+    Member("expires_at", "key.facts.expires_at"),
+    Member("facts_read_at", "key.facts_read_at"),
+    Member("flags"),
+    Member("is_discovered", "key.is_discovered"),
+    Member("listed_by"),
+    Member("listed_name", "key.listing.name"),
+    Member("workspace", "key.listing.workspace"),
+    Member("disabled", "key.listing.is_disabled"),
+    Member("deleted_at", "key.listing.deleted_at"),
+)
+_LIST = Shape(KeyListResult, Member("keys", shape=_KEY), Member("spent_30_days", "spent_30_days_usd"))
+_MORE = Shape(
+    StoredKey,
+    Member("hash", "key_hash"),
+    Member("created_at"),
+    Member("listed_created_at", "listing.created_at"),
+    Member("inactive_since"),
+    Member("synced_through"),
+    Member("last_sync_error"),
+    Member("label", "facts.label"),
+    Member("is_free_tier", "facts.is_free_tier"),
+    Member("usage", "facts.usage_usd"),
+    Member("usage_daily", "facts.usage_daily_usd"),
+    Member("usage_weekly", "facts.usage_weekly_usd"),
+    Member("usage_monthly", "facts.usage_monthly_usd"),
+    Member("byok_usage", "facts.byok_usage_usd"),
+    Member("byok_usage_daily", "facts.byok_usage_daily_usd"),
+    Member("byok_usage_monthly", "facts.byok_usage_monthly_usd"),
+    Member("source_setting"),
+)
+_ACCOUNT = Shape(
+    AccountDetails,
+    Member("keys", "key_count"),
+    Member("backfilled_from"),
+    Member("balance", "credits.balance_usd"),
+    Member("bought", "credits.bought_usd"),
+    Member("spent", "credits.spent_usd"),
+    Member("credits_read_at"),
+)
+_DETAILS = Shape(
+    KeyDetails, Merged("overview", _KEY), Merged("overview.key", _MORE), Member("account", shape=_ACCOUNT)
+)
+_SHOW = Shape(KeyDetails, Member("key", "", _DETAILS))
+
+
 def list_json(result: KeyListResult) -> str:
-    """``{"schema_version", "keys": […], "spent_30_days"}``."""
-    return json_text.document(
-        {
-            "keys": [overview_members(each) for each in result.keys],
-            "spent_30_days": result.spent_30_days_usd,
-        }
-    )
+    """The keys, and what all of them spent together."""
+    return _LIST.document(result)
 
 
-def overview_members(overview: KeyOverview) -> dict[str, JsonValue]:
-    """What every JSON about keys tells of each."""
-    key, listing, facts = overview.key, overview.key.listing, overview.key.facts
-    return {
-        "id": key.id,
-        "name": key.name,
-        "kind": facts.kind.value,
-        "hint": key.hint,
-        "state": state(key),
-        "is_active": key.is_active,
-        "inactive_reason": key.inactive_reason.value if key.inactive_reason else None,
-        "source": key.source.value if key.source else None,
-        "last_synced_at": key.last_synced_at,
-        "last_validated_at": key.last_validated_at,
-        "share_30_days": overview.share_30_days,
-        "spent_30_days": overview.spent_30_days_usd,
-        "spent_this_month": overview.spent_month_usd,
-        "limit": facts.limit_usd,
-        "limit_remaining": facts.limit_remaining_usd,
-        "limit_reset": facts.limit_reset,
-        "expires_at": facts.expires_at,
-        "facts_read_at": key.facts_read_at,
-        "flags": [flag.value for flag in overview.flags],
-        "is_discovered": is_discovered(key),
-        "listed_by": overview.listed_by,
-        "listed_name": listing.name if listing else None,
-        "workspace": listing.workspace if listing else None,
-        "disabled": listing.is_disabled if listing else None,
-        "deleted_at": listing.deleted_at if listing else None,
-    }
+def show_json(details: KeyDetails) -> str:
+    """What the list has of the key, and what else is known."""
+    return _SHOW.document(details)

@@ -8,15 +8,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.runs import Job, JobRun
-from orwatch.render import json_text, numbers
+from orwatch.render import numbers
 from orwatch.render.console import View
+from orwatch.render.json_text import Member, Shape
 from orwatch.render.status import RUN_STYLES
 from orwatch.render.tables import Column, make_table
 from orwatch.text import counted
 
 
 def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
-    """The runs, a row each, the newest first. ``job``: of which they are, where others are left out."""
+    """The runs, a row each, the newest first. ``job``: only the runs of this job were asked for."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         if not runs:
@@ -46,13 +47,13 @@ def _nothing(job: Job | None) -> str:
 
 
 def _duration(run: JobRun) -> str:
-    if run.finished_at is None:
+    seconds = _seconds(run)
+    if seconds is None:
         return numbers.UNKNOWN
     # Only whole seconds are stored.
-    seconds = max(0, int((run.finished_at - run.started_at).total_seconds()))
     if seconds >= 60:
         return numbers.duration(seconds)
-    return f"{seconds} s" if seconds else "<1 s"
+    return f"{seconds} s" if seconds > 0 else "<1 s"
 
 
 def _what(run: JobRun) -> str:
@@ -69,24 +70,25 @@ def _counted(count: int, name: str) -> str:
     )
 
 
+def _seconds(run: JobRun) -> int | None:
+    """How long it took; null where it has not ended."""
+    return int((run.finished_at - run.started_at).total_seconds()) if run.finished_at else None
+
+
+_RUN = Shape(
+    JobRun,
+    Member("job"),
+    Member("started_at"),
+    Member("finished_at"),
+    Member("duration_seconds", _seconds),
+    Member("result", "status"),
+    Member("slot"),
+    Member("counts"),
+    Member("error"),
+)
+_RUNS = Shape(tuple[JobRun, ...], Member("runs", "", _RUN))
+
+
 def as_json(runs: Sequence[JobRun]) -> str:
-    """``{"schema_version", "runs": […]}``, the newest first."""
-    return json_text.document(
-        {
-            "runs": [
-                {
-                    "job": run.job.value,
-                    "started_at": run.started_at,
-                    "finished_at": run.finished_at,
-                    "duration_seconds": int((run.finished_at - run.started_at).total_seconds())
-                    if run.finished_at
-                    else None,
-                    "result": run.status.value,
-                    "slot": run.slot,
-                    "counts": dict(run.counts),
-                    "error": run.error,
-                }
-                for run in runs
-            ]
-        }
-    )
+    """The runs, the newest first."""
+    return _RUNS.document(runs)

@@ -9,18 +9,21 @@ from datetime import datetime, timedelta
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.keys import state
 from orwatch.domain.runs import RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
-from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, StatusResult
-from orwatch.render import json_text, numbers
+from orwatch.jobs.status.result import (
+    AccountBalance,
+    Allowance,
+    JobStatus,
+    KeyStatus,
+    Purchase,
+    StatusResult,
+)
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
-from orwatch.render.tables import Column, make_table
-from orwatch.text import printable
-
-# With more keys than this, only those with a problem are listed.
-_KEYS_LISTED = 25
+from orwatch.render.json_text import Member, Shape, ok_or_attention
+from orwatch.render.tables import KEYS_LISTED, Column, make_table
+from orwatch.text import counted, printable
 
 # Of the keys with a limit, so many of those with the least left.
 _ALLOWANCES_LISTED = 5
@@ -33,7 +36,7 @@ _NO_ACTIVE_KEY = "No key is watched: `orwatch key enable NAME` watches one again
 # While the jobs run, there is nothing to do about these.
 _NO_CONCERN = frozenset({ScheduleState.INSTALLED, ScheduleState.OWN, ScheduleState.OTHER_SETTINGS})
 
-# Beneath "Database: ".
+# As wide as "Database: ".
 _INDENT = " " * 10
 
 # A reading that is as old as that says so: sync reads anew every hour.
@@ -49,18 +52,18 @@ RUN_STYLES = {
 
 
 def view(result: StatusResult) -> View:
-    """Jobs, keys, the database, and what needs a person."""
+    """Jobs, money, keys, the schedule, the database, and what needs attention."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         shown: list[RenderableType] = [_job_table(result, width), Text(), *_money_lines(result), Text()]
         if result.allowances:
             shown += [_allowance_table(result, width), Text()]
-        listed = [key for key in result.keys if len(result.keys) <= _KEYS_LISTED or key.problem]
+        listed = [key for key in result.keys if len(result.keys) <= KEYS_LISTED or key.problem]
         if listed:
             shown += [_key_table(result, listed, width), Text()]
         if len(listed) < len(result.keys):
             rest = len(result.keys) - len(listed)
-            shown += [Text(f"{numbers.count(rest)} more keys without problems: `orwatch key list`"), Text()]
+            shown += [Text(f"{counted(rest, 'more key')} without problems: `orwatch key list`"), Text()]
         shown += [*_schedule_lines(result, width), *_database_lines(result)]
         problems = [Text(f"! {printable(problem)}", style="red") for problem in result.problems]
         return [*shown, Text(), *problems, *_last_lines(result)]
@@ -72,7 +75,7 @@ def _last_lines(result: StatusResult) -> list[Text]:
     if result.problems:
         return []
     if not any(each.key.is_active for each in result.keys):
-        # It is no trouble, and yet nobody shall believe that all is well.
+        # No problem, but "Nothing needs you" would be misleading.
         return [Text(_NO_ACTIVE_KEY if result.keys else _NO_KEY, style="yellow")]
     return [Text("Nothing needs you.", style="green")]
 
@@ -85,9 +88,9 @@ def _schedule_lines(result: StatusResult, width: int) -> list[Text]:
     if found.state in _NO_CONCERN:
         text, style = found.message, ""
     elif found.state is ScheduleState.UNCLEAR:
-        text = "nobody can tell which lines are orwatch's: see below"
+        text = "it is unclear which lines are orwatch's: see below"
     elif found.state is ScheduleState.BROKEN:
-        text = f"{', '.join(found.locations)}, and it cannot work: see below"
+        text = f"{', '.join(found.locations)} cannot work: see below"
     elif found.state is ScheduleState.NOT_INSTALLED and result.runs_by_itself:
         text, style = f"{found.message}; something else starts the jobs", ""
     room = max(width - len(_INDENT), len(_INDENT))
@@ -178,26 +181,22 @@ def _run_style(job: JobStatus) -> str:
 
 
 def _key_table(result: StatusResult, keys: Sequence[KeyStatus], width: int) -> RenderableType:
+    problems = ["yes, see below" if key.problem else "none" for key in keys]
     return make_table(
         [
             Column("Key", [key.key.name for key in keys], is_name=True),
-            Column("State", [state(key.key) for key in keys], is_word=True),
+            Column("State", [key.key.state for key in keys], is_word=True),
             Column("Last sync", [numbers.age(key.key.last_synced_at, result.now) for key in keys]),
-            Column("Problem", [_first_words(key.problem) for key in keys], is_word=True, dispensable=1),
+            Column("Problem", problems, is_word=True, dispensable=1),
         ],
         width,
         row_styles=["red" if key.problem else "" for key in keys],
     )
 
 
-def _first_words(problem: str | None) -> str:
-    """A word for the table; the sentence stands beneath."""
-    return "yes, see below" if problem else "none"
-
-
 def _database_lines(result: StatusResult) -> list[Text]:
     extent = (
-        f"{numbers.count(result.ledger_rows)} rows, {result.first_day} to {result.last_day}"
+        f"{counted(result.ledger_rows, 'row')}, {result.first_day} to {result.last_day}"
         if result.first_day
         else "no usage yet"
     )
@@ -207,84 +206,68 @@ def _database_lines(result: StatusResult) -> list[Text]:
     ]
 
 
+_JOB = Shape(
+    JobStatus,
+    Member("job"),
+    Member("last_run_at", "last_run.started_at"),
+    Member("finished_at", "last_run.finished_at"),
+    Member("result", "last_run.status"),
+    Member("error", "last_run.error"),
+    Member("age_seconds"),
+    Member("next_due_at"),
+    Member("is_missed"),
+)
+_KEY = Shape(
+    KeyStatus,
+    Member("name", "key.name"),
+    Member("state", "key.state"),
+    Member("last_synced_at", "key.last_synced_at"),
+    Member("problem"),
+)
+_ACCOUNT = Shape(
+    AccountBalance,
+    Member("name"),
+    Member("balance", "credits.balance_usd"),
+    Member("bought", "credits.bought_usd"),
+    Member("spent", "credits.spent_usd"),
+    Member("read_at"),
+    Member("last_purchase", shape=Shape(Purchase, Member("amount", "amount_usd"), Member("since"))),
+)
+_ALLOWANCE = Shape(
+    Allowance,
+    Member("key", "key.name"),
+    Member("amount", "amount_usd"),
+    Member("limit", "key.facts.limit_usd"),
+    Member("limit_remaining", "key.facts.limit_remaining_usd"),
+    Member("limit_reset", "key.facts.limit_reset"),
+    Member("balance", "balance_usd"),
+    Member("read_at", "key.facts_read_at"),
+)
+_DATABASE = Shape(
+    StatusResult,
+    Member("path", "database"),
+    Member("size_bytes", "database_bytes"),
+    Member("rows", "ledger_rows"),
+    Member("first_day"),
+    Member("last_day"),
+)
+_SCHEDULE = Shape(ScheduleSummary, Member("state"), Member("locations"), Member("message"), Member("advice"))
+_STATUS = Shape(
+    StatusResult,
+    Member("status", ok_or_attention),
+    Member("now"),
+    Member("jobs", shape=_JOB),
+    Member("keys", shape=_KEY),
+    Member("spent_today", "spent_today_usd"),
+    Member("spent_this_month", "spent_month_usd"),
+    Member("accounts", shape=_ACCOUNT),
+    Member("can_spend", "allowances", _ALLOWANCE),
+    Member("database", "", _DATABASE),
+    Member("schedule", shape=_SCHEDULE),
+    Member("problems"),
+)
+
+
 def as_json(result: StatusResult) -> str:
-    """Jobs, keys, database and problems."""
-    return json_text.document(
-        {
-            "status": "attention" if result.problems else "ok",
-            "now": result.now,
-            "jobs": [_job_members(job, result) for job in result.jobs],
-            "keys": [
-                {
-                    "name": key.key.name,
-                    "state": state(key.key),
-                    "last_synced_at": key.key.last_synced_at,
-                    "problem": key.problem,
-                }
-                for key in result.keys
-            ],
-            "spent_today": result.spent_today_usd,
-            "spent_this_month": result.spent_month_usd,
-            "accounts": [_account_members(account) for account in result.accounts],
-            "can_spend": [_allowance_members(each) for each in result.allowances],
-            "database": {
-                "path": result.database,
-                "size_bytes": result.database_bytes,
-                "rows": result.ledger_rows,
-                "first_day": result.first_day,
-                "last_day": result.last_day,
-            },
-            "schedule": None if result.schedule is None else _schedule_members(result.schedule),
-            "problems": list(result.problems),
-        }
-    )
-
-
-def _schedule_members(schedule: ScheduleSummary) -> dict[str, JsonValue]:
-    return {
-        "state": schedule.state.value,
-        "locations": list(schedule.locations),
-        "message": schedule.message,
-        "advice": schedule.advice,
-    }
-
-
-def _account_members(account: AccountBalance) -> dict[str, JsonValue]:
-    credits, purchase = account.credits, account.last_purchase
-    return {
-        "name": account.name,
-        "balance": None if credits is None else credits.balance_usd,
-        "bought": None if credits is None else credits.bought_usd,
-        "spent": None if credits is None else credits.spent_usd,
-        "read_at": account.read_at,
-        "last_purchase": None
-        if purchase is None
-        else {"amount": purchase.amount_usd, "since": purchase.since},
-    }
-
-
-def _allowance_members(allowance: Allowance) -> dict[str, JsonValue]:
-    facts = allowance.key.facts
-    return {
-        "key": allowance.key.name,
-        "amount": allowance.amount_usd,
-        "limit": facts.limit_usd,
-        "limit_remaining": facts.limit_remaining_usd,
-        "limit_reset": facts.limit_reset,
-        "balance": allowance.balance_usd,
-        "read_at": allowance.key.facts_read_at,
-    }
-
-
-def _job_members(job: JobStatus, result: StatusResult) -> dict[str, JsonValue]:
-    run = job.last_run
-    return {
-        "job": job.job.value,
-        "last_run_at": run.started_at if run else None,
-        "finished_at": run.finished_at if run else None,
-        "result": run.status.value if run else None,
-        "error": run.error if run else None,
-        "age_seconds": int((result.now - run.started_at).total_seconds()) if run else None,
-        "next_due_at": job.next_due_at,
-        "is_missed": job.is_missed,
-    }
+    """Jobs, keys, money, database, schedule and problems."""
+    return _STATUS.document(result)

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.runs import Job
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
-from orwatch.render import json_text, numbers
-from orwatch.render.cleanup import KEYS_LISTED, key_count, row_count
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.tables import Column, make_table
-from orwatch.text import printable
+from orwatch.render.json_text import Member, Shape
+from orwatch.render.tables import KEYS_LISTED, Column, make_table
+from orwatch.text import counted, printable
 
 _SYNC_STYLES = {SyncKeyStatus.OK: "", SyncKeyStatus.PARTIAL: "yellow", SyncKeyStatus.FAILED: "red"}
 
@@ -69,38 +68,40 @@ def _sync_sentence(result: SyncResult) -> str:
     rejected = f", {numbers.count(result.rows_rejected)} rejected" if result.rows_rejected else ""
     failures = f"; {failed} failed" if failed else ""
     return (
-        f"{what} {row_count(result.rows_written)} ({numbers.count(result.rows_unchanged)} unchanged{removed}"
-        f"{rejected}) for {key_count(done)}{failures}, {result.since} to {result.until}, "
+        f"{what} {counted(result.rows_written, 'row')} "
+        f"({numbers.count(result.rows_unchanged)} unchanged{removed}{rejected}) "
+        f"for {counted(done, 'key')}{failures}, {result.since} to {result.until}, "
         f"in {numbers.duration(result.duration_seconds)}."
     )
 
 
+_KEY = Shape(
+    SyncedKey,
+    Member("name"),
+    Member("status"),
+    Member("since"),
+    Member("rows_written"),
+    Member("rows_unchanged"),
+    Member("rows_removed"),
+    Member("rows_rejected"),
+    Member("error"),
+    Member("notes"),
+)
+_SYNC = Shape(
+    SyncResult,
+    Member("job"),
+    Member("status"),
+    Member("dry_run", "is_dry_run"),
+    Member("since"),
+    Member("until"),
+    Member("rows_written"),
+    Member("rows_unchanged"),
+    Member("rows_removed"),
+    Member("rows_rejected"),
+    Member("keys", shape=_KEY),
+)
+
+
 def sync_json(result: SyncResult) -> str:
-    """The issue's object, plus ``rows_removed`` and ``dry_run``."""
-    return json_text.document(
-        {
-            "job": Job.SYNC.value,
-            "status": result.status.value,
-            "dry_run": result.is_dry_run,
-            "since": result.since,
-            "until": result.until,
-            "rows_written": result.rows_written,
-            "rows_unchanged": result.rows_unchanged,
-            "rows_removed": result.rows_removed,
-            "rows_rejected": result.rows_rejected,
-            "keys": [
-                {
-                    "name": key.name,
-                    "status": key.status.value,
-                    "since": key.since,
-                    "rows_written": key.rows_written,
-                    "rows_unchanged": key.rows_unchanged,
-                    "rows_removed": key.rows_removed,
-                    "rows_rejected": key.rows_rejected,
-                    "error": key.error,
-                    "notes": list(key.notes),
-                }
-                for key in result.keys
-            ],
-        }
-    )
+    """What was written, in all and of each key."""
+    return _SYNC.document(result)

@@ -12,6 +12,9 @@ from rich.text import Text
 
 from orwatch.text import printable
 
+# With more keys than this, a summary lists only those that need a look.
+KEYS_LISTED = 25
+
 _GAP = 2
 _NARROW_NAME = 18  # before a name gets narrower, columns that can be missed go
 _NARROWEST_NAME = 4

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.runs import Job
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
-from orwatch.render import json_text, numbers
-from orwatch.render.cleanup import KEYS_LISTED, key_count
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.tables import Column, make_table
-from orwatch.text import printable
+from orwatch.render.json_text import Member, Shape
+from orwatch.render.tables import KEYS_LISTED, Column, make_table
+from orwatch.text import counted, printable
 
 _VERDICT_STYLES = {
     Verdict.VALID: "",
@@ -60,36 +59,28 @@ def _verdict_table(keys: Sequence[ValidatedKey], width: int) -> RenderableType:
 
 
 def _verdict(key: ValidatedKey) -> str:
-    if key.verdict is Verdict.UNKNOWN:
-        return "could not tell"
     return f"{key.verdict.value}, but see below" if key.warning else key.verdict.value
 
 
 def _verdict_sentence(result: ValidateResult) -> str:
-    good = result.count(Verdict.VALID, Verdict.REACTIVATED)
     return (
-        f"{key_count(good)} valid, {result.count(Verdict.INVALID)} invalid, "
-        f"{result.count(Verdict.UNKNOWN)} could not be told, in {numbers.duration(result.duration_seconds)}."
+        f"{counted(result.valid, 'key')} valid, {result.invalid} invalid, {result.unknown} unknown, "
+        f"in {numbers.duration(result.duration_seconds)}."
     )
+
+
+_KEY = Shape(ValidatedKey, Member("name"), Member("verdict"), Member("detail"), Member("warning"))
+_VALIDATE = Shape(
+    ValidateResult,
+    Member("job"),
+    Member("status"),
+    Member("valid"),
+    Member("invalid"),
+    Member("unknown"),
+    Member("keys", shape=_KEY),
+)
 
 
 def validate_json(result: ValidateResult) -> str:
-    """Counts by verdict, and each key's."""
-    return json_text.document(
-        {
-            "job": Job.VALIDATE.value,
-            "status": result.status.value,
-            "valid": result.count(Verdict.VALID, Verdict.REACTIVATED),
-            "invalid": result.count(Verdict.INVALID),
-            "unknown": result.count(Verdict.UNKNOWN),
-            "keys": [
-                {
-                    "name": key.name,
-                    "verdict": key.verdict.value,
-                    "detail": key.detail,
-                    "warning": key.warning,
-                }
-                for key in result.keys
-            ],
-        }
-    )
+    """How many keys got which verdict, and that of each key."""
+    return _VALIDATE.document(result)

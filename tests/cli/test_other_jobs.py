@@ -44,7 +44,7 @@ def test_valid_keys_are_exit_0_and_their_facts_are_refreshed(
     api.get("/key").mock(return_value=key_answer(limit=100, limit_remaining=-0.25))
     code, out, err = orwatch("validate")
     assert (code, err) == (0, "")
-    assert "2 keys valid, 0 invalid, 0 could not be told" in out
+    assert "2 keys valid, 0 invalid, 0 unknown" in out
     assert "Remaining       -$0.25\n" in orwatch("key", "show", "ci").out
 
 
@@ -54,7 +54,7 @@ def test_a_key_that_is_refused_twice_is_deactivated_and_that_is_exit_1(
     by_secret(home, api, production=[key_answer()], ci=[refusal(401, "User not found.")])
     code, out, err = orwatch("validate")
     assert code == 1
-    assert "1 key valid, 1 invalid, 0 could not be told" in out
+    assert "1 key valid, 1 invalid, 0 unknown" in out
     assert "WARNING validate key=ci: invalid: deactivated, refused twice" in err
     assert len(waits) == 1
     assert not home.keys()["ci"].is_active

@@ -68,7 +68,7 @@ def test_from_an_empty_account_to_a_report_that_has_openrouters_own_numbers(
     assert machine.dump("usage_stats", "models", "providers") == before
 
     validated = do("validate")
-    assert validated.stdout.splitlines()[-1].startswith("3 keys valid, 0 invalid, 0 could not be told")
+    assert validated.stdout.splitlines()[-1].startswith("3 keys valid, 0 invalid, 0 unknown")
     assert validated.stderr == ""
 
     report = do("report", "--by", "key", "--by", "day", "--by", "model", "--json")

@@ -11,7 +11,6 @@ from typing import Any
 from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyListResult, KeyOverview
 from orwatch.render import key as render
-from orwatch.render import key_details
 from orwatch.render.console import View
 from tests.render.support import rendered, stored_key
 from tests.support import NOW
@@ -47,11 +46,11 @@ def list_json(found: Sequence[StoredKey | KeyOverview], spent: str | None = None
 
 
 def show_json(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> str:
-    return key_details.show_json(KeyDetails(NOW, KeyOverview(key, **known), account))
+    return render.show_json(KeyDetails(NOW, KeyOverview(key, **known), account))
 
 
 def show_view(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> View:
-    return key_details.show_view(KeyDetails(NOW, KeyOverview(key, **known), account))
+    return render.show_view(KeyDetails(NOW, KeyOverview(key, **known), account))
 
 
 def shown(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> dict[str, str]:

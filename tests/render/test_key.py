@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, state
+from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key.result import KeyFlag
 from tests.render.key_support import FACTS, discovered, list_json, list_view, listing, overview, rows
@@ -68,7 +68,7 @@ def test_what_is_not_known_of_a_key_is_a_dash() -> None:
     [(InactiveReason.INVALID, "invalid"), (InactiveReason.DISABLED, "disabled"), (None, "disabled")],
 )
 def test_an_inactive_key_says_why(reason: InactiveReason | None, expected: str) -> None:
-    assert state(stored_key(is_active=False, inactive_reason=reason)) == expected
+    assert stored_key(is_active=False, inactive_reason=reason).state == expected
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -182,7 +182,7 @@ def test_no_keys_are_an_empty_list_in_json() -> None:
     ],
 )
 def test_the_state_of_a_listed_key_is_what_became_of_it(changes: dict[str, Any], expected: str) -> None:
-    assert state(discovered(**changes)) == expected
+    assert discovered(**changes).state == expected
 
 
 def test_the_list_tells_share_month_limit_remaining_reset_expiry_and_workspace() -> None:

@@ -29,7 +29,8 @@ def job_status(
     **changes: Any,
 ) -> JobStatus:
     run = None if status is None else JobRun(1, job, started_at, started_at, status, None)
-    return replace(JobStatus(job, run, DUE, False), **changes)
+    age = None if status is None else int((NOW - started_at).total_seconds())
+    return replace(JobStatus(job, run, DUE, False, age_seconds=age), **changes)
 
 
 GOOD = StatusResult(
@@ -166,14 +167,14 @@ def test_the_schedule_is_a_line_and_says_what_to_do_unless_all_is_well(
 def test_a_schedule_that_cannot_work_is_told_once_and_at_the_end() -> None:
     result = replace(GOOD, schedule=summary(ScheduleState.BROKEN, "the crontab of me: /o is gone"))
     text = rendered(view(result), 100)
-    assert "\nSchedule: the crontab of me, and it cannot work: see below\n" in text
+    assert "\nSchedule: the crontab of me cannot work: see below\n" in text
     assert text.endswith("\n! schedule: the crontab of me: /o is gone. `orwatch cron install` corrects it.\n")
 
 
 def test_marks_that_are_no_pair_are_told_at_the_end() -> None:
     result = replace(GOOD, schedule=summary(ScheduleState.UNCLEAR, "tab: the marks are no pair"))
     text = rendered(view(result), 100)
-    assert "\nSchedule: nobody can tell which lines are orwatch's: see below\n" in text
+    assert "\nSchedule: it is unclear which lines are orwatch's: see below\n" in text
     assert "\n! schedule: tab: the marks are no pair. " in text
 
 

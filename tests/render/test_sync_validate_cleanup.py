@@ -113,7 +113,7 @@ def test_the_summaries_fit_the_terminal(width: int) -> None:
     keys = [ValidatedKey(name, Verdict.UNKNOWN, "w" * 300), ValidatedKey("ci", Verdict.VALID, None, "soon")]
     validate = rendered(validate_view(validated(*keys)), width)
     assert widest_line(validate) <= width
-    assert "could not tell" in validate
+    assert "unknown" in validate
     assert "valid, but see below" in validate
     assert widest_line(rendered(cleanup_view(CLEANED), width)) <= width
 
@@ -165,13 +165,13 @@ def test_validate_lists_each_verdict_with_its_reason() -> None:
         "valid, but see below",
         "reactivated",
         "invalid",
-        "could not tell",
+        "unknown",
     ]
     assert lines[8:] == [
         "soon: the key expires at 2026-11-23 12:00 UTC",
         "gone: deactivated, refused twice",
         "slow: no answer in time",
-        "3 keys valid, 1 invalid, 1 could not be told, in 0.5 s.",
+        "3 keys valid, 1 invalid, 1 unknown, in 0.5 s.",
     ]
 
 
@@ -184,7 +184,7 @@ def test_validate_of_many_lists_only_those_that_need_a_look() -> None:
     assert "soon: expires" in text
     assert "reactivated" in text
     assert rendered(validate_view(validated(*many)), 100).splitlines() == [
-        "30 keys valid, 0 invalid, 0 could not be told, in 0.5 s."
+        "30 keys valid, 0 invalid, 0 unknown, in 0.5 s."
     ]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from orwatch.clock import Clock
-from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey, expiry_warning
+from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
@@ -178,7 +178,7 @@ def _account_check(owner: StoredKey, account: _Account | ApiError) -> Check:
 def _own_check(key: StoredKey, answer: KeyFacts | ApiError, now: datetime) -> Check:
     if isinstance(answer, ApiError):
         return _failed(key, answer)
-    warning = expiry_warning(answer.expires_at, now)
+    warning = answer.expiry_warning(now)
     if warning:
         return _AREA.finding(key.name, warning, "Add its successor with `orwatch key add`.")
     is_new = answer.kind is KeyKind.MANAGEMENT and not key.is_management
@@ -208,7 +208,7 @@ def _listed_check(key: StoredKey, listed: ListedKey, now: datetime) -> Check:
     if listed.is_disabled:
         return _AREA.ok(key.name, "inference key, disabled at OpenRouter")
     # One that orwatch has no secret of stays listed when it has expired, and nothing is lost with it here.
-    warning = expiry_warning(listed.facts.expires_at, now) if key.secret_encrypted else None
+    warning = listed.facts.expiry_warning(now) if key.secret_encrypted else None
     if warning:
         return _AREA.finding(key.name, warning, "Add its successor with `orwatch key add`.")
     return _AREA.ok(key.name, "inference key, listed by its account")

@@ -43,7 +43,7 @@ class Allowance:
 class JobStatus:
     """When a job last ran and is next due. ``is_missed``: it should have run since, and has not.
 
-    ``next_due_at`` None: orwatch's schedule is not installed, so that nobody knows.
+    ``next_due_at`` None: unknown, since orwatch's schedule is not installed.
     """
 
     job: Job
@@ -51,6 +51,8 @@ class JobStatus:
     next_due_at: datetime | None
     is_missed: bool
     problem: str | None = None
+    # Since the last run began.
+    age_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class StatusResult:
     accounts: tuple[AccountBalance, ...] = ()
     # The least first.
     allowances: tuple[Allowance, ...] = ()
-    # None: nobody looked.
+    # None: not looked up.
     schedule: ScheduleSummary | None = None
     # Secrets are stored that nothing here can open.
     lacks_encryption_key: bool = False

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from orwatch.domain import schedule
-from orwatch.domain.keys import InactiveReason, StoredKey, expiry_warning
+from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import CronShowResult
@@ -32,7 +32,7 @@ def run(
     *,
     has_encryption_key: bool = True,
 ) -> StatusResult:
-    """Read everything in one transaction. ``shown``: what is installed; None: nobody looked.
+    """Read everything in one transaction. ``shown``: what is installed; None: not looked up.
 
     Raises ``StoreUnusableError``, ``StoreUnavailableError``.
     """
@@ -164,7 +164,8 @@ def _job_status(
         problem = f"the last {job} was interrupted{_interruption(last_run.error)}"
     elif last_run is not None and last_run.status is RunStatus.FAILED:
         problem = f"the last {job} failed: {last_run.error}"
-    return JobStatus(job, last_run, next_due_at, why_missed is not None, problem)
+    age = None if last_run is None else int((now - last_run.started_at).total_seconds())
+    return JobStatus(job, last_run, next_due_at, why_missed is not None, problem, age)
 
 
 def _interruption(error: str | None) -> str:
@@ -188,6 +189,6 @@ def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | No
         return f"the last sync: {key.last_sync_error}"
     expires_at = key.facts.expires_at
     if key.secret_encrypted is None and expires_at is not None and expires_at <= now:
-        # It stays listed for as long as nobody deletes it, and nothing is lost with it here.
+        # An expired key stays listed until it is deleted; orwatch needs no successor of it.
         return None
-    return expiry_warning(expires_at, now)
+    return key.facts.expiry_warning(now)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import ClassVar
 
-from orwatch.domain.runs import RunStatus
+from orwatch.domain.runs import Job, RunStatus
 from orwatch.domain.usage import RejectedRow
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
 from orwatch.text import counted
@@ -59,6 +60,7 @@ class SyncResult:
     ``lost_keys``: no key is active any more, and so many of them are invalid; a person disabled the others.
     """
 
+    job: ClassVar[Job] = Job.SYNC
     since: date
     until: date
     keys: tuple[SyncedKey, ...]

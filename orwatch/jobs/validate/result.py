@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
-from orwatch.domain.runs import RunStatus
+from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
 
 
@@ -37,8 +38,24 @@ class ValidatedKey:
 class ValidateResult:
     """What ``orwatch validate`` found."""
 
+    job: ClassVar[Job] = Job.VALIDATE
     keys: tuple[ValidatedKey, ...]
     duration_seconds: float
+
+    @property
+    def valid(self) -> int:
+        """How many keys are valid, with those that are so again."""
+        return self.count(Verdict.VALID, Verdict.REACTIVATED)
+
+    @property
+    def invalid(self) -> int:
+        """How many keys OpenRouter refuses."""
+        return self.count(Verdict.INVALID)
+
+    @property
+    def unknown(self) -> int:
+        """How many keys could not be checked."""
+        return self.count(Verdict.UNKNOWN)
 
     def count(self, *verdicts: Verdict) -> int:
         """How many keys got one of these verdicts."""
@@ -46,16 +63,15 @@ class ValidateResult:
 
     @property
     def status(self) -> RunStatus:
-        """``ok``; ``partial`` when a key is invalid or unknown; ``failed`` when every key is unknown."""
-        unknown = self.count(Verdict.UNKNOWN)
-        if self.keys and unknown == len(self.keys):
+        """``ok``; ``partial`` when a key is invalid or unknown; ``failed`` when all are unknown."""
+        if self.keys and self.unknown == len(self.keys):
             return RunStatus.FAILED
-        return RunStatus.PARTIAL if unknown or self.count(Verdict.INVALID) else RunStatus.OK
+        return RunStatus.PARTIAL if self.unknown or self.invalid else RunStatus.OK
 
     @property
     def exit_code(self) -> int:
-        """1 when a key needs a person; 75 when every key is unknown for a passing reason; 0 otherwise."""
-        if self.count(Verdict.INVALID) or any(key.needs_person for key in self.keys):
+        """1 when a key needs a person; 75 when all are unknown for passing reasons; 0 otherwise."""
+        if self.invalid or any(key.needs_person for key in self.keys):
             return EXIT_NEEDS_PERSON
         if self.status is RunStatus.FAILED:
             return EXIT_TRY_AGAIN if any(key.is_passing for key in self.keys) else EXIT_NEEDS_PERSON

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
-from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey, expiry_warning
+from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job
 from orwatch.errors import ApiError, KeyRejectedError
 from orwatch.jobs.key.selection import check_names, select_keys
@@ -146,7 +146,7 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
         if not current.is_active:
             stored_keys.set_active(connection, current.id)
     verdict = Verdict.VALID if current.is_active else Verdict.REACTIVATED
-    return ValidatedKey(key.name, verdict, warning=expiry_warning(answer.expires_at, now))
+    return ValidatedKey(key.name, verdict, warning=answer.expiry_warning(now))
 
 
 def _log_validated(validated: ValidatedKey) -> None:

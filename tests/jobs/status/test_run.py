@@ -92,6 +92,7 @@ def test_each_job_tells_its_last_run_and_when_it_is_next_due(watched: Store) -> 
 
     last = job_of(result, Job.SYNC).last_run
     assert last is not None
+    assert job_of(result, Job.SYNC).age_seconds == 300
     assert (last.status, last.started_at, last.error) == (
         RunStatus.PARTIAL,
         NOW - timedelta(minutes=5),
