@@ -1,7 +1,8 @@
-"""What orwatch knows, as frozen data: keys, usage, totals. Money is ``Decimal`` US dollars, days are UTC."""
+"""Usage as frozen data: rows, spans, answers, totals. Money is ``Decimal`` US dollars, days are UTC."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -49,7 +50,7 @@ def _sum_if_known(first: int | None, second: int | None) -> int | None:
 
 
 class OwnedRow(NamedTuple):
-    """A row and the name of the key that it belongs to, where an answer tells one."""
+    """A row and the name of the key that it belongs to, where an answer names one."""
 
     owner: str | None
     row: UsageRow
@@ -78,7 +79,7 @@ class RejectedRow:
 class UsageAnswer:
     """A parsed answer: one row per (day, model, provider), sorted, all within ``since``..``until``.
 
-    ``whole_days``: days that it tells in full even where it has no row of them.
+    ``whole_days``: days that it reports in full even where it has no row of them.
     """
 
     source: UsageSource
@@ -91,13 +92,13 @@ class UsageAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Usage added up. A count is None where no row told it; ``cost_usd`` is exact."""
+    """Usage added up. A count is None where no row has it; ``cost_usd`` is exact."""
 
     requests: int | None = None
     tokens_input: int | None = None
     tokens_output: int | None = None
     cost_usd: Decimal | None = None
-    # The part of the cost whose rows also tell their requests: what a cost per request divides.
+    # The part of the cost whose rows also have their requests: what a cost per request divides.
     cost_with_requests_usd: Decimal | None = None
     # An estimate of what the user's own provider keys cost; never part of the cost.
     byok_cost_usd: Decimal | None = None
@@ -114,13 +115,22 @@ class Totals:
 
     @property
     def cost_per_request_usd(self) -> Decimal | None:
-        """Dollars a request, or None where there were no requests or nobody counted them."""
+        """Dollars a request, or None where there were no requests or they were not counted."""
         if not self.requests or self.cost_with_requests_usd is None:
             return None
         return self.cost_with_requests_usd / self.requests
 
 
 NO_USE = Totals(0, 0, 0, ZERO, ZERO)
+
+# What a report counts: each number's name in JSON, CSV and --sort, and where ``Totals`` has it.
+MEASURES: Mapping[str, str] = {
+    "requests": "requests",
+    "tokens_input": "tokens_input",
+    "tokens_output": "tokens_output",
+    "cost": "cost_usd",
+    "byok_cost": "byok_cost_usd",
+}
 
 
 def _add_known(first: int | None, second: int | None) -> int | None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.usage import Dimension, Totals
+from orwatch.domain.usage import MEASURES, Dimension, Totals
 from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
-from orwatch.render import json_text, numbers
+from orwatch.render import numbers
 from orwatch.render.console import View
-from orwatch.render.json_text import JsonValue
+from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.tables import Column, fit, make_table
-from orwatch.text import printable
+from orwatch.text import counted, printable
 
 _HEADERS = {
     Dimension.DAY: "Day",
@@ -26,6 +28,15 @@ _HEADERS = {
     Dimension.PROVIDER: "Provider",
     Dimension.KEY: "Key",
 }
+# The columns of numbers: header, attribute of ``Totals``, how it is shown, and when it may be left out.
+_NUMBERS: Sequence[tuple[str, str, Callable[[Any], str], int]] = (
+    ("Requests", "requests", numbers.count, 1),
+    ("Tokens in", "tokens_input", numbers.count, 3),
+    ("Tokens out", "tokens_output", numbers.count, 2),
+    ("Cost", "cost_usd", numbers.usd, 0),
+    ("$/req", "cost_per_request_usd", partial(numbers.usd, decimals=4), 5),
+    ("BYOK", "byok_cost_usd", numbers.usd, 0),
+)
 _LONGEST_BAR = 24
 _SHORTEST_BAR = 4
 
@@ -39,10 +50,11 @@ def view(result: ReportResult) -> View:
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         shown: list[RenderableType] = [Text(_title(result), style="bold"), Text()]
         if result.table.totals.cost_usd is None:
-            shown.append(Text("Nothing is known of this time. `orwatch sync` fetches what OpenRouter knows."))
+            advice = "`orwatch sync` fetches it." if result.has_keys else "Add a key: `orwatch key add NAME`."
+            shown.append(Text(f"No usage stored for this period. {advice}"))
             tables: tuple[ReportTable, ...] = ()
         else:
-            tables = (result.table, *result.beneath)
+            tables = (result.table, *result.top_tables)
         for table in tables:
             if table is not result.table:
                 shown += [Text(), Text(f"Top {table.by[0].value}s", style="bold"), Text()]
@@ -54,16 +66,13 @@ def view(result: ReportResult) -> View:
 
 def _title(result: ReportResult) -> str:
     days = (result.until - result.since).days + 1
-    return f"{result.since} to {result.until} · {numbers.count(days)} day{'s' if days > 1 else ''} (UTC)"
+    return f"{result.since} to {result.until} · {counted(days, 'day')} (UTC)"
 
 
 def _table(table: ReportTable, width: int, ascii_only: bool, *, with_bar: bool) -> RenderableType:
     rows = [*table.rows]
     if table.others is not None:
-        others = (
-            f"{table.others_count} other{'' if table.others_count == 1 else 's'}",
-            *[""] * (len(table.by) - 1),
-        )
+        others = (counted(table.others_count, "other"), *[""] * (len(table.by) - 1))
         rows.append(ReportRow(others, table.others))
     is_sum_of_others = [index >= len(table.rows) for index in range(len(rows))]
     columns = [*_value_columns(table, rows), *_number_columns(table, rows)]
@@ -86,54 +95,23 @@ def _value_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Column
 
 
 def _number_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Column]:
-    total = table.totals
-    all_totals = [row.totals for row in rows]
-
-    def column(header: str, cells: list[str], footer: str, dispensable: int = 0) -> Column:
-        return Column(header, cells, footer, dispensable=dispensable)
-
-    byok = []
-    if total.byok_cost_usd:
+    total, of_rows = table.totals, [row.totals for row in rows]
+    columns = []
+    for header, attribute, text, dispensable in _NUMBERS:
         # An estimate of what other bills will say: beside the cost, never in it.
-        byok = [
-            column(
-                "BYOK", [numbers.usd(t.byok_cost_usd) for t in all_totals], numbers.usd(total.byok_cost_usd)
-            )
-        ]
-    return [
-        column("Requests", [numbers.count(t.requests) for t in all_totals], numbers.count(total.requests), 1),
-        column(
-            "Tokens in",
-            [numbers.count(t.tokens_input) for t in all_totals],
-            numbers.count(total.tokens_input),
-            3,
-        ),
-        column(
-            "Tokens out",
-            [numbers.count(t.tokens_output) for t in all_totals],
-            numbers.count(total.tokens_output),
-            2,
-        ),
-        column("Cost", [numbers.usd(t.cost_usd) for t in all_totals], numbers.usd(total.cost_usd)),
-        column(
-            "$/req",
-            [numbers.usd(t.cost_per_request_usd, 4) for t in all_totals],
-            numbers.usd(total.cost_per_request_usd, 4),
-            5,
-        ),
-        *byok,
-        column("Share", [numbers.share(t.cost_usd, total.cost_usd) for t in all_totals], _whole(total), 4),
-    ]
-
-
-def _whole(total: Totals) -> str:
-    return numbers.share(total.cost_usd, total.cost_usd)
+        if attribute == "byok_cost_usd" and not total.byok_cost_usd:
+            continue
+        cells = [text(getattr(totals, attribute)) for totals in of_rows]
+        columns.append(Column(header, cells, text(getattr(total, attribute)), dispensable=dispensable))
+    shares = [numbers.share(totals.cost_usd, total.cost_usd) for totals in of_rows]
+    whole = numbers.share(total.cost_usd, total.cost_usd)
+    return [*columns, Column("Share", shares, whole, dispensable=4)]
 
 
 def _bar_column(
     columns: Sequence[Column], table: ReportTable, rows: Sequence[ReportRow], width: int, ascii_only: bool
 ) -> list[Column]:
-    """A bar for the cost in the room that is left, where that is enough to tell anything."""
+    """A bar for the cost in the room that is left, where that is enough to compare bars."""
     shown, widths = fit(columns, width)
     room = min(width - sum(widths) - 2 * len(widths), _LONGEST_BAR)
     costs = [row.totals.cost_usd for row in table.rows]
@@ -145,59 +123,51 @@ def _bar_column(
     return [Column("", [bar.ljust(room) for bar in bars], is_word=True, dispensable=9, style="cyan")]
 
 
+_TOTALS = Shape(Totals, *(Member(name, attribute) for name, attribute in MEASURES.items()))
+
+
 def as_json(result: ReportResult) -> str:
-    """``{"schema_version", "since", "until", "by", "rows", "totals", "notes"}``, money exact."""
-    return json_text.document(
-        {
-            "since": result.since,
-            "until": result.until,
-            "by": [dimension.value for dimension in result.table.by],
-            "rows": [
-                {**_named_values(result.table, row), **_members(row.totals)} for row in result.table.rows
-            ],
-            "totals": _members(result.table.totals),
-            "notes": list(result.notes),
-        }
+    """The rows and their totals, money exact."""
+    return answer_shape(result.table.by).document(result)
+
+
+def answer_shape(by: Sequence[Dimension]) -> Shape:
+    """The answer of a report that is broken down so: its rows have a member for each."""
+    values = (Member(dimension.value, _value_at(index)) for index, dimension in enumerate(by))
+    return Shape(
+        ReportResult,
+        Member("since"),
+        Member("until"),
+        Member("by", "table.by"),
+        Member("rows", "table.rows", Shape(ReportRow, *values, Merged("totals", _TOTALS))),
+        Member("totals", "table.totals", _TOTALS),
+        Member("notes"),
     )
 
 
-def _named_values(table: ReportTable, row: ReportRow) -> dict[str, JsonValue]:
-    return {dimension.value: value for dimension, value in zip(table.by, row.values, strict=True)}
+def _value_at(index: int) -> Callable[[ReportRow], str | None]:
+    def value(row: ReportRow) -> str | None:
+        """What the row is of; null where that is not known."""
+        return row.values[index]
 
-
-def _members(totals: Totals) -> dict[str, JsonValue]:
-    return {
-        "requests": totals.requests,
-        "tokens_input": totals.tokens_input,
-        "tokens_output": totals.tokens_output,
-        "cost": totals.cost_usd,
-        "byok_cost": totals.byok_cost_usd,
-    }
+    return value
 
 
 def as_csv(result: ReportResult) -> str:
     """A header and a line a row, safe to open in a spreadsheet; an unknown number is an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    names = ("requests", "tokens_input", "tokens_output", "cost", "byok_cost")
-    writer.writerow([*(dimension.value for dimension in result.table.by), *names])
+    writer.writerow([*(dimension.value for dimension in result.table.by), *MEASURES])
     for row in result.table.rows:
-        totals = row.totals
-        writer.writerow(
-            [
-                *(_defused(value or "") for value in row.values),
-                totals.requests,
-                totals.tokens_input,
-                totals.tokens_output,
-                _exact(totals.cost_usd),
-                _exact(totals.byok_cost_usd),
-            ]
-        )
+        counted_numbers = (getattr(row.totals, attribute) for attribute in MEASURES.values())
+        writer.writerow([*(_defused(value or "") for value in row.values), *map(_exact, counted_numbers)])
     return buffer.getvalue()
 
 
-def _exact(amount: Decimal | None) -> str:
-    return "" if amount is None else numbers.plain(amount)
+def _exact(number: int | Decimal | None) -> str:
+    if number is None:
+        return ""
+    return numbers.plain(number) if isinstance(number, Decimal) else str(number)
 
 
 def _defused(cell: str) -> str:

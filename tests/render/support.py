@@ -85,5 +85,5 @@ def report_table(
     return make_report_table(by, [ReportRow(tuple(values), sums) for values, sums in rows], **options)
 
 
-def report(table: ReportTable, *beneath: ReportTable, notes: tuple[str, ...] = ()) -> ReportResult:
-    return ReportResult(date(2026, 11, 1), date(2026, 11, 20), table, beneath, notes)
+def report(table: ReportTable, *top_tables: ReportTable, **changes: Any) -> ReportResult:
+    return ReportResult(date(2026, 11, 1), date(2026, 11, 20), table, top_tables, **changes)

@@ -175,9 +175,15 @@ def test_where_nothing_is_known_it_says_so_and_shows_no_table() -> None:
     text = rendered(
         view(report(report_table([(["2026-11-20"], Totals())], by=(Dimension.DAY,)), notes=("n",)))
     )
-    assert "Nothing is known of this time." in text
+    assert "No usage stored for this period. `orwatch sync` fetches it." in text
     assert "$" not in text
     assert text.endswith("Note: n\n")
+
+
+def test_where_there_is_no_key_it_says_how_to_add_one() -> None:
+    empty = report(report_table([(["2026-11-20"], Totals())], by=(Dimension.DAY,)), has_keys=False)
+    text = rendered(view(empty), 100)
+    assert "No usage stored for this period. Add a key: `orwatch key add NAME`." in text
 
 
 def test_a_window_of_one_day_is_one_day() -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from orwatch.domain.keys import AccountState, StoredKey
 from orwatch.domain.money import ZERO, add_known_usd
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import Totals
+from orwatch.domain.usage import MEASURES, Totals
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.ledger import read as usage_reads
@@ -89,7 +89,7 @@ class Spending:
     def is_unused(self, key: StoredKey) -> bool:
         """Whether the key is known to have had no use on any of the last 30 days."""
         sums = self.last_30_days.get(key.id, Totals())
-        used = (sums.requests, sums.tokens_input, sums.tokens_output, sums.cost_usd, sums.byok_cost_usd)
+        used = [getattr(sums, attribute) for attribute in MEASURES.values()]
         return not any(used) and key.id not in self.in_spans and self._is_known_throughout(key)
 
     def _is_known_throughout(self, key: StoredKey) -> bool:

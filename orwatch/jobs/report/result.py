@@ -10,7 +10,7 @@ from orwatch.domain.usage import Dimension, Totals
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One row: a value for each ``by``, in order. ``totals.cost_usd`` None: nobody looked at that time."""
+    """One row: a value for each ``by``, in order. ``totals.cost_usd`` None: no sync read that time."""
 
     values: tuple[str | None, ...]
     totals: Totals
@@ -29,10 +29,11 @@ class ReportTable:
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What ``orwatch report`` shows: the asked table, and the short ones beneath the bare command's."""
+    """What ``orwatch report`` shows: the table asked for, and the top models and keys."""
 
     since: date
     until: date
     table: ReportTable
-    beneath: tuple[ReportTable, ...] = ()
+    top_tables: tuple[ReportTable, ...] = ()
     notes: tuple[str, ...] = ()
+    has_keys: bool = True

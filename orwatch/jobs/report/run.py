@@ -10,11 +10,11 @@ from functools import cache, partial
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.usage import NO_USE, Dimension, Totals, UsageSpan
+from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals, UsageSpan
 from orwatch.errors import UsageError
 from orwatch.jobs.key.selection import select_keys
 from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
-from orwatch.jobs.report.table import NUMBER_COLUMNS, fold, make_table, period_name
+from orwatch.jobs.report.table import fold, make_table, period_name
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import read as usage_reads
@@ -22,15 +22,15 @@ from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.read import Grouping, UsageFilter, UsageSum
 from orwatch.store.ledger.spans import KeySpan, list_spans
 
-_BENEATH = (Dimension.MODEL, Dimension.KEY)
-_ROWS_BENEATH = 5
+_TOP_TABLES = (Dimension.MODEL, Dimension.KEY)
+_TOP_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
     """What to show. ``since`` None: from the first day of which anything is known.
 
-    ``by`` empty: the overview, by day with the top models and keys beneath.
+    ``by`` empty: by day, with the top models and keys below.
     """
 
     since: date | None
@@ -50,12 +50,12 @@ class _Names:
 
 
 def run(store: Store, request: ReportRequest) -> ReportResult:
-    """Read everything in one transaction, so that all tables tell of one moment.
+    """Read everything in one transaction, so that all tables show the same moment.
 
     Raises ``UsageError`` for a key that does not exist, a column that is not shown, or an empty window.
     """
     by = request.by or (Dimension.DAY,)
-    columns = (*(dimension.value for dimension in by), *NUMBER_COLUMNS)
+    columns = (*(dimension.value for dimension in by), *MEASURES)
     if request.sort is not None and request.sort not in columns:
         raise UsageError(f"cannot sort by {request.sort!r}: the columns are {', '.join(columns)}.")
     with store.read() as connection:
@@ -73,19 +73,24 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         table = make_table(by, rows, sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
             table = replace(table, totals=NO_USE)
-        beneath = []
+        top_tables = []
         if not request.by:
-            # Without months: what stands beneath must add up to what stands above.
-            beneath = [
-                make_table(
-                    (dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_ROWS_BENEATH
-                )
-                for dimension in _BENEATH
+            # Without months: the top tables must add up to no more than the first.
+            top_tables = [
+                make_table((dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_TOP_ROWS)
+                for dimension in _TOP_TABLES
             ]
     if request.model_globs and wanted.model_ids == ():
         notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
     notes = (*notes, *_notes_on_spans(found_spans, wanted, names), *_notes_on_accounts(keys, table))
-    return ReportResult(since, request.until, table, tuple(part for part in beneath if part.rows), notes)
+    return ReportResult(
+        since,
+        request.until,
+        table,
+        tuple(part for part in top_tables if part.rows),
+        notes,
+        has_keys=any(key.removed_at is None for key in keys),
+    )
 
 
 def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
@@ -250,7 +255,7 @@ def _named(
 
 
 def _reader(dimension: Dimension, names: _Names) -> Callable[[UsageSum], str | None]:
-    """What tells a row's value of a dimension: found once, since there may be many rows."""
+    """What reads a row's value of a dimension: found once, since there may be many rows."""
     if dimension.is_time:
         name_of = cache(partial(period_name, dimension))
         return lambda row: None if row.day is None else name_of(row.day)

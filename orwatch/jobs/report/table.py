@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import reduce
+from typing import Any
 
-from orwatch.domain.money import add_known_usd
-from orwatch.domain.usage import Dimension, Totals
+from orwatch.domain.money import add_exactly
+from orwatch.domain.usage import MEASURES, Dimension, Totals
 from orwatch.jobs.report.result import ReportRow, ReportTable
-
-NUMBER_COLUMNS = ("requests", "tokens_input", "tokens_output", "cost")
 
 
 def period_start(dimension: Dimension, day: date) -> date:
@@ -33,23 +32,14 @@ def add_up(rows: Iterable[Totals]) -> Totals:
     """The sum; what no row knows stays None."""
     # Column by column: of many rows that takes a third of the time of making each sum on the way.
     listed = list(rows)
-    return Totals(
-        requests=_sum_known(row.requests for row in listed),
-        tokens_input=_sum_known(row.tokens_input for row in listed),
-        tokens_output=_sum_known(row.tokens_output for row in listed),
-        cost_usd=_sum_known_usd(row.cost_usd for row in listed),
-        cost_with_requests_usd=_sum_known_usd(row.cost_with_requests_usd for row in listed),
-        byok_cost_usd=_sum_known_usd(row.byok_cost_usd for row in listed),
-    )
+    return Totals(**{name: _sum_known([getattr(row, name) for row in listed]) for name in Totals.__slots__})
 
 
-def _sum_known(counts: Iterable[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
-
-
-def _sum_known_usd(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    return reduce(add_known_usd, amounts, None)
+def _sum_known(numbers: Sequence[Any]) -> Any:
+    known = [number for number in numbers if number is not None]
+    if not known:
+        return None
+    return reduce(add_exactly, known) if isinstance(known[0], Decimal) else sum(known)
 
 
 def fold(groups: Iterable[tuple[tuple[str | None, ...], Totals]]) -> list[ReportRow]:
@@ -65,15 +55,15 @@ def make_table(
 ) -> ReportTable:
     """The rows in order, cut after ``top`` of them; the totals are of all.
 
-    ``sort`` is one of ``by`` (ascending) or of ``NUMBER_COLUMNS`` (the largest first). Without it,
+    ``sort`` is one of ``by`` (ascending) or of ``MEASURES`` (the largest first). Without it,
     times come in their order and all else by cost.
     """
     ordered = sorted(rows, key=lambda row: tuple(value or "" for value in row.values))
     times = [index for index, dimension in enumerate(by) if dimension.is_time]
-    column = sort or (None if times else "cost")
-    if column in NUMBER_COLUMNS:
-        ordered.sort(key=lambda row: _sort_number(row.totals, column or ""), reverse=True)
-    elif column is not None:
+    column = sort or ("" if times else "cost")
+    if column in MEASURES:
+        ordered.sort(key=lambda row: _sort_number(row.totals, column), reverse=True)
+    elif column:
         index = [dimension.value for dimension in by].index(column)
         ordered.sort(key=lambda row: (row.values[index] is None, row.values[index] or ""))
     else:
@@ -91,5 +81,5 @@ def make_table(
 
 
 def _sort_number(totals: Totals, column: str) -> tuple[bool, Decimal | int]:
-    value = totals.cost_usd if column == "cost" else getattr(totals, column)
+    value = getattr(totals, MEASURES[column])
     return value is not None, value or 0

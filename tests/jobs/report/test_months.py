@@ -138,7 +138,7 @@ def test_no_note_tells_of_months_that_the_filter_leaves_out_anyway(cleaned: Stor
 def test_what_stands_beneath_the_bare_report_adds_up_to_it_after_a_cleanup_too(cleaned: Store) -> None:
     result = run(cleaned, since=date(2026, 10, 1))
 
-    assert [table.totals for table in result.beneath] == [result.table.totals] * 2
+    assert [table.totals for table in result.top_tables] == [result.table.totals] * 2
 
 
 @pytest.mark.parametrize("by", [by for by in COMBINATIONS if not {DAY, WEEK} & set(by)], ids="-".join)

@@ -178,7 +178,8 @@ def test_a_column_that_is_not_shown_cannot_be_sorted_by(store: Store, sort: str)
         run(store, MODEL, sort=sort)
 
     assert str(refused.value) == (
-        f"cannot sort by {sort!r}: the columns are model, requests, tokens_input, tokens_output, cost."
+        f"cannot sort by {sort!r}: the columns are model, requests, tokens_input, tokens_output, cost, "
+        "byok_cost."
     )
 
 
@@ -224,7 +225,7 @@ def test_the_bare_report_is_by_day_with_the_top_models_and_keys_beneath(store: S
     result = run(store)
 
     assert result.table.by == (DAY,)
-    models, keys = result.beneath
+    models, keys = result.top_tables
     assert (models.by, keys.by) == ((MODEL,), (KEY,))
     assert [row.values[0] for row in models.rows] == [
         "maker/6",
@@ -239,7 +240,7 @@ def test_the_bare_report_is_by_day_with_the_top_models_and_keys_beneath(store: S
 
 
 def test_the_bare_report_of_a_window_without_use_has_nothing_beneath(store: Store) -> None:
-    assert run(store, since=days_ago(60), until=days_ago(50)).beneath == ()
+    assert run(store, since=days_ago(60), until=days_ago(50)).top_tables == ()
 
 
 def test_without_a_first_day_the_report_begins_where_anything_is_known(store: Store) -> None:
@@ -298,3 +299,10 @@ def test_a_watched_key_keeps_its_name_whatever_the_removed_ones_are_called(store
 
     assert len(set(labels.values())) == 3
     assert labels[2] == name
+
+
+def test_it_knows_whether_there_is_a_key_to_sync(store: Store) -> None:
+    assert run(store, MODEL).has_keys
+    for name in ("first", "second"):
+        key_jobs.remove(store, name, NOW, with_history=False)
+    assert not run(store, MODEL).has_keys
