@@ -1,4 +1,4 @@
-"""Text from outside, made safe for a terminal and a log; and what is a terminal."""
+"""Text from outside made safe for a terminal and a log, counted nouns, and what is a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def secret_hint(secret: str) -> str:
 
 
 def is_terminal(stream: IO[str] | None) -> bool:
-    """Whether somebody looks at the stream; one that was closed before the start is None."""
+    """Whether the stream is a terminal; one that was closed before the start is None."""
     return stream is not None and stream.isatty()
 
 

@@ -28,7 +28,7 @@ COMMANDS = {
     "validate": "Ask OpenRouter about every key and deactivate invalid ones.",
     "cleanup": "Move usage past the retention to the monthly totals.",
     "report": "Show what was used and what it cost.",
-    "status": "Show how the jobs and the keys stand.",
+    "status": "Show the state of the jobs, the keys and the spending.",
     "doctor": "Check that everything is right, and say what to do where it is not.",
     "runs": "Show the history of runs.",
     "cron": "Put the jobs into cron or systemd, show and remove them.",

@@ -20,7 +20,7 @@ from orwatch.errors import (
     TryAgainError,
     UsageError,
 )
-from orwatch.text import is_terminal, printable
+from orwatch.text import counted, is_terminal, printable
 
 if TYPE_CHECKING:
     from orwatch.jobs.key.change import Removal
@@ -69,7 +69,7 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     key = key_jobs.add(
         context.store, context.encryption_keys, name, secret, facts, context.now, source_setting=setting
     )
-    click.echo(_told_addition(key, facts, key_jobs.lister_of(context.store, key)))
+    click.echo(_addition_text(key, facts, key_jobs.lister_of(context.store, key)))
     needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
     if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
         click.echo(
@@ -79,7 +79,7 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
         )
 
 
-def _told_addition(key: StoredKey, facts: KeyFacts | None, lister: str | None) -> str:
+def _addition_text(key: StoredKey, facts: KeyFacts | None, lister: str | None) -> str:
     kind = "" if facts is None else f", {key.facts.kind.value}"
     stored = f"Stored {printable(key.name)!r} ({key.hint}{kind})."
     if key.is_management:
@@ -110,7 +110,7 @@ def _ask(context: Context, secret: str) -> KeyFacts | None:
     from orwatch.jobs.key import change as key_jobs
     from orwatch.openrouter.client import Patience
 
-    # Somebody waits for this answer.
+    # The user waits for this answer.
     with context.client(Patience(max_tries=3, max_seconds=30)) as client:
         try:
             return key_jobs.ask_about(client, secret)
@@ -155,7 +155,7 @@ def list_(context: Context, as_json: bool) -> None:
 @json_option
 @pass_context
 def show(context: Context, name: str, as_json: bool) -> None:
-    """Show everything that is known of one key. Its secret is not shown.
+    """Show everything that is known of one key, but not its secret.
 
     \b
     Example:
@@ -254,7 +254,7 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
         click.echo("Nothing was removed.", err=True)
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
-    click.echo(_told_removal(removal, purge))
+    click.echo(_removal_text(removal, purge))
 
 
 def _removal_question(plan: Removal, purge: bool) -> str:
@@ -263,26 +263,24 @@ def _removal_question(plan: Removal, purge: bool) -> str:
         return f"Forget the secret of {name!r} (the key stays: {printable(plan.listed_by)!r} lists it)?"
     what = f"Remove {name!r} and ALL ITS USAGE" if purge else f"Remove {name!r} (its usage stays)"
     gone = len(plan.members.discovered)
-    return f"{what}, and the {_count(gone)} known from it alone (usage stays)?" if gone else f"{what}?"
+    return (
+        f"{what}, and the {counted(gone, 'key')} known from it alone (usage stays)?" if gone else f"{what}?"
+    )
 
 
-def _told_removal(removal: Removal, purge: bool) -> str:
+def _removal_text(removal: Removal, purge: bool) -> str:
     name = printable(removal.key.name)
     if removal.listed_by is not None:
         return f"Forgot the secret of {name!r}. The key stays: {printable(removal.listed_by)!r} lists it."
-    kept = f" and {removal.rows:,} rows of usage" if purge else "; its usage stays"
-    told = [f"Removed {name!r}{kept}."]
+    kept = f" and {counted(removal.rows, 'row')} of usage" if purge else "; its usage stays"
+    sentences = [f"Removed {name!r}{kept}."]
     gone, left = len(removal.members.discovered), len(removal.members.with_secret)
     if gone:
-        told.append(f"{_count(gone)} known from it alone went too; the usage stays.")
+        sentences.append(f"Also removed {counted(gone, 'key')} known from it alone; the usage stays.")
     if left:
         own = "its own is" if left == 1 else "their own are"
-        told.append(f"{_count(left)} with a secret of {own} watched as before.")
-    return " ".join(told)
-
-
-def _count(keys: int) -> str:
-    return f"{keys:,} key{'' if keys == 1 else 's'}"
+        sentences.append(f"{counted(left, 'key')} with a secret of {own} watched as before.")
+    return " ".join(sentences)
 
 
 def _is_confirmed(question: str) -> bool:

@@ -49,7 +49,7 @@ def key_option(verb: str) -> Callable[[Command], Command]:
         multiple=True,
         metavar="NAME",
         shell_complete=complete_key_name,
-        help=f"{verb} only the key of this name; may be given several times.",
+        help=f"{verb} only this key; repeatable.",
     )
 
 

@@ -25,16 +25,27 @@ _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "te
     "by",
     type=click.Choice([dimension.value for dimension in Dimension]),
     multiple=True,
-    help="Break down by this; several times for several.",
+    help="Group by this column; repeatable.",
 )
-@click.option("-s", "--since", callback=read_day, metavar="DAY", help="The first day.")
-@click.option("-u", "--until", callback=read_day, metavar="DAY", help="The last day (default: today).")
+@click.option("-s", "--since", callback=read_day, metavar="DAY", help="The first day of the report.")
 @click.option(
-    "-l", "--last", callback=read_span, metavar="SPAN", help="The last 30d, 2w, 3m, or all (default: 30d)."
+    "-u", "--until", callback=read_day, metavar="DAY", help="The last day of the report (default: today)."
+)
+@click.option(
+    "-l",
+    "--last",
+    callback=read_span,
+    metavar="SPAN",
+    help="The last days, weeks or months: 30d (the default), 2w, 3m, or all.",
 )
 @key_option("Count")
 @click.option(
-    "-m", "--model", "model_globs", multiple=True, metavar="GLOB", help="Count only these models: 'openai/*'."
+    "-m",
+    "--model",
+    "model_globs",
+    multiple=True,
+    metavar="GLOB",
+    help="Count only these models, such as 'openai/*'; repeatable.",
 )
 @click.option(
     "-t", "--top", type=click.IntRange(1), metavar="N", help="Only the first N rows; the rest as one."
@@ -46,7 +57,7 @@ _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "te
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write to FILE what its ending says: .svg, .csv, .json, .txt; text without an ending.",
+    help="Write to FILE; its ending chooses the form: .svg, .csv, .json or .txt.",
 )
 @pass_context
 def command(
@@ -66,7 +77,7 @@ def command(
     """Show what was used and what it cost.
 
     Without options: the last 30 days by day, and the models and keys that cost most. Days are UTC days,
-    weeks start on Monday. A dash means that nobody looked; zero means that there was no use.
+    weeks start on Monday. A dash is unknown, for no sync read that time; zero is no usage.
 
     \b
     Examples:
@@ -105,13 +116,13 @@ def command(
 
 
 def _form(output: Path | None) -> str:
-    """What a file's ending says. Raises ``UsageError`` for one that says nothing."""
+    """The form that a file's ending stands for. Raises ``UsageError`` for any other ending."""
     ending = output.suffix.lower() if output else ""
     if ending not in _FORMS:
-        known = ", ".join(each for each in _FORMS if each)
+        *known, last = filter(None, _FORMS)
         raise UsageError(
-            f"--output {str(output)!r}: what is a {ending} file to hold? Known are {known}; --json and --csv "
-            "write to a file of any name."
+            f"--output {str(output)!r}: cannot write {ending}; use {', '.join(known)} or {last}. "
+            "With --json or --csv any name will do."
         )
     return _FORMS[ending]
 

@@ -12,11 +12,11 @@ from orwatch.cli.options import json_option
 @json_option
 @pass_context
 def command(context: Context, as_json: bool) -> int:
-    """Show how the jobs and the keys stand.
+    """Show the state of the jobs, the keys and the spending.
 
-    Exits with 1 when something needs a person: a job that was missed or failed, a schedule that cannot work,
-    a key that is invalid, could not be synced or soon expires. Where no schedule of orwatch's is installed,
-    a job counts as missed when it came by itself before and has stopped.
+    Exits with 1 when something needs attention: a job that was missed or failed, a schedule that cannot work,
+    a key that is invalid, could not be synced or soon expires. Where orwatch's schedule is not installed,
+    a job counts as missed when it used to run regularly and has stopped.
 
     \b
     Example:

@@ -26,11 +26,11 @@ def cleanup_view(result: CleanupResult) -> View:
             else f"No usage is older than {numbers.count(result.retention_days)} days "
             f"(before {result.kept_from})."
         )
-        also = "Would also forget" if result.is_dry_run else "Also forgot"
+        also = "Would also delete" if result.is_dry_run else "Also deleted"
         records = f"{also} {numbers.count(result.records_removed)} old run records and rate-limit entries."
         sentences = [moved, records] if result.records_removed else [moved]
         if not result.is_dry_run:
-            sentences.append(f"{numbers.size(result.bytes_freed)} of disk given back.")
+            sentences.append(f"{numbers.size(result.bytes_freed)} of disk freed.")
         return [Text(" ".join(sentences))]
 
     return parts

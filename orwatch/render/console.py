@@ -21,7 +21,7 @@ class View(Protocol):
     """Something to show: made for a width, once that is known."""
 
     def __call__(self, width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        """The parts to print, one beneath the other."""
+        """The parts to print, one below the other."""
         ...
 
 
@@ -59,7 +59,7 @@ def as_svg(view: View, title: str, width: int = _PLAIN_WIDTH) -> str:
     )
     _print(console, view)
     picture = console.export_svg(title=title, unique_id="orwatch")
-    # As rich makes it, the picture would fetch a font from the network whenever somebody looks at it.
+    # As rich makes it, the picture would fetch a font from the network whenever it is viewed.
     return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
 
 
@@ -69,10 +69,10 @@ def _console(stream: IO[str], **options: Any) -> Console:
 
 
 def _print(console: Console, view: View) -> None:
-    if console.width < _NARROWEST:  # a COLUMNS that nobody meant: 0 would print nothing at all
+    if console.width < _NARROWEST:  # a useless COLUMNS: 0 would print nothing at all
         console.width = _PLAIN_WIDTH if console.width < 1 else _NARROWEST
     for part in view(console.width, ascii_only=console.options.ascii_only):
-        # Where a table's numbers are wider than the terminal, the terminal shall wrap, and nobody cut.
+        # Numbers wider than the terminal are wrapped by the terminal, and never cut.
         console.print(part, crop=False)
 
 
@@ -124,7 +124,7 @@ def counting_bar() -> Iterator[CountingBar]:
 
 
 class CountingBar(Protocol):
-    """How such a bar is told."""
+    """How such a bar is moved on."""
 
     def __call__(self, doing: str, done: int, total: int) -> None:
         """What is being done, and how much of how much is."""
@@ -132,7 +132,7 @@ class CountingBar(Protocol):
 
 
 class ProgressBar(Protocol):
-    """How the bar is told."""
+    """How the bar is moved on."""
 
     def __call__(self, done: int, total: int, rows: int) -> None:
         """So many keys of so many are done, with so many rows written."""

@@ -25,7 +25,7 @@ from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _LABEL_WIDTH = 16
-_TIMES_TOLD = 10
+_TIMES_LISTED = 10
 # The settings of an engine that are bytes.
 _BYTES = frozenset({"page_size", "free_bytes_inside"})
 
@@ -51,12 +51,12 @@ def info_view(result: DbInfoResult) -> View:
             ),
             *((_words(name), _value(name, value)) for name, value in result.settings),
         ]
-        told = [
+        facts = [
             Text.assemble((f"{label}:".ljust(_LABEL_WIDTH), "bold"), printable(value), overflow="fold")
             for label, value in lines
         ]
         notes = [Text(f"! {printable(note)}", style="yellow", overflow="fold") for note in result.notes]
-        return [*told, Text(), _table(result.tables, width), *notes]
+        return [*facts, Text(), _table(result.tables, width), *notes]
 
     return parts
 
@@ -145,14 +145,14 @@ def upgrade_json(result: DbUpgradeResult) -> str:
 
 
 def check_view(result: DbCheckResult) -> View:
-    """The checks, what to do beneath each finding, and what was repaired."""
+    """The checks, what to do about each finding, and what was repaired."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         repaired = [*map(str, result.repaired_days), *_repaired_months(result)]
-        more = len(repaired) - _TIMES_TOLD
-        times = ", ".join(repaired[:_TIMES_TOLD]) + (f" and {numbers.count(more)} more" if more > 0 else "")
-        told = [Text(f"Added up anew: the totals of {times}."), Text()] if repaired else []
-        return [*told, check_list(result.checks, width), Text(), sentence(result.checks)]
+        more = len(repaired) - _TIMES_LISTED
+        times = ", ".join(repaired[:_TIMES_LISTED]) + (f" and {numbers.count(more)} more" if more > 0 else "")
+        totals = [Text(f"Recalculated the totals of {times}."), Text()] if repaired else []
+        return [*totals, check_list(result.checks, width), Text(), sentence(result.checks)]
 
     return parts
 

@@ -29,7 +29,7 @@ def list_view(result: KeyListResult) -> View:
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         if not result.keys:
-            return [Text("No keys yet. `orwatch key add NAME` stores one.")]
+            return [Text("No keys yet. Add one: `orwatch key add NAME`.")]
         table = make_table(
             _columns(result, ascii_only),
             width,
@@ -89,7 +89,7 @@ def _remarks(result: KeyListResult) -> list[RenderableType]:
         remarks.append(f"Share: of {numbers.usd(result.spent_30_days_usd)} in the last 30 days.")
     owners = [each.key.name for each in result.keys if each.key.is_management and each.spent_30_days_usd]
     if owners:
-        remarks.append(f"{printable(', '.join(owners))}: what the account used without a listed key.")
+        remarks.append(f"{printable(', '.join(owners))}: usage of the account without a listed key.")
     return [Text(), *(Text(remark) for remark in remarks)] if remarks else []
 
 
@@ -192,7 +192,7 @@ def _lines(details: KeyDetails) -> list[tuple[str, str]]:
     if details.account is not None:
         lines += _account_lines(details.account, now)
     if key.facts_read_at is None:
-        return [*lines, ("Facts", "not known: `orwatch validate` asks OpenRouter for them")]
+        return [*lines, ("Limits", "unknown; `orwatch validate` asks OpenRouter")]
     return [*lines, *_fact_lines(key, now)]
 
 
@@ -222,18 +222,18 @@ def _listing_lines(listing: Listing | None, listed_by: str | None, now: datetime
 def _source_and_why(key: StoredKey, listed_by: str | None) -> str:
     source = key.source_setting or key.source
     if source is None:
-        return f"{numbers.UNKNOWN} (the first sync finds out)"
+        return f"{numbers.UNKNOWN} (found out by the first sync)"
     reasons = ["set with --source"] if key.source_setting is not None else []
     is_own = key.source_setting in _OWN_SOURCES and key.secret_encrypted is not None
     if key.is_management:
         reasons.append(_why_of_account(source, is_set=key.source_setting is not None))
     elif listed_by is not None and not is_own:
         if source is UsageSource.COUNTERS:
-            reasons.append(f"of the list of {listed_by!r}; this server has no analytics")
+            reasons.append(f"from the key list of {listed_by!r}; this server has no analytics")
         else:
             reasons.append(f"through the management key {listed_by!r}")
     elif source in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}:
-        reasons.append("needs a management key of its account, and none is here")
+        reasons.append("needs a management key of its account; none is stored")
     elif key.source_setting is None:
         reasons.append(
             "GET /usage answers"
@@ -245,7 +245,7 @@ def _source_and_why(key: StoredKey, listed_by: str | None) -> str:
 
 def _why_of_account(source: UsageSource, *, is_set: bool) -> str:
     if source is UsageSource.COUNTERS:
-        return "of its keys' list" if is_set else "of its keys' list; this server has no analytics"
+        return "from its key list" if is_set else "from its key list; this server has no analytics"
     return "of the whole account"
 
 
@@ -253,7 +253,7 @@ def _spent(overview: KeyOverview) -> str:
     spent = numbers.exact_usd(overview.spent_30_days_usd)
     if overview.share_30_days is None:
         return spent
-    return f"{spent} ({numbers.share(overview.share_30_days, _ONE)} of all keys together)"
+    return f"{spent} ({numbers.share(overview.share_30_days, _ONE)} of all keys)"
 
 
 def _account_lines(account: AccountDetails, now: datetime) -> list[tuple[str, str]]:
@@ -285,13 +285,13 @@ def _fact_lines(key: StoredKey, now: datetime) -> list[tuple[str, str]]:
             ("Spent today", numbers.exact_usd(facts.usage_daily_usd)),
             ("This week", numbers.exact_usd(facts.usage_weekly_usd)),
             ("This month", numbers.exact_usd(facts.usage_monthly_usd)),
-            ("Ever", numbers.exact_usd(facts.usage_usd)),
+            ("Lifetime", numbers.exact_usd(facts.usage_usd)),
         ]
         if facts.byok_usage_usd is not None:
             lines += [
                 ("BYOK today", numbers.exact_usd(facts.byok_usage_daily_usd)),
                 ("BYOK month", numbers.exact_usd(facts.byok_usage_monthly_usd)),
-                ("BYOK ever", numbers.exact_usd(facts.byok_usage_usd)),
+                ("BYOK lifetime", numbers.exact_usd(facts.byok_usage_usd)),
             ]
     return [*lines, ("As of", _time(key.facts_read_at, now))]
 

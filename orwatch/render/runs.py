@@ -40,10 +40,8 @@ def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
 
 def _nothing(job: Job | None) -> str:
     if job is None:
-        return "No runs yet: `orwatch sync` is one, and `orwatch cron install` lets cron start them."
-    return (
-        f"No runs of {job.value} yet: `orwatch {job.value}` is one; `orwatch runs` shows those of all jobs."
-    )
+        return "No runs yet. Start one: `orwatch sync`; `orwatch cron install` lets cron start them."
+    return f"No runs of {job} yet. Start one: `orwatch {job}`; `orwatch runs` shows all jobs."
 
 
 def _duration(run: JobRun) -> str:

@@ -28,10 +28,8 @@ from orwatch.text import counted, printable
 # Of the keys with a limit, so many of those with the least left.
 _ALLOWANCES_LISTED = 5
 
-_NO_KEY = (
-    "No key is watched yet: `orwatch key add NAME` stores one; a management key watches a whole account."
-)
-_NO_ACTIVE_KEY = "No key is watched: `orwatch key enable NAME` watches one again."
+_NO_KEY = "No keys yet. Add one: `orwatch key add NAME`; a management key watches a whole account."
+_NO_ACTIVE_KEY = "No key is active. Enable one: `orwatch key enable NAME`."
 
 # While the jobs run, there is nothing to do about these.
 _NO_CONCERN = frozenset({ScheduleState.INSTALLED, ScheduleState.OWN, ScheduleState.OTHER_SETTINGS})

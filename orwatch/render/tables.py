@@ -22,7 +22,7 @@ _NARROWEST_NAME = 4
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: numbers, at the right and never cut, unless told otherwise.
+    """A column of a table: numbers, at the right and never cut, by default.
 
     ``is_name``: text from outside, at the left, shortened where room is short. ``is_word``: text of our
     own, at the left, never cut. ``keeps_start``: of such a name, a sentence, the end gives way.
@@ -130,7 +130,7 @@ def _shortened(text: str, width: int) -> str:
     room = width - cell_len(model) - 2
     if slash and room >= 0:
         return f"{_beginning(maker, room)}…/{model}"
-    # The end of a model's name tells more than its beginning; of other names it is the other way round.
+    # The end of a model's name says more than its beginning; of other names it is the other way round.
     return f"…{_beginning(text[::-1], width - 1)[::-1]}" if slash else text
 
 

@@ -27,7 +27,7 @@ def validate_view(result: ValidateResult) -> View:
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         if not result.keys:
-            return [Text("No keys to ask about. `orwatch key add NAME` stores one.")]
+            return [Text("No keys to validate. Add one: `orwatch key add NAME`.")]
         listed = [
             key
             for key in result.keys

@@ -89,7 +89,7 @@ def test_the_end_of_a_context_stops_its_clock_and_closes_its_database(home: Home
 def test_first_use_creates_what_is_missing_and_says_so_once(orwatch: Orwatch, home: Home) -> None:
     first = orwatch("key", "list")
     assert first.code == 0
-    assert first.out == "No keys yet. `orwatch key add NAME` stores one.\n"
+    assert first.out == "No keys yet. Add one: `orwatch key add NAME`.\n"
     assert first.err.splitlines() == [
         f"orwatch: created the database {home.database}",
         f"orwatch: wrote a new encryption key to {home.env_file}; keep a copy of it, "

@@ -107,7 +107,7 @@ def test_check_finds_repairs_and_then_finds_nothing(orwatch: Orwatch, home: Home
 
     code, out, err = orwatch("db", "check", "--repair")
     assert (code, err) == (0, "")
-    assert out.startswith("Added up anew: the totals of 2026-11-20.\n")
+    assert out.startswith("Recalculated the totals of 2026-11-20.\n")
 
     code, out, err = orwatch("db", "check", "--repair", "--json")
     told = json.loads(out)

@@ -160,7 +160,7 @@ def test_removing_a_management_key_says_what_goes_with_it(
     assert code == 0
     assert "Remove 'ops' (its usage stays), and the 1 key known from it alone (usage stays)? [y/N]" in err
     assert out.strip() == (
-        "Removed 'ops'; its usage stays. 1 key known from it alone went too; the usage stays. "
+        "Removed 'ops'; its usage stays. Also removed 1 key known from it alone; the usage stays. "
         "1 key with a secret of its own is watched as before."
     )
     assert list(home.keys()) == ["production"]
@@ -170,7 +170,7 @@ def test_purging_a_management_key_leaves_the_usage_of_its_keys(orwatch: Orwatch,
     code, out, err = orwatch("key", "remove", "ops", "--purge", "--yes")
     assert (code, err) == (0, "")
     assert out == (
-        "Removed 'ops' and 0 rows of usage. 2 keys known from it alone went too; the usage stays.\n"
+        "Removed 'ops' and 0 rows of usage. Also removed 2 keys known from it alone; the usage stays.\n"
     )
     assert home.keys() == {}
 

@@ -263,14 +263,14 @@ def test_the_first_day_of_status_is_the_ledgers(orwatch: Orwatch, home: Home) ->
 def test_without_runs_it_says_how_there_come_to_be_some(orwatch: Orwatch, home: Home) -> None:
     assert orwatch("runs") == (
         0,
-        "No runs yet: `orwatch sync` is one, and `orwatch cron install` lets cron start them.\n",
+        "No runs yet. Start one: `orwatch sync`; `orwatch cron install` lets cron start them.\n",
         "",
     )
     with home.store() as store, store.write() as connection:
         runs.start_run(connection, Job.SYNC, NOW)
     assert orwatch("runs", "--job", "cleanup") == (
         0,
-        "No runs of cleanup yet: `orwatch cleanup` is one; `orwatch runs` shows those of all jobs.\n",
+        "No runs of cleanup yet. Start one: `orwatch cleanup`; `orwatch runs` shows all jobs.\n",
         "",
     )
 

@@ -100,11 +100,13 @@ def test_the_window_that_is_shown(orwatch: Orwatch, arguments: list[str], window
         (["--json", "--csv"], "--json and --csv exclude each other."),
         (
             ["--sort", "price"],
-            "cannot sort by 'price': the columns are day, requests, tokens_input, tokens_output, cost.",
+            "cannot sort by 'price': the columns are day, requests, tokens_input, tokens_output, cost, "
+            "byok_cost.",
         ),
         (
             ["--by", "key", "--by", "model", "--sort", "day"],
-            "cannot sort by 'day': the columns are key, model, requests, tokens_input, tokens_output, cost.",
+            "cannot sort by 'day': the columns are key, model, requests, tokens_input, tokens_output, cost, "
+            "byok_cost.",
         ),
         (
             ["--since", "today", "--until", "yesterday"],

@@ -82,7 +82,7 @@ def test_an_ending_that_says_nothing_is_a_usage_error_that_names_the_known_ones(
         finished = synced.run("report", "--output", name)
         assert (finished.code, finished.stdout) == (2, "")
         assert f"--output {name!r}" in finished.stderr
-        assert ".svg, .csv, .json, .txt" in finished.stderr
+        assert "; use .svg, .csv, .json or .txt. " in finished.stderr
         assert not (synced.current_folder / name).exists()
 
     assert synced.run("report", "--csv", "--output", "report.tsv").code == 0

@@ -53,7 +53,7 @@ def test_of_many_days_that_were_repaired_some_are_told_and_all_are_in_the_json()
     check = Check(CheckArea.DATABASE, "totals", CheckStatus.OK, "right")
     result = DbCheckResult((check,), days, (date(2026, 11, 1),))
     text = " ".join(console.as_text(db.check_view(result)).split())
-    assert text.startswith("Added up anew: the totals of 2026-11-20, 2026-11-19,")
+    assert text.startswith("Recalculated the totals of 2026-11-20, 2026-11-19,")
     assert "2026-11-11 and 3 more." in text
     told = json.loads(db.check_json(result))
     assert (len(told["repaired_days"]), told["repaired_months"]) == (12, ["2026-11"])

@@ -20,7 +20,7 @@ from tests.support import NOW
 
 
 def test_without_keys_it_says_how_to_add_one() -> None:
-    assert rendered(list_view([])) == "No keys yet. `orwatch key add NAME` stores one.\n"
+    assert rendered(list_view([])) == "No keys yet. Add one: `orwatch key add NAME`.\n"
 
 
 def test_a_key_is_a_row() -> None:
@@ -264,7 +264,7 @@ def test_several_keys_have_a_total_and_the_share_says_of_what() -> None:
 def test_what_stands_under_a_management_key_is_explained() -> None:
     owner = stored_key(HOSTILE_NAME, facts=KeyFacts(KeyKind.MANAGEMENT))
     text = rendered(list_view([overview(owner, spent_30_days_usd=Decimal(1))], "4"), 200)
-    assert f"\n{INERT_NAME}: what the account used without a listed key.\n" in text
+    assert f"\n{INERT_NAME}: usage of the account without a listed key.\n" in text
     assert "what the account" not in rendered(list_view([owner], "4"), 200)
 
 

@@ -60,10 +60,10 @@ def test_one_key_is_shown_with_all_that_is_known() -> None:
         "Spent today": "$0.00",
         "This week": "$3.00",
         "This month": "$4.50",
-        "Ever": "$25.1234567891",
+        "Lifetime": "$25.1234567891",
         "BYOK today": "–",
         "BYOK month": "–",
-        "BYOK ever": "$0.10",
+        "BYOK lifetime": "$0.10",
         "As of": "2026-11-20 12:25 UTC (5 min ago)",
     }
 
@@ -84,7 +84,7 @@ def test_a_limit_whose_rest_is_not_told_is_a_dash() -> None:
 
 def test_facts_that_the_answer_did_not_tell_are_dashes_and_no_zeros() -> None:
     lines = shown(stored_key(facts=KeyFacts(KeyKind.UNKNOWN), last_synced_at=None))
-    unknown = ("Kind", "Synced through", "Label", "Free tier", "Spent today", "This week", "Ever")
+    unknown = ("Kind", "Synced through", "Label", "Free tier", "Spent today", "This week", "Lifetime")
     assert {lines[name] for name in unknown} == {"–"}
     assert lines["Last sync"] == "never"
     assert lines["Expires"] == "never"
@@ -93,7 +93,7 @@ def test_facts_that_the_answer_did_not_tell_are_dashes_and_no_zeros() -> None:
 
 def test_of_a_key_that_nobody_asked_about_there_are_no_facts() -> None:
     lines = shown(stored_key(facts=KeyFacts(KeyKind.UNKNOWN), facts_read_at=None))
-    assert "orwatch validate" in lines["Facts"]
+    assert "orwatch validate" in lines["Limits"]
     assert "Limit" not in lines
 
 
@@ -131,16 +131,16 @@ def test_the_stored_secret_is_in_no_output() -> None:
         (UsageSource.COUNTERS, None, "counters (this server has no /usage"),
         (UsageSource.USAGE, None, "usage (GET /usage answers)"),
         (UsageSource.USAGE, UsageSource.COUNTERS, "counters (set with --source)"),
-        (None, None, "– (the first sync finds out)"),
+        (None, None, "– (found out by the first sync)"),
         (
             UsageSource.ACTIVITY,
             None,
-            "activity (needs a management key of its account, and none is here)",
+            "activity (needs a management key of its account; none is stored)",
         ),
         (
             None,
             UsageSource.ANALYTICS,
-            "analytics (set with --source; needs a management key of its account, and none is here)",
+            "analytics (set with --source; needs a management key of its account; none is stored)",
         ),
     ],
 )
@@ -155,14 +155,14 @@ def test_one_key_says_where_its_usage_comes_from_and_why(
     [
         (UsageSource.ACTIVITY, None, "activity (through the management key 'ops')"),
         (UsageSource.ANALYTICS, None, "analytics (through the management key 'ops')"),
-        (UsageSource.COUNTERS, None, "counters (of the list of 'ops'; this server has no analytics)"),
+        (UsageSource.COUNTERS, None, "counters (from the key list of 'ops'; this server has no analytics)"),
         (
             UsageSource.ACTIVITY,
             UsageSource.ACTIVITY,
             "activity (set with --source; through the management key 'ops')",
         ),
         (UsageSource.ACTIVITY, UsageSource.USAGE, "usage (set with --source)"),
-        (None, None, "– (the first sync finds out)"),
+        (None, None, "– (found out by the first sync)"),
     ],
 )
 def test_a_listed_key_says_through_whom_its_usage_comes(
@@ -176,8 +176,8 @@ def test_a_listed_key_says_through_whom_its_usage_comes(
     ("source", "setting", "shown_as"),
     [
         (UsageSource.ACTIVITY, None, "activity (of the whole account)"),
-        (UsageSource.COUNTERS, None, "counters (of its keys' list; this server has no analytics)"),
-        (UsageSource.COUNTERS, UsageSource.COUNTERS, "counters (set with --source; of its keys' list)"),
+        (UsageSource.COUNTERS, None, "counters (from its key list; this server has no analytics)"),
+        (UsageSource.COUNTERS, UsageSource.COUNTERS, "counters (set with --source; from its key list)"),
     ],
 )
 def test_a_management_key_says_where_its_accounts_usage_comes_from(
@@ -198,7 +198,7 @@ def test_a_discovered_key_is_shown_with_what_its_list_tells() -> None:
             "Listed as": "production",
             "Workspace": "Default",
             "Created": "2026-05-04 12:30 UTC (200 d ago)",
-            "Last 30 days": "$1.50 (25.0% of all keys together)",
+            "Last 30 days": "$1.50 (25.0% of all keys)",
         }.items()
     )
 

@@ -201,12 +201,11 @@ def test_when_nobody_knows_when_a_job_is_next_due_that_is_a_dash() -> None:
 def test_without_a_key_it_says_how_to_add_one_and_not_that_all_is_well() -> None:
     text = rendered(view(replace(GOOD, keys=())), 120)
     assert text.endswith(
-        "\nNo key is watched yet: `orwatch key add NAME` stores one; "
-        "a management key watches a whole account.\n"
+        "\nNo keys yet. Add one: `orwatch key add NAME`; a management key watches a whole account.\n"
     )
     disabled = KeyStatus(stored_key(is_active=False, inactive_reason=InactiveReason.DISABLED))
     text = rendered(view(replace(GOOD, keys=(disabled,))), 120)
-    assert text.endswith("\nNo key is watched: `orwatch key enable NAME` watches one again.\n")
+    assert text.endswith("\nNo key is active. Enable one: `orwatch key enable NAME`.\n")
 
 
 def test_json_tells_the_schedule() -> None:

@@ -189,7 +189,7 @@ def test_validate_of_many_lists_only_those_that_need_a_look() -> None:
 
 
 def test_validate_without_keys_says_how_to_get_some() -> None:
-    assert "No keys to ask about." in rendered(validate_view(validated()))
+    assert "No keys to validate." in rendered(validate_view(validated()))
 
 
 def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
@@ -218,7 +218,7 @@ def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
 def test_cleanup_says_what_went_and_how_much_room_it_gave() -> None:
     assert rendered(cleanup_view(CLEANED), 200) == (
         "Moved 1,234 rows of 2 days before 2025-11-20 ($12.35) to the monthly totals. "
-        "Also forgot 7 old run records and rate-limit entries. 1.4 MB of disk given back.\n"
+        "Also deleted 7 old run records and rate-limit entries. 1.4 MB of disk freed.\n"
     )
 
 
@@ -226,7 +226,7 @@ def test_a_rehearsed_cleanup_says_what_would_go_and_gives_no_room() -> None:
     result = replace(CLEANED, rows_removed=1, days_removed=1, is_dry_run=True)
     assert rendered(cleanup_view(result), 200) == (
         "Would move 1 row of 1 day before 2025-11-20 ($12.35) to the monthly totals. "
-        "Would also forget 7 old run records and rate-limit entries.\n"
+        "Would also delete 7 old run records and rate-limit entries.\n"
     )
 
 
@@ -235,7 +235,7 @@ def test_a_cleanup_with_nothing_to_do_says_so() -> None:
         CLEANED, rows_removed=0, days_removed=0, cost_moved_usd=Decimal(0), records_removed=0, bytes_freed=0
     )
     assert rendered(cleanup_view(nothing), 200) == (
-        "No usage is older than 365 days (before 2025-11-20). 0 B of disk given back.\n"
+        "No usage is older than 365 days (before 2025-11-20). 0 B of disk freed.\n"
     )
 
 

@@ -70,7 +70,7 @@ def lister_of(store: Store, key: StoredKey) -> str | None:
 
 
 def check_can_add(store: Store, encryption_keys: Sequence[str], name: str, secret: str) -> None:
-    """Find out whether ``add`` could store this key, before anybody is asked about it.
+    """Find out whether ``add`` could store this key, before OpenRouter is asked about it.
 
     Raises ``OrwatchError`` naming the key that has this name or this secret already, and
     ``EncryptionKeyError`` as ``add`` does.
@@ -171,7 +171,7 @@ def enable(store: Store, name: str) -> bool:
 def disable(store: Store, name: str, now: datetime) -> bool:
     """Stop watching a key until a person enables it; whether that changed anything.
 
-    Raises ``UsageError``, and ``OrwatchError`` for a key that only a management key tells of.
+    Raises ``UsageError``, and ``OrwatchError`` for a key that only a management key lists.
     """
     with store.write() as connection:
         keys = stored_keys.list_keys(connection)
@@ -198,7 +198,7 @@ def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> Rem
     """Forget a key's secret; with ``with_history`` its usage too.
 
     A key that a management key lists stays without its secret. With a management key go those that only
-    it told of; their usage stays. Raises ``UsageError``, and ``OrwatchError`` for a key that the next sync
+    it lists; their usage stays. Raises ``UsageError``, and ``OrwatchError`` for a key that the next sync
     would find again.
     """
     with store.write() as connection:

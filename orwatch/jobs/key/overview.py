@@ -1,4 +1,4 @@
-"""What is known of the keys: what they spent, what strikes about them, and by whom they are listed."""
+"""What is known of the keys: what they spent, what stands out, and which management key lists them."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def _flags(key: StoredKey, spending: Spending) -> list[KeyFlag]:
 
 
 def is_unlimited(key: StoredKey) -> bool:
-    """Whether it was told that the key has no limit; management keys cannot spend."""
+    """Whether OpenRouter reported a key without a limit; management keys cannot spend."""
     facts = key.facts
-    is_told = key.facts_read_at is not None and not key.is_management
-    return is_told and facts.limit_usd is None and facts.limit_remaining_usd is None
+    is_read = key.facts_read_at is not None and not key.is_management
+    return is_read and facts.limit_usd is None and facts.limit_remaining_usd is None
 
 
 def _is_dormant(key: StoredKey, spending: Spending) -> bool:

@@ -11,7 +11,7 @@ from orwatch.domain.keys import Credits, StoredKey
 
 
 class KeyFlag(StrEnum):
-    """What strikes about a key. ``DORMANT``: it has existed for 30 days, without use in any of them."""
+    """What stands out about a key. ``DORMANT``: it has existed for 30 days, without use in any of them."""
 
     UNLIMITED = "unlimited"
     DORMANT = "dormant"
@@ -45,7 +45,7 @@ class KeyListResult:
 
 @dataclass(frozen=True, slots=True)
 class AccountDetails:
-    """What is known of the account of a management key. ``credits`` None: it was never told."""
+    """What is known of the account of a management key. ``credits`` None: never read."""
 
     key_count: int
     backfilled_from: date | None

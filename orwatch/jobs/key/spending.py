@@ -1,4 +1,4 @@
-"""What each key has spent lately: the ledger's sums, and whether a key without any is known to have none."""
+"""What each key has spent lately: the ledger's sums, and whether a key without any surely has none."""
 
 from __future__ import annotations
 
@@ -51,29 +51,29 @@ class Spending:
         return total_usd([sums.cost_usd for sums in self.last_30_days.values()])
 
     def spent_30_days_by(self, key: StoredKey) -> Decimal | None:
-        """What the key has spent; None where nobody looked."""
+        """What the key has spent; None where nothing was read."""
         return self._known(key, self.last_30_days, self.since)
 
     def spent_month_by(self, key: StoredKey) -> Decimal | None:
-        """What the key has spent this month; None where nobody looked.
+        """What the key has spent this month; None where nothing was read.
 
-        A key that is watched by its counters may have been added in the middle of the month: they tell more
+        A key that is watched by its counters may have been added in the middle of the month: they have more
         than the ledger then.
         """
         month = self.today.replace(day=1)
         stored = self._known(key, self.this_month, month)
-        told = key.facts.usage_monthly_usd
+        reported = key.facts.usage_monthly_usd
         # What the ledger has from elsewhere may have a part of it under the management key.
         is_counted = key.source is UsageSource.COUNTERS or (key.source is None and stored is None)
         if (
             not is_counted
             or key.is_management
-            or told is None
+            or reported is None
             or key.facts_read_at is None
             or key.facts_read_at.date() < month
         ):
             return stored
-        return told if stored is None else max(stored, told)
+        return reported if stored is None else max(stored, reported)
 
     def _known(self, key: StoredKey, sums: Mapping[int, Totals], since: date) -> Decimal | None:
         if key.id in sums:
@@ -132,7 +132,7 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
 
 
 def spent_on(connection: Connection, day: date) -> Decimal | None:
-    """What was spent on a day by all keys; None where nobody looked."""
+    """What was spent on a day by all keys; None where nothing was read."""
     wanted = UsageFilter(day, day)
     sums = usage_reads.sum_usage(connection, Grouping(), wanted)
     if sums:

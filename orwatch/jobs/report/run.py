@@ -213,7 +213,7 @@ def _notes_on_spans(spans: Sequence[KeySpan], wanted: UsageFilter, names: _Names
     """What to say of spans that begin before the report or end after it."""
     return tuple(
         f"{names.keys[each.key_id]} spent ${each.span.cost_usd:f} from {each.span.first_day} to "
-        f"{each.span.last_day}; how much of it on which day is not known, so that it is not in this report"
+        f"{each.span.last_day}, which is known only as a sum and not part of this report"
         for each in spans
         if not _is_inside(each.span, wanted)
     )
@@ -227,7 +227,7 @@ def _notes_on_accounts(keys: Sequence[StoredKey], table: ReportTable) -> tuple[s
     shown = {row.values[place] for row in table.rows}
     owners = [label for key, label in _labelled(keys) if key.is_management and label in shown]
     return tuple(
-        f"{label}: what its account used with none of the listed keys (deleted ones, the chat room)"
+        f"{label}: usage of its account without a listed key (deleted keys, the chat room)"
         for label in owners
     )
 

@@ -182,7 +182,7 @@ def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | No
     if key.listing is not None and key.listing.is_disabled:
         return None
     if key.inactive_reason is InactiveReason.INVALID:
-        return "invalid: OpenRouter refuses it. Add its successor and remove or disable this one"
+        return "invalid: OpenRouter refuses it. Add a new key, and remove or disable this one"
     if not is_watched:
         return None
     if key.last_sync_error is not None:

@@ -224,7 +224,7 @@ def test_an_invalid_key_needs_a_person(watched: Store) -> None:
         stored_keys.record_sync_failure(connection, 1, "401")
 
     assert status_job.run(watched, NOW).problems == (
-        "work: invalid: OpenRouter refuses it. Add its successor and remove or disable this one",
+        "work: invalid: OpenRouter refuses it. Add a new key, and remove or disable this one",
     )
 
 
