@@ -25,8 +25,8 @@ from freezegun import freeze_time
 from orwatch.cli import cli, run
 from orwatch.cli.context import Context
 from orwatch.demo.account import ACCOUNT_DAYS, demo_account
-from orwatch.demo.api import StandInApi
-from orwatch.demo.server import StandInServer
+from orwatch.demo.api import FakeOpenRouter
+from orwatch.demo.server import FakeServer
 from tests.cli.support import Terminal
 from tests.documents import DOCUMENTS, TOPICS, commands, inline_commands, lines
 from tests.jobs.cron.machine import CRONTAB, write_program
@@ -65,8 +65,8 @@ class Shown:
 @pytest.fixture(scope="module")
 def api_url() -> Iterator[str]:
     """The demo's account, as it is on the tests' day."""
-    api = StandInApi((), account=ACCOUNT, history_days=ACCOUNT_DAYS, serves_usage=False)
-    with StandInServer(api.answer) as server:
+    api = FakeOpenRouter((), account=ACCOUNT, history_days=ACCOUNT_DAYS, serves_usage=False)
+    with FakeServer(api.answer) as server:
         yield server.url
 
 
