@@ -15,7 +15,7 @@ from orwatch.errors import UsageError
 from orwatch.text import is_terminal
 
 _LONGEST_URL = 10_000
-_UNFINISHED_COPY = "the copy is not finished. Run it again, and it goes on where it was."
+_UNFINISHED_COPY = "nothing was copied."
 
 
 @click.group("db")
@@ -136,11 +136,11 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
 @json_option
 @pass_context
 def copy(context: Context, target: str, as_json: bool) -> None:
-    """Copy everything to another database, which is empty or an unfinished copy of this one.
+    """Copy everything to another database, which is empty.
 
     Keys with their encrypted secrets, the ledger, totals, runs: all of it, compared at the end to the last
-    row. No job can run meanwhile. When it is stopped, run it again: it goes on where it was. A password in
-    URL can be seen by other users of this machine; with `--to -` it cannot.
+    row. No job can run meanwhile. It is one transaction: when it is stopped, nothing was copied. A password
+    in URL can be seen by other users of this machine; with `--to -` it cannot.
 
     \b
     Example:

@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.jobs.db.result import (
-    CopiedTable,
     DbBackupResult,
     DbCheckResult,
     DbCopyResult,
@@ -209,16 +208,10 @@ def copy_view(result: DbCopyResult) -> View:
             Column("Table", [table.name for table in result.tables], is_name=True),
             Column("Rows", [numbers.count(table.rows) for table in result.tables]),
         ]
-        if result.is_resumed:
-            # Else it tells nothing, but for rows that a new database has by itself: as if they were missing.
-            columns.append(
-                Column("Written now", [numbers.count(table.rows_written) for table in result.tables])
-            )
         table = make_table(columns, width)
-        resumed = ", going on with an earlier copy" if result.is_resumed else ""
         done = (
             f"Copied {result.source} to {result.target} "
-            f"in {numbers.duration(result.duration_seconds)}{resumed}. Each table was compared, "
+            f"in {numbers.duration(result.duration_seconds)}. Each table was compared, "
             "and is the same to the last row."
         )
         return [
@@ -245,10 +238,9 @@ _COPY = Shape(
     DbCopyResult,
     Member("source"),
     Member("target"),
-    Member("is_resumed"),
     Member("setting"),
     Member("duration_seconds", _whole_seconds),
-    Member("tables", shape=Shape(CopiedTable, Member("name"), Member("rows"), Member("rows_written"))),
+    Member("tables", shape=Shape(TableRows, Member("name"), Member("rows"))),
 )
 
 

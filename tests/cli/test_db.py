@@ -164,8 +164,8 @@ def test_copy_says_what_to_put_into_the_env_file(orwatch: Orwatch, home: Home, t
 
 def test_copy_in_json(orwatch: Orwatch, tmp_path: Path) -> None:
     told = json.loads(orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db", "--json").out)
-    assert {"name": "usage_stats", "rows": 1, "rows_written": 1} in told["tables"]
-    assert (told["is_resumed"], told["target"]) == (False, f"{tmp_path}/copy.db")
+    assert {"name": "usage_stats", "rows": 1} in told["tables"]
+    assert told["target"] == f"{tmp_path}/copy.db"
 
 
 def test_copy_reads_the_address_from_a_pipe(
@@ -189,7 +189,7 @@ def test_progress_is_shown_on_a_terminal_alone(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["copy", "--to"], "the copy is not finished. Run it again, and it goes on where it was."),
+        (["copy", "--to"], "nothing was copied."),
         (["backup"], "no backup was written."),
     ],
 )

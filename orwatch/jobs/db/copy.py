@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from orwatch.clock import Clock
-from orwatch.config.database_url import describe, is_postgres, sqlite_path, without_password
+from orwatch.config.database_url import without_password
 from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.jobs.db.opening import open_current
-from orwatch.jobs.db.result import CopiedTable, DbCopyResult
+from orwatch.jobs.db.result import DbCopyResult, TableRows
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store, open_as_it_is
 from orwatch.store.upkeep import copy as store_copy
@@ -20,12 +20,12 @@ OnProgress = Callable[[str, int, int], None]
 
 
 def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbCopyResult:
-    """Copy a database into an empty one, or go on with a copy of it that was not finished.
+    """Copy a database into an empty one, in one transaction of that.
 
-    No job writes to either of them meanwhile, and nobody to the source. Raises ``LockHeldError`` when one
-    runs, ``UsageError`` when both are the same, ``StoreUnusableError`` when the target holds anything else
-    or rows of the source refer to nothing (nothing is changed then), ``StoreUnavailableError``;
-    ``OrwatchError`` when the two differ at the end.
+    No job writes to either of them meanwhile, and no other program to the source. Raises ``LockHeldError``
+    when a job runs, ``UsageError`` when both are the same, ``StoreUnusableError`` when the target holds data
+    or rows of the source refer to nothing, ``StoreUnavailableError``, and ``OrwatchError`` when the two
+    differ at the end. Nothing is copied then.
     """
     started_at = clock.monotonic()
     with (
@@ -33,27 +33,31 @@ def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbC
         _all_jobs(source, clock),
         _open_target(target_url, source, clock) as target,
         _all_jobs(target, clock),
-        source.write() as reading,
     ):
-        is_resumed = store_copy.begin(reading, _place(url), target)
-        rows = store_copy.row_counts(reading)
-        total = sum(rows.values())
-        written = store_copy.copy_rows(reading, target, _counting("Copying", total, on_progress))
-        different = store_copy.verify(reading, target, _counting("Comparing", total, on_progress))
-        if different:
-            raise OrwatchError(
-                f"the copy {target.location} is not what {source.location} is, in {', '.join(different)}: "
-                "somebody else writes to it. Run this again, and it is put right."
-            )
-        store_copy.finish(target)
+        rows = _copy(source, target, on_progress)
         return DbCopyResult(
             source=source.location,
             target=target.location,
-            is_resumed=is_resumed,
-            tables=tuple(CopiedTable(name, count, written[name]) for name, count in rows.items()),
+            tables=tuple(TableRows(name, count) for name, count in rows.items()),
             setting=f"ORWATCH_DATABASE_URL={without_password(target_url)}",
             duration_seconds=clock.monotonic() - started_at,
         )
+
+
+def _copy(source: Store, target: Store, on_progress: OnProgress) -> dict[str, int]:
+    """Copy all rows and compare them; how many there are by table."""
+    with source.write() as reading, target.write() as writing:
+        store_copy.require_empty(writing, target.location)
+        rows = store_copy.row_counts(reading)
+        total = sum(rows.values())
+        store_copy.copy_rows(reading, writing, _counting("Copying", total, on_progress))
+        different = store_copy.differing_tables(reading, writing, _counting("Comparing", total, on_progress))
+        if different:
+            raise OrwatchError(
+                f"the copy differs from {source.location} in {', '.join(different)}: another program has "
+                f"written to {target.location}. Nothing was copied; run this again."
+            )
+    return rows
 
 
 @contextmanager
@@ -81,11 +85,6 @@ def _blaming_the_option() -> Iterator[None]:
         yield
     except (StoreUnusableError, StoreUnavailableError) as error:
         raise type(error)(str(error).replace("ORWATCH_DATABASE_URL", "--to")) from error
-
-
-def _place(url: str) -> str:
-    """Where a database is, however its address is written."""
-    return describe(url) if is_postgres(url) else str(sqlite_path(url).resolve())
 
 
 @contextmanager

@@ -85,24 +85,11 @@ class DbBackupResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CopiedTable:
-    """A table that was copied; ``rows_written`` are those that were not there yet."""
-
-    name: str
-    rows: int
-    rows_written: int
-
-
-@dataclass(frozen=True, slots=True)
 class DbCopyResult:
-    """What ``orwatch db copy`` did. ``setting``: the env file's line for the copy, without a password.
-
-    ``is_resumed``: an earlier copy had begun it.
-    """
+    """What ``orwatch db copy`` did. ``setting``: the env file's line for the copy, without a password."""
 
     source: str
     target: str
-    is_resumed: bool
-    tables: tuple[CopiedTable, ...]
+    tables: tuple[TableRows, ...]
     setting: str
     duration_seconds: float

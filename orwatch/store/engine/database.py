@@ -17,11 +17,9 @@ from orwatch.store.engine.backend import Backend, NoDatabaseError, TransactionLo
 from orwatch.store.engine.sqlite import SqliteBackend
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
 
-# What stands for the revision of a database that is being copied into: no command takes such a one for whole.
-COPY_MARK = "copy-"
-
-# How the revisions of versions before the first release began ("0001" to "0005").
-_UNRELEASED = "0"
+# How the revisions of versions before the first release began: "0001" to "0005", and "copy-0005-…" of a
+# database that was being copied to.
+_UNRELEASED = ("0", "copy-")
 
 # Where Alembic finds the migrations.
 MIGRATIONS = "orwatch.store:migrations"
@@ -177,11 +175,6 @@ def checked_revision(store: Store) -> str | None:
     """The revision of the schema. Raises ``StoreUnusableError`` for one that this version does not know."""
     with store.read() as connection:
         revision = stored_revision(connection, store.location)
-    if revision is not None and revision.startswith(COPY_MARK):
-        raise StoreUnusableError(
-            f"the database {store.location} is the unfinished copy of another one. "
-            "Run `orwatch db copy` again from that one, which finishes it; or delete it."
-        )
     if revision is not None and revision.startswith(_UNRELEASED):
         raise StoreUnusableError(
             f"the database {store.location} is of an unreleased version of orwatch (schema {revision}) and "

@@ -1,4 +1,4 @@
-"""Everything copied from one database to another: exact, whatever is in it and whenever it is stopped."""
+"""Everything copied from one database to another: exact, and whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import random
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Table
 
 from orwatch.domain.runs import Job
 from orwatch.domain.sources import UsageSource
-from orwatch.errors import LockHeldError, OrwatchError, StoreUnusableError, UsageError
+from orwatch.errors import LockHeldError, OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.jobs.db import check as db_check
 from orwatch.jobs.db import copy as db_copy
-from orwatch.jobs.db.opening import open_current
 from orwatch.jobs.db.result import DbCopyResult
-from orwatch.store.engine import locks
-from orwatch.store.engine.database import open_store
-from orwatch.store.keys import table as stored_keys
+from orwatch.store.engine import bulk, locks
+from orwatch.store.engine.database import open_as_it_is, open_store
 from orwatch.store.schema import SCHEMA_REVISION
 from orwatch.store.upkeep import copy as store_copy
 from tests.databases import content, filled
 from tests.postgres import PostgresServer
-from tests.store.support import add_key, execute, run_python, start_python, write
+from tests.store.support import add_key, execute, file_size_limit, run_python, start_python, write
 from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
 
 KINDS = ("sqlite", "postgres")
@@ -118,22 +118,21 @@ def test_the_line_for_the_env_file_has_no_password(source: str, postgres: Postgr
     assert "s3cret" not in repr(result)
 
 
-# Stopped and gone on with
+# Stopped
 
 KILLED = """
 import os, signal, sys
 from orwatch.jobs.db import copy as db_copy
-from orwatch.store.upkeep import copy as transfer
+from orwatch.store.upkeep import copy as store_copy
 from tests.support import FakeClock
 source, target, moment = sys.argv[1:]
-transfer.ROWS_PER_CHUNK = 40
-def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+store_copy.ROWS_PER_CHUNK = 40
 calls = 0
 def count(*_):
     global calls
     calls += 1
-    if str(calls) == moment: die()
-if moment in ("begin", "verify", "finish"): setattr(transfer, moment, die)
+    if str(calls) == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
 db_copy.run(source, target, FakeClock(), count)
 print(calls)
 """
@@ -141,7 +140,7 @@ print(calls)
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How often a copy of such a database tells of its progress."""
+    """How often a copy of such a database shows its progress; the last time all but its end is done."""
     folder = tmp_path_factory.mktemp("calls")
     with filled(f"sqlite:///{folder}/source.db"):
         pass
@@ -150,85 +149,70 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> int:
     return int(done.stdout)
 
 
+def assert_nothing_is_there(target: str, new_url: NewUrl) -> None:
+    new = new_url("sqlite")
+    open_store(new, NOW).close()
+    assert content(target) == content(new)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_copy_that_is_killed_anywhere_is_finished_by_the_next(
+def test_a_copy_that_is_killed_leaves_nothing_and_the_next_one_begins_anew(
     source: str, new_url: NewUrl, kind: str, calls: int
 ) -> None:
-    chance = random.Random(20261120)
-    moments = ["begin", "1", *map(str, chance.sample(range(2, calls), 2)), "verify", "finish"]
+    moments = [1, *random.Random(20261120).sample(range(2, calls), 2), calls]
     target = new_url(kind)
     for moment in moments:
-        done = run_python(KILLED, source, target, moment)
+        done = run_python(KILLED, source, target, str(moment))
         assert (done.returncode, done.stderr) == (-9, ""), moment
-        if moment != "begin":
-            with pytest.raises(StoreUnusableError, match="unfinished copy"):
-                open_store(target, NOW)
+        assert_nothing_is_there(target, new_url)
 
-    result = copy(source, target)
+    copy(source, target)
 
-    assert result.is_resumed
-    assert sum(table.rows_written for table in result.tables) == 0
     assert content(target) == content(source)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_copy_that_is_killed_once_has_less_to_write_then(
-    source: str, new_url: NewUrl, kind: str, calls: int
-) -> None:
-    target = new_url(kind)
-    assert run_python(KILLED, source, target, str(calls // 3)).returncode == -9
-
-    result = copy(source, target)
-
-    written, rows = (
-        sum(getattr(table, name) for table in result.tables) for name in ("rows_written", "rows")
-    )
-    assert 0 < written < rows
-    assert content(target) == content(source)
-
-
-def is_finished(url: str) -> bool:
-    try:
-        open_current(url).close()
-    except StoreUnusableError:
-        return False
-    return bool(content(url)["api_keys"])
-
-
-def test_a_copy_that_is_killed_at_any_time_is_finished_by_the_next(source: str, new_url: NewUrl) -> None:
+def test_a_copy_that_is_killed_at_any_time_is_whole_or_not_there(source: str, new_url: NewUrl) -> None:
     chance = random.Random(20261121)
-    target = new_url("sqlite")
     for _ in range(3):
+        target = new_url("sqlite")
         with start_python(KILLED, source, target, "never") as process:
             timer = threading.Timer(chance.uniform(0.2, 1.5), process.kill)
             timer.start()
             process.communicate(timeout=60)
             timer.cancel()
-        if is_finished(target):  # it was, before it could be killed
-            break
-    else:
+        open_store(target, NOW).close()
+        if content(target) != content(source):
+            assert_nothing_is_there(target, new_url)
+            copy(source, target)
+        assert content(target) == content(source)
+
+
+def test_a_copy_to_a_full_disk_leaves_nothing(source: str, new_url: NewUrl) -> None:
+    target = new_url("sqlite")
+    open_store(target, NOW).close()
+    with file_size_limit(50_000), pytest.raises(StoreUnavailableError, match="is its disk full"):
         copy(source, target)
+    assert_nothing_is_there(target, new_url)
+    copy(source, target)
     assert content(target) == content(source)
 
 
-@pytest.mark.usefixtures("_small_chunks")
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_changes_in_the_source_meanwhile_is_changed_in_the_copy(
-    source: str, new_url: NewUrl, kind: str, calls: int
+def test_a_copy_that_differs_is_found_and_undone(
+    source: str, new_url: NewUrl, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = new_url(kind)
-    assert run_python(KILLED, source, target, "verify").returncode == -9
-    with closing(open_store(source, NOW)) as store:
-        for key_id, name in ((1, "aside"), (3, "one"), (1, "two")):
-            execute(store, "UPDATE api_keys SET name = ? WHERE id = ?", name, key_id)
-        write(store, usage_answer(usage_row(model="new", cost="7")), 1)
-        write(store, usage_answer(usage_row(model="new")), add_key(store, "five").id)
-        with store.write() as connection:
-            stored_keys.purge_key(connection, 3)
-        execute(store, "DELETE FROM model_names WHERE name = 'z'")
 
-    assert copy(source, target).is_resumed
+    def insert_wrongly(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        insert(connection, table, rows[1:] if table.name == "usage_spans" else rows)
 
+    with monkeypatch.context() as patch:
+        insert = bulk.insert
+        patch.setattr(bulk, "insert", insert_wrongly)
+        with pytest.raises(OrwatchError, match=r"differs from .* in usage_spans: .*Nothing was copied"):
+            copy(source, target)
+    assert_nothing_is_there(target, new_url)
+    copy(source, target)
     assert content(target) == content(source)
 
 
@@ -253,18 +237,20 @@ def test_a_target_that_holds_data_is_refused_and_not_touched(source: str, new_ur
     assert content(target) == before
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_unfinished_copy_of_another_database_is_refused_and_not_touched(
-    source: str, new_url: NewUrl, kind: str
-) -> None:
-    other, target = new_url("sqlite"), new_url(kind)
-    with filled(other, 3):
-        pass
-    assert run_python(KILLED, source, target, "verify").returncode == -9
-    before = content(target)
-    with pytest.raises(StoreUnusableError, match=r"unfinished copy of another database.*nothing was changed"):
-        copy(other, target)
-    assert content(target) == before
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO providers (id, name) VALUES (1, 'a')",
+        "UPDATE ledger_state SET kept_from = 1",
+        "INSERT INTO request_log (started_at_ms) VALUES (1)",
+    ],
+)
+def test_a_single_row_is_data(source: str, new_url: NewUrl, statement: str) -> None:
+    target = new_url("sqlite")
+    with closing(open_store(target, NOW)) as store:
+        execute(store, statement)
+    with pytest.raises(StoreUnusableError, match="holds data already"):
+        copy(source, target)
 
 
 def test_a_target_with_an_older_schema_is_refused_and_not_touched(source: str, new_url: NewUrl) -> None:
@@ -362,29 +348,11 @@ def test_while_it_is_copied_no_job_of_either_database_runs(source: str, new_url:
 
     def look(_doing: str, _done: int, _total: int) -> None:
         for url in (source, target):
-            with closing(store_copy.open_as_it_is(url)) as store:
+            with closing(open_as_it_is(url)) as store:
                 held.update(locks.is_held(store, job) for job in Job)
 
     db_copy.run(source, target, FakeClock(), look)
     assert held == {True}
-
-
-def test_a_copy_that_somebody_changes_meanwhile_is_found_and_stays_unfinished(
-    source: str, new_url: NewUrl
-) -> None:
-    target = new_url("sqlite")
-
-    def meddle(doing: str, _done: int, _total: int) -> None:
-        if doing == "Comparing":
-            with closing(store_copy.open_as_it_is(target)) as store:
-                execute(store, "UPDATE usage_stats SET cost_nano = cost_nano + 1 WHERE api_key_id = 1")
-
-    with pytest.raises(OrwatchError, match=r"is not what .* is, in usage_stats"):
-        db_copy.run(source, target, FakeClock(), meddle)
-    with pytest.raises(StoreUnusableError, match="unfinished copy"):
-        open_store(target, NOW)
-    copy(source, target)
-    assert content(target) == content(source)
 
 
 def test_the_sources_of_days_stay(source: str, new_url: NewUrl) -> None:
