@@ -34,6 +34,7 @@ from tests.support import NOW
 ROOT = Path(__file__).parents[2]
 
 # Which kinds of databases a test runs on: some are about what one of them has for itself.
+on_each_engine = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 sqlite_only = pytest.mark.parametrize("engine", ["sqlite"])
 postgres_only = pytest.mark.parametrize("engine", ["postgres"])
 

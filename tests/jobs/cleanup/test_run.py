@@ -22,7 +22,7 @@ from orwatch.store.ledger import retention
 from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import from_day_number, request_log
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import dump, execute, path_of, scalar, sqlite_only, without_transaction, write
+from tests.store.support import dump, execute, on_each_engine, path_of, scalar, without_transaction, write
 from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
 
 TABLES = (
@@ -116,6 +116,7 @@ class ClockOfAnotherWriter(FakeClock):
         execute(self.store, "UPDATE ledger_state SET id = id")
 
 
+@on_each_engine
 def test_others_may_write_after_each_day_that_goes(store: Store) -> None:
     spend(store, *((days_ago(age), "a", "1") for age in (9, 10, 11)))
     clock = ClockOfAnotherWriter(store)
@@ -193,7 +194,6 @@ def test_old_run_records_and_limiter_entries_go_too(store: Store, clock: FakeClo
     assert scalar(store, "SELECT count(*) FROM request_log") == 1
 
 
-@sqlite_only
 def test_space_is_given_back_and_the_file_shrinks(store: Store, clock: FakeClock) -> None:
     with store.write() as connection:
         for age in range(30, 40):
@@ -268,6 +268,7 @@ def test_the_watermark_rises_over_days_without_use_and_never_goes_down(
     assert watermark(store) == days_ago(7)
 
 
+@on_each_engine
 def test_a_removed_day_is_not_written_again_by_any_later_answer(store: Store, clock: FakeClock) -> None:
     answer = usage_answer(usage_row(days_ago(9), cost="1"), usage_row(days_ago(7), cost="2"))
     write(store, answer)

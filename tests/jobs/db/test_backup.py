@@ -16,7 +16,7 @@ from orwatch.jobs.db import backup as db_backup
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.upkeep import backup as store_backup
 from tests.databases import content, filled
-from tests.store.support import execute, file_size_limit, postgres_only, sqlite_only
+from tests.store.support import execute, file_size_limit, postgres_only
 from tests.support import NOW
 
 
@@ -191,7 +191,6 @@ def test_a_server_is_backed_up_by_its_own_means(database_url: str, file: Path) -
     assert list(file.parent.iterdir()) == []
 
 
-@sqlite_only
 def test_an_empty_database_is_backed_up_too(database_url: str, file: Path) -> None:
     db_backup.run(database_url, file, silent)
     assert content(f"sqlite:///{file}") == content(database_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,18 +27,25 @@ from tests.store.support import execute, pretend_next_schema, pretend_older_sche
 from tests.support import NOW, TODAY, FakeClock
 
 
+@pytest.fixture(scope="session")
+def filled_database(postgres: PostgresServer, filled_file: Path) -> Iterator[str]:
+    """The name of such a database on PostgreSQL, to copy."""
+    with postgres.database() as url:
+        db_copy.run(f"sqlite:///{filled_file}", url, FakeClock(), lambda _doing, _done, _total: None)
+        yield url.partition("?")[0].rpartition("/")[2]
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path, filled_file: Path) -> Iterator[str]:
     """A database with something of everything in it."""
-    source = f"sqlite:///{tmp_path}/source/orwatch.db"
-    with filled(source):
-        pass
     if request.param == "sqlite":
-        yield source
+        path = tmp_path / "source" / "orwatch.db"
+        path.parent.mkdir(mode=0o700)
+        shutil.copy(filled_file, path)
+        yield f"sqlite:///{path}"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    with server.database() as target:
-        db_copy.run(source, target, FakeClock(), lambda _doing, _done, _total: None)
+    with server.database(request.getfixturevalue("filled_database")) as target:
         yield target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -56,11 +57,11 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewUrl]:
 
 
 @pytest.fixture
-def source(new_url: NewUrl) -> str:
+def source(new_url: NewUrl, filled_file: Path) -> str:
     """A SQLite database with something of everything in it."""
     url = new_url("sqlite")
-    with filled(url):
-        return url
+    shutil.copy(filled_file, url.removeprefix("sqlite:///"))
+    return url
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from orwatch.store.ledger import write as ledger
 from tests.jobs.doctor.support import told
 from tests.jobs.doctor.test_totals import list_key, write
 from tests.jobs.support import add_key, days_ago
-from tests.store.support import execute
+from tests.store.support import execute, on_each_engine
 from tests.support import NOW, TODAY
 
 
@@ -81,6 +81,7 @@ def test_a_key_that_no_sync_has_read_is_a_finding_once_one_should_have(store: St
     assert check.advice == "`orwatch sync` fetches its usage."
 
 
+@on_each_engine
 def test_keys_that_are_not_watched_are_left_out(store: Store) -> None:
     for name in ("removed", "disabled"):
         add_key(store, name)

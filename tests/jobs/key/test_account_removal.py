@@ -12,7 +12,7 @@ from orwatch.store.engine.database import Store
 from orwatch.store.schema import api_keys, metadata
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import MANAGEMENT, AccountWatcher
-from tests.store.support import scalar
+from tests.store.support import on_each_engine, scalar
 from tests.support import FakeClock, secret_of
 
 
@@ -89,6 +89,7 @@ def test_a_secret_that_is_forgotten_changes_nothing_of_what_is_read(
     assert stored_nano(store) == watcher.server.spent().cost_nano
 
 
+@on_each_engine
 def test_a_purge_clears_every_table_that_points_at_a_key(store: Store, watcher: AccountWatcher) -> None:
     pointing = {
         table.name

@@ -23,8 +23,10 @@ from tests.jobs.sync.account_support import (
     note_credits,
     note_spent,
 )
-from tests.store.support import dump, get_key, scalar
+from tests.store.support import dump, get_key, on_each_engine, scalar
 from tests.support import NOW, secret_of
+
+pytestmark = on_each_engine
 
 
 @pytest.fixture

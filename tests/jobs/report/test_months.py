@@ -13,7 +13,10 @@ from orwatch.store.engine.database import Store
 from tests.jobs.report.test_run import COMBINATIONS, DAY, KEY, MODEL, MONTH, PROVIDER, WEEK, costs, run
 from tests.jobs.report.test_run import filled as filled
 from tests.jobs.support import spend
+from tests.store.support import on_each_engine
 from tests.support import TODAY, FakeClock
+
+pytestmark = on_each_engine
 
 
 @pytest.fixture

@@ -19,8 +19,10 @@ from orwatch.jobs.report.run import ReportRequest
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import ENCRYPTION_KEY, add_key, days_ago, spend
-from tests.store.support import write
+from tests.store.support import on_each_engine, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
+
+pytestmark = on_each_engine
 
 DAY, WEEK, MONTH = Dimension.DAY, Dimension.WEEK, Dimension.MONTH
 MODEL, PROVIDER, KEY = Dimension.MODEL, Dimension.PROVIDER, Dimension.KEY

@@ -18,7 +18,7 @@ from orwatch.jobs.runs.recorded import recorded_run
 from orwatch.store import runs
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
-from tests.store.support import dump, run_python
+from tests.store.support import dump, on_each_engine, run_python
 from tests.support import NOW, FakeClock
 
 KILLED_RUN = """
@@ -111,6 +111,7 @@ def test_a_run_that_went_well_but_cannot_be_recorded_is_a_failure(
         pass
 
 
+@on_each_engine
 def test_a_run_that_ended_for_its_wrong_clock_stands_for_no_slot(store: Store, clock: FakeClock) -> None:
     for error in (OrwatchError("no answer"), WrongClockError("a day off")):
         with pytest.raises(type(error)):

@@ -19,8 +19,10 @@ from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import add_key, days_ago, spend
-from tests.store.support import dump, execute
+from tests.store.support import dump, execute, on_each_engine
 from tests.support import NOW, TODAY, FakeClock
+
+pytestmark = on_each_engine
 
 # NOW is Friday, 12:30. Sync was due at 12:00, validate at 02:00 and cleanup last Sunday at 03:00.
 LONG_AGO = NOW - timedelta(days=100)

@@ -11,7 +11,7 @@ from orwatch.domain.sources import UsageSource
 from orwatch.jobs.sync.result import SyncKeyStatus
 from orwatch.store.keys import accounts
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use, permaslug
-from tests.store.support import dump, scalar
+from tests.store.support import dump, on_each_engine, scalar
 from tests.support import NOW, TODAY
 
 LEDGER = ("usage_stats", "usage_days", "usage_spans", "key_counters", "accounts", "models", "model_names")
@@ -33,6 +33,7 @@ def test_what_belongs_to_no_listed_key_is_kept_under_the_management_key(watcher:
     }
 
 
+@on_each_engine
 def test_today_is_told_by_model_and_replaced_by_the_completed_day_with_its_providers(
     watcher: AccountWatcher,
 ) -> None:
@@ -303,6 +304,7 @@ def test_a_key_that_is_named_is_all_that_is_asked_for_and_told(watcher: AccountW
     assert watcher.server.hashes_asked() == [red]
 
 
+@on_each_engine
 def test_days_that_are_asked_for_by_hand_leave_no_gap_for_the_next_sync(watcher: AccountWatcher) -> None:
     watcher.server.missing["/activity"] = 404
     red = watcher.server.create("red")

@@ -11,7 +11,7 @@ from orwatch.domain.keys import AccountState
 from orwatch.jobs.sync.result import SyncKeyStatus
 from orwatch.store.keys import accounts
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Json
-from tests.store.support import sqlite_only
+from tests.store.support import on_each_engine
 from tests.support import NOW, TODAY
 
 LONG_AGO = NOW - timedelta(days=1000)
@@ -131,7 +131,6 @@ def test_a_day_that_one_key_alone_fills_is_told_and_not_stored_in_part(watcher: 
     assert watcher.total_nano() == watcher.server.spent().cost_nano
 
 
-@sqlite_only
 def test_windows_are_as_long_as_their_rows_fit_an_answer(watcher: AccountWatcher) -> None:
     keys = [watcher.server.create(f"key {number}", created_at=LONG_AGO) for number in range(100)]
     for days in range(31):
@@ -160,6 +159,7 @@ def test_usage_of_an_older_key_of_the_same_name_is_nobodys(watcher: AccountWatch
     assert watcher.costs(ago(100)) == {"boss": Decimal(2)}
 
 
+@on_each_engine
 def test_an_account_whose_analytics_come_late_is_read_back_then(watcher: AccountWatcher) -> None:
     watcher.server.missing["/analytics/query"] = 404
     red = watcher.server.create("red", created_at=LONG_AGO)

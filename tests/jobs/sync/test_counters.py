@@ -25,7 +25,7 @@ from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.validate import run as validate_job
 from orwatch.store.engine.database import Store, open_store
 from tests.jobs.support import ENCRYPTION_KEY, add_key, item, make_client
-from tests.store.support import dump, get_key
+from tests.store.support import dump, get_key, on_each_engine
 from tests.support import API_URL, NOW, TODAY, FakeClock
 
 NANO = Decimal("1e-9")
@@ -111,6 +111,7 @@ def on(day: date) -> str:
     return day.isoformat()
 
 
+@on_each_engine
 def test_the_first_sync_tells_what_today_has_cost_so_far(watcher: Watcher) -> None:
     watcher.server.spend("2.5")
     synced = watcher.sync()
@@ -141,6 +142,7 @@ def test_syncing_again_changes_nothing(watcher: Watcher) -> None:
     assert [dump(watcher.store, table) for table in ("usage_stats", "usage_spans", "usage_days")] == before
 
 
+@on_each_engine
 def test_days_that_were_missed_show_as_one_span_with_their_exact_sum(watcher: Watcher) -> None:
     watcher.server.spend("2.5")
     watcher.sync()
@@ -183,6 +185,7 @@ def test_a_counter_that_goes_down_starts_anew_and_says_so(watcher: Watcher) -> N
     assert watcher.costs()[on(TODAY + timedelta(days=1))] == 1
 
 
+@on_each_engine
 def test_the_day_is_the_servers_when_the_clocks_differ_around_midnight(watcher: Watcher) -> None:
     watcher.clock.current = datetime(2026, 11, 20, 23, 0, tzinfo=UTC)
     watcher.server.spend("5")
@@ -215,6 +218,7 @@ def test_a_server_without_usage_is_asked_for_it_again_after_a_day_without_valida
     assert watcher.server.asked == ["/usage", "/key", "/usage", "/key"]
 
 
+@on_each_engine
 def test_better_days_replace_counted_ones_and_go_out_of_the_span(watcher: Watcher) -> None:
     watcher.server.spend("2.5")
     watcher.sync()
@@ -277,6 +281,7 @@ def test_a_dry_run_writes_no_reading(watcher: Watcher) -> None:
     assert dump(watcher.store, "key_counters") == dump(watcher.store, "usage_stats") == []
 
 
+@on_each_engine
 def test_cleanup_leaves_a_span_as_it_is_and_no_sync_counts_it_again(watcher: Watcher) -> None:
     watcher.server.spend("2.5")
     watcher.sync()

@@ -20,7 +20,7 @@ from orwatch.store.ledger import retention
 from orwatch.store.ledger import write as ledger
 from tests.jobs.support import FakeApi, add_key, days_ago, item, refusal, usage
 from tests.jobs.sync.test_run import Runner
-from tests.store.support import dump, file_size_limit, get_key, scalar, sqlite_only
+from tests.store.support import dump, file_size_limit, get_key, scalar
 from tests.support import NOW, TODAY, FakeClock
 
 
@@ -109,7 +109,6 @@ def test_a_disabled_key_that_is_named_is_not_remembered_as_failing(run: Runner) 
     assert get_key(run.store, "first").last_sync_error is None
 
 
-@sqlite_only
 def test_a_disk_that_is_full_for_one_key_fails_that_key_and_keeps_what_was_stored(
     run: Runner, api: FakeApi
 ) -> None:

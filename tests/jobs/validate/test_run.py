@@ -22,7 +22,7 @@ from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, FakeApi, add_key, facts, refusal
-from tests.store.support import dump, get_key
+from tests.store.support import dump, get_key, on_each_engine
 from tests.support import NOW, FakeClock
 
 REFUSED = "refused twice: GET /key answered 401: as the API says it"
@@ -60,6 +60,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     ]
 
 
+@on_each_engine
 def test_a_key_that_answers_is_valid_and_its_facts_are_refreshed(run: Runner, api: FakeApi) -> None:
     api.on("work", facts(is_management_key=True, limit=100, limit_remaining=-1.5, is_free_tier=False))
 
