@@ -18,6 +18,7 @@ import pytest
 from tests.documents import ROOT
 from tests.test_docs import COMMANDS
 
+CONTAINERFILE = (ROOT / ".github" / "Containerfile").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 PAGES = {"orwatch.1", *(f"orwatch-{name.replace(' ', '-')}.1" for name in {*COMMANDS, *GROUPS})}
@@ -102,6 +103,26 @@ def test_an_editable_installation_gets_no_man_pages() -> None:
     hook.initialize("editable", build_data)
     assert build_data == {"shared_data": {}}
     hook.finalize("editable", build_data, "")
+
+
+def test_the_container_is_built_from_files_that_make_a_whole_wheel(
+    tmp_path: Path, pages: dict[str, str]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    copies = [line.split()[1:] for line in CONTAINERFILE.splitlines() if line.startswith("COPY ")]
+    for *names, target in copies:
+        for name in names:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, source / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(ROOT / name, source / target)
+    wheel = build("wheel", source, tmp_path / "wheel")
+    assert read_pages(wheel) == pages
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("orwatch/")}
+    here = [path for path in (ROOT / "orwatch").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert packed == {str(path.relative_to(ROOT)) for path in here}
 
 
 def test_the_build_needs_no_newer_click_than_the_program() -> None:
