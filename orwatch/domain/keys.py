@@ -173,6 +173,11 @@ class StoredKey:
         return self.facts.kind is KeyKind.MANAGEMENT
 
     @property
+    def is_deleted(self) -> bool:
+        """Whether its management key no longer lists it."""
+        return self.listing is not None and self.listing.deleted_at is not None
+
+    @property
     def is_discovered(self) -> bool:
         """Whether only a management key lists it: its secret is not stored here."""
         return self.listing is not None and self.secret_encrypted is None
@@ -180,7 +185,7 @@ class StoredKey:
     @property
     def state(self) -> str:
         """``active``, ``discovered``, ``disabled``, ``deleted`` or ``invalid``."""
-        if self.listing is not None and self.listing.deleted_at is not None:
+        if self.is_deleted:
             return "deleted"
         if self.listing is not None and self.listing.is_disabled:
             return "disabled"

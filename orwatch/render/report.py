@@ -37,6 +37,8 @@ _NUMBERS: Sequence[tuple[str, str, Callable[[Any], str], int]] = (
     ("$/req", "cost_per_request_usd", partial(numbers.usd, decimals=4), 5),
     ("BYOK", "byok_cost_usd", numbers.usd, 0),
 )
+_HOW_TO_FETCH = "`orwatch sync` fetches what OpenRouter has."
+_HOW_TO_ADD_A_KEY = "Add a key: `orwatch key add NAME`."
 _LONGEST_BAR = 24
 _SHORTEST_BAR = 4
 
@@ -50,7 +52,11 @@ def view(result: ReportResult) -> View:
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         shown: list[RenderableType] = [Text(_title(result), style="bold"), Text()]
         if result.table.totals.cost_usd is None:
-            advice = "`orwatch sync` fetches it." if result.has_keys else "Add a key: `orwatch key add NAME`."
+            advice = (
+                "`orwatch sync` fetches what OpenRouter has."
+                if result.has_keys
+                else "Add a key: `orwatch key add NAME`."
+            )
             shown.append(Text(f"No usage stored for this period. {advice}"))
             tables: tuple[ReportTable, ...] = ()
         else:

@@ -221,7 +221,7 @@ def _plan_removal(connection: Connection, name: str, with_history: bool) -> Remo
     if key.is_management:
         return Removal(key, members=current_members(connection, key.id))
     lister = _lister_of(keys, key)
-    if lister is None or (key.listing is not None and key.listing.deleted_at is not None):
+    if lister is None or key.is_deleted:
         return Removal(key)
     if with_history or key.secret_encrypted is None:
         raise OrwatchError(

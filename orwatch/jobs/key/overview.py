@@ -59,7 +59,7 @@ def _overviews(keys: Sequence[StoredKey], spending: Spending) -> list[KeyOvervie
 
 def _flags(key: StoredKey, spending: Spending) -> list[KeyFlag]:
     listing = key.listing
-    if listing is not None and listing.deleted_at is not None:
+    if key.is_deleted:
         return [KeyFlag.DELETED]
     flags = []
     if is_unlimited(key):
@@ -92,14 +92,10 @@ def _account(connection: Connection, key: StoredKey, spending: Spending) -> Acco
     found = current_members(connection, key.id)
     state = spending.accounts.get(key.id)
     reading = accounts.latest_credits(connection, key.id)
-    living = [each for each in found.discovered + found.with_secret if not _is_deleted(each)]
+    living = [each for each in found.discovered + found.with_secret if not each.is_deleted]
     return AccountDetails(
         key_count=len(living),
         backfilled_from=None if state is None else state.backfilled_from,
         credits=None if reading is None else reading.credits,
         credits_read_at=None if reading is None else reading.read_at,
     )
-
-
-def _is_deleted(key: StoredKey) -> bool:
-    return key.listing is not None and key.listing.deleted_at is not None

@@ -101,7 +101,7 @@ def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
         label = key.name
         if key.removed_at is not None:
             label = f"{key.name} (removed)"
-        elif key.listing is not None and key.listing.deleted_at is not None:
+        elif key.is_deleted:
             label = f"{key.name} (deleted)"
         while label in labels.values():
             label = f"{label} #{key.id}"

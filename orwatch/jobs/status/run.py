@@ -47,7 +47,7 @@ def run(
         owners = _account_owners(all_keys, spending)
         lacks_encryption_key = not has_encryption_key and stored_keys.has_secrets(connection)
         readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
-    keys = [key for key in all_keys if key.removed_at is None and not _is_deleted(key)]
+    keys = [key for key in all_keys if key.removed_at is None and not key.is_deleted]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
@@ -87,10 +87,6 @@ def run(
         lacks_encryption_key=lacks_encryption_key,
         runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
     )
-
-
-def _is_deleted(key: StoredKey) -> bool:
-    return key.listing is not None and key.listing.deleted_at is not None
 
 
 def _is_watched(key: StoredKey, active_owners: Collection[int]) -> bool:
