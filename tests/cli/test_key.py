@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.support import CI_SECRET, ENCRYPTION_KEY, SECRET, Home, Orwatch, piped, write_usage
+from tests.cli.support import SECRET, Home, Orwatch, piped, write_usage
 from tests.support import usage_row
 
 
@@ -32,39 +32,12 @@ def test_the_list_shows_every_key_and_no_secret(orwatch: Orwatch) -> None:
     assert f"sk-or-…{SECRET[-4:]}" in out
 
 
-def test_the_list_in_json_has_the_promised_members(orwatch: Orwatch) -> None:
+def test_the_list_in_json_has_every_key(orwatch: Orwatch) -> None:
     code, out, err = orwatch("key", "list", "--json")
     assert (code, err) == (0, "")
     document = json.loads(out)
     assert document["schema_version"] == 1
     assert [key["name"] for key in document["keys"]] == ["production", "ci"]
-    assert set(document["keys"][0]) == {
-        "id",
-        "name",
-        "kind",
-        "hint",
-        "is_active",
-        "inactive_reason",
-        "source",
-        "last_synced_at",
-        "last_validated_at",
-        "state",
-        "share_30_days",
-        "spent_30_days",
-        "spent_this_month",
-        "limit",
-        "limit_remaining",
-        "limit_reset",
-        "expires_at",
-        "facts_read_at",
-        "flags",
-        "is_discovered",
-        "listed_by",
-        "listed_name",
-        "workspace",
-        "disabled",
-        "deleted_at",
-    }
 
 
 def test_one_key_is_shown_in_full(orwatch: Orwatch) -> None:
@@ -95,9 +68,7 @@ def test_a_key_gets_another_name(orwatch: Orwatch, home: Home) -> None:
     ("new_name", "code", "message"),
     [
         ("production", 1, "a key named 'production' exists already."),
-        ("  ", 2, "the name is empty."),
         ("a\x1b[2J", 2, "the name 'a�[2J' has control characters in it."),
-        ("x" * 101, 2, "the name has 101 characters; 100 are allowed."),
     ],
 )
 def test_a_name_that_is_taken_or_cannot_be_shown_is_refused(
@@ -167,14 +138,3 @@ def test_purging_asks_about_all_the_usage_and_deletes_it(
     assert "Remove 'production' and ALL ITS USAGE?" in err
     assert (code, out.strip()) == (0, "Removed 'production' and 2 rows of usage.")
     assert usage_rows(home) == 0
-
-
-def test_a_removed_key_that_comes_back_has_its_history(
-    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orwatch("key", "remove", "--yes", "production")
-    monkeypatch.setattr("sys.stdin", piped(SECRET.encode()))
-    assert orwatch("key", "add", "prod", "--no-check").code == 0
-    assert json.loads(orwatch("report", "--by", "key", "--json").out)["rows"][0]["key"] == "prod"
-    assert home.opened_secret("prod", ENCRYPTION_KEY) == SECRET
-    assert home.opened_secret("ci", ENCRYPTION_KEY) == CI_SECRET

@@ -10,7 +10,7 @@ import respx
 from orwatch.domain.keys import KeyFacts, KeyKind, ListedKey
 from orwatch.secrets import hash_secret
 from orwatch.store.keys import listings
-from tests.cli.support import CI_SECRET, SECRET, Home, Orwatch, key_answer, piped, refusal
+from tests.cli.support import CI_SECRET, SECRET, Home, Orwatch, key_answer, piped
 from tests.support import NOW
 
 
@@ -77,39 +77,6 @@ def test_an_ordinary_key_that_needs_a_management_key_is_stored_with_a_warning(
     )
 
 
-def test_a_management_key_with_the_source_usage_is_refused(
-    orwatch: Orwatch, home: Home, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", piped(b"sk-or-v1-another-owner"))
-    api.get("/key").mock(return_value=key_answer(is_management_key=True))
-    code, out, err = orwatch("key", "add", "boss", "--source", "usage")
-    assert (code, out) == (2, "")
-    assert err.startswith("orwatch: a management key has no usage of its own")
-    assert err.endswith("Nothing was stored.\n")
-    assert "boss" not in list(home.keys())
-
-
-def test_a_secret_that_was_added_already_is_refused(
-    orwatch: Orwatch, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.get("/key").mock(return_value=refusal(403))
-    assert orwatch("key", "add", "shop").code == 0
-    monkeypatch.setattr("sys.stdin", piped(SECRET.encode()))
-    code, out, err = orwatch("key", "add", "again")
-    assert (code, out, err) == (1, "", "orwatch: this secret is stored already, as 'shop'.\n")
-
-
-def test_the_list_shows_discovered_keys_at_every_width(
-    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for width in (80, 200):
-        monkeypatch.setenv("COLUMNS", str(width))
-        code, out, err = orwatch("key", "list")
-        assert (code, err) == (0, "")
-        assert out.count("discovered") == 2
-        assert max(map(len, out.splitlines())) <= width
-
-
 def test_one_discovered_key_is_shown_with_its_list(orwatch: Orwatch) -> None:
     code, out, err = orwatch("key", "show", "ci")
     assert (code, err) == (0, "")
@@ -131,12 +98,6 @@ def test_a_discovered_key_is_not_removed_and_nobody_is_asked(
         "Delete it at OpenRouter, or remove 'ops'. Nothing was removed.\n"
     )
     assert "ci" in list(home.keys())
-
-
-def test_a_deleted_key_is_removed(orwatch: Orwatch, home: Home) -> None:
-    relist(home, listed("production", SECRET))
-    assert orwatch("key", "remove", "ci", "--yes") == (0, "Removed 'ci'; its usage stays.\n", "")
-    assert sorted(home.keys()) == ["ops", "production"]
 
 
 def test_of_a_listed_key_only_the_secret_is_forgotten(

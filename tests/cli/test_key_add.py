@@ -116,14 +116,6 @@ def test_the_secret_is_no_argument(orwatch: Orwatch) -> None:
     assert "unexpected extra argument" in err
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\u202eb", "x" * 101])
-def test_a_name_that_cannot_be_shown_is_refused(orwatch: Orwatch, home: Home, name: str) -> None:
-    code, out, err = orwatch("key", "add", "--no-check", name)
-    assert (code, out) == (2, "")
-    assert err.startswith("orwatch: the name ")
-    assert home.keys() == {}
-
-
 def test_a_secret_that_openrouter_refuses_is_not_stored(
     orwatch: Orwatch, home: Home, api: respx.MockRouter
 ) -> None:

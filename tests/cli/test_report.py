@@ -164,18 +164,6 @@ def test_csv_has_a_header_and_exact_money(orwatch: Orwatch) -> None:
     assert not out.endswith("\n\n")
 
 
-@pytest.mark.parametrize("name", ["usage.json", "USAGE.JSON"])
-def test_a_file_is_json_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path, name: str) -> None:
-    assert orwatch("report", "--output", str(tmp_path / name)) == (0, "", "")
-    assert json.loads((tmp_path / name).read_text(encoding="utf-8"))["schema_version"] == 1
-
-
-def test_a_file_is_csv_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path) -> None:
-    assert orwatch("report", "--output", str(tmp_path / "usage.csv")) == (0, "", "")
-    text = (tmp_path / "usage.csv").read_text(encoding="utf-8")
-    assert text.startswith("day,requests,tokens_input,tokens_output,cost,byok_cost\n")
-
-
 def test_a_file_is_a_picture_when_its_ending_says_so(orwatch: Orwatch, tmp_path: Path) -> None:
     assert orwatch("report", "--output", str(tmp_path / "usage.svg")) == (0, "", "")
     text = "".join(ElementTree.parse(tmp_path / "usage.svg").getroot().itertext()).replace("\xa0", " ")
@@ -191,6 +179,19 @@ def test_any_other_file_is_plain_text(orwatch: Orwatch, tmp_path: Path, name: st
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("name", ["report.xlsx", "report.pdf", "a.report"])
+def test_an_ending_that_no_form_has_is_a_usage_error(orwatch: Orwatch, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    assert orwatch("report", "--output", str(file)) == (
+        2,
+        "",
+        f"orwatch: --output {str(file)!r}: cannot write {file.suffix}; use .svg, .csv, .json or .txt. "
+        "With --json or --csv any name will do.\n",
+    )
+    assert not file.exists()
+    assert orwatch("report", "--csv", "--output", str(file)).code == 0
+
+
 @pytest.mark.parametrize(("option", "start"), [("--json", "{\n"), ("--csv", "day,")])
 def test_the_asked_form_wins_over_the_files_ending(
     orwatch: Orwatch, tmp_path: Path, option: str, start: str
@@ -199,10 +200,12 @@ def test_the_asked_form_wins_over_the_files_ending(
     assert (tmp_path / "usage.svg").read_text(encoding="utf-8").startswith(start)
 
 
-def test_json_in_a_file_is_what_standard_output_gets(orwatch: Orwatch, tmp_path: Path) -> None:
-    file = tmp_path / "usage.json"
-    orwatch("report", "--output", str(file))
-    assert file.read_text(encoding="utf-8") == orwatch("report", "--json").out
+@pytest.mark.parametrize(("name", "form"), [("usage.json", "--json"), ("usage.CSV", "--csv")])
+def test_a_file_gets_what_standard_output_would(
+    orwatch: Orwatch, tmp_path: Path, name: str, form: str
+) -> None:
+    assert orwatch("report", "--output", str(tmp_path / name)) == (0, "", "")
+    assert (tmp_path / name).read_text(encoding="utf-8") == orwatch("report", form).out
 
 
 def test_a_file_that_cannot_be_written_is_told(orwatch: Orwatch, tmp_path: Path) -> None:
@@ -212,15 +215,3 @@ def test_a_file_that_cannot_be_written_is_told(orwatch: Orwatch, tmp_path: Path)
     assert out == ""
     assert err == f"orwatch: cannot write {str(file)!r}: No such file or directory.\n"
     assert orwatch("report", "--output", str(tmp_path)).code == 2
-
-
-def test_it_needs_no_terminal_and_no_colour_reaches_a_pipe(orwatch: Orwatch) -> None:
-    assert "\x1b" not in orwatch("report").out
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
-def test_it_is_as_wide_as_columns_says(orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    out = orwatch("report").out
-    assert max(len(line.rstrip()) for line in out.splitlines()) <= width
-    assert "$15.75" in out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import stat
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from decimal import Decimal
@@ -51,63 +50,6 @@ def test_csv_has_openrouters_own_numbers_to_the_last_digit(
     usage = {(row[0], row[1], row[2]): (*map(int, row[3:6]), Decimal(row[6])) for row in rows}
     assert usage == told(api.answer, keys)
     assert "E" not in "".join(row[6] for row in rows)
-
-
-def test_a_file_gets_what_its_ending_or_the_option_says_and_standard_output_nothing(synced: Machine) -> None:
-    folder = synced.current_folder
-    for arguments, name in (
-        ((), "report.txt"),
-        ((), "report"),
-        ((), "report.json"),
-        ((), "report.CSV"),
-        ((), "report.svg"),
-    ):
-        finished = synced.run("report", *arguments, "--output", name)
-        assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
-
-    assert (folder / "report.json").read_text("utf-8") == synced.run("report", "--json").stdout
-    assert (folder / "report.CSV").read_text("utf-8") == synced.run("report", "--csv").stdout
-    text = (folder / "report.txt").read_text("utf-8")
-    assert (folder / "report").read_text("utf-8") == text
-    assert ("30 days (UTC)" in text, "\x1b" in text) == (True, False)
-    picture = ElementTree.fromstring((folder / "report.svg").read_text("utf-8"))
-    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
-    assert not [
-        folder for folder in synced.current_folder.iterdir() if stat.S_IMODE(folder.stat().st_mode) & 0o022
-    ]
-
-
-def test_an_ending_that_says_nothing_is_a_usage_error_that_names_the_known_ones(synced: Machine) -> None:
-    for name in ("report.xlsx", "report.pdf", "a.report"):
-        finished = synced.run("report", "--output", name)
-        assert (finished.code, finished.stdout) == (2, "")
-        assert f"--output {name!r}" in finished.stderr
-        assert "; use .svg, .csv, .json or .txt. " in finished.stderr
-        assert not (synced.current_folder / name).exists()
-
-    assert synced.run("report", "--csv", "--output", "report.tsv").code == 0
-    assert (synced.current_folder / "report.tsv").read_text("utf-8") == synced.run("report", "--csv").stdout
-
-
-def test_a_file_that_cannot_be_written_is_told(synced: Machine) -> None:
-    finished = synced.run("report", "--output", "no/such/folder.csv")
-
-    assert (finished.code, finished.stdout) == (1, "")
-    assert finished.stderr == "orwatch: cannot write 'no/such/folder.csv': No such file or directory.\n"
-
-
-def test_options_that_make_no_sense_are_usage_errors(synced: Machine) -> None:
-    for options in (
-        ("--json", "--csv"),
-        ("--last", "7d", "--since", "today"),
-        ("--by", "weather"),
-        ("--sort", "weather"),
-        ("--top", "0"),
-        ("--since", "today", "--until", "yesterday"),
-    ):
-        finished = synced.run("report", *options)
-        assert (finished.code, finished.stdout) == (2, ""), options
-        assert finished.stderr
 
 
 def test_a_harmful_name_is_shown_and_not_obeyed(attacked: Machine) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from orwatch.render.tables import Column, fit
-from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, table_text, widest_line
+from tests.render.support import WIDTHS, table_text, widest_line
 
 GAP = 2
 # As narrow as names may get where the numbers need the room.
@@ -178,11 +178,6 @@ def test_wide_characters_take_two_cells() -> None:
     assert column.width == 8
     lines = table_text([column, Column("Cost", ["$1"])], 80).splitlines()
     assert cell_len(lines[0]) == cell_len(lines[2])
-
-
-def test_a_name_is_never_markup_and_never_an_escape_sequence() -> None:
-    text = table_text([Column("Key", [HOSTILE_NAME], is_name=True), Column("Cost", ["$1"])], 120)
-    assert INERT_NAME in text
 
 
 def test_a_row_may_have_a_style_that_a_file_does_not_see() -> None:

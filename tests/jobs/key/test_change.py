@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -250,21 +249,6 @@ def test_an_invalid_key_that_a_person_enables_is_watched_again(store: Store) -> 
 
     assert key_jobs.enable(store, "work")
     assert key_jobs.get_key(store, "work") == key
-
-
-@pytest.mark.parametrize("act", ["get", "rename", "enable", "disable", "remove"])
-def test_a_name_that_no_key_has_is_refused_everywhere(store: Store, act: str) -> None:
-    add_key(store)
-    acts: dict[str, Callable[[], object]] = {
-        "get": lambda: key_jobs.get_key(store, "wrok"),
-        "rename": lambda: key_jobs.rename(store, "wrok", "x"),
-        "enable": lambda: key_jobs.enable(store, "wrok"),
-        "disable": lambda: key_jobs.disable(store, "wrok", NOW),
-        "remove": lambda: key_jobs.remove(store, "wrok", NOW, with_history=True),
-    }
-
-    with pytest.raises(UsageError, match=r"Did you mean 'work'\?"):
-        acts[act]()
 
 
 def test_all_secrets_are_sealed_again_under_the_newest_encryption_key(store: Store) -> None:

@@ -54,11 +54,6 @@ def test_months_begin_on_the_first_and_end_on_the_last_day(day: date) -> None:
     assert (start.year, start.month) == (end.year, end.month) == (day.year, day.month)
 
 
-@given(dates)
-def test_a_day_begins_with_itself(day: date) -> None:
-    assert period_start(Dimension.DAY, day) == day
-
-
 @pytest.mark.parametrize(
     ("dimension", "day", "name"),
     [
@@ -72,19 +67,6 @@ def test_a_day_begins_with_itself(day: date) -> None:
 )
 def test_the_name_of_a_stretch_of_time(dimension: Dimension, day: date, name: str) -> None:
     assert period_name(dimension, day) == name
-
-
-@pytest.mark.parametrize(
-    ("day", "end"),
-    [
-        (date(2026, 2, 1), date(2026, 2, 28)),
-        (date(2028, 2, 29), date(2028, 2, 29)),
-        (date(2026, 4, 30), date(2026, 4, 30)),
-        (date(2026, 12, 31), date(2026, 12, 31)),
-    ],
-)
-def test_the_last_day_of_a_month(day: date, end: date) -> None:
-    assert month_end(day) == end
 
 
 @given(dates, st.integers(0, 40))
