@@ -30,6 +30,7 @@ from orwatch.openrouter.values import (
     number_of,
     optional_text,
     optional_time,
+    optional_usd,
 )
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -190,7 +191,8 @@ def parse_credits(body: bytes) -> Credits:
     """An answer of ``GET /credits``. Raises ``UnexpectedAnswerError``."""
     data = data_of(body)
     data = data if isinstance(data, dict) else {}
-    bought, spent = number_of(data.get("total_credits")), number_of(data.get("total_usage"))
+    bought = optional_usd(data.get("total_credits"), may_be_negative=True)
+    spent = optional_usd(data.get("total_usage"), may_be_negative=True)
     if bought is None or spent is None:
         raise UnexpectedAnswerError("GET /credits does not report total_credits and total_usage")
     return Credits(bought, spent)

@@ -125,6 +125,9 @@ def test_credits_are_exact_and_their_balance_may_be_negative() -> None:
         {"total_usage": 25.75},
         *({"total_credits": told, "total_usage": 1} for told in (None, True, "much", [], {}, float("nan"))),
         *({"total_credits": 1, "total_usage": told} for told in (None, True, "much", [], {}, float("inf"))),
+        # More than is plausible is more than a database may hold.
+        *({"total_credits": amount, "total_usage": 1} for amount in (10_000_000.01, 2**70, -(2**70))),
+        *({"total_credits": 1, "total_usage": amount} for amount in (10_000_000.01, 2**70, -(2**70))),
     ],
 )
 def test_credits_that_are_not_both_told_are_unexpected_and_not_zero(data: object) -> None:
