@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from orwatch.domain.keys import Credits, ListedKey
+from orwatch.domain.keys import Credits, ListedKey, Workspace
 from orwatch.errors import ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     Activity,
@@ -31,6 +32,9 @@ MAX_ANALYTICS_ROWS = 10_000
 
 _MAX_PAGES = 1_000
 _PAGE_LENGTH = 100
+_WORKSPACES_A_PAGE = 50  # where a server does not know the limit that it is asked for
+
+Item = TypeVar("Item")
 
 _METRICS = (
     "request_count",
@@ -57,51 +61,78 @@ def fetch_listing(client: Client, secret: str) -> AccountListing:
 
     Raises ``ApiError``, also for a list that is not whole: the keys it lacks would seem to be deleted.
     """
-    try:
-        workspaces = parse_workspaces(client.get("/workspaces", secret))
-    except EndpointMissingError:
-        workspaces = []
+    workspaces = _fetch_workspaces(client, secret)
     names = {workspace.id: workspace.name for workspace in workspaces}
     found: dict[str, ListedKey] = {}
-    days: set[date] = set()
-    # Without a workspace's id the answer is the default workspace's keys.
-    wanted: list[str | None] = [*names] or [None]
-    for workspace_id in wanted:
-        answered_at = _fetch_workspace_keys(client, secret, workspace_id, names, found, days)
-    if len(days) > 1:
-        # The counters of the first pages are those of the day before.
-        raise ApiUnavailableError("GET /keys was answered partly before and partly after midnight UTC")
-    return AccountListing(min(names, default=None), tuple(found.values()), answered_at)
+    answers: list[datetime] = []
 
-
-def _fetch_workspace_keys(
-    client: Client,
-    secret: str,
-    workspace_id: str | None,
-    names: Mapping[str, str],
-    found: dict[str, ListedKey],
-    days: set[date],
-) -> datetime:
-    offset = 0
-    last_hash = None
-    for _ in range(_MAX_PAGES):
+    def ask(workspace_id: str | None, offset: int) -> _Page[ListedKey]:
         params = {"offset": str(offset), "include_disabled": "true"}
         if workspace_id is not None:
             params["workspace_id"] = workspace_id
         body, answered_at = client.get_dated("/keys", secret, params)
-        days.add(answered_at.date())
-        page = parse_keys(body, names)
-        # Each page begins with the last key of the one before: a key deleted meanwhile would move all others.
-        if last_hash is not None and last_hash not in {key.key_hash for key in page}:
-            raise ApiUnavailableError("the account's keys changed while GET /keys was read page by page")
-        new = [key for key in page if key.key_hash not in found]
-        found.update({key.key_hash: key for key in new})
+        answers.append(answered_at)
+        return _Page([(key.key_hash, key) for key in parse_keys(body, names)])
+
+    # Without a workspace's id the answer is the default workspace's keys.
+    wanted: list[str | None] = [*names] or [None]
+    for workspace_id in wanted:
+        _read_pages("/keys", partial(ask, workspace_id), found, _PAGE_LENGTH)
+    if len({answered_at.date() for answered_at in answers}) > 1:
+        # The counters of the first pages are those of the day before.
+        raise ApiUnavailableError("GET /keys was answered partly before and partly after midnight UTC")
+    return AccountListing(min(names, default=None), tuple(found.values()), answers[-1])
+
+
+def _fetch_workspaces(client: Client, secret: str) -> list[Workspace]:
+    """All workspaces; none where the server has no such list."""
+    found: dict[str, Workspace] = {}
+
+    def ask(offset: int) -> _Page[Workspace]:
+        params = {"offset": str(offset), "limit": str(_PAGE_LENGTH)}
+        workspaces, total = parse_workspaces(client.get("/workspaces", secret, params))
+        return _Page([(workspace.id, workspace) for workspace in workspaces], total)
+
+    try:
+        _read_pages("/workspaces", ask, found, _WORKSPACES_A_PAGE)
+    except EndpointMissingError:
+        return []
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Page(Generic[Item]):
+    """Some items of a list with their ids, and how many the whole list has, where the server says so."""
+
+    items: Sequence[tuple[str, Item]]
+    total: int | None = None
+
+
+def _read_pages(
+    path: str, ask: Callable[[int], _Page[Item]], found: dict[str, Item], page_length: int
+) -> None:
+    """Add a whole list to ``found``, page by page; ``ask`` returns the page at an offset."""
+    offset = 0
+    last_id = None
+    for _ in range(_MAX_PAGES):
+        page = ask(offset)
+        # Each page begins with the last item of the one before: one deleted meanwhile would move all others.
+        if last_id is not None and last_id not in {number for number, _ in page.items}:
+            raise ApiUnavailableError(
+                f"the account's {path[1:]} changed while GET {path} was read page by page"
+            )
+        count_before = len(found)
+        for number, item in page.items:
+            found.setdefault(number, item)
+        is_last = len(page.items) < page_length if page.total is None else len(found) >= page.total
         # A server that knows no offset answers with the first page again.
-        if len(page) < _PAGE_LENGTH or not new:
-            return answered_at
-        offset += len(page) - 1
-        last_hash = page[-1].key_hash
-    raise UnexpectedAnswerError(f"GET /keys has more than {_MAX_PAGES:,} pages")
+        if is_last or len(found) == count_before:
+            if page.total is not None and len(found) < page.total:
+                raise UnexpectedAnswerError(f"GET {path} lists {len(found)} of {page.total} {path[1:]}")
+            return
+        offset += len(page.items) - 1
+        last_id = page.items[-1][0]
+    raise UnexpectedAnswerError(f"GET {path} has more than {_MAX_PAGES:,} pages")
 
 
 def fetch_activity(client: Client, secret: str, today: date, key_hash: str | None = None) -> Activity:

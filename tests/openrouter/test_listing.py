@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -40,6 +40,10 @@ def listed(workspace: str, count: int, **others: object) -> list[dict[str, objec
     return [{"hash": hash_of(name), "name": name, "workspace_id": workspace} | others for name in names]
 
 
+def workspace_items(ids: Iterable[str]) -> list[dict[str, object]]:
+    return [{"id": number, "name": f"Team {number}", "slug": number} for number in ids]
+
+
 class Server:
     """``/workspaces`` and ``/keys`` of an account: 100 keys a page, those of one workspace at a time."""
 
@@ -48,16 +52,23 @@ class Server:
         self.asked: list[dict[str, str]] = []
         self.knows_offset = True
         self.knows_workspaces = True
+        self.workspaces_asked: list[dict[str, str]] = []
+        self.list_workspaces: Callable[[int, int], dict[str, object]] = self._page_of_workspaces
         self.date_of: Callable[[int], str] = lambda _number: ""
         self.change: Callable[[int, dict[str, Any]], object] = lambda _number, body: body
         router.get(WORKSPACES_URL).mock(side_effect=self._list_workspaces)
         router.get(KEYS_URL).mock(side_effect=self._list_keys)
 
-    def _list_workspaces(self, _request: httpx.Request) -> httpx.Response:
+    def _page_of_workspaces(self, offset: int, limit: int) -> dict[str, object]:
+        page = [*self.workspaces][offset : offset + limit]
+        return {"data": workspace_items(page), "total_count": len(self.workspaces)}
+
+    def _list_workspaces(self, request: httpx.Request) -> httpx.Response:
         if not self.knows_workspaces:
             return httpx.Response(404, json={"error": {"code": 404, "message": "Not Found"}})
-        items = [{"id": name, "name": f"Team {name}", "slug": name} for name in self.workspaces]
-        return httpx.Response(200, json={"data": items, "total_count": len(items)})
+        params = dict(request.url.params)
+        self.workspaces_asked.append(params)
+        return httpx.Response(200, json=self.list_workspaces(int(params["offset"]), int(params["limit"])))
 
     def _list_keys(self, request: httpx.Request) -> httpx.Response:
         params = dict(request.url.params)
@@ -297,4 +308,82 @@ def test_a_list_that_is_told_across_midnight_is_of_no_day(
     server = Server(respx_mock, w1=listed("w1", 150))
     server.date_of = lambda number: f"Fri, {19 + number} Nov 2026 00:00:00 GMT"
     with pytest.raises(ApiUnavailableError, match="partly before and partly after midnight"):
+        fetch_listing(client, SECRET)
+
+
+def many_workspaces(router: respx.MockRouter, count: int) -> Server:
+    return Server(router, **{f"w{number:03}": listed(f"w{number:03}", 1) for number in range(count)})
+
+
+@pytest.mark.parametrize(
+    ("count", "offsets"),
+    [(1, ["0"]), (50, ["0"]), (100, ["0"]), (101, ["0", "99"]), (250, ["0", "99", "198"])],
+)
+def test_a_hundred_workspaces_come_a_page_and_all_are_gone_through(
+    client: Client, respx_mock: respx.MockRouter, count: int, offsets: list[str]
+) -> None:
+    server = many_workspaces(respx_mock, count)
+    assert len(fetch_listing(client, SECRET).keys) == count
+    assert server.workspaces_asked == [{"offset": offset, "limit": "100"} for offset in offsets]
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_server_that_lists_fifty_workspaces_a_page_whatever_the_limit_is_read_to_its_end(
+    client: Client, respx_mock: respx.MockRouter, is_counted: bool
+) -> None:
+    server = many_workspaces(respx_mock, 120)
+
+    def fifty(offset: int, _limit: int) -> dict[str, object]:
+        page = workspace_items([*server.workspaces][offset : offset + 50])
+        return {"data": page, **({"total_count": 120} if is_counted else {})}
+
+    server.list_workspaces = fifty
+    assert len(fetch_listing(client, SECRET).keys) == 120
+    assert [params["offset"] for params in server.workspaces_asked] == ["0", "49", "98"]
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_server_that_knows_no_pages_of_workspaces_lists_them_all_at_once(
+    client: Client, respx_mock: respx.MockRouter, is_counted: bool
+) -> None:
+    server = many_workspaces(respx_mock, 120)
+    more = {"total_count": 120} if is_counted else {}
+    server.list_workspaces = lambda _offset, _limit: {"data": workspace_items(server.workspaces), **more}
+    assert len(fetch_listing(client, SECRET).keys) == 120
+    assert len(server.workspaces_asked) == (1 if is_counted else 2)
+
+
+def test_workspaces_that_are_counted_but_not_listed_fail_the_whole_list(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    server = many_workspaces(respx_mock, 1)
+    server.list_workspaces = lambda _offset, _limit: {"data": workspace_items(["w000"]), "total_count": 3}
+    with pytest.raises(UnexpectedAnswerError, match="GET /workspaces lists 1 of 3 workspaces"):
+        fetch_listing(client, SECRET)
+    assert server.asked == []
+
+
+def test_a_workspace_that_is_deleted_between_two_pages_hides_no_other(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    server = many_workspaces(respx_mock, 150)
+    ids = [*server.workspaces]
+    server.list_workspaces = lambda offset, limit: {
+        "data": workspace_items((ids[2:] if offset else ids)[offset : offset + limit]),
+        "total_count": 150,
+    }
+    with pytest.raises(ApiUnavailableError, match="workspaces changed while GET /workspaces was read page"):
+        fetch_listing(client, SECRET)
+
+
+def test_workspaces_that_never_end_are_given_up(
+    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "_MAX_PAGES", 4)
+    server = many_workspaces(respx_mock, 1)
+    server.list_workspaces = lambda offset, limit: {
+        "data": workspace_items(f"w{number}" for number in range(offset, offset + limit)),
+        "total_count": 10**9,
+    }
+    with pytest.raises(UnexpectedAnswerError, match="GET /workspaces has more than 4 pages"):
         fetch_listing(client, SECRET)
