@@ -182,13 +182,18 @@ class StoredKey:
         """Whether only a management key lists it: its secret is not stored here."""
         return self.listing is not None and self.secret_encrypted is None
 
-    @property
-    def state(self) -> str:
-        """``active``, ``discovered``, ``disabled``, ``deleted`` or ``invalid``."""
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the time is over for which it was made."""
+        return self.facts.expires_at is not None and self.facts.expires_at <= now
+
+    def state(self, now: datetime) -> str:
+        """``active``, ``discovered``, ``disabled``, ``expired``, ``deleted`` or ``invalid``."""
         if self.is_deleted:
             return "deleted"
         if self.listing is not None and self.listing.is_disabled:
             return "disabled"
+        if self.inactive_reason is not InactiveReason.DISABLED and self.is_expired(now):
+            return "expired"
         if not self.is_active:
             return (self.inactive_reason or InactiveReason.DISABLED).value
         return "discovered" if self.is_discovered else "active"

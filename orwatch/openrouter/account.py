@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
-from orwatch.errors import ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
+from orwatch.errors import ApiError, ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     Activity,
     Analytics,
@@ -57,7 +57,7 @@ class AccountListing:
 
 
 def fetch_listing(client: Client, secret: str) -> AccountListing:
-    """Every key of every workspace, disabled ones included: ``GET /workspaces``, then ``GET /keys``.
+    """Every key of every workspace, disabled and expired ones too: ``GET /workspaces``, then ``GET /keys``.
 
     Raises ``ApiError``, also for a list that is not whole: the keys it lacks would seem to be deleted.
     """
@@ -65,12 +65,19 @@ def fetch_listing(client: Client, secret: str) -> AccountListing:
     names = {workspace.id: workspace.name for workspace in workspaces}
     found: dict[str, ListedKey] = {}
     answers: list[datetime] = []
+    included = {"include_disabled": "true", "include_expired": "true"}
 
     def ask(workspace_id: str | None, offset: int) -> _Page[ListedKey]:
-        params = {"offset": str(offset), "include_disabled": "true"}
+        params = {"offset": str(offset), **included}
         if workspace_id is not None:
             params["workspace_id"] = workspace_id
-        body, answered_at = client.get_dated("/keys", secret, params)
+        try:
+            body, answered_at = client.get_dated("/keys", secret, params)
+        except ApiError as error:
+            if error.status != 400 or included.pop("include_expired", None) is None:
+                raise
+            # A server that does not know the parameter.
+            return ask(workspace_id, offset)
         answers.append(answered_at)
         return _Page([(key.key_hash, key) for key in parse_keys(body, names)])
 

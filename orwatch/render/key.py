@@ -33,7 +33,7 @@ def list_view(result: KeyListResult) -> View:
         table = make_table(
             _columns(result, ascii_only),
             width,
-            row_styles=["" if _is_usable(each) else "dim" for each in result.keys],
+            row_styles=["" if _is_usable(each, result.now) else "dim" for each in result.keys],
         )
         return [table, *_remarks(result)]
 
@@ -48,7 +48,7 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
     month = _sum([each.spent_month_usd for each in found])
     columns = [
         Column("Key", [key.name for key in keys], "Total" if has_total else "", is_name=True),
-        Column("State", [_state_and_flags(each) for each in found], is_word=True),
+        Column("State", [_state_and_flags(each, result.now) for each in found], is_word=True),
         Column(
             "Share",
             [numbers.share(each.spent_30_days_usd, result.spent_30_days_usd) for each in found],
@@ -100,13 +100,15 @@ def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
     return total
 
 
-def _is_usable(overview: KeyOverview) -> bool:
-    return overview.key.is_active and not {KeyFlag.DISABLED, KeyFlag.DELETED} & set(overview.flags)
+def _is_usable(overview: KeyOverview, now: datetime) -> bool:
+    key = overview.key
+    is_over = key.is_expired(now) or {KeyFlag.DISABLED, KeyFlag.DELETED} & set(overview.flags)
+    return key.is_active and not is_over
 
 
-def _state_and_flags(overview: KeyOverview) -> str:
+def _state_and_flags(overview: KeyOverview, now: datetime) -> str:
     """The state, and of the flags what no other column says."""
-    word = overview.key.state
+    word = overview.state
     return f"{word}, dormant" if KeyFlag.DORMANT in overview.flags else word
 
 
@@ -198,7 +200,7 @@ def _lines(details: KeyDetails) -> list[tuple[str, str]]:
 
 def _state_and_since(overview: KeyOverview, now: datetime) -> str:
     key = overview.key
-    text = key.state
+    text = overview.state
     if key.listing is not None and key.listing.deleted_at is not None:
         return f"{text} at OpenRouter, seen {_time(key.listing.deleted_at, now)}"
     if key.listing is not None and key.listing.is_disabled:
@@ -314,7 +316,7 @@ _KEY = Shape(
     Member("name", "key.name"),
     Member("kind", "key.facts.kind"),
     Member("hint", "key.hint"),
-    Member("state", "key.state"),
+    Member("state"),
     Member("is_active", "key.is_active"),
     Member("inactive_reason", "key.inactive_reason"),
     Member("source", "key.source"),

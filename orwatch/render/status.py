@@ -183,7 +183,7 @@ def _key_table(result: StatusResult, keys: Sequence[KeyStatus], width: int) -> R
     return make_table(
         [
             Column("Key", [key.key.name for key in keys], is_name=True),
-            Column("State", [key.key.state for key in keys], is_word=True),
+            Column("State", [key.state for key in keys], is_word=True),
             Column("Last sync", [numbers.age(key.key.last_synced_at, result.now) for key in keys]),
             Column("Problem", problems, is_word=True, dispensable=1),
         ],
@@ -218,7 +218,7 @@ _JOB = Shape(
 _KEY = Shape(
     KeyStatus,
     Member("name", "key.name"),
-    Member("state", "key.state"),
+    Member("state"),
     Member("last_synced_at", "key.last_synced_at"),
     Member("problem"),
 )

@@ -28,6 +28,7 @@ from tests.support import API_URL, NOW, SECRET
 
 WORKSPACES_URL, KEYS_URL = f"{API_URL}/workspaces", f"{API_URL}/keys"
 HASH = "0123456789abcdef" * 4
+EVEN = {"include_disabled": "true", "include_expired": "true"}
 
 
 def hash_of(name: object) -> str:
@@ -91,7 +92,7 @@ def test_the_keys_of_the_one_workspace_are_asked_for_with_the_disabled_ones(
 ) -> None:
     server = Server(respx_mock, w1=listed("w1", 2))
     listing = fetch_listing(client, SECRET)
-    assert server.asked == [{"offset": "0", "include_disabled": "true", "workspace_id": "w1"}]
+    assert server.asked == [{"offset": "0", **EVEN, "workspace_id": "w1"}]
     assert listing.account_id == "w1"
     assert [(key.name, key.workspace, key.key_hash) for key in listing.keys] == [
         ("w1 0", "Team w1", hash_of("w1 0")),
@@ -148,7 +149,7 @@ def test_a_server_without_workspaces_is_asked_for_its_keys_alone(
     server.knows_workspaces = False
     listing = fetch_listing(client, SECRET)
     assert (listing.account_id, len(listing.keys)) == (None, 150)
-    assert server.asked == [{"offset": offset, "include_disabled": "true"} for offset in ("0", "99")]
+    assert server.asked == [{"offset": offset, **EVEN} for offset in ("0", "99")]
     # Its name is not known, but it is a workspace.
     assert {key.workspace for key in listing.keys} == {"w1"}
 
@@ -158,7 +159,7 @@ def test_an_account_that_tells_no_workspaces_is_asked_for_its_keys_alone(
 ) -> None:
     server = Server(respx_mock)
     assert fetch_listing(client, SECRET).account_id is None
-    assert server.asked == [{"offset": "0", "include_disabled": "true"}]
+    assert server.asked == [{"offset": "0", **EVEN}]
 
 
 @pytest.mark.parametrize("count", [100, 150])
@@ -387,3 +388,23 @@ def test_workspaces_that_never_end_are_given_up(
     }
     with pytest.raises(UnexpectedAnswerError, match="GET /workspaces has more than 4 pages"):
         fetch_listing(client, SECRET)
+
+
+def test_a_server_that_refuses_include_expired_is_asked_without_it_from_then_on(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    server = Server(respx_mock, w1=listed("w1", 150), w2=listed("w2", 1))
+    refusal = httpx.Response(400, json={"error": {"code": 400, "message": "unknown: include_expired"}})
+    server.change = lambda number, body: refusal if "include_expired" in server.asked[number - 1] else body
+    assert len(fetch_listing(client, SECRET).keys) == 151
+    assert ["include_expired" in params for params in server.asked] == [True, False, False, False]
+
+
+def test_a_list_that_is_refused_with_400_either_way_is_an_error(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    server = Server(respx_mock, w1=[])
+    server.change = lambda _number, _body: httpx.Response(400)
+    with pytest.raises(ApiError, match="GET /keys answered 400"):
+        fetch_listing(client, SECRET)
+    assert len(server.asked) == 2

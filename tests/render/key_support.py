@@ -32,25 +32,25 @@ FACTS = KeyFacts(
 
 
 def overview(key: StoredKey, **known: Any) -> KeyOverview:
-    return KeyOverview(key, **known)
+    return KeyOverview(key, key.state(NOW), **known)
 
 
 def list_view(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> View:
-    overviews = tuple(each if isinstance(each, KeyOverview) else KeyOverview(each) for each in found)
+    overviews = tuple(each if isinstance(each, KeyOverview) else overview(each) for each in found)
     return render.list_view(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
 
 
 def list_json(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> str:
-    overviews = tuple(each if isinstance(each, KeyOverview) else KeyOverview(each) for each in found)
+    overviews = tuple(each if isinstance(each, KeyOverview) else overview(each) for each in found)
     return render.list_json(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
 
 
 def show_json(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> str:
-    return render.show_json(KeyDetails(NOW, KeyOverview(key, **known), account))
+    return render.show_json(KeyDetails(NOW, overview(key, **known), account))
 
 
 def show_view(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> View:
-    return render.show_view(KeyDetails(NOW, KeyOverview(key, **known), account))
+    return render.show_view(KeyDetails(NOW, overview(key, **known), account))
 
 
 def shown(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> dict[str, str]:

@@ -48,7 +48,7 @@ def test_what_is_not_known_of_a_key_is_a_dash() -> None:
     [(InactiveReason.INVALID, "invalid"), (InactiveReason.DISABLED, "disabled"), (None, "disabled")],
 )
 def test_an_inactive_key_says_why(reason: InactiveReason | None, expected: str) -> None:
-    assert stored_key(is_active=False, inactive_reason=reason).state == expected
+    assert stored_key(is_active=False, inactive_reason=reason).state(NOW) == expected
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -159,10 +159,13 @@ def test_no_keys_are_an_empty_list_in_json() -> None:
             {"secret_encrypted": "token", "is_active": False, "inactive_reason": InactiveReason.INVALID},
             "invalid",
         ),
+        ({"facts": replace(FACTS, expires_at=NOW)}, "expired"),
+        ({"facts": replace(FACTS, expires_at=NOW + timedelta(seconds=1))}, "discovered"),
+        ({"facts": replace(FACTS, expires_at=NOW), "listing": listing(deleted_at=NOW)}, "deleted"),
     ],
 )
 def test_the_state_of_a_listed_key_is_what_became_of_it(changes: dict[str, Any], expected: str) -> None:
-    assert discovered(**changes).state == expected
+    assert discovered(**changes).state(NOW) == expected
 
 
 def test_the_list_tells_share_month_limit_remaining_reset_expiry_and_workspace() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind
+from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
@@ -33,10 +33,14 @@ def job_status(
     return replace(JobStatus(job, run, DUE, False, age_seconds=age), **changes)
 
 
+def key_status(key: StoredKey, problem: str | None = None) -> KeyStatus:
+    return KeyStatus(key, key.state(NOW), problem)
+
+
 GOOD = StatusResult(
     now=NOW,
     jobs=(job_status(), job_status(Job.CLEANUP, None)),
-    keys=(KeyStatus(stored_key()),),
+    keys=(key_status(stored_key()),),
     database="/var/lib/orwatch/orwatch.db",
     database_bytes=1_400_000,
     ledger_rows=12345,
@@ -49,8 +53,8 @@ TROUBLED = replace(
     GOOD,
     jobs=(job_status(is_missed=True, problem=MISSED), job_status(Job.CLEANUP, RunStatus.FAILED)),
     keys=(
-        KeyStatus(stored_key("good")),
-        KeyStatus(stored_key("bad", is_active=False, inactive_reason=InactiveReason.INVALID), REFUSED),
+        key_status(stored_key("good")),
+        key_status(stored_key("bad", is_active=False, inactive_reason=InactiveReason.INVALID), REFUSED),
     ),
 )
 
@@ -87,15 +91,15 @@ def test_a_database_without_usage_says_so() -> None:
 
 
 def test_of_many_keys_only_those_with_trouble_are_listed() -> None:
-    many = tuple(KeyStatus(stored_key(f"good-{number}")) for number in range(1030))
-    text = rendered(view(replace(GOOD, keys=(*many, KeyStatus(stored_key("bad"), REFUSED)))), 100)
+    many = tuple(key_status(stored_key(f"good-{number}")) for number in range(1030))
+    text = rendered(view(replace(GOOD, keys=(*many, key_status(stored_key("bad"), REFUSED)))), 100)
     assert "good-" not in text
     assert any(line.split()[:2] == ["bad", "active"] for line in text.splitlines())
     assert "1,030 more keys without problems: `orwatch key list`" in text
 
 
 def test_up_to_twenty_five_keys_are_listed_where_none_has_trouble() -> None:
-    keys = tuple(KeyStatus(stored_key(f"good-{number}")) for number in range(26))
+    keys = tuple(key_status(stored_key(f"good-{number}")) for number in range(26))
     text = rendered(view(replace(GOOD, keys=keys)), 100)
     assert "good-" not in text
     assert "26 more keys without problems" in text
@@ -107,7 +111,7 @@ def test_up_to_twenty_five_keys_are_listed_where_none_has_trouble() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("result", [GOOD, TROUBLED], ids=["good", "troubled"])
 def test_it_fits_the_terminal_and_cuts_no_age(result: StatusResult, width: int) -> None:
-    long = (*result.keys, KeyStatus(stored_key("a-key-with-a-long-name-of-its-own", last_synced_at=None)))
+    long = (*result.keys, key_status(stored_key("a-key-with-a-long-name-of-its-own", last_synced_at=None)))
     text = rendered(view(replace(result, keys=long, database="/a/very/long/path" * 10)), width)
     assert widest_line(text) <= width
     assert text.count("30 min ago") == sum(job.last_run is not None for job in result.jobs)
@@ -177,7 +181,7 @@ def test_without_a_key_it_says_how_to_add_one_and_not_that_all_is_well() -> None
     assert text.endswith(
         "\nNo keys yet. Add one: `orwatch key add NAME`; a management key watches a whole account.\n"
     )
-    disabled = KeyStatus(stored_key(is_active=False, inactive_reason=InactiveReason.DISABLED))
+    disabled = key_status(stored_key(is_active=False, inactive_reason=InactiveReason.DISABLED))
     text = rendered(view(replace(GOOD, keys=(disabled,))), 120)
     assert text.endswith("\nNo key is active. Enable one: `orwatch key enable NAME`.\n")
 
@@ -196,7 +200,7 @@ def test_json_tells_the_schedule() -> None:
 def test_hostile_names_paths_and_messages_are_inert() -> None:
     result = replace(
         GOOD,
-        keys=(KeyStatus(stored_key(HOSTILE_NAME), "\x1b[2J\u202e[bold]"),),
+        keys=(key_status(stored_key(HOSTILE_NAME), "\x1b[2J\u202e[bold]"),),
         allowances=(allowance(HOSTILE_NAME, "1"),),
         database="/\x1b[2J\u202e[bold]",
     )

@@ -23,7 +23,7 @@ def list_overviews(store: Store, now: datetime) -> KeyListResult:
     with store.read() as connection:
         keys = stored_keys.list_keys(connection)
         spending = read_spending(connection, now)
-    found = sorted(_overviews(keys, spending), key=lambda each: KeyFlag.DELETED in each.flags)
+    found = sorted(_overviews(keys, spending, now), key=lambda each: KeyFlag.DELETED in each.flags)
     return KeyListResult(now, tuple(found), spending.spent_30_days_usd)
 
 
@@ -34,11 +34,11 @@ def describe(store: Store, name: str, now: datetime) -> KeyDetails:
         key = find_key(keys, name)
         spending = read_spending(connection, now)
         account = _account(connection, key, spending) if key.is_management else None
-    overview = next(each for each in _overviews(keys, spending) if each.key.id == key.id)
+    overview = next(each for each in _overviews(keys, spending, now) if each.key.id == key.id)
     return KeyDetails(now, overview, account)
 
 
-def _overviews(keys: Sequence[StoredKey], spending: Spending) -> list[KeyOverview]:
+def _overviews(keys: Sequence[StoredKey], spending: Spending, now: datetime) -> list[KeyOverview]:
     names = {key.id: key.name for key in keys}
     whole = spending.spent_30_days_usd
     found = []
@@ -47,6 +47,7 @@ def _overviews(keys: Sequence[StoredKey], spending: Spending) -> list[KeyOvervie
         found.append(
             KeyOverview(
                 key,
+                key.state(now),
                 listed_by=names.get(key.listing.account_key_id) if key.listing else None,
                 spent_30_days_usd=spent,
                 share_30_days=None if spent is None or not whole else (spent / whole).quantize(_SHARE_DIGITS),

@@ -27,6 +27,7 @@ class KeyOverview:
     """
 
     key: StoredKey
+    state: str
     listed_by: str | None = None
     spent_30_days_usd: Decimal | None = None
     share_30_days: Decimal | None = None

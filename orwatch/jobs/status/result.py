@@ -60,6 +60,7 @@ class KeyStatus:
     """A key and what is wrong with it, if anything."""
 
     key: StoredKey
+    state: str
     problem: str | None = None
 
 

@@ -73,7 +73,10 @@ def run(
             )
             for job in Job
         ),
-        keys=tuple(KeyStatus(key, _key_problem(key, now, is_watched=key.id in watched)) for key in keys),
+        keys=tuple(
+            KeyStatus(key, key.state(now), _key_problem(key, now, is_watched=key.id in watched))
+            for key in keys
+        ),
         database=store.location,
         database_bytes=store.size_bytes(),
         ledger_rows=extent.rows,
@@ -82,7 +85,7 @@ def run(
         spent_today_usd=spent_today,
         spent_month_usd=total_usd([spending.spent_month_by(key) for key in all_keys]),
         accounts=tuple(balances.values()),
-        allowances=tuple(_allowances(keys, balances)),
+        allowances=tuple(_allowances(keys, balances, now)),
         schedule=summary,
         lacks_encryption_key=lacks_encryption_key,
         runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
@@ -122,14 +125,16 @@ def _balance(owner: StoredKey, readings: Sequence[CreditsReading]) -> AccountBal
     return AccountBalance(owner.name, readings[-1].credits, readings[-1].read_at, purchase)
 
 
-def _allowances(keys: Sequence[StoredKey], balances: Mapping[int, AccountBalance]) -> list[Allowance]:
+def _allowances(
+    keys: Sequence[StoredKey], balances: Mapping[int, AccountBalance], now: datetime
+) -> list[Allowance]:
     """What can still be spent with each usable key that has a limit, the least first."""
     found = []
     for key in keys:
         listing, remaining = key.listing, key.facts.limit_remaining_usd
         if key.is_management or not key.is_active or remaining is None or key.facts_read_at is None:
             continue
-        if listing is not None and listing.is_disabled:
+        if (listing is not None and listing.is_disabled) or key.is_expired(now):
             continue
         account = None if listing is None else balances.get(listing.account_key_id)
         balance = account.credits.balance_usd if account is not None and account.credits else None
@@ -183,8 +188,7 @@ def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | No
         return None
     if key.last_sync_error is not None:
         return f"the last sync: {key.last_sync_error}"
-    expires_at = key.facts.expires_at
-    if key.secret_encrypted is None and expires_at is not None and expires_at <= now:
+    if key.secret_encrypted is None and key.is_expired(now):
         # An expired key stays listed until it is deleted; orwatch needs no successor of it.
         return None
     return key.facts.expiry_warning(now)

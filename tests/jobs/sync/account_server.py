@@ -93,6 +93,7 @@ class AccountServer:
         self.failing: dict[str, httpx.Response | int] = {}  # path or hash -> answer
         self.failing_offset: str | None = None
         self.forgets_deleted_keys = False
+        self.knows_expired = True
         self.max_rows = 10_000
         self.too_heavy_days: int | None = None
         self.dies_after: int | None = None
@@ -230,6 +231,9 @@ class AccountServer:
 
     def _keys(self, params: Json) -> httpx.Response:
         wanted = params.get("workspace_id", DEFAULT_WORKSPACE)
+        with_expired = params.get("include_expired") == "true"
+        if with_expired and not self.knows_expired:
+            return refusal(400, "unknown parameter include_expired")
         listed = [
             {
                 "hash": key.key_hash,
@@ -240,12 +244,16 @@ class AccountServer:
                 **self._facts(key),
             }
             for key in self.keys.values()
-            if key.workspace == wanted and not key.is_deleted
+            if key.workspace == wanted and not key.is_deleted and (with_expired or not self._is_expired(key))
         ]
         if params.get("offset") == self.failing_offset:
             return refusal(500)
         offset = int(params.get("offset", 0))
         return data(listed[offset : offset + 100])
+
+    def _is_expired(self, key: ServerKey) -> bool:
+        expires_at = key.more.get("expires_at")
+        return expires_at is not None and datetime.fromisoformat(expires_at) <= self.now
 
     def _activity(self, params: Json) -> httpx.Response:
         if params.get("date") == self.today.isoformat():

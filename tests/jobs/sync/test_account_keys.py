@@ -38,7 +38,9 @@ def test_without_workspaces_the_list_is_that_of_the_default_one(watcher: Account
     watcher.server.missing["/workspaces"] = 404
     watcher.server.create("red")
     assert watcher.sync()["red"].status is SyncKeyStatus.OK
-    assert watcher.server.asked("/keys") == [{"offset": "0", "include_disabled": "true"}]
+    assert watcher.server.asked("/keys") == [
+        {"offset": "0", "include_disabled": "true", "include_expired": "true"}
+    ]
 
 
 def test_a_renamed_key_is_followed_and_keeps_its_history(watcher: AccountWatcher) -> None:
