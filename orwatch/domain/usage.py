@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -88,6 +88,11 @@ class UsageAnswer:
     rows: tuple[UsageRow, ...]
     rejected: tuple[RejectedRow, ...] = ()
     whole_days: frozenset[date] = frozenset()
+
+    def doubtful_days(self, days: Set[date]) -> set[date]:
+        """Those of the days of which the answer has, or may have, a row that was not believed."""
+        doubted = {row.day for row in self.rejected}
+        return {*days} if None in doubted else {day for day in days if day in doubted}
 
 
 @dataclass(frozen=True, slots=True)

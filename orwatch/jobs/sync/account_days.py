@@ -103,7 +103,8 @@ def _write_activity(
     def write(connection: Connection) -> WriteCounts:
         model_names.record_names(connection, activity.slugs)
         counts = ledger.write_usage(connection, key.id, answer, now)
-        accounts.record_activity_read(connection, key.id, key.facts, now)
+        if not answer.doubtful_days(reported_days):
+            accounts.record_activity_read(connection, key.id, key.facts, now)
         return counts
 
     reader.add_counts(key, reader.session.store.run_write(write))
@@ -127,6 +128,7 @@ def _write_remainder(reader: AccountReader, account: Activity) -> None:
         # Where a key's use of a day is not known, neither is the remainder: what analytics reported stays.
         unknown = accounts.days_in_spans(connection, ids, answer.since, answer.until)
         unknown |= {day for day in nothing.whole_days if _is_open(reader, day)}
+        unknown |= reader.doubtful_remainder(connection, nothing)
         rows = tuple(row for row in remainder(answer.rows, keys) if row.day not in unknown)
         rest = replace(nothing, rows=rows, whole_days=nothing.whole_days - unknown)
         return [*written, ledger.write_usage(connection, reader.owner.id, rest, now)]

@@ -114,6 +114,14 @@ class AccountReader:
         """Count what was written for a key; days before those of ``GET /activity`` are written once only."""
         self.tally(key).add_counts(counts, to_day_number(self.today - timedelta(days=ACTIVITY_DAYS)))
 
+    def doubtful_remainder(self, connection: Connection, answer: UsageAnswer) -> set[date]:
+        """The days of which a row of the account's answer was not believed, and a remainder is stored."""
+        doubtful = answer.doubtful_days(answer.whole_days)
+        if not doubtful:
+            return doubtful
+        stored = accounts.stored_sums(connection, {self.owner.id}, answer.since, answer.until)
+        return doubtful & {row.day for row in stored}
+
     def reaches(self, day: date) -> None:
         """Note that usage was read from that day on."""
         self.since = min(self.since, day)

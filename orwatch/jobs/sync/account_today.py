@@ -113,8 +113,11 @@ def _write_window(reader: AccountReader, window: Window, backfilled_from: date |
             for key_id in sorted(others)
         ]
         kept = accounts.stored_sums(connection, others, window.since, window.until)
-        rest = remainder(account, [*kept, *(row for rows in keys.values() for row in rows)])
-        written.append((reader.owner, ledger.write_usage(connection, reader.owner.id, answer(rest), now)))
+        unknown = reader.doubtful_remainder(connection, answer([]))
+        known = [row for row in account if row.day not in unknown]
+        rest = answer(remainder(known, [*kept, *(row for rows in keys.values() for row in rows)]))
+        rest = replace(rest, whole_days=whole_days - unknown)
+        written.append((reader.owner, ledger.write_usage(connection, reader.owner.id, rest, now)))
         if backfilled_from is not None:
             accounts.update_account(connection, reader.owner.id, backfilled_from=backfilled_from)
         return written

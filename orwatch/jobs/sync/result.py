@@ -91,7 +91,7 @@ class SyncResult:
 
     @property
     def rows_removed(self) -> int:
-        """Rows that the API no longer reports for a day that it does report."""
+        """Rows of a day that is reported again, now without them, by its source or by a better one."""
         return sum(key.rows_removed for key in self.keys)
 
     @property

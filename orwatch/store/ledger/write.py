@@ -1,7 +1,7 @@
 """Writes of the ledger, by its invariants.
 
 A day is written whole, in the one transaction of its key. A better source replaces a worse one, never
-the reverse. What cleanup removed is not written again.
+the reverse, and only with a day of which every row was believed. What cleanup removed is not written again.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     """Write an answer for one key.
 
     Each day that the answer mentions is replaced: changed rows are written, rows that vanished are
-    removed. A day with a row that was not believed loses none: what vanished there cannot be told.
+    removed. A day with a row that was not believed loses none: what vanished there cannot be told. Where
+    another source reported that day, it is left as it is.
     Days of the window that it does not mention are left alone, and count as read; not those that have not
     begun, those that the API has forgotten, and those of which only rows came that were not believed.
     """
@@ -103,17 +104,18 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     sources = _day_sources(connection, key_id, first_day, answer.until)
     better = {day for day, source in sources.items() if source.rank > answer.source.rank}
     worse = {day for day, source in sources.items() if source.rank < answer.source.rank}
+    summed = spans.days_in_spans(connection, key_id, first_day, answer.until) if answer.rejected else set()
+    kept = better | answer.doubtful_days(worse | (summed - set(sources)))
 
-    rows = [row for row in answer.rows if row.day >= watermark and row.day not in better]
-    days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - better
+    rows = [row for row in answer.rows if row.day >= watermark and row.day not in kept]
+    days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - kept
     # Of days before its memory an API tells nothing, whether there was use or not.
     memory = _ANALYTICS_MEMORY if answer.source is UsageSource.ANALYTICS else _API_MEMORY
     remembered = min([now.date() - memory, *days])
     window = _days_begun(max(first_day, remembered), answer.until, now)
-    doubtful = _doubtful_days(answer, days | window)
+    doubtful = answer.doubtful_days(days | window)
     ledger_rows = _to_ledger_rows(connection, key_id, rows)
-    whole_days = (days - doubtful) | (days & worse)
-    change = _compare(_stored_rows(connection, key_id, days), ledger_rows, whole_days)
+    change = _compare(_stored_rows(connection, key_id, days), ledger_rows, days - doubtful)
     _apply(connection, key_id, change)
     read = days | (window - doubtful - better - worse)
     told_before = set(sources) - worse
@@ -124,8 +126,7 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     return WriteCounts(
         rows_written=len(change.written),
         rows_unchanged=len(rows) - len(change.written),
-        # What a better source tells otherwise has not vanished.
-        rows_removed=sum(from_day_number(row[_DAY]) not in worse for row in change.vanished),
+        rows_removed=len(change.vanished),
         written=frozenset(map(_cell, change.written)),
         replaced=frozenset(map(_cell, change.replaced + change.vanished)),
     )
@@ -241,13 +242,6 @@ def _days_begun(since: date, until: date, now: datetime) -> set[date]:
 def _is_long_over(day: date, now: datetime) -> bool:
     end = datetime.combine(day + timedelta(days=1), time(), UTC)
     return now >= end + _SETTLES_AFTER
-
-
-def _doubtful_days(answer: UsageAnswer, days: set[date]) -> set[date]:
-    """The days of which the answer has, or may have, a row that was not believed."""
-    if any(row.day is None for row in answer.rejected):
-        return days
-    return days & {row.day for row in answer.rejected}
 
 
 def _stored_rows(connection: Connection, key_id: int, days: set[date]) -> list[_LedgerRow]:

@@ -258,16 +258,20 @@ class AccountServer:
     def _activity(self, params: Json) -> httpx.Response:
         if params.get("date") == self.today.isoformat():
             return refusal(400, "date must be a completed day")
+        return data(self.activity(params))
+
+    def activity(self, params: Json) -> list[Json]:
+        """The rows that ``GET /activity`` answers with."""
         since = self.today - timedelta(days=30)
         key = self.keys.get(params.get("api_key_hash", ""))
         if self.forgets_deleted_keys and key is not None and key.is_deleted:
-            return data([])
+            return []
         items = []
         for number, (spot, use) in enumerate(sorted(self.usage.items(), key=repr)):
             day, who, model, provider = spot
             if since <= day < self.today and params.get("api_key_hash") in {None, who}:
                 items += endpoints(day, model, provider, use, number)
-        return data(items)
+        return items
 
     def _analytics(self, body: Json) -> httpx.Response:
         since, until = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
@@ -181,3 +183,39 @@ def test_a_server_that_lost_analytics_for_weeks_is_caught_up_with(watcher: Accou
     watcher.sync()
     assert watcher.total_nano() == watcher.server.spent().cost_nano
     assert dump(watcher.store, "usage_spans") == []
+
+
+def _answer_of_activity(watcher: AccountWatcher, change: Callable[[list[Any]], object]) -> httpx.Response:
+    """What ``GET /activity`` answers, with some of its rows changed."""
+    items = watcher.server.activity({})
+    change(items)
+    return data(items)
+
+
+def test_a_row_that_is_not_believed_takes_nothing_from_what_analytics_reported(
+    watcher: AccountWatcher,
+) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "3")
+    watcher.server.use(red, "2", model="other/model")
+    watcher.server.use(None, "1.5")
+    watcher.sync()
+    day = watcher.clock.now().date()
+    watcher.next_day()
+
+    def doubt(items: list[Any]) -> None:
+        items[-1]["completion_tokens"] = -5
+
+    watcher.server.failing["/activity"] = _answer_of_activity(watcher, doubt)
+    watcher.server.failing[red] = watcher.server.failing["/activity"]
+    for _ in range(2):
+        done = watcher.sync()
+        assert (done["red"].status, done["boss"].status) == (SyncKeyStatus.PARTIAL, SyncKeyStatus.PARTIAL)
+        assert watcher.result.rows_removed == 0
+        assert watcher.costs(day) == {"red": Decimal(5), "boss": Decimal("1.5")}
+        watcher.clock.advance(hours=1)
+    watcher.server.failing.clear()
+    watcher.sync()
+    assert watcher.costs(day) == {"red": Decimal(5), "boss": Decimal("1.5")}
+    assert watcher.result.rows_removed == 3
+    assert {provider for _, _, provider in watcher.rows(day)} == {"OpenAI"}

@@ -120,9 +120,10 @@ class Model:
         rank_before = self.sources[at].rank if at in self.sources else source.rank
         if day < self.watermark or rank_before > source.rank:
             return
+        if is_doubtful and rank_before < source.rank:
+            return
         if rows or day in answer.whole_days:
-            is_merged = is_doubtful and rank_before == source.rank
-            self.days[at] = {**(self.days.get(at, {}) if is_merged else {}), **rows}
+            self.days[at] = {**(self.days.get(at, {}) if is_doubtful else {}), **rows}
             self.sources[at] = source
         elif rank_before == source.rank and not is_doubtful and is_readable:
             self.sources[at] = source

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from orwatch.domain.counters import CounterReading
 from orwatch.domain.money import from_nano, to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import RejectedRow, UsageAnswer
 from orwatch.store.engine.database import Store
-from orwatch.store.ledger import retention
+from orwatch.store.ledger import retention, spans
 from orwatch.store.ledger import write as ledger
+from orwatch.store.ledger.write import WriteCounts
 from orwatch.store.schema import models, to_day_number
 from tests.store.support import add_key, dump, execute, scalar, sqlite_only, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
@@ -219,13 +221,50 @@ def test_a_better_source_replaces_the_days_of_a_worse_one_whole(store: Store) ->
         from_source(UsageSource.COUNTERS, usage_answer(usage_row(model=None), usage_row(YESTERDAY, None))),
     )
 
-    better = usage_answer(usage_row(model="a", provider="azure"), since=YESTERDAY, rejected=(rejected(),))
+    better = usage_answer(usage_row(model="a", provider="azure"), since=YESTERDAY)
     counts = write(store, from_source(UsageSource.USAGE, better))
 
-    assert (counts.rows_written, counts.rows_removed) == (1, 0)
+    assert (counts.rows_written, counts.rows_removed) == (1, 1)
     assert set(costs(store)) == {("2026-11-20", "a"), ("2026-11-19", None)}
     sources = {row[0]: row[2] for row in dump(store, "usage_days")}
     assert sources == {to_day_number(TODAY): "usage", to_day_number(YESTERDAY): "counters"}
+
+
+@pytest.mark.parametrize("doubted", [TODAY, None])
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [(one, other) for one in UsageSource for other in UsageSource if one.rank < other.rank],
+)
+def test_a_day_with_a_rejected_row_replaces_nothing_of_another_source(
+    store: Store, worse: UsageSource, better: UsageSource, doubted: date | None
+) -> None:
+    write(store, from_source(worse, usage_answer(usage_row(model="a", cost="3"), usage_row(model="b"))))
+    part = usage_answer(usage_row(model="a", cost="9"), rejected=(rejected(doubted),))
+
+    counts = write(store, from_source(better, replace(part, whole_days=frozenset({TODAY}))))
+
+    assert counts == WriteCounts()
+    assert costs(store) == {("2026-11-20", "a"): "3", ("2026-11-20", "b"): "0.015"}
+    assert {row[2] for row in dump(store, "usage_days")} == {worse.value}
+    assert write(store, from_source(better, replace(part, rejected=()))).rows_removed == 1
+    assert costs(store) == {("2026-11-20", "a"): "9"}
+
+
+def test_a_day_with_a_rejected_row_takes_nothing_from_a_sum_of_days(store: Store) -> None:
+    for day, spent in ((BEFORE, "1"), (TODAY, "11")):
+        with store.write() as connection:
+            reading = CounterReading(day, Decimal(spent), Decimal(0))
+            ledger.write_counters(connection, 1, reading, NOW)
+    part = usage_answer(
+        usage_row(BEFORE, cost="4"), usage_row(YESTERDAY, cost="2"), rejected=(rejected(YESTERDAY),)
+    )
+
+    write(store, part)
+
+    assert costs(store) == {("2026-11-18", "openai/gpt-4.1"): "4", ("2026-11-20", None): "0"}
+    with store.read() as connection:
+        [left] = spans.list_spans(connection, BEFORE, TODAY)
+    assert left.span.cost_usd == 6
 
 
 def test_a_worse_source_never_replaces_a_better_one(store: Store) -> None:
