@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orwatch.errors import SettingsError
@@ -119,16 +119,24 @@ def base_folder(environ: Mapping[str, str], name: str, below_home: str) -> Path:
     return Path(named) if named.startswith("/") else expanded_path(name, f"~/{below_home}")
 
 
-def read_env_file(env_file: Path) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class EnvLine:
+    """One line of the env file that is no comment. ``value`` None: it is not NAME=value."""
+
+    number: int
+    name: str = field(repr=False)
+    value: str | None = field(repr=False)
+
+
+def read_env_file(env_file: Path) -> list[EnvLine]:
+    """The lines of the env file. Raises ``SettingsError`` where it cannot be read."""
     try:
         if not env_file.exists():
-            return {}
-        with env_file.open(encoding="utf-8") as stream:
-            from dotenv import dotenv_values
+            return []
+        with env_file.open(encoding="utf-8-sig") as stream:
+            from dotenv.parser import parse_stream
 
-            dotenv_log = logging.getLogger("dotenv.main")
-            dotenv_log.disabled = True  # it would print to a log that is not set up yet
-            values = dotenv_values(stream=stream, interpolate=False)
+            bindings = [each for each in parse_stream(stream) if each.error or each.key is not None]
     except OSError as error:
         raise SettingsError(
             f"cannot read the env file {env_file}: {error.strerror}",
@@ -139,7 +147,12 @@ def read_env_file(env_file: Path) -> dict[str, str]:
         raise SettingsError(
             f"cannot read the env file {env_file}: it is not UTF-8 text", "Save it as plain text."
         ) from error
-    return {name: value for name, value in values.items() if value is not None}
+    lines = []
+    for binding in bindings:
+        text = binding.original.string
+        number = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        lines.append(EnvLine(number, binding.key or "", binding.value))
+    return lines
 
 
 def expanded_path(name: str, value: str) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orwatch.config import values
-from orwatch.config.env_file import base_folder, find_env_file, read_env_file
+from orwatch.config.env_file import EnvLine, base_folder, find_env_file, read_env_file
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import SettingsError, UsageError, WrongSettingsError
 
@@ -24,7 +24,8 @@ class Settings:
     """Everything that can be set. Secrets are left out of the ``repr``.
 
     ``env_file`` is the file that was read, or the one that would be written when there is none yet.
-    ``unknown_names`` pairs each unknown ``ORWATCH_`` name with the nearest known one, or None.
+    ``unknown_names`` pairs each unknown ``ORWATCH_`` name of the environment with the nearest known one, or
+    None; in the env file such a name is an error.
     """
 
     database_url: str = field(repr=False)
@@ -167,7 +168,8 @@ SETTING_NAMES = tuple(setting.name for setting in SETTINGS)
 def load_settings(environ: Mapping[str, str], env_file_option: str | None = None) -> Settings:
     """Read the settings.
 
-    Raises ``SettingsError`` naming each wrong setting, its value (never a secret's) and what would be right.
+    Raises ``SettingsError`` naming each wrong setting, its value (never a secret's) and what would be right,
+    and each line of the env file that is none.
     """
     settings, wrong = examine_settings(environ, env_file_option)
     if len(wrong) > 1:
@@ -185,14 +187,15 @@ def examine_settings(
     Raises ``SettingsError`` where the env file cannot be read, or a home folder is not known.
     """
     env_file = find_env_file(environ, env_file_option)
-    from_file = read_env_file(env_file)
+    lines = read_env_file(env_file)
+    from_file = {line.name: line.value for line in lines if line.value is not None}
     # An empty value is an unset one: it hides nothing of the file, least of all the encryption key.
     from_environment = {
         name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()
     }
     texts = {name: value.strip() for name, value in {**from_file, **from_environment}.items()}
     found: dict[str, Any] = {}
-    wrong: list[SettingsError] = []
+    wrong = [*_line_errors(lines, env_file)]
     for setting in SETTINGS:
         text = texts.get(setting.name) or setting.default
         try:
@@ -204,13 +207,38 @@ def examine_settings(
             found[setting.field] = setting.unset if default is None else setting.read(default, setting.name)
     found["env_file"] = env_file  # which also an option names
     found["database_url"] = found["database_url"] or _default_database_url(environ)
-    unknown = [name for name in sorted(texts) if name.startswith(PREFIX) and name not in SETTING_NAMES]
+    unknown = [name for name in sorted(from_environment) if name not in SETTING_NAMES]
     settings = Settings(
         **found,
         encryption_keys_from_environment="ORWATCH_ENCRYPTION_KEY" in from_environment,
         unknown_names=tuple((name, _nearest_name(name)) for name in unknown),
     )
     return settings, tuple(wrong)
+
+
+def _line_errors(lines: Sequence[EnvLine], env_file: Path) -> Iterator[SettingsError]:
+    """What is passed over in silence could be what keeps data from being deleted.
+
+    Neither line nor name is shown: either may be a secret that something was left out of.
+    """
+    for line in lines:
+        if line.value is None:
+            yield SettingsError(
+                f"line {line.number} of {env_file} is not NAME=value",
+                "Write NAME=value, or begin the line with #.",
+            )
+        elif line.name not in SETTING_NAMES and (nearest := _misspelt(line.name)) is not None:
+            yield SettingsError(
+                f"line {line.number} of {env_file} names no setting of orwatch",
+                f"Did you mean {nearest}?" if nearest else "`orwatch help settings` lists every setting.",
+            )
+
+
+def _misspelt(name: str) -> str | None:
+    """The setting that a name of the env file may stand for, empty where none is near; None: not ours."""
+    is_ours = name.upper().startswith(PREFIX)
+    nearest = _nearest_name(name.upper(), 0.6 if is_ours else 0.9)
+    return nearest or ("" if is_ours else None)
 
 
 def _blamed(error: SettingsError, setting: Setting, place: str) -> SettingsError:
@@ -223,10 +251,10 @@ def _default_database_url(environ: Mapping[str, str]) -> str:
     return f"sqlite:///{base_folder(environ, 'XDG_DATA_HOME', '.local/share')}/orwatch/orwatch.db"
 
 
-def _nearest_name(name: str) -> str | None:
+def _nearest_name(name: str, likeness: float = 0.6) -> str | None:
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1)), None)
+    return next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1, cutoff=likeness)), None)
 
 
 def check_option(read: Callable[[str, str], str], value: str, name: str) -> str:

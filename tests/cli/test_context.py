@@ -174,14 +174,35 @@ def test_an_env_file_that_cannot_be_written_is_a_settings_error(
     assert err.endswith("orwatch: cannot write the encryption key to there: Permission denied.\n")
 
 
-def test_unknown_settings_are_told_once_with_the_nearest_known_one(orwatch: Orwatch, home: Home) -> None:
-    home.write_settings(ORWATCH_SINC_DAYS="3", ORWATCH_XYZZYXYZZYXYZZY="1")
+def test_unknown_settings_of_the_environment_are_told_once_with_the_nearest_known_one(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORWATCH_SINC_DAYS", "3")
+    monkeypatch.setenv("ORWATCH_XYZZYXYZZYXYZZY", "1")
     code, _, err = orwatch("init")
     assert code == 0
     assert [line for line in err.splitlines() if "unknown setting " in line] == [
         "orwatch: unknown setting ORWATCH_SINC_DAYS is ignored. Did you mean ORWATCH_SYNC_DAYS?",
         "orwatch: unknown setting ORWATCH_XYZZYXYZZYXYZZY is ignored.",
     ]
+
+
+@pytest.mark.parametrize("command", [("cleanup", "--quiet"), ("sync",), ("status",), ("init",)])
+def test_a_line_of_the_env_file_that_is_no_setting_stops_the_command(
+    orwatch: Orwatch, home: Home, command: tuple[str, ...]
+) -> None:
+    home.write_settings(ORWATCH_SINC_DAYS="3")
+    with home.env_file.open("a", encoding="utf-8") as file:
+        file.write("ORWATCH_USAGE_STATS_RETENTION_DAYS: 3650\n")
+    number = len(home.env_file.read_text(encoding="utf-8").splitlines())
+    code, out, err = orwatch(*command)
+    assert (code, out) == (78, "")
+    assert err == (
+        f"orwatch: line {number - 1} of {home.env_file} names no setting of orwatch. "
+        "Did you mean ORWATCH_SYNC_DAYS?\n"
+        f"orwatch: line {number} of {home.env_file} is not NAME=value. "
+        "Write NAME=value, or begin the line with #.\n"
+    )
 
 
 def test_wrong_settings_are_78_each_on_its_line_and_nothing_is_created(orwatch: Orwatch, home: Home) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orwatch.config.env_file import env_file_lock, make_private_folder, write_encryption_keys
-from orwatch.config.settings import load_settings
+from orwatch.config.settings import examine_settings
 from orwatch.errors import SettingsError
 
 KEY, OTHER_KEY = "A" * 43 + "=", "B" * 43 + "="
@@ -26,7 +26,7 @@ def mode(path: Path) -> int:
 
 
 def read_keys(env_file: Path) -> tuple[str, ...]:
-    return load_settings({}, str(env_file)).encryption_keys
+    return examine_settings({}, str(env_file))[0].encryption_keys
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from orwatch.config.env_file import create_env_file, missing_env_file
-from orwatch.config.settings import SETTING_NAMES, Settings, load_settings
+from orwatch.config.settings import SETTING_NAMES, Settings, examine_settings, load_settings
 from orwatch.config.values import DEFAULT_API_URL, is_loopback
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import EXIT_SETTINGS, SettingsError, WrongSettingsError
 
 KEY, OTHER_KEY = "A" * 43 + "=", "B" * 43 + "="
+NO_ASSIGNMENT = "line 4 of {env_file} is not NAME=value. Write NAME=value, or begin the line with #."
+NO_SETTING = "line 4 of {env_file} names no setting of orwatch."
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +120,6 @@ ORWATCH_LOG_LEVEL=debug
 ORWATCH_LOG_FILE=~/logs/${{HOME}}.log
 ORWATCH_LOG_FORMAT=JSON
 PATH=/somewhere
-A line that is none
 """,
     )
     assert load_settings({}) == Settings(
@@ -445,18 +446,51 @@ def test_an_unknown_name_is_paired_with_the_nearest_known_one(
     home: Path, name: str, nearest: str | None
 ) -> None:
     assert load_settings({name: "5", "SYNC_DAYS": "3", "PATH": "/bin"}).unknown_names == ((name, nearest),)
-    write_env_file(home, f"{name}=5\nSYNC_DAYS=3\n")
-    assert load_settings({}).unknown_names == ((name, nearest),)
 
 
-def test_unknown_names_of_file_and_environment_are_told_in_order(home: Path) -> None:
-    write_env_file(home, "ORWATCH_ZEBRAS=1\nORWATCH_APES=1\n")
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("ORWATCH_USAGE_STATS_RETENTION_DAYS: 3650", NO_ASSIGNMENT),
+        ("ORWATCH_USAGE_STATS_RETENTION_DAYS 3650", NO_ASSIGNMENT),
+        ("ORWATCH_USAGE_STATS_RETENTION_DAYS", NO_ASSIGNMENT),
+        ("hunter2", NO_ASSIGNMENT),
+        ("ORWATCH_SYNC_DAYS='3", NO_ASSIGNMENT),
+        ("ORWATCH_RETENTION_DAYS=3650", f"{NO_SETTING} Did you mean ORWATCH_USAGE_STATS_RETENTION_DAYS?"),
+        ("orwatch_sync_days=3", f"{NO_SETTING} Did you mean ORWATCH_SYNC_DAYS?"),
+        ("export ORWACTH_SYNC_DAYS=3", f"{NO_SETTING} Did you mean ORWATCH_SYNC_DAYS?"),
+        # A secret that lost its first equals sign; it has another one at its end.
+        (f"ORWATCH_ENCRYPTION_KEY{KEY}", f"{NO_SETTING} `orwatch help settings` lists every setting."),
+    ],
+)
+def test_a_line_of_the_env_file_that_is_no_setting_is_an_error_and_never_shown(
+    home: Path, line: str, error: str
+) -> None:
+    write_env_file(home, f"# mine\n\nORWATCH_LOG_LEVEL=INFO\n{line}\nORWATCH_CONCURRENCY=2\n")
+    with pytest.raises(SettingsError) as raised:
+        load_settings({})
+    env_file = home / ".config/orwatch/.env"
+    assert str(raised.value) == error.format(env_file=env_file)
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "hunter2" not in shown
+    assert KEY not in shown
+
+
+def test_every_wrong_line_and_value_is_told_at_once(home: Path) -> None:
+    write_env_file(home, "ORWATCH_APES=1\nno\nORWATCH_CONCURRENCY=0\n")
+    settings, errors = examine_settings({}, None)
+    assert [error.setting for error in errors] == [None, None, "ORWATCH_CONCURRENCY"]
+    assert (settings.concurrency, settings.unknown_names) == (8, ())
+
+
+def test_names_of_other_programs_may_be_in_the_env_file(home: Path) -> None:
+    write_env_file(home, "\ufeffORWATCH_SYNC_DAYS=3\nSYNC_DAYS=4\nexport PATH=/bin\n# ORWATCH_APES\n")
+    assert load_settings({}).sync_days == 3
+
+
+def test_unknown_names_of_the_environment_are_told_in_order(home: Path) -> None:
     settings = load_settings({"ORWATCH_MONKEYS": "1", "ORWATCH_APES": "2"})
-    assert [name for name, _ in settings.unknown_names] == [
-        "ORWATCH_APES",
-        "ORWATCH_MONKEYS",
-        "ORWATCH_ZEBRAS",
-    ]
+    assert [name for name, _ in settings.unknown_names] == ["ORWATCH_APES", "ORWATCH_MONKEYS"]
 
 
 def test_no_secret_is_in_the_repr() -> None:

@@ -128,9 +128,9 @@ def test_everything_that_is_broken_is_found_at_once_with_what_to_do(
     is_told = days_ago(HISTORY_DAYS - 1) <= month_start(utc_today()) <= days_ago(3)
     totals = [("totals", "production")] if is_told else []
     assert found == [
-        ("settings", "ORWATCH_CONCURRENCY"),
-        ("settings", "ORWATCH_SYNC_DAYZ"),
         ("settings", "env file"),
+        ("settings", "env file"),
+        ("settings", "ORWATCH_CONCURRENCY"),
         ("settings", "env file"),
         ("database", "database"),
         ("api", "laptop"),

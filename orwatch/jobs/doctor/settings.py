@@ -39,7 +39,7 @@ def examine(environ: Mapping[str, str], env_file_option: str | None) -> FoundSet
     except SettingsError as error:
         return FoundSettings(None, frozenset(), (_wrong("env file", error),))
     wrong = frozenset(error.setting for error in errors if error.setting)
-    checks = [_wrong(error.setting or "settings", error) for error in errors]
+    checks = [_wrong(error.setting or "env file", error) for error in errors]
     checks = checks or [_AREA.ok("settings", "every value can be used")]
     checks += [_unknown_name(name, nearest) for name, nearest in settings.unknown_names]
     is_named = bool(env_file_option or environ.get("ORWATCH_ENV_FILE", "").strip())
@@ -76,29 +76,7 @@ def _env_file_checks(env_file: Path, *, is_named: bool) -> Iterator[Check]:
             yield _AREA.skipped("env file", f"there is none ({env_file})")
         return
     checks = [*_mode_checks("env file", env_file, _BY_OTHERS), *_folder_checks("env file", env_file.parent)]
-    checks += [*_line_checks(env_file)]
     yield from checks or [_AREA.ok("env file", f"{env_file} is yours alone to read and write")]
-
-
-def _line_checks(env_file: Path) -> Iterator[Check]:
-    """The lines that say nothing. They are not shown: one may be a secret that lost its name."""
-    from dotenv.parser import parse_stream
-
-    try:
-        with env_file.open(encoding="utf-8") as stream:
-            bindings = list(parse_stream(stream))
-    except (OSError, UnicodeDecodeError):
-        return  # reported when the settings were loaded
-    for binding in bindings:
-        if not binding.error and (binding.key is None or binding.value is not None):
-            continue
-        text = binding.original.string
-        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
-        yield _AREA.finding(
-            "env file",
-            f"line {line} of {env_file} is not NAME=value and is ignored",
-            "Write NAME=value, or begin the line with #.",
-        )
 
 
 def _log_checks(log_file: Path) -> Iterator[Check]:
