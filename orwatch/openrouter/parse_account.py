@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from orwatch.openrouter.values import (
     optional_time,
     optional_usd,
 )
+from orwatch.text import printable
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
@@ -48,13 +50,15 @@ class Activity:
 class Analytics:
     """A whole answer of ``POST /analytics/query`` by model and, where asked, by the name of the key.
 
-    ``rows`` bear the models' permaslugs; an ``owner`` of None is usage by no key.
+    ``rows`` bear the models' permaslugs; an ``owner`` of None is usage by no key. With ``warnings`` it is not
+    the whole answer for the keys that were asked for.
     """
 
     since: date
     until: date
     rows: tuple[OwnedRow, ...]
     rejected: tuple[RejectedRow, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def parse_workspaces(body: bytes) -> tuple[list[Workspace], int | None]:
@@ -147,7 +151,17 @@ def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analyt
         raise TruncatedAnswerError("the answer is truncated: rows are missing")
     by_owner, rejected = read_rows(items, since, until, _bucket_day, _analytics_row, _owner_of)
     rows = tuple(OwnedRow(owner, row) for owner, rows in by_owner.items() for row in rows)
-    return Analytics(since, until, rows, rejected)
+    return Analytics(since, until, rows, rejected, _warnings(data.get("warnings")))
+
+
+def _warnings(value: Json) -> tuple[str, ...]:
+    """The warnings, whatever shape they have."""
+    warnings = value if isinstance(value, list) else [value]
+    return tuple(
+        printable(each if isinstance(each, str) else json.dumps(each, default=str))
+        for each in warnings
+        if each
+    )
 
 
 def _bucket_day(item: Json) -> date:

@@ -23,6 +23,7 @@ from orwatch.store.keys import accounts
 from orwatch.store.ledger import model_names
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
+from orwatch.text import counted
 
 # How many days back analytics is read again where no better source reports completed days.
 _ANALYTICS_CORRECTS_DAYS = 2
@@ -104,6 +105,7 @@ def _write_window(reader: AccountReader, window: Window, backfilled_from: date |
         wanted = {key.id: key for key in reader.readable}
         others = {key.id for key in reader.other_management_keys}
         concerned = accounts.keys_used_on(connection, wanted, whole_days) | (keys.keys() & wanted.keys())
+        concerned -= window.unknown_ids
         written = [
             (wanted[key_id], ledger.write_usage(connection, key_id, answer(keys.get(key_id, [])), now))
             for key_id in sorted(concerned)
@@ -112,20 +114,32 @@ def _write_window(reader: AccountReader, window: Window, backfilled_from: date |
             (reader.owner, ledger.write_usage(connection, key_id, answer([]), now))
             for key_id in sorted(others)
         ]
-        kept = accounts.stored_sums(connection, others, window.since, window.until)
-        unknown = reader.doubtful_remainder(connection, answer([]))
-        known = [row for row in account if row.day not in unknown]
-        rest = answer(remainder(known, [*kept, *(row for rows in keys.values() for row in rows)]))
-        rest = replace(rest, whole_days=whole_days - unknown)
-        written.append((reader.owner, ledger.write_usage(connection, reader.owner.id, rest, now)))
+        if not window.warnings:
+            kept = accounts.stored_sums(connection, others, window.since, window.until)
+            unknown = reader.doubtful_remainder(connection, answer([]))
+            known = [row for row in account if row.day not in unknown]
+            rest = answer(remainder(known, [*kept, *(row for rows in keys.values() for row in rows)]))
+            rest = replace(rest, whole_days=whole_days - unknown)
+            written.append((reader.owner, ledger.write_usage(connection, reader.owner.id, rest, now)))
         if backfilled_from is not None:
             accounts.update_account(connection, reader.owner.id, backfilled_from=backfilled_from)
         return written
 
     for key, counts in reader.session.store.run_write(write):
         reader.add_counts(key, counts)
+    if window.warnings:
+        _note_warnings(reader, window)
     reader.tally(reader.owner).add_rejections(answer([]))
     reader.reaches(window.since)
+
+
+def _note_warnings(reader: AccountReader, window: Window) -> None:
+    unknown = [key.name for key in reader.members if key.id in window.unknown_ids]
+    whose = unknown[0] if len(unknown) == 1 else counted(len(unknown), "key")
+    reader.notes.append(
+        f"analytics warns: {'; '.join(window.warnings)}. What {whose} used from {window.since} to "
+        f"{window.until} is not known from it"
+    )
 
 
 def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> list[UsageRow]:

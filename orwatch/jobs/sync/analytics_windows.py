@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from orwatch.openrouter.account import ANALYTICS_DAYS, MAX_ANALYTICS_ROWS, fetch
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
+    from orwatch.openrouter.parse_account import Analytics
 
 
 # Windows are made to come back with this many rows, so that none is likely to be truncated.
@@ -29,7 +30,8 @@ _ROWS_PER_KEY_AND_DAY = 6
 class Window:
     """The usage of an account from ``since`` to ``until``, both inclusive: all of it, and by key id.
 
-    Models are named by their permaslugs.
+    Models are named by their permaslugs. ``unknown_ids``: keys for which ``warnings`` came instead of a whole
+    answer.
     """
 
     since: date
@@ -37,6 +39,8 @@ class Window:
     account: tuple[UsageRow, ...]
     keys: Mapping[int, Sequence[UsageRow]]
     rejected: tuple[RejectedRow, ...]
+    unknown_ids: frozenset[int] = frozenset()
+    warnings: tuple[str, ...] = ()
 
 
 def expected_rows_per_day(keys: Iterable[StoredKey]) -> Fraction:
@@ -86,21 +90,26 @@ class WindowReader:
         names = keys_by_name(self._keys, since)
         keys: dict[int, Sequence[UsageRow]] = {**by_key(answer.rows, names)}
         rejected = list(answer.rejected)
+        unresolved = _Unresolved()
+        unresolved.add(answer, self._keys)
         for key in shared_names(answer.rows, names):
             own = fetch_analytics(
                 self._client, self._secret, since, until, by_key=False, key_hashes=[key.key_hash]
             )
             keys[key.id] = [each.row for each in own.rows]
             rejected += own.rejected
+            unresolved.add(own, [key])
         account = add_up(each.row for each in answer.rows)
         self.rows_per_day = Fraction(len(answer.rows), (until - since).days + 1)
-        return Window(since, until, tuple(account), keys, tuple(rejected))
+        return unresolved.left_out(Window(since, until, tuple(account), keys, tuple(rejected)))
 
     def _read_day_by_keys(self, day: date) -> Window:
         """A day too full for one answer: the account as a whole, and then some of its keys at a time."""
         whole = fetch_analytics(self._client, self._secret, day, day, by_key=False)
         keys: dict[int, Sequence[UsageRow]] = {}
         rejected = list(whole.rejected)
+        unresolved = _Unresolved()
+        unresolved.add(whole, self._keys)
         waiting = [list(self._keys)]
         while waiting:
             some = waiting.pop()
@@ -121,10 +130,33 @@ class WindowReader:
                 waiting += [asked[:middle], asked[middle:]] if middle else [asked]
             else:
                 rejected += answer.rejected
+                unresolved.add(answer, asked)
                 if is_one:
                     keys[asked[0].id] = [each.row for each in answer.rows]
                 else:
                     keys |= by_key(answer.rows, names)
             waiting.append([key for key in some if key not in asked])
         self.rows_per_day = Fraction(sum(len(rows) for rows in keys.values()))
-        return Window(day, day, tuple(each.row for each in whole.rows), keys, tuple(rejected))
+        account = tuple(each.row for each in whole.rows)
+        return unresolved.left_out(Window(day, day, account, keys, tuple(rejected)))
+
+
+class _Unresolved:
+    """The keys of which the answers are not whole, since they came with warnings."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+        self._warnings: dict[str, None] = {}
+
+    def add(self, answer: Analytics, asked: Sequence[StoredKey]) -> None:
+        """Note an answer about keys: those that its warnings name, or all of them where they name none."""
+        self._warnings |= dict.fromkeys(answer.warnings)
+        if answer.warnings:
+            text = " ".join(answer.warnings).lower()
+            named = [key.id for key in asked if key.key_hash in text]
+            self._ids.update(named or [key.id for key in asked])
+
+    def left_out(self, window: Window) -> Window:
+        """The window without what it has of these keys."""
+        keys = {key_id: rows for key_id, rows in window.keys.items() if key_id not in self._ids}
+        return replace(window, keys=keys, unknown_ids=frozenset(self._ids), warnings=tuple(self._warnings))

@@ -94,6 +94,8 @@ class AccountServer:
         self.failing_offset: str | None = None
         self.forgets_deleted_keys = False
         self.knows_expired = True
+        self.unresolved: set[str] = set()  # hashes that analytics does not know
+        self.warning = "filter could not be resolved: {}"
         self.max_rows = 10_000
         self.too_heavy_days: int | None = None
         self.dies_after: int | None = None
@@ -284,7 +286,7 @@ class AccountServer:
         for (day, who, model, _), use in self.usage.items():
             if not max(since, self.today - timedelta(days=365)) <= day < until:
                 continue
-            if hashes is not None and who not in hashes:
+            if hashes is not None and (who not in hashes or who in self.unresolved):
                 continue
             name = None if who is None or "api_key_id" not in body["dimensions"] else self.keys[who].name
             group = (day, permaslug(model), name)
@@ -306,7 +308,10 @@ class AccountServer:
         ]
         limit = min(self.max_rows, body["limit"])
         metadata = {"row_count": len(rows[:limit]), "truncated": len(rows) > limit}
-        return data({"data": rows[:limit], "metadata": metadata})
+        warnings = [self.warning.format(each) for each in sorted(self.unresolved & set(hashes or ()))]
+        return data(
+            {"data": rows[:limit], "metadata": metadata, **({"warnings": warnings} if warnings else {})}
+        )
 
 
 def _filtered(body: Json) -> Collection[str] | None:

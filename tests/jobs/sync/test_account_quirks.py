@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from tests.jobs.sync.account_server import AccountWatcher
 from tests.support import NOW
 
@@ -29,3 +31,41 @@ def test_a_server_that_refuses_include_expired_is_read_all_the_same(watcher: Acc
     watcher.server.use(watcher.server.create("red"))
     assert watcher.sync()["red"].error is None
     assert watcher.costs() == {"red": 1}
+
+
+def test_a_key_that_analytics_warns_of_has_unknown_days_and_not_unused_ones(watcher: AccountWatcher) -> None:
+    same = [watcher.server.create("same") for _ in range(2)]
+    for key_hash in same:
+        watcher.server.use(key_hash)
+    watcher.sync()
+    first, second = (watcher.key_of(key_hash).name for key_hash in same)
+    watcher.server.use(same[0], "2")
+    watcher.server.use(same[1], "3")
+    watcher.server.unresolved = {same[0]}
+    boss = watcher.sync()["boss"]
+    # What was read before stays, and nothing of it is the account's remainder.
+    assert watcher.costs() == {first: 1, second: 4}
+    assert any(
+        note.startswith("analytics warns: filter could not be resolved") and f"What {first} used" in note
+        for note in boss.notes
+    )
+    watcher.server.unresolved = set()
+    watcher.sync()
+    assert watcher.costs() == {first: 3, second: 4}
+
+
+@pytest.mark.parametrize(
+    ("warning", "known"),
+    [("a hash could not be resolved", {"key 2", "key 3"}), ("not resolved: {}", {"key 1", "key 2", "key 3"})],
+)
+def test_a_warning_about_a_day_that_is_read_key_by_key_makes_nobody_pay(
+    watcher: AccountWatcher, warning: str, known: set[str]
+) -> None:
+    hashes = [watcher.server.create(f"key {number}") for number in range(4)]
+    for key_hash in hashes:
+        for model in range(4):
+            watcher.server.use(key_hash, "1", model=f"maker/model {model}")
+    watcher.server.unresolved, watcher.server.warning = {hashes[0]}, warning
+    watcher.server.max_rows = 9
+    watcher.sync()
+    assert watcher.costs() == dict.fromkeys(known, 4)
