@@ -29,7 +29,7 @@ from orwatch.errors import (
     UnexpectedAnswerError,
     WrongClockError,
 )
-from orwatch.openrouter.parse import parse_error
+from orwatch.openrouter.parse import error_code, parse_error
 from orwatch.text import printable, secret_hint
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -251,14 +251,22 @@ class Client:
         status = response.status_code
         if status == 200:
             self._check_clock(response)
+        # Most answers, and the large ones, have no such word and are read once only.
+        code = error_code(body) if status == 200 and b'"error"' in body else None
+        if status == 200 and code is None:
             # A server may echo what it was sent, and messages about an answer quote from it.
             return body.replace(secret.encode(), secret_hint(secret).encode())
         reason = parse_error(body)
         detail = f": {_presentable(reason, secret)}" if reason else ""
+        if code is not None:
+            message = f"{question} answered 200 with an error{detail}"
+            if _is_passing(code):
+                raise _PassingError(message, code)
+            raise UnexpectedAnswerError(message, status)
         message = f"{question} answered {status}{detail}"
         if status == 408 and question.content is not None:
             raise QueryTooHeavyError(message, status)
-        if status in _PASSING_STATUSES or status >= 500:
+        if _is_passing(status):
             retry_after = _retry_after_seconds(response.headers.get("Retry-After"), self._clock.now())
             raise _PassingError(message, status, retry_after)
         if status == 401:
@@ -303,6 +311,10 @@ class Client:
     def _note_answer(self) -> None:
         with self._failures_lock:
             self._failures_in_a_row = 0
+
+
+def _is_passing(status: int) -> bool:
+    return status in _PASSING_STATUSES or status >= 500
 
 
 def _open_http(base_url: str, connections: int) -> httpx.Client:

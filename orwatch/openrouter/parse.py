@@ -158,11 +158,23 @@ def key_facts(data: dict[str, Json]) -> KeyFacts:
 def parse_error(body: bytes) -> str | None:
     """The message of ``{"error": {"message": …}}``, made printable; None for anything else."""
     try:
-        error = load_json(body)["error"]
-        message = error["message"]
+        message = load_json(body)["error"]["message"]
     except (UnexpectedAnswerError, KeyError, TypeError):
         return None
     return printable(" ".join(message.split())) or None if isinstance(message, str) else None
+
+
+def error_code(body: bytes) -> int | None:
+    """The code, as an HTTP status, of an error, whatever the status that it came with; None where it is none.
+
+    0: it is an error without a code.
+    """
+    try:
+        error = load_json(body)["error"]
+    except (UnexpectedAnswerError, KeyError, TypeError):
+        return None
+    code = error.get("code") if isinstance(error, dict) else 0
+    return (code if type(code) is int else 0) if error else None
 
 
 def _usage_row(item: dict[str, Json], day: date) -> UsageRow:

@@ -387,3 +387,42 @@ def test_failures_with_answers_between_them_are_no_outage(
     for _ in range(4):
         assert "tried 5 times" in fail(client)
         client.get("/usage", SECRET)
+
+
+# An error is an error, whatever the status.
+
+
+@pytest.mark.parametrize("data", [[], {}, None, {"usage": 0, "usage_daily": 0}])
+@pytest.mark.parametrize("code", [400, 401, 403, 404, None, "odd"])
+def test_an_error_in_an_answer_with_200_is_an_error_with_its_message(
+    question: Question, data: object, code: object
+) -> None:
+    error = {"code": code, "message": f"the account of {SECRET} is locked"}
+    question.route.respond(json={"data": data, "error": error})
+    with pytest.raises(UnexpectedAnswerError, match="answered 200 with an error: the account of") as raised:
+        question.ask()
+    assert SECRET not in str(raised.value)
+    assert question.route.call_count == 1
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502])
+def test_a_passing_error_in_an_answer_with_200_is_asked_again(question: Question, code: int) -> None:
+    error = {"data": [], "error": {"code": code, "message": "overloaded"}}
+    question.route.side_effect = [httpx.Response(200, json=error), httpx.Response(200, content=b"{}")]
+    assert question.ask() == b"{}"
+
+
+@pytest.mark.parametrize("error", ["odd", {"odd": 1}, [1], True])
+def test_an_error_without_a_message_is_an_error(question: Question, error: object) -> None:
+    question.route.respond(json={"data": [], "error": error})
+    with pytest.raises(UnexpectedAnswerError, match=r"answered 200 with an error$"):
+        question.ask()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"data": [], "error": null}', b'{"error": {}}', b'{"data": "\\"error\\""}', b'["error"]', b'"error"'],
+)
+def test_an_answer_without_an_error_is_none(question: Question, body: bytes) -> None:
+    question.route.respond(content=body)
+    assert question.ask() == body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from tests.jobs.sync.account_server import AccountWatcher
@@ -69,3 +70,15 @@ def test_a_warning_about_a_day_that_is_read_key_by_key_makes_nobody_pay(
     watcher.server.max_rows = 9
     watcher.sync()
     assert watcher.costs() == dict.fromkeys(known, 4)
+
+
+@pytest.mark.parametrize("path", ["/workspaces", "/keys", "/activity", "/analytics/query", "/credits"])
+def test_an_error_with_200_deletes_no_key_and_takes_nothing_away(watcher: AccountWatcher, path: str) -> None:
+    watcher.server.use(watcher.server.create("red"), "2")
+    watcher.sync()
+    body = {"data": [], "error": {"code": 400, "message": "the shard is away"}}
+    watcher.server.failing = {path: httpx.Response(200, json=body)}
+    boss = watcher.sync()["boss"]
+    assert f"{path} answered 200 with an error: the shard is away" in (boss.error or "")
+    assert watcher.costs() == {"red": 2}
+    assert state(watcher.key("red"), NOW) == "discovered"
