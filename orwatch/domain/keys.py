@@ -57,6 +57,8 @@ class KeyFacts:
     limit_reset: str | None = None
     is_free_tier: bool | None = None
     expires_at: datetime | None = None
+    # The organization, or the user, whose key it is; not stored with the key.
+    account_id: str | None = field(default=None, compare=False)
 
     def expiry_warning(self, now: datetime) -> str | None:
         """A warning about a key that has expired or soon will; None for any other."""

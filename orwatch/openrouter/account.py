@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -10,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
-from orwatch.errors import ApiError, ApiUnavailableError, EndpointMissingError, UnexpectedAnswerError
+from orwatch.errors import ApiError, ApiUnavailableError, UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     Activity,
     Analytics,
@@ -21,6 +22,7 @@ from orwatch.openrouter.parse_account import (
     parse_slugs,
     parse_workspaces,
 )
+from orwatch.openrouter.sources import fetch_key_facts
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
@@ -36,6 +38,8 @@ _WORKSPACES_A_PAGE = 50  # where a server does not know the limit that it is ask
 
 Item = TypeVar("Item")
 
+log = logging.getLogger(__name__)
+
 _METRICS = (
     "request_count",
     "tokens_prompt",
@@ -49,11 +53,16 @@ _METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class AccountListing:
-    """All keys of an account at one moment. ``account_id`` None: the server has no workspaces."""
+    """The keys of an account at one moment.
+
+    ``account_id`` None: the server says nothing that tells accounts apart. ``has_workspaces``: whether they were
+    listed; otherwise these are the keys of the default workspace.
+    """
 
     account_id: str | None
     keys: tuple[ListedKey, ...]
     answered_at: datetime
+    has_workspaces: bool = True
 
 
 def fetch_listing(client: Client, secret: str) -> AccountListing:
@@ -88,11 +97,21 @@ def fetch_listing(client: Client, secret: str) -> AccountListing:
     if len({answered_at.date() for answered_at in answers}) > 1:
         # The counters of the first pages are those of the day before.
         raise ApiUnavailableError("GET /keys was answered partly before and partly after midnight UTC")
-    return AccountListing(min(names, default=None), tuple(found.values()), answers[-1])
+    account_id = min(names) if names else _fetch_account_id(client, secret)
+    return AccountListing(account_id, tuple(found.values()), answers[-1], bool(names))
+
+
+def _fetch_account_id(client: Client, secret: str) -> str | None:
+    """Whose key it is: the organization's, or that of the user who made it (``GET /key``)."""
+    try:
+        return fetch_key_facts(client, secret).account_id
+    except ApiError as error:
+        log.info("GET /key: %s", error)
+        return None
 
 
 def _fetch_workspaces(client: Client, secret: str) -> list[Workspace]:
-    """All workspaces; none where the server has no such list."""
+    """All workspaces; none where the server has no such list, or keeps it from this key."""
     found: dict[str, Workspace] = {}
 
     def ask(offset: int) -> _Page[Workspace]:
@@ -102,7 +121,9 @@ def _fetch_workspaces(client: Client, secret: str) -> list[Workspace]:
 
     try:
         _read_pages("/workspaces", ask, found, _WORKSPACES_A_PAGE)
-    except EndpointMissingError:
+    except ApiError as error:
+        if error.status not in {403, 404}:
+            raise
         return []
     return list(found.values())
 

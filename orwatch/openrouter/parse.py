@@ -152,6 +152,7 @@ def key_facts(data: dict[str, Json]) -> KeyFacts:
         limit_reset=optional_text(data.get("limit_reset")),
         is_free_tier=data["is_free_tier"] if isinstance(data.get("is_free_tier"), bool) else None,
         expires_at=optional_time(data.get("expires_at")),
+        account_id=optional_text(data.get("organization_id")) or optional_text(data.get("creator_user_id")),
     )
 
 

@@ -53,12 +53,17 @@ class Server:
         self.asked: list[dict[str, str]] = []
         self.knows_offset = True
         self.knows_workspaces = True
+        self.without_workspaces = 404
+        self.key: dict[str, object] = {"is_management_key": True}
         self.workspaces_asked: list[dict[str, str]] = []
         self.list_workspaces: Callable[[int, int], dict[str, object]] = self._page_of_workspaces
         self.date_of: Callable[[int], str] = lambda _number: ""
         self.change: Callable[[int, dict[str, Any]], object] = lambda _number, body: body
         router.get(WORKSPACES_URL).mock(side_effect=self._list_workspaces)
         router.get(KEYS_URL).mock(side_effect=self._list_keys)
+        router.get(f"{API_URL}/key").mock(
+            side_effect=lambda _request: httpx.Response(200, json={"data": self.key})
+        )
 
     def _page_of_workspaces(self, offset: int, limit: int) -> dict[str, object]:
         page = [*self.workspaces][offset : offset + limit]
@@ -66,7 +71,7 @@ class Server:
 
     def _list_workspaces(self, request: httpx.Request) -> httpx.Response:
         if not self.knows_workspaces:
-            return httpx.Response(404, json={"error": {"code": 404, "message": "Not Found"}})
+            return httpx.Response(self.without_workspaces, json={"error": {"message": "none here"}})
         params = dict(request.url.params)
         self.workspaces_asked.append(params)
         return httpx.Response(200, json=self.list_workspaces(int(params["offset"]), int(params["limit"])))
@@ -247,7 +252,7 @@ def test_a_page_that_is_refused_fails_the_whole_list(
     assert raised.value.status == status
 
 
-@pytest.mark.parametrize("status", [401, 403, 500])
+@pytest.mark.parametrize("status", [401, 429, 500])
 def test_workspaces_that_are_refused_are_not_a_server_without_workspaces(
     client: Client, respx_mock: respx.MockRouter, status: int
 ) -> None:
@@ -408,3 +413,21 @@ def test_a_list_that_is_refused_with_400_either_way_is_an_error(
     with pytest.raises(ApiError, match="GET /keys answered 400"):
         fetch_listing(client, SECRET)
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize(
+    ("key", "account_id"),
+    [
+        ({"organization_id": "org_1", "creator_user_id": "user_1"}, "org_1"),
+        ({"organization_id": None, "creator_user_id": "user_1"}, "user_1"),
+        ({}, None),
+    ],
+)
+def test_without_workspaces_the_account_is_that_of_the_organization_or_the_user(
+    client: Client, respx_mock: respx.MockRouter, status: int, key: dict[str, object], account_id: str | None
+) -> None:
+    server = Server(respx_mock, w1=listed("w1", 1))
+    server.knows_workspaces, server.without_workspaces, server.key = False, status, key
+    listing = fetch_listing(client, SECRET)
+    assert (listing.account_id, len(listing.keys), listing.has_workspaces) == (account_id, 1, False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from orwatch.domain.keys import StoredKey
+from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_days import read_completed_days
@@ -14,12 +15,15 @@ from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.account_today import read_back, read_today
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.sync.session import SyncSession, log_synced
-from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
+from orwatch.openrouter.account import fetch_credits, fetch_listing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts, listings
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import ListingChanges
 from orwatch.store.ledger.write import WriteCounts
+
+if TYPE_CHECKING:
+    from orwatch.openrouter.client import Client
 
 # How many keys of one change are named in a note; the rest is a number.
 _NAMES_LISTED = 10
@@ -46,14 +50,20 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
         return _unlisted(session, owner, error)
     now = session.clock.now()
     hashes = {key.key_hash for key in listing.keys}
+    has_name = listing.account_id is not None or hashes
+    credits = None if has_name else _credits_or_none(session.client(), secret)
 
     def follow(connection: Connection) -> SyncedAccount | AccountReader:
-        twin = accounts.find_twin(connection, owner, listing.account_id, hashes)
+        # What was stored stays, where the server says nothing now.
+        account_id = listing.account_id or accounts.account_state(connection, owner.id).account_id
+        twin = accounts.find_twin(connection, owner, account_id, hashes, credits)
         if twin is not None:
-            return _second_to(connection, owner, twin, listing, now)
-        accounts.take_over(connection, owner, listing.account_id, hashes, now.date())
-        changes = listings.merge_listing(connection, owner, listing.keys, now)
-        _record_account_id(connection, owner, listing)
+            return _second_to(connection, owner, twin, account_id, now)
+        accounts.take_over(connection, owner, account_id, hashes, now.date())
+        changes = listings.merge_listing(
+            connection, owner, listing.keys, now, has_workspaces=listing.has_workspaces
+        )
+        accounts.update_account(connection, owner.id, account_id=account_id)
         reader = AccountReader(session, connection, owner, secret, listing.answered_at.date())
         reader.notes += _change_notes(changes)
         return reader
@@ -85,10 +95,14 @@ def _unlisted(session: SyncSession, owner: StoredKey, error: ApiError) -> Synced
 
 
 def _second_to(
-    connection: Connection, owner: StoredKey, twin: StoredKey, listing: AccountListing, now: datetime
+    connection: Connection, owner: StoredKey, twin: StoredKey, account_id: str | None, now: datetime
 ) -> SyncedAccount:
     """A second management key of one account: everything is read with the first."""
-    _record_account_id(connection, owner, listing)
+    if account_id is None:
+        # Found by what may differ the next time: by this name both are known from now on.
+        account_id = accounts.account_state(connection, twin.id).account_id or twin.key_hash
+        accounts.update_account(connection, twin.id, account_id=account_id)
+    accounts.update_account(connection, owner.id, account_id=account_id)
     today = now.date()
     stored_keys.record_sync(
         connection, owner, source=UsageSource.ACTIVITY, since=today, until=today, error=None, now=now
@@ -99,10 +113,11 @@ def _second_to(
     )
 
 
-def _record_account_id(connection: Connection, owner: StoredKey, listing: AccountListing) -> None:
-    # A server without workspaces has none: the one that was stored stays.
-    if listing.account_id is not None:
-        accounts.update_account(connection, owner.id, account_id=listing.account_id)
+def _credits_or_none(client: Client, secret: str) -> Credits | None:
+    try:
+        return fetch_credits(client, secret)
+    except ApiError:
+        return None
 
 
 def _change_notes(changes: ListingChanges) -> Iterator[str]:

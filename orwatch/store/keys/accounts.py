@@ -39,9 +39,16 @@ def members(connection: Connection, owner_id: int) -> list[StoredKey]:
 
 
 def find_twin(
-    connection: Connection, owner: StoredKey, account_id: str | None, hashes: Collection[str]
+    connection: Connection,
+    owner: StoredKey,
+    account_id: str | None,
+    hashes: Collection[str],
+    credits: Credits | None = None,
 ) -> StoredKey | None:
-    """Another management key, stored before, that is watched and that belongs to the same account."""
+    """Another management key, stored before, that is watched and that belongs to the same account.
+
+    ``credits``: where nothing else tells the account, the same of them do, unless nothing was ever spent.
+    """
     keys = list_keys(connection)
     owners = {key.listing.account_key_id for key in keys if key.listing and key.key_hash in hashes}
     for key in keys:
@@ -50,6 +57,9 @@ def find_twin(
         if key.id in owners:
             return key
         if account_id is not None and account_state(connection, key.id).account_id == account_id:
+            return key
+        latest = latest_credits(connection, key.id) if credits is not None and credits.spent_usd else None
+        if latest is not None and latest.credits == credits:
             return key
     return None
 

@@ -31,10 +31,16 @@ class ListingChanges:
 
 
 def merge_listing(
-    connection: Connection, owner: StoredKey, listed: Iterable[ListedKey], now: datetime
+    connection: Connection,
+    owner: StoredKey,
+    listed: Iterable[ListedKey],
+    now: datetime,
+    *,
+    has_workspaces: bool = True,
 ) -> ListingChanges:
     """Store a whole list of an account's keys under the management key that told it.
 
+    Without workspaces (``has_workspaces``) it is the default one's list, and says nothing of the others.
     New keys are stored without a secret; a hash that is known is the known key. A key that is not listed any
     more counts as deleted, and keeps its history. Names stay unique in orwatch: a key that has its name from
     the list follows it, with a piece of its hash behind it where another key has that name already.
@@ -43,7 +49,7 @@ def merge_listing(
     _mark_listed(connection, owner, {key.key_hash for key in listed})
     by_hash = {key.key_hash: key for key in list_keys(connection, with_removed=True)}
     in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
-    deleted = _mark_deleted(connection, owner, {key.key_hash for key in in_order}, now)
+    deleted = _mark_deleted(connection, owner, listed, now, has_workspaces=has_workspaces)
     discovered, renamed, disabled, enabled = [], [], [], []
     names = _Names(connection)
     for key in in_order:
@@ -77,13 +83,24 @@ def merge_listing(
 
 
 def _mark_deleted(
-    connection: Connection, owner: StoredKey, listed: Collection[str], now: datetime
+    connection: Connection,
+    owner: StoredKey,
+    listed: Collection[ListedKey],
+    now: datetime,
+    *,
+    has_workspaces: bool,
 ) -> tuple[str, ...]:
+    hashes = {key.key_hash for key in listed}
+    known = members(connection, owner.id)
+    read = {key.workspace for key in listed} | {
+        key.listing.workspace for key in known if key.listing is not None and key.key_hash in hashes
+    }
     gone = [
         key
-        for key in members(connection, owner.id)
-        if key.key_hash not in listed and not key.is_management
+        for key in known
+        if key.key_hash not in hashes and not key.is_management
         if key.listing is not None and key.listing.deleted_at is None
+        if has_workspaces or key.listing.workspace is None or key.listing.workspace in read
     ]
     for key in gone:
         update_key(connection, key.id, {"deleted_at": now})

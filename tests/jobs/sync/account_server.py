@@ -94,6 +94,7 @@ class AccountServer:
         self.failing_offset: str | None = None
         self.forgets_deleted_keys = False
         self.knows_expired = True
+        self.told_of_owner: Json = {}
         self.unresolved: set[str] = set()  # hashes that analytics does not know
         self.warning = "filter could not be resolved: {}"
         self.max_rows = 10_000
@@ -211,7 +212,9 @@ class AccountServer:
 
     def _key(self, secret: str) -> httpx.Response:
         if secret in self.managers:
-            return data({"label": "m", "usage": 0, "usage_daily": 0, "is_management_key": True})
+            return data(
+                {"label": "m", "usage": 0, "usage_daily": 0, "is_management_key": True, **self.told_of_owner}
+            )
         key = self.keys.get(hash_secret(secret))
         return refusal(401) if key is None or key.is_deleted else data(self._facts(key))
 

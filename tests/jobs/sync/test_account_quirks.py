@@ -7,8 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.jobs.sync.account_server import AccountWatcher
-from tests.support import NOW
+from tests.jobs.support import add_key
+from tests.jobs.sync.account_server import MANAGEMENT, AccountWatcher
+from tests.support import NOW, secret_of
 
 
 def test_a_key_that_expires_is_expired_and_not_deleted_until_it_is_listed_no_more(
@@ -82,3 +83,49 @@ def test_an_error_with_200_deletes_no_key_and_takes_nothing_away(watcher: Accoun
     assert f"{path} answered 200 with an error: the shard is away" in (boss.error or "")
     assert watcher.costs() == {"red": 2}
     assert state(watcher.key("red"), NOW) == "discovered"
+
+
+def test_where_workspaces_are_refused_with_403_the_default_one_is_read(watcher: AccountWatcher) -> None:
+    watcher.server.missing = {"/workspaces": 403}
+    watcher.server.use(watcher.server.create("red"), "2")
+    watcher.server.use(watcher.server.create("far", workspace="elsewhere"), "3")
+    assert watcher.sync()["boss"].error is None
+    assert watcher.costs() == {"red": 2, "boss": 3}
+
+
+def test_a_403_for_workspaces_deletes_no_key_of_another_one_but_those_of_its_own(
+    watcher: AccountWatcher,
+) -> None:
+    watcher.server.workspaces.append("00000000-0000-0000-0000-000000000002")
+    gone, _ = watcher.server.create("gone"), watcher.server.create("stays")
+    watcher.server.create("far", workspace=watcher.server.workspaces[1])
+    watcher.sync()
+    watcher.server.missing = {"/workspaces": 403}
+    watcher.server.keys[gone].is_deleted = True
+    watcher.sync()
+    states = {name: state(watcher.key(name), NOW) for name in ("gone", "stays", "far")}
+    assert states == {"gone": "deleted", "stays": "discovered", "far": "discovered"}
+
+
+@pytest.mark.parametrize("told", [{"creator_user_id": "user_1"}, {"organization_id": "org_1"}, {}])
+def test_two_management_keys_of_an_account_without_workspaces_or_keys_count_it_once(
+    watcher: AccountWatcher, told: dict[str, str]
+) -> None:
+    watcher.server.missing = {"/workspaces": 404}
+    watcher.server.told_of_owner = told
+    watcher.server.use(None, "3")
+    add_key(watcher.store, "deputy", facts=MANAGEMENT)
+    watcher.server.managers.add(secret_of("deputy"))
+    assert "same account as boss" in watcher.sync()["deputy"].notes[0]
+    watcher.server.use(None, "1")
+    for _ in range(3):
+        watcher.sync()
+        assert watcher.total_nano() == watcher.server.spent().cost_nano
+        watcher.next_day()
+
+
+def test_two_accounts_without_workspaces_keys_or_use_are_two(watcher: AccountWatcher) -> None:
+    watcher.server.missing = {"/workspaces": 404}
+    add_key(watcher.store, "deputy", facts=MANAGEMENT)
+    watcher.server.managers.add(secret_of("deputy"))
+    assert not watcher.sync()["deputy"].notes
