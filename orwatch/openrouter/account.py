@@ -55,8 +55,8 @@ _METRICS = (
 class AccountListing:
     """The keys of an account at one moment.
 
-    ``account_id`` None: the server says nothing that tells accounts apart. ``has_workspaces``: whether they were
-    listed; otherwise these are the keys of the default workspace.
+    ``account_id`` None: the server says nothing that tells accounts apart. ``has_workspaces``: whether they
+    were listed; otherwise these are the keys of the default workspace.
     """
 
     account_id: str | None

@@ -28,7 +28,7 @@ from orwatch.openrouter.values import (
     kind_of,
     list_of,
     load_json,
-    name_of,
+    model_of,
     optional_text,
     optional_time,
     optional_usd,
@@ -181,7 +181,7 @@ def error_code(body: bytes) -> int | None:
 def _usage_row(item: dict[str, Json], day: date) -> UsageRow:
     return UsageRow(
         day,
-        name_of(item, "model", day),
+        model_of(item, day),
         None,
         count_of(item, "requests_count", day),
         count_of(item, "tokens_input", day),

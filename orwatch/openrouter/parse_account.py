@@ -27,6 +27,7 @@ from orwatch.openrouter.values import (
     kind_of,
     list_of,
     load_json,
+    model_of,
     name_of,
     number_of,
     optional_text,
@@ -122,7 +123,7 @@ def _activity_row(item: dict[str, Json], day: date) -> UsageRow:
     provider = optional_text(item.get("provider_name"))
     return UsageRow(
         day=day,
-        model=name_of(item, "model", day),
+        model=model_of(item, day),
         provider=provider.strip() or None if provider else None,
         requests=count_of(item, "requests", day),
         tokens_input=count_of(item, "prompt_tokens", day),

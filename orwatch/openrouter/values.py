@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from orwatch.domain.money import ZERO, round_to_nano
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
 from orwatch.text import printable
 
@@ -28,7 +29,9 @@ MAX_NAME_LENGTH = 256
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 
 _DAY = re.compile(
-    r"(\d{4}-\d{2}-\d{2})(?:[ Tt]00:00(?::00(?:\.0+)?)?(?:[Zz]|[+-]00(?::?00)?| UTC)?)?", re.ASCII
+    r"(\d{4}-\d{2}-\d{2})"
+    r"(?:[ Tt](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:[Zz]|[+-]00(?::?00)?| UTC)?)?",
+    re.ASCII,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
@@ -135,6 +138,11 @@ def name_of(item: dict[str, Json], field: str, day: date) -> str:
     return stripped
 
 
+def model_of(item: dict[str, Json], day: date) -> str | None:
+    """The model's name; null is a model that is not known. Raises ``RowError``."""
+    return None if item.get("model", "") is None else name_of(item, "model", day)
+
+
 def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
     """A plausible count, or None where there is none. Raises ``RowError``."""
     value = item.get(field)
@@ -164,6 +172,9 @@ def cost_of(item: dict[str, Json], field: str, day: date) -> Decimal:
 
 def _cost_with_care(value: Json, field: str, day: date) -> Decimal:
     number = number_of(value)
+    # Sums of binary fractions come out as -2e-17 where they are zero.
+    if number is not None and number < 0 and not round_to_nano(number):
+        return ZERO
     if number is None or not 0 <= number <= MAX_USD:
         raise RowError(f"{day}: {field} is {shown(value)}, not a plausible amount")
     return number
@@ -204,8 +215,10 @@ def is_storable(text: str) -> bool:
 def optional_usd(value: Json, *, may_be_negative: bool = False) -> Decimal | None:
     """An amount in dollars, or None for what is none."""
     number = number_of(value)
-    if number is None or abs(number) > MAX_USD or (number < 0 and not may_be_negative):
+    if number is None or abs(number) > MAX_USD:
         return None
+    if number < 0 and not may_be_negative:
+        return None if round_to_nano(number) else ZERO
     return number
 
 

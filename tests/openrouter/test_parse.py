@@ -298,10 +298,11 @@ BAD_DATES = [
     '"2026-02-20x"',
     '"٢٠٢٦-02-20"',
     '"\\ud800"',
-    '"2026-02-20 12:00:00"',
+    '"2026-02-20 24:00:00"',
+    '"2026-02-20T12:00:00+02:00"',
 ]
 BAD_MODELS = [
-    *[r"null", r"true", r"1", r"[]", r"{}", r'""', r'"\ud800"', r'"gpt\udfff"', r'"a\u0000b"'],
+    *[r"true", r"1", r"[]", r"{}", r'""', r'"\ud800"', r'"gpt\udfff"', r'"a\u0000b"'],
     *('"  "', json.dumps("m" * (MAX_NAME_LENGTH + 1)), json.dumps("m" * 10**6)),
 ]
 
@@ -386,3 +387,21 @@ def test_a_missing_count_is_unknown_and_a_missing_cost_costs_the_row() -> None:
         ("a", None, None, None)
     ]
     assert "cost is null" in answer.rejected[0].reason
+
+
+@pytest.mark.parametrize("text", ["-2e-17", '"-2e-17"', "-4.9e-10", "-0.0"])
+def test_a_cost_that_rounds_to_no_nano_dollars_is_zero(text: str) -> None:
+    answer = parse_with("cost", text)
+    assert ([row.cost_usd for row in answer.rows if row.model != "good/model"], answer.rejected) == ([0], ())
+
+
+@pytest.mark.parametrize("time", ["12:00:00", "T23:59:59.999Z", "T07:05", " 23:59:59 UTC", "T01:02:03+00:00"])
+def test_a_date_with_any_time_of_day_is_that_day(time: str) -> None:
+    answer = parse_with("date", f'"2026-02-20{time if time[0] in " T" else " " + time}"')
+    assert ([row.day for row in answer.rows], answer.rejected) == ([date(2026, 2, 20)] * 2, ())
+
+
+def test_a_row_whose_model_is_null_keeps_its_dollars() -> None:
+    answer = parse_with("model", "null")
+    rows = [row for row in answer.rows if row.model is None]
+    assert ([row.cost_usd for row in rows], answer.rejected) == ([Decimal(str(GOOD_ROW["cost"]))], ())

@@ -124,8 +124,8 @@ def test_a_provider_that_is_no_name_is_unknown_and_costs_no_row(
             )
             for value in (-1, 1.5, "many", [], {}, True, MAX_COUNT + 1)
         ),
-        *(("model", value) for value in (None, "", " ", 5, [], {}, "\ud800", "a\0b", "m" * 257)),
-        *(("date", value) for value in (None, 20260220, [], "2026-02-30", "2026-02-20 12:00:00", "today")),
+        *(("model", value) for value in ("", " ", 5, [], {}, "\ud800", "a\0b", "m" * 257)),
+        *(("date", value) for value in (None, 20260220, [], "2026-02-30", "2026-02-20 24:00:00", "today")),
     ],
 )
 def test_an_activity_row_with_a_fault_is_rejected_and_the_rest_kept(field: str, value: object) -> None:
@@ -227,3 +227,9 @@ def test_a_row_gets_its_models_plain_slug_and_a_variant_keeps_its_ending(
 def test_a_row_that_is_named_plainly_already_stays_the_very_row() -> None:
     row = usage_row(model=MODEL)
     assert with_slugs(row, {PERMASLUG: MODEL, MODEL: MODEL}) is row
+
+
+def test_an_activity_row_whose_model_is_null_keeps_its_dollars() -> None:
+    answer = activity(ACTIVITY_ROW | {"model": None, "model_permaslug": None}).answer
+    assert [(row.model, row.cost_usd) for row in answer.rows] == [(None, Decimal("0.015"))]
+    assert answer.rejected == ()

@@ -127,7 +127,7 @@ def test_the_bucket_is_a_date_an_rfc_3339_time_or_an_sql_time_in_either_column(
         {"date__day": 20260220},
         {"date__day": ["2026-02-20"]},
         {"date__day": {"day": "2026-02-20"}},
-        {"date__day": "2026-02-20T15:00:00Z"},
+        {"date__day": "2026-02-20T25:00:00Z"},
         {"date__hour": "2026-02-20T00:00:00Z"},
         {"created_at__day": "2026-02-30"},
     ],

@@ -158,3 +158,8 @@ def test_an_expiry_that_is_no_time_is_unknown(rubbish: object) -> None:
 )
 def test_an_error_message_is_read_and_made_printable(body: bytes, message: str | None) -> None:
     assert parse_error(body) == message
+
+
+def test_counters_that_round_to_no_nano_dollars_are_zero() -> None:
+    read = facts(usage_daily=-2e-17, usage=-1)
+    assert (read.usage_daily_usd, read.usage_usd) == (0, None)
