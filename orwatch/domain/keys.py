@@ -175,9 +175,19 @@ class StoredKey:
         return self.facts.kind is KeyKind.MANAGEMENT
 
     @property
+    def is_removed(self) -> bool:
+        """Whether it was removed from orwatch; its history stays."""
+        return self.removed_at is not None
+
+    @property
     def is_deleted(self) -> bool:
-        """Whether its management key no longer lists it."""
+        """Whether it was deleted at OpenRouter, as far as a management key lists it."""
         return self.listing is not None and self.listing.deleted_at is not None
+
+    @property
+    def is_listed_disabled(self) -> bool:
+        """Whether it is disabled at OpenRouter, as far as a management key lists it."""
+        return self.listing is not None and self.listing.is_disabled
 
     @property
     def is_discovered(self) -> bool:
@@ -192,7 +202,7 @@ class StoredKey:
         """``active``, ``discovered``, ``disabled``, ``expired``, ``deleted`` or ``invalid``."""
         if self.is_deleted:
             return "deleted"
-        if self.listing is not None and self.listing.is_disabled:
+        if self.is_listed_disabled:
             return "disabled"
         if self.inactive_reason is not InactiveReason.DISABLED and self.is_expired(now):
             return "expired"

@@ -55,7 +55,7 @@ _METRICS = (
 class AccountListing:
     """The keys of an account at one moment.
 
-    ``account_id`` None: the server says nothing that tells accounts apart. ``has_workspaces``: whether they
+    ``account_id`` None: nothing tells this account from others. ``has_workspaces``: whether they
     were listed; otherwise these are the keys of the default workspace.
     """
 

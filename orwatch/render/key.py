@@ -203,7 +203,7 @@ def _state_and_since(overview: KeyOverview, now: datetime) -> str:
     text = overview.state
     if key.listing is not None and key.listing.deleted_at is not None:
         return f"{text} at OpenRouter, seen {_time(key.listing.deleted_at, now)}"
-    if key.listing is not None and key.listing.is_disabled:
+    if key.is_listed_disabled:
         return f"{text} at OpenRouter"
     if key.inactive_since is not None:
         text = f"{text} since {numbers.moment(key.inactive_since)} UTC"

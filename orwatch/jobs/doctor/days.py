@@ -22,9 +22,9 @@ _FIRST_SYNC_WITHIN = timedelta(hours=2)
 def check_days(stored: Stored, now: datetime) -> Iterator[Check]:
     """The last 30 completed days of every active key; those that an account reads are checked with it."""
     for key in stored.keys:
-        if key.removed_at is not None or not key.is_active or stored.is_read_by_account(key):
+        if key.is_removed or not key.is_active or stored.is_read_by_account(key):
             continue
-        if key.listing is not None and (key.listing.deleted_at is not None or key.listing.is_disabled):
+        if key.is_deleted or key.is_listed_disabled:
             continue
         if key.last_synced_at is None:
             yield _unsynced(key, now)

@@ -95,7 +95,7 @@ def _look_inside(
     if store is not None:
         with store.read() as connection:
             listed = stored_keys.list_keys(connection)
-        keys = [key for key in listed if key.listing is None or key.listing.deleted_at is None]
+        keys = [key for key in listed if not key.is_deleted]
         secrets = open_secrets(keys, settings.encryption_keys)
     yield from secrets.checks
     began_on = clock.now().date()

@@ -59,7 +59,6 @@ def _overviews(keys: Sequence[StoredKey], spending: Spending, now: datetime) -> 
 
 
 def _flags(key: StoredKey, spending: Spending) -> list[KeyFlag]:
-    listing = key.listing
     if key.is_deleted:
         return [KeyFlag.DELETED]
     flags = []
@@ -67,7 +66,7 @@ def _flags(key: StoredKey, spending: Spending) -> list[KeyFlag]:
         flags.append(KeyFlag.UNLIMITED)
     if _is_dormant(key, spending):
         flags.append(KeyFlag.DORMANT)
-    if key.inactive_reason is InactiveReason.DISABLED or (listing is not None and listing.is_disabled):
+    if key.inactive_reason is InactiveReason.DISABLED or key.is_listed_disabled:
         flags.append(KeyFlag.DISABLED)
     return flags
 
@@ -80,10 +79,9 @@ def is_unlimited(key: StoredKey) -> bool:
 
 
 def _is_dormant(key: StoredKey, spending: Spending) -> bool:
-    listing = key.listing
-    if key.is_management or not key.is_active or (listing is not None and listing.is_disabled):
+    if key.is_management or not key.is_active or key.is_listed_disabled:
         return False
-    created_at = key.created_at
+    listing, created_at = key.listing, key.created_at
     if listing is not None and listing.created_at is not None:
         created_at = min(created_at, listing.created_at)
     return spending.now - created_at >= timedelta(days=WINDOW_DAYS) and spending.is_unused(key)

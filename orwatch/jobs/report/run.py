@@ -89,7 +89,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         table,
         tuple(part for part in top_tables if part.rows),
         notes,
-        has_keys=any(key.removed_at is None for key in keys),
+        has_keys=any(not key.is_removed for key in keys),
     )
 
 
@@ -97,9 +97,9 @@ def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
     """A unique name for each key id: removed and deleted ones say so, and their number where they must."""
     labels: dict[int, str] = {}
     # The watched ones first: they keep the names that they have.
-    for key in sorted(keys, key=lambda key: key.removed_at is not None):
+    for key in sorted(keys, key=lambda key: key.is_removed):
         label = key.name
-        if key.removed_at is not None:
+        if key.is_removed:
             label = f"{key.name} (removed)"
         elif key.is_deleted:
             label = f"{key.name} (deleted)"

@@ -47,7 +47,7 @@ def run(
         owners = _account_owners(all_keys, spending)
         lacks_encryption_key = not has_encryption_key and stored_keys.has_secrets(connection)
         readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
-    keys = [key for key in all_keys if key.removed_at is None and not key.is_deleted]
+    keys = [key for key in all_keys if not key.is_removed and not key.is_deleted]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
@@ -103,7 +103,7 @@ def _account_owners(keys: Sequence[StoredKey], spending: Spending) -> list[Store
     owners: list[StoredKey] = []
     seen: set[str] = set()
     for key in keys:
-        if not key.is_management or not key.is_active or key.removed_at is not None:
+        if not key.is_management or not key.is_active or key.is_removed:
             continue
         state = spending.accounts.get(key.id)
         account_id = None if state is None else state.account_id
@@ -132,9 +132,9 @@ def _allowances(
     found = []
     for key in keys:
         listing, remaining = key.listing, key.facts.limit_remaining_usd
-        if key.is_management or not key.is_active or remaining is None or key.facts_read_at is None:
+        if key.is_management or not key.is_active or key.is_listed_disabled:
             continue
-        if (listing is not None and listing.is_disabled) or key.is_expired(now):
+        if remaining is None or key.facts_read_at is None or key.is_expired(now):
             continue
         account = None if listing is None else balances.get(listing.account_key_id)
         balance = account.credits.balance_usd if account is not None and account.credits else None
@@ -180,7 +180,7 @@ def _interruption(error: str | None) -> str:
 
 
 def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | None:
-    if key.listing is not None and key.listing.is_disabled:
+    if key.is_listed_disabled:
         return None
     if key.inactive_reason is InactiveReason.INVALID:
         return "invalid: OpenRouter refuses it. Add a new key, and remove or disable this one"

@@ -178,7 +178,7 @@ def _record(reader: AccountReader, keys: list[StoredKey], since: date, *, has_to
             error = "; ".join(reader.tally(key).errors) or None
             if key.id == reader.owner.id and not has_today:
                 stored_keys.record_sync_failure(connection, key.id, error or "")
-            elif key.listing is None or key.listing.deleted_at is None:
+            elif not key.is_deleted:
                 stored_keys.record_sync(
                     connection, key, source=source, since=since, until=until, error=error, now=now
                 )

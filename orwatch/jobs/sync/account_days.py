@@ -96,9 +96,8 @@ def _write_activity(
 ) -> None:
     """Write a key's completed days; ``reported_days``: those in the answer for the whole account."""
     now = reader.now()
-    is_deleted = key.listing is not None and key.listing.deleted_at is not None
     # An answer without days does not delete the history of a deleted key.
-    answer = activity.answer if is_deleted else replace(activity.answer, whole_days=reported_days)
+    answer = activity.answer if key.is_deleted else replace(activity.answer, whole_days=reported_days)
 
     def write(connection: Connection) -> WriteCounts:
         model_names.record_names(connection, activity.slugs)

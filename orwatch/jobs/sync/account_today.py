@@ -175,7 +175,7 @@ def _write_counters(reader: AccountReader) -> bool:
     readings = [
         (key, reading)
         for key in reader.readable
-        if key.listing is not None and key.listing.deleted_at is None
+        if not key.is_deleted
         if (reading := counters_of(key.facts, reader.today)) is not None
     ]
 

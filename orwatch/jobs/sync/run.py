@@ -253,7 +253,7 @@ def _conclude(
     def write(connection: Connection) -> SyncedKey:
         # As it is stored now: it may have been removed while it was asked about.
         key = stored_keys.find_by_hash(connection, task.key.key_hash)
-        if key is None or key.removed_at is not None:
+        if key is None or key.is_removed:
             notes = (*task.notes, "the key was removed during the sync: nothing written")
             return SyncedKey(task.key.name, SyncKeyStatus.OK, task.since, notes=notes)
         if isinstance(answer, CounterReading):

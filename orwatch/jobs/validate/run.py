@@ -125,11 +125,7 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
     with store.write() as connection:
         # As it is stored now: it may have been disabled, enabled or removed while it was asked about.
         current = stored_keys.find_by_hash(connection, key.key_hash)
-        if (
-            current is None
-            or current.removed_at is not None
-            or current.inactive_reason is InactiveReason.DISABLED
-        ):
+        if current is None or current.is_removed or current.inactive_reason is InactiveReason.DISABLED:
             return None
         if isinstance(answer, KeyRejectedError):
             stored_keys.record_check(connection, current.id, now)

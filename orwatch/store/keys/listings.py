@@ -64,10 +64,9 @@ def merge_listing(
         names.give(name, key.key_hash, before=known.name)
         if name != known.name:
             renamed.append((known.name, name))
-        was_disabled = known.listing is not None and known.listing.is_disabled
-        if key.is_disabled and not was_disabled:
+        if key.is_disabled and not known.is_listed_disabled:
             disabled.append(name)
-        elif was_disabled and not key.is_disabled:
+        elif known.is_listed_disabled and not key.is_disabled:
             enabled.append(name)
         kind = known.facts.kind if known.is_management else key.facts.kind
         values = {
@@ -76,7 +75,7 @@ def merge_listing(
             **_listing_values(owner, key),
             **fact_values(replace(key.facts, kind=kind), now),
         }
-        if known.removed_at is not None:
+        if known.is_removed:
             values |= {"is_active": True, "inactive_reason": None, "inactive_since": None}
         update_key(connection, known.id, values)
     return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted)
@@ -110,7 +109,7 @@ def _mark_deleted(
 def _mark_listed(connection: Connection, owner: StoredKey, hashes: Collection[str]) -> None:
     """Keys that are back are no longer deleted, before any name is given away."""
     for key in members(connection, owner.id):
-        if key.key_hash in hashes and key.listing is not None and key.listing.deleted_at is not None:
+        if key.key_hash in hashes and key.is_deleted:
             update_key(connection, key.id, {"deleted_at": None})
 
 
@@ -147,7 +146,7 @@ def _followed_name(names: _Names, known: StoredKey, key: ListedKey) -> str:
         if known.name in {base, _numbered(base, known.key_hash)}:
             return names.free(key)
     # A key that was removed gave its name back: another one may have it by now.
-    return names.free(key) if known.removed_at is not None and names.has(known.name) else known.name
+    return names.free(key) if known.is_removed and names.has(known.name) else known.name
 
 
 class _Names:
@@ -157,11 +156,7 @@ class _Names:
         self._connection = connection
         keys = list_keys(connection)
         self._hashes = {key.name: key.key_hash for key in keys}
-        self._deleted_ids = {
-            key.key_hash: key.id
-            for key in keys
-            if key.listing is not None and key.listing.deleted_at is not None
-        }
+        self._deleted_ids = {key.key_hash: key.id for key in keys if key.is_deleted}
 
     def has(self, name: str) -> bool:
         """Whether somebody has the name."""
@@ -229,7 +224,7 @@ class Members:
 
 def current_members(connection: Connection, owner_id: int) -> Members:
     """The keys of an account that were not removed; other management keys are none of them."""
-    keys = [key for key in members(connection, owner_id) if not key.is_management and key.removed_at is None]
+    keys = [key for key in members(connection, owner_id) if not key.is_management and not key.is_removed]
     return Members(
         tuple(key for key in keys if key.secret_encrypted is None),
         tuple(key for key in keys if key.secret_encrypted is not None),

@@ -82,7 +82,7 @@ def test_an_error_with_200_deletes_no_key_and_takes_nothing_away(watcher: Accoun
     boss = watcher.sync()["boss"]
     assert f"{path} answered 200 with an error: the shard is away" in (boss.error or "")
     assert watcher.costs() == {"red": 2}
-    assert state(watcher.key("red"), NOW) == "discovered"
+    assert watcher.key("red").state(NOW) == "discovered"
 
 
 def test_where_workspaces_are_refused_with_403_the_default_one_is_read(watcher: AccountWatcher) -> None:
@@ -103,7 +103,7 @@ def test_a_403_for_workspaces_deletes_no_key_of_another_one_but_those_of_its_own
     watcher.server.missing = {"/workspaces": 403}
     watcher.server.keys[gone].is_deleted = True
     watcher.sync()
-    states = {name: state(watcher.key(name), NOW) for name in ("gone", "stays", "far")}
+    states = {name: watcher.key(name).state(NOW) for name in ("gone", "stays", "far")}
     assert states == {"gone": "deleted", "stays": "discovered", "far": "discovered"}
 
 
