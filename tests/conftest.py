@@ -9,10 +9,15 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+import freezegun
 import pytest
 
 from orwatch.store.engine.database import Store, open_store
 from tests.support import NOW, FakeClock
+
+# Its hundreds of modules are loaded when they are first looked at, and a clock that is held still would look
+# at them all: for seconds, and with its own dates in their types.
+freezegun.configure(extend_ignore_list=["openrouter"])
 
 _LONG = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "dates", "postgres")}
 

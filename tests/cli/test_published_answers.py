@@ -48,7 +48,7 @@ def prepared(home: Home, orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @given(script=scripts())
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_no_answer_is_a_bug(
     home: Home,
     orwatch: Orwatch,
