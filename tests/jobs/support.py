@@ -72,7 +72,10 @@ def refusal(status: int, message: str = "as the API says it") -> httpx.Response:
 
 @dataclass
 class FakeApi:
-    """Answers each key with what it was told to, in order; the last answer stays."""
+    """Answers each key with what the test scripted, in order; the last answer stays.
+
+    For single answers, broken ones too; what the demo's server answers is made up, and true.
+    """
 
     answers: dict[str, list[httpx.Response | Exception | Responder]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)

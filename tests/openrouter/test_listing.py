@@ -46,7 +46,10 @@ def workspace_items(ids: Iterable[str]) -> list[dict[str, object]]:
 
 
 class Server:
-    """``/workspaces`` and ``/keys`` of an account: 100 keys a page, those of one workspace at a time."""
+    """``/workspaces`` and ``/keys`` of an account: 100 keys a page, those of one workspace at a time.
+
+    Each page can be exchanged for one that the demo's server, which is right, would never give.
+    """
 
     def __init__(self, router: respx.MockRouter, **workspaces: list[dict[str, object]]) -> None:
         self.workspaces = workspaces

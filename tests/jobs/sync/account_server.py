@@ -78,7 +78,10 @@ class ServerKey:
 
 
 class AccountServer:
-    """One account. Attributes are switches: what is missing, what fails and how, how much fits an answer."""
+    """One account, which uses what the test says. (What is used at the demo's server is made up.)
+
+    Attributes are switches: what is missing, what fails and how, how much fits an answer.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock

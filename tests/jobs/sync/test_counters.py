@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,51 +23,37 @@ from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.validate import run as validate_job
 from orwatch.store.engine.database import Store, open_store
-from tests.jobs.support import ENCRYPTION_KEY, add_key, item, make_client
+from tests.jobs.support import ENCRYPTION_KEY, add_key, item, make_client, usage
+from tests.jobs.sync.account_server import AccountServer, usd
 from tests.store.support import dump, get_key, on_each_engine
 from tests.support import API_URL, NOW, TODAY, FakeClock
 
 NANO = Decimal("1e-9")
 
 
-class CountingServer:
-    """One key's counters as OpenRouter keeps them; ``/usage`` only where it is switched on."""
+class CountingServer(AccountServer):
+    """An account of which only the key ``work`` is asked; ``/usage`` is served where that is switched on."""
 
-    def __init__(self, clock: FakeClock, life_before: str = "100") -> None:
-        self.clock = clock
-        self.life = Decimal(life_before)
-        self.by_day: dict[date, Decimal] = {}
-        self.byok_by_day: dict[date, Decimal] = {}
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.work = self.create("work", secret_name="work")
+        self.unknown_to_counters[self.work] = 100 * 10**9  # spent before anybody watched
         self.has_usage = False
-        self.clock_is_ahead = timedelta(0)
-        self.asked: list[str] = []
 
-    def spend(self, cost: str | Decimal, byok: str | Decimal = "0") -> None:
-        today = self.clock.now().date()
-        self.life += Decimal(cost)
-        self.by_day[today] = self.by_day.get(today, Decimal(0)) + Decimal(cost)
-        self.byok_by_day[today] = self.byok_by_day.get(today, Decimal(0)) + Decimal(byok)
+    @property
+    def paths(self) -> list[str]:
+        """What was asked for."""
+        return [path for path, _ in self.requests]
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/v1")
-        self.asked.append(path)
-        now = self.clock.now() + self.clock_is_ahead
-        headers = {"Date": format_datetime(now, usegmt=True)}
-        if path == "/usage" and self.has_usage:
-            since, until = request.url.params["start_date"], request.url.params["end_date"]
-            days = [day for day in sorted(self.by_day) if since <= day.isoformat() <= until]
-            items = [item(day, cost=f"{self.by_day[day]:f}") for day in days]
-            return httpx.Response(200, json={"data": items}, headers=headers)
-        if path != "/key":
-            return httpx.Response(404, json={"error": {"code": 404, "message": "Not Found"}})
-        today = now.date()
-        body = (
-            f'{{"data": {{"label": "a", "usage": {self.life:f}, '
-            f'"usage_daily": {self.by_day.get(today, 0):f}, '
-            f'"byok_usage": {sum(self.byok_by_day.values()):f}, '
-            f'"byok_usage_daily": {self.byok_by_day.get(today, 0):f}}}}}'
-        )
-        return httpx.Response(200, content=body, headers=headers)
+    def spend(self, cost: str, byok: str = "0") -> None:
+        self.use(self.work, cost, byok=byok)
+
+    def _answer(self, path: str, secret: str, params: dict[str, Any]) -> httpx.Response:
+        if path != "/usage" or not self.has_usage:
+            return super()._answer(path, secret, params)
+        days = sorted({spot[0] for spot in self.usage})
+        asked = [day for day in days if params["start_date"] <= day.isoformat() <= params["end_date"]]
+        return usage(*(item(day, cost=f"{usd(self.spent(day=day).cost_nano):f}") for day in asked))
 
 
 class Watcher:
@@ -175,7 +160,7 @@ def test_a_counter_that_goes_down_starts_anew_and_says_so(watcher: Watcher) -> N
     watcher.server.spend("2.5")
     watcher.sync()
     watcher.clock.advance(days=1)
-    watcher.server.life = Decimal(0)
+    watcher.server.unknown_to_counters[watcher.server.work] = -watcher.server.spent().cost_nano
     watcher.server.spend("1")
     assert any("went down" in note for note in watcher.sync().notes)
     assert watcher.costs() == {on(TODAY): Decimal("2.5"), on(TODAY + timedelta(days=1)): Decimal(1)}
@@ -192,8 +177,7 @@ def test_the_day_is_the_servers_when_the_clocks_differ_around_midnight(watcher: 
     watcher.sync()
     watcher.server.clock_is_ahead = -timedelta(minutes=2)
     watcher.clock.current = datetime(2026, 11, 21, 0, 1, tzinfo=UTC)
-    watcher.server.by_day[date(2026, 11, 20)] += 1  # spent at 23:58 by the server's clock
-    watcher.server.life += 1
+    watcher.server.spend("1")  # at 23:59 by the server's clock
     watcher.sync()
     watcher.clock.current = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
     watcher.sync()
@@ -203,19 +187,19 @@ def test_the_day_is_the_servers_when_the_clocks_differ_around_midnight(watcher: 
 def test_a_server_without_usage_is_asked_for_it_once_and_again_after_validate(watcher: Watcher) -> None:
     watcher.sync()
     watcher.sync()
-    assert watcher.server.asked == ["/usage", "/key", "/key"]
-    watcher.server.asked.clear()
+    assert watcher.server.paths == ["/usage", "/key", "/key"]
+    watcher.server.requests.clear()
     watcher.validate()
     watcher.sync()
     watcher.sync()
-    assert watcher.server.asked == ["/key", "/usage", "/key", "/key"]
+    assert watcher.server.paths == ["/key", "/usage", "/key", "/key"]
 
 
 def test_a_server_without_usage_is_asked_for_it_again_after_a_day_without_validate(watcher: Watcher) -> None:
     watcher.sync()
     watcher.clock.advance(hours=25)
     watcher.sync()
-    assert watcher.server.asked == ["/usage", "/key", "/usage", "/key"]
+    assert watcher.server.paths == ["/usage", "/key", "/usage", "/key"]
 
 
 @on_each_engine
@@ -254,7 +238,7 @@ def test_counters_never_replace_days_that_usage_has_told(watcher: Watcher) -> No
 @pytest.mark.parametrize("source", [UsageSource.USAGE, UsageSource.COUNTERS])
 def test_a_source_that_is_set_is_the_only_one_that_is_asked(watcher: Watcher, source: UsageSource) -> None:
     synced = watcher.sync(source=source)
-    assert watcher.server.asked == [{"usage": "/usage", "counters": "/key"}[source]]
+    assert watcher.server.paths == [{"usage": "/usage", "counters": "/key"}[source]]
     assert synced.status is (SyncKeyStatus.FAILED if source is UsageSource.USAGE else SyncKeyStatus.OK)
 
 
@@ -346,7 +330,7 @@ def test_whatever_happens_the_stored_total_is_the_servers(
         watcher.sync()
         for step, number in [*steps, ("sync", 0)]:
             if step == "spend":
-                watcher.server.spend(number * NANO)
+                watcher.server.spend(f"{number * NANO:f}")
             elif step == "wait":
                 clock.advance(hours=number)
             elif step == "cleanup":
@@ -359,6 +343,6 @@ def test_whatever_happens_the_stored_total_is_the_servers(
             else:
                 assert watcher.sync(days=30).status is SyncKeyStatus.OK
         if not any(step == "switch" for step, _ in steps):
-            assert watcher.total() == watcher.server.life - 100
+            assert watcher.total() == usd(watcher.server.spent().cost_nano)
     finally:
         store.close()
