@@ -32,7 +32,7 @@ from orwatch.domain.money import from_nano, to_nano
 KNOWN_REVISIONS = ("1",)
 SCHEMA_REVISION = KNOWN_REVISIONS[-1]
 
-UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not told"
+UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not reported"
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
@@ -111,7 +111,7 @@ api_keys = Table(
     Column("last_synced_at", Moment),
     Column("last_sync_error", Text),
     Column("last_validated_at", Moment),
-    # What GET /key told last, and when.
+    # What GET /key last reported, and when.
     Column("facts_read_at", Moment),
     Column("kind", Text, nullable=False),
     Column("label", Text),
@@ -130,7 +130,7 @@ api_keys = Table(
     Column("source_setting", Text),
     Column("source_checked_at", Moment),
     Column("byok_usage_monthly_nano", Usd),
-    # What a management key told last; NULL where none lists the key.
+    # What a management key last reported; NULL where none lists the key.
     Column("account_key_id", Integer),
     Column("listed_name", Text),
     Column("workspace", Text),
@@ -211,7 +211,7 @@ DAILY_COUNTS = ("requests", "tokens_input", "tokens_output", "byok_cost_nano")
 # The ledger.
 usage_stats = Table("usage_stats", metadata, *_usage_key("date"), *_usage_columns(), sqlite_with_rowid=False)
 
-# Which days of which key were read, from where and when: what tells "no use" from "not known".
+# Which days of which key were read, from where and when: the difference between "no use" and "not known".
 usage_days = Table(
     "usage_days",
     metadata,
@@ -242,7 +242,7 @@ usage_months = Table(
     "usage_months", metadata, *_usage_key("month"), *_total_columns(COUNTS), sqlite_with_rowid=False
 )
 
-# The last reading of each day of the counters that GET /key tells.
+# The last reading of each day of the counters that GET /key reports.
 key_counters = Table(
     "key_counters",
     metadata,
@@ -256,7 +256,7 @@ key_counters = Table(
     sqlite_with_rowid=False,
 )
 
-# What was spent over several days of which only the sum is known, less the days that were told later.
+# What was spent over several days of which only the sum is known, less the days that were reported later.
 usage_spans = Table(
     "usage_spans",
     metadata,

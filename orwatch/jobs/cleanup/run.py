@@ -21,8 +21,8 @@ from orwatch.store.ledger.retention import RemovedDay
 # the usage itself are more than either needs.
 _REQUESTS_KEPT = timedelta(days=1)
 
-# Cleanup asks nobody for the time; a good sync has compared it with the API's. So long after the last one
-# the clock is believed.
+# Cleanup asks no server for the time; a good sync has compared the clock with the API's. So long after the
+# last one the clock is believed.
 _CLOCK_IS_BELIEVED = timedelta(days=30)
 
 # Who waits to write to SQLite, as long as a day's removal takes, looks every 15 ms whether it may: without

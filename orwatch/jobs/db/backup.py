@@ -17,8 +17,8 @@ def run(
 ) -> DbBackupResult:
     """Write the database, as it is at this moment and whatever its schema, to ``file``: whole or not at all.
 
-    ``on_pages`` is told how many pages of how many are copied. Raises ``UsageError`` for a file that is there
-    already, unless ``is_forced``; ``StoreUnusableError``, ``StoreUnavailableError``.
+    ``on_pages`` is called with how many pages of how many are copied. Raises ``UsageError`` for a file that
+    is there already, unless ``is_forced``; ``StoreUnusableError``, ``StoreUnavailableError``.
     """
     with closing(open_as_it_is(url)) as store:
         backend = file_backend(store)

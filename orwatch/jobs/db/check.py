@@ -17,14 +17,14 @@ from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import SCHEMA_REVISION
 from orwatch.store.upkeep import checks
 
-_PROBLEMS_TOLD = 3
+_PROBLEMS_SHOWN = 3
 
 
 def run(url: str, *, is_repair: bool = False) -> DbCheckResult:
-    """Check everything that the database alone can tell; with ``is_repair`` recalculate wrong totals before.
+    """Check what can be checked in the database alone; with ``is_repair`` recalculate wrong totals before.
 
-    Nothing else is changed. Raises ``StoreUnusableError`` where there is no database, or not one with this
-    version's schema, ``StoreUnavailableError``.
+    Raises ``StoreUnusableError`` where there is no database, or not one with this version's schema,
+    ``StoreUnavailableError``.
     """
     with closing(open_current(url)) as store:
         found = [CheckArea.DATABASE.ok("schema", f"{SCHEMA_REVISION}, as this version wants it")]
@@ -53,10 +53,10 @@ def _spans_check(store: Store) -> Check:
         problems = checks.wrong_spans(connection)
     if not problems:
         return CheckArea.DATABASE.ok("multi-day rows", "none overlap")
-    more = f"; and {len(problems) - _PROBLEMS_TOLD} more" if len(problems) > _PROBLEMS_TOLD else ""
+    more = f"; and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
     return CheckArea.DATABASE.finding(
         "multi-day rows",
-        f"{'; '.join(problems[:_PROBLEMS_TOLD])}{more}: something other than orwatch has written to them",
+        f"{'; '.join(problems[:_PROBLEMS_SHOWN])}{more}: something other than orwatch has written to them",
         "Restore the database from a backup, or delete those rows of usage_spans.",
     )
 

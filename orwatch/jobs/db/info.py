@@ -1,4 +1,4 @@
-"""Tell what the database is, how large, and what is in it."""
+"""Show what the database is, how large, and what is in it."""
 
 from __future__ import annotations
 

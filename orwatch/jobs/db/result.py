@@ -19,7 +19,7 @@ class TableRows:
 
 @dataclass(frozen=True, slots=True)
 class DbInfoResult:
-    """What ``orwatch db info`` tells. ``revision``: the stored schema; ``wanted_revision``: this version's.
+    """What ``orwatch db info`` shows. ``revision``: the stored schema; ``wanted_revision``: this version's.
 
     ``settings`` are those of the engine that matter here; ``notes`` say what to do about one.
     ``free_bytes``: of the disk, None where it is another machine's.

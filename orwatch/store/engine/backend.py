@@ -29,7 +29,7 @@ class TransactionLostError(StoreUnavailableError):
 
 
 class Writing(IntEnum):
-    """What nobody else writes to meanwhile. On SQLite each of them stands for the whole database."""
+    """What no other process writes to meanwhile. On SQLite each stands for the whole database."""
 
     DATA = 1
     # Its own, so that no request waits for a long write of the ledger.
@@ -50,15 +50,15 @@ class JobLock(Protocol):
     """The lock of one job, taken or not yet. It dies with its process."""
 
     def take(self) -> bool:
-        """Whether it is held now; somebody else holds it otherwise."""
+        """Whether it is held now; else another process holds it."""
         ...
 
-    def tell(self, now: datetime, doing: str) -> None:
-        """Say who holds it and what for, to whoever finds it held; nothing else depends on it."""
+    def name_holder(self, now: datetime, doing: str) -> None:
+        """Store who holds it and what for, for whoever finds it held; nothing else depends on it."""
         ...
 
     def holder(self) -> Holder | None:
-        """Who holds it, as far as can be told."""
+        """Who holds it, as far as is known."""
         ...
 
 
@@ -140,7 +140,7 @@ class Backend(Protocol):
         ...
 
     def identity(self) -> str:
-        """What tells this database from every other right now, however it is addressed."""
+        """What is different for every other database right now, however this one is addressed."""
         ...
 
     def is_unencrypted_remote(self) -> bool:

@@ -145,7 +145,7 @@ def open_backend(url: str) -> Backend:
 def peek_revision(url: str) -> str:
     """The revision of the schema, whichever it is, by a look that changes nothing.
 
-    Raises ``NoDatabaseError``, and ``StoreUnusableError`` where the tables are somebody else's.
+    Raises ``NoDatabaseError``, and ``StoreUnusableError`` where the tables are another program's.
     """
     with closing(open_as_it_is(url)) as store:
         store.backend.require_exists()

@@ -36,7 +36,7 @@ def job_lock(
             if seconds_left <= 0:
                 raise LockHeldError(_why_not(lock, job, clock.now()))
             clock.sleep(min(_LOOK_AGAIN_SECONDS, seconds_left))
-        lock.tell(clock.now(), _COPY if is_for_copy else job)
+        lock.name_holder(clock.now(), _COPY if is_for_copy else job)
         yield
 
 
@@ -49,10 +49,10 @@ def _why_not(lock: JobLock, job: Job, now: datetime) -> str:
     holder = lock.holder()
     is_copied = holder is not None and holder.doing == _COPY
     what = "this database is being copied" if is_copied else f"another {job} of this database is running"
-    return f"{what}{_told(holder, now)}; nothing was done."
+    return f"{what}{_details(holder, now)}; nothing was done."
 
 
-def _told(holder: Holder | None, now: datetime) -> str:
+def _details(holder: Holder | None, now: datetime) -> str:
     if holder is None:
         return ""
     machine = f" on {holder.machine}" if holder.machine else ""

@@ -36,7 +36,7 @@ from orwatch.store.engine import backend
 from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, TransactionLostError, Writing
 from orwatch.store.schema import metadata
 
-# What the driver is told where the address does not say otherwise: seconds, the last one milliseconds. A
+# What the driver is given where the address does not say otherwise: seconds, the last one milliseconds. A
 # server that vanishes without a word is missed after a minute and a half.
 _CONNECT_OPTIONS = {
     "application_name": "orwatch",
@@ -63,8 +63,8 @@ _LOST_STATES = ("08", "40", "57P01", "57P02", "57P05", "25P03", "25P04")
 _EXHAUSTED_STATES = ("53", "57014", "57P03", "58")
 _REFUSED_STATES = ("28", "3D", "3F", "42501")
 
-# The driver tells no code of why a connection could not be made. What the server itself refuses (FATAL) stays
-# wrong until somebody changes it, but for these.
+# The driver has no code for why a connection could not be made. What the server itself refuses (FATAL) stays
+# wrong until it is corrected, but for these.
 _PASSING_REFUSALS = (
     "starting up",
     "shutting down",
@@ -193,7 +193,7 @@ class PostgresBackend:
         return []
 
     def find_dangling_rows(self) -> list[str]:
-        """None: nobody writes past the server's foreign keys."""
+        """None: nothing writes past the server's foreign keys."""
         return []
 
     def identity(self) -> str:
@@ -214,13 +214,13 @@ class PostgresBackend:
             return is_remote and not driver.pgconn.ssl_in_use
 
     def _translated(self, error: psycopg.Error, *, is_lost: bool) -> Exception:
-        where, told = f"the database {self.location}", _first_line(error)
+        where, reason = f"the database {self.location}", _first_line(error)
         state = error.sqlstate or ""
         if not state and not is_lost:
             return _unreachable(where, error)
         if is_lost or state.startswith(_LOST_STATES):
             return TransactionLostError(
-                f"{where} broke off ({told}). What was stored before is whole. Try again later."
+                f"{where} lost its connection ({reason}). What was stored before is whole. Try again later."
             )
         if state == "55P03":
             return StoreUnavailableError(
@@ -229,25 +229,25 @@ class PostgresBackend:
             )
         if state.startswith(_EXHAUSTED_STATES):
             return StoreUnavailableError(
-                f"{where} cannot go on ({told}). What was stored before is whole. "
-                "See to the server's disk, memory and limits, and try again."
+                f"{where} cannot continue ({reason}). What was stored before is whole. "
+                "Check the server's disk, memory and limits, and try again."
             )
         if state == "25006":
             return StoreUnusableError(
-                f"{where} can only be read ({told}). Name the primary server in ORWATCH_DATABASE_URL."
+                f"{where} can only be read ({reason}). Name the primary server in ORWATCH_DATABASE_URL."
             )
         if state.startswith(_REFUSED_STATES):
             return StoreUnusableError(
-                f"{where} refuses its user ({told}). The user has to own the database, or to have all "
+                f"{where} refuses its user ({reason}). The user has to own the database, or to have all "
                 "privileges in its schema."
             )
         if state.startswith("XX00"):
-            return StoreUnusableError(f"{where} is damaged ({told}). Restore it from a backup.")
+            return StoreUnusableError(f"{where} is damaged ({reason}). Restore it from a backup.")
         return error
 
 
 class _ScratchCopy(PostgresBackend):
-    """Tables that nobody else sees: nothing is to be locked, and reads follow writes on one connection."""
+    """Tables that no other connection sees: no locks, and reads follow writes on one connection."""
 
     read_options: Mapping[str, Any] = {}
 
@@ -257,7 +257,7 @@ class _ScratchCopy(PostgresBackend):
 
 
 class AdvisoryLock:
-    """A lock that the server holds for a connection; its holder is told by the connection's name."""
+    """A lock that the server holds for a connection; the connection is named after its holder."""
 
     def __init__(self, database: PostgresBackend, connection: Connection, job: Job) -> None:
         self._database = database
@@ -270,7 +270,7 @@ class AdvisoryLock:
             query = text("SELECT pg_try_advisory_lock(:space, :number)")
             return bool(self._connection.execute(query, _lock_key(self._job)).scalar_one())
 
-    def tell(self, now: datetime, doing: str) -> None:
+    def name_holder(self, now: datetime, doing: str) -> None:
         """Name the connection after its holder."""
         with self._database.errors():
             query = text("SELECT set_config('application_name', :name, false)")
@@ -353,18 +353,18 @@ def _begin(connection: Connection) -> None:
 
 def _first_line(error: psycopg.Error) -> str:
     """What follows are hints, and one address of the server after the other."""
-    told = str(error).partition("\n")[0]
-    return " ".join(told.removeprefix("connection failed: ").split()).rstrip(".")
+    reason = str(error).partition("\n")[0]
+    return " ".join(reason.removeprefix("connection failed: ").split()).rstrip(".")
 
 
 def _unreachable(where: str, error: psycopg.Error) -> Exception:
-    text, told = str(error), _first_line(error)
+    text, reason = str(error), _first_line(error)
     is_refused = "FATAL" in text and not any(words in text for words in _PASSING_REFUSALS)
     if is_refused or any(words in text for words in _WRONG_WORDS):
         return StoreUnusableError(
-            f"{where} refuses the connection ({told}). Correct ORWATCH_DATABASE_URL, or create the user and "
-            "the database on the server."
+            f"{where} refuses the connection ({reason}). Correct ORWATCH_DATABASE_URL, or create the "
+            "user and the database on the server."
         )
     if isinstance(error, psycopg.OperationalError):
-        return StoreUnavailableError(f"{where} does not answer ({told}). Try again later.")
+        return StoreUnavailableError(f"{where} does not answer ({reason}). Try again later.")
     return error

@@ -91,7 +91,7 @@ class SqliteBackend:
         return False
 
     def now_ms(self, _connection: Connection, clock: Clock) -> int:
-        """The time of this machine: nobody else uses the file."""
+        """The time of this machine: no other one uses the file."""
         return int(clock.now().timestamp() * 1000)
 
     @contextmanager
@@ -204,10 +204,9 @@ class FileLock:
             return False
         return True
 
-    def tell(self, now: datetime, doing: str) -> None:
+    def name_holder(self, now: datetime, doing: str) -> None:
         """Write into the file who holds it and what for."""
-        told = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds"), "doing": doing}
-        text = json.dumps(told)
+        text = json.dumps({"pid": os.getpid(), "since": now.isoformat(timespec="seconds"), "doing": doing})
         try:
             # Past the file's own buffer: what a full disk does not take would fail again at its closing.
             os.ftruncate(self._file.fileno(), 0)
@@ -218,9 +217,9 @@ class FileLock:
     def holder(self) -> Holder | None:
         """What the holder wrote."""
         try:
-            told = json.load(self._file)
-            since = datetime.fromisoformat(told["since"])
-            return Holder(int(told["pid"]), since, str(told["doing"])) if since.tzinfo else None
+            held = json.load(self._file)
+            since = datetime.fromisoformat(held["since"])
+            return Holder(int(held["pid"]), since, str(held["doing"])) if since.tzinfo else None
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -255,7 +254,7 @@ def _create_file(path: Path) -> None:
         make_private_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            # An empty file that was there, of whatever mode. Of somebody else's, doctor tells.
+            # An empty file that was there, of whatever mode. Where it is another user's, doctor finds it.
             with suppress(PermissionError):
                 os.fchmod(descriptor, 0o600)
         finally:
@@ -286,7 +285,7 @@ def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     options = connection.get_execution_options()
-    # To remove rows takes four times as long where what they refer to is checked. That can be told SQLite
+    # To remove rows takes four times as long where what they refer to is checked. That can be set
     # outside of transactions only.
     checks = "ON" if options.get("checks_references", True) else "OFF"
     connection.exec_driver_sql(f"PRAGMA foreign_keys = {checks}")

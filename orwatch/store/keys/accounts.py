@@ -1,4 +1,4 @@
-"""What management keys tell of their accounts: the keys they list, how far they were read, credits."""
+"""What is stored of the accounts of management keys: the keys they list, how far they were read, credits."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def take_over(
         if key.listing is not None and key.listing.account_key_id == owner.id:
             continue
         update_key(connection, key.id, {"account_key_id": owner.id, "listed_name": key.name})
-        # Days that nobody has read since are read with the rest of the past.
+        # Days that were not read since are read with the rest of the past.
         if key.synced_through is not None and key.synced_through >= today - _TAKEN_OVER_WITHIN:
             state = account_state(connection, owner.id)
             update_account(
@@ -117,7 +117,7 @@ def account_states(connection: Connection) -> dict[int, AccountState]:
 
 
 def update_account(connection: Connection, key_id: int, **values: object) -> None:
-    """Store what is told of an account; members of ``AccountState``, the rest stays as it is."""
+    """Store what was read of an account; members of ``AccountState``, the rest stays as it is."""
     if connection.execute(accounts.update().where(accounts.c.api_key_id == key_id).values(values)).rowcount:
         return
     connection.execute(accounts.insert().values(api_key_id=key_id, **values))
@@ -191,20 +191,20 @@ def days_in_spans(connection: Connection, key_ids: Collection[int], since: date,
         if not span.cost_usd and not span.byok_cost_usd:
             continue
         first, last = max(span.first_day, since), min(span.last_day, until)
-        told = select(usage_days.c.date).where(
+        reported = select(usage_days.c.date).where(
             usage_days.c.api_key_id == each.key_id,
             usage_days.c.date.between(to_day_number(first), to_day_number(last)),
             usage_days.c.source != UsageSource.COUNTERS,
         )
         days = {first + timedelta(days=number) for number in range((last - first).days + 1)}
-        found |= days - {from_day_number(number) for number in connection.execute(told).scalars()}
+        found |= days - {from_day_number(number) for number in connection.execute(reported).scalars()}
     return found
 
 
 def stored_sums(connection: Connection, key_ids: Collection[int], since: date, until: date) -> list[UsageRow]:
     """What the ledger has of all these keys together, a row for each day, model and provider.
 
-    A count that one of them does not tell is None.
+    A count that is not known of one of them is None.
     """
     table, read = usage_stats.c, usage_by_key.c
     counts = (

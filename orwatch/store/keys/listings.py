@@ -21,7 +21,7 @@ _SHORT_HASH = 6
 
 @dataclass(frozen=True, slots=True)
 class ListingChanges:
-    """What a list of keys has told anew, by the keys' names in orwatch; ``renamed`` are (before, now)."""
+    """What a list of keys has changed, by the keys' names in orwatch; ``renamed`` are (before, now)."""
 
     discovered: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
@@ -38,7 +38,7 @@ def merge_listing(
     *,
     has_workspaces: bool = True,
 ) -> ListingChanges:
-    """Store a whole list of an account's keys under the management key that told it.
+    """Store a whole list of an account's keys under the management key that it came from.
 
     Without workspaces (``has_workspaces``) it is the default one's list, and says nothing of the others.
     New keys are stored without a secret; a hash that is known is the known key. A key that is not listed any
@@ -159,7 +159,7 @@ class _Names:
         self._deleted_ids = {key.key_hash: key.id for key in keys if key.is_deleted}
 
     def has(self, name: str) -> bool:
-        """Whether somebody has the name."""
+        """Whether a key has the name."""
         return name in self._hashes
 
     def give(self, name: str, key_hash: str, before: str | None = None) -> None:
@@ -169,7 +169,7 @@ class _Names:
         self._hashes[name] = key_hash
 
     def free(self, key: ListedKey) -> str:
-        """A name for a listed key that nobody else has."""
+        """A name for a listed key that no other key has."""
         base = _base_name(key.name, key.key_hash)
         holder = self._hashes.get(base)
         if holder is None or holder == key.key_hash:
@@ -232,7 +232,7 @@ def current_members(connection: Connection, owner_id: int) -> Members:
 
 
 def release_members(connection: Connection, owner_id: int, now: datetime, *, is_purge: bool) -> None:
-    """Remove the keys that only this management key told of; those with a secret become ordinary ones.
+    """Remove the keys that only this management key lists; those with a secret become ordinary ones.
 
     The history of all of them stays. What is removed stays a part of the account, so that a management key
     that is added later counts none of it again; not where the row of this one goes (``is_purge``).

@@ -70,7 +70,7 @@ def insert_key(
     source_setting: UsageSource | None = None,
     now: datetime,
 ) -> None:
-    """Store a new key, active. ``facts`` None: nobody asked the API."""
+    """Store a new key, active. ``facts`` None: the API was not asked."""
     connection.execute(
         api_keys.insert().values(
             name=name,
@@ -177,13 +177,13 @@ def replace_secrets(connection: Connection, tokens: Mapping[int, str]) -> None:
 
 
 def record_facts(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
-    """Store what ``GET /key`` told validate, and let the next sync look for a better source."""
+    """Store what validate read from ``GET /key``, and let the next sync look for a better source."""
     values = {"last_validated_at": now, "source_checked_at": None, **fact_values(facts, now)}
     update_key(connection, key_id, values)
 
 
 def record_counters(connection: Connection, key: StoredKey, facts: KeyFacts, now: datetime) -> None:
-    """Store what ``GET /key`` told sync, and since when that is where the usage comes from."""
+    """Store what sync read from ``GET /key``, and since when that is where the usage comes from."""
     is_new = key.source is not UsageSource.COUNTERS or key.source_checked_at is None
     checked_at = now if is_new else key.source_checked_at
     update_key(connection, key.id, {"source_checked_at": checked_at, **fact_values(facts, now)})
@@ -206,7 +206,7 @@ def record_sync(
 ) -> None:
     """Store that the days ``since``..``until`` of the key were read and written.
 
-    ``error`` tells what of the answer was left out, if anything.
+    ``error``: what of the answer was left out, if anything.
 
     ``synced_through`` moves on only when no day is left out between it and ``since``, and not past today:
     from it the next sync knows how far back it must reach. ``since`` is the day from which on nothing that
@@ -233,7 +233,7 @@ def update_key(connection: Connection, key_id: int, values: Mapping[str, Any]) -
 
 
 def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
-    """The columns that hold what the API told of a key, and when."""
+    """The columns that hold what the API reported of a key, and when."""
     if facts is None:
         return {}
     values = {column: getattr(facts, name) for name, column in _FACT_COLUMNS.items()}

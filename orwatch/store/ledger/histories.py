@@ -19,7 +19,7 @@ from orwatch.store.schema import from_day_number, to_day_number, usage_by_key, u
 
 @dataclass(frozen=True, slots=True)
 class KeySum:
-    """What a key cost. ``byok_usd``: as far as the sources tell it."""
+    """What a key cost. ``byok_usd``: as far as the sources report it."""
 
     cost_usd: Decimal = ZERO
     byok_usd: Decimal = ZERO

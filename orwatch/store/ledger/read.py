@@ -54,7 +54,7 @@ class UsageSum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """What to group by. ``by_month``: days may be told apart or not, but months are."""
+    """What to group by. ``by_month``: by month at least; a month may come by its days."""
 
     by_day: bool = False
     by_month: bool = False
@@ -64,7 +64,7 @@ class Grouping:
 
 
 def sum_usage(connection: Connection, grouping: Grouping, wanted: UsageFilter) -> list[UsageSum]:
-    """Sums of the ledger, read from the smallest totals that can tell them.
+    """Sums of the ledger, read from the smallest totals that have them.
 
     By month, a group may come in several parts.
     """

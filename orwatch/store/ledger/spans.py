@@ -1,4 +1,4 @@
-"""Sums of several days: what is left of them once single days of them are told."""
+"""Sums of several days: what is left of them once single days of them are reported."""
 
 from __future__ import annotations
 
@@ -50,46 +50,46 @@ def days_in_spans(connection: Connection, key_id: int, since: date, until: date)
     return {day for span in spans for day in days_between(span.first_day, span.last_day)}
 
 
-def write_span(connection: Connection, key_id: int, span: UsageSpan, told: set[date]) -> None:
-    """Store what a span has cost, less the days of it that a better source has ``told``.
+def write_span(connection: Connection, key_id: int, span: UsageSpan, reported: set[date]) -> None:
+    """Store what a span has cost, less the days of it that a better source has ``reported``.
 
     What was known of its other days was a part of this sum, and goes.
     """
     first, last = to_day_number(span.first_day), to_day_number(span.last_day)
-    part = rollups.Part(set(range(first, last + 1)) - {to_day_number(day) for day in told}, (key_id,))
+    part = rollups.Part(set(range(first, last + 1)) - {to_day_number(day) for day in reported}, (key_id,))
     rollups.delete(connection, part)
     _delete(connection, key_id, span.first_day)
-    if len(told) <= (span.last_day - span.first_day).days:
-        cost, byok = _known(connection, key_id, told)
+    if len(reported) <= (span.last_day - span.first_day).days:
+        cost, byok = _known(connection, key_id, reported)
         _insert(connection, key_id, _less(span, cost, byok))
 
 
 def take_days_out(
     connection: Connection, key_id: int, days: set[date], growth: Mapping[date, tuple[int, int]]
 ) -> None:
-    """A better source has told these days for the first time: take them out of the spans they lie in.
+    """A better source has reported these days for the first time: take them out of the spans they lie in.
 
     ``growth``: by how many nano-dollars (credits, BYOK) what is stored of a day has grown with that. A day
-    that was told before may have grown, too, and what a span and its told days have cost together stays.
-    The caller has recorded the days as read; a span whose last day this was is gone.
+    that was reported before may have grown, too: what a span and its reported days cost together stays. The
+    caller has recorded the days as read; a span whose last day this was is gone.
     """
-    told = {*days, *growth}
-    if not told:
+    reported = {*days, *growth}
+    if not reported:
         return
-    for key_span in list_spans(connection, min(told), max(told), (key_id,)):
+    for key_span in list_spans(connection, min(reported), max(reported), (key_id,)):
         span = key_span.span
-        inside = [day for day in told if span.first_day <= day <= span.last_day]
+        inside = [day for day in reported if span.first_day <= day <= span.last_day]
         if not inside:
             continue
         _delete(connection, key_id, span.first_day)
-        if _told_days(connection, key_id, span) <= (span.last_day - span.first_day).days:
+        if _reported_days(connection, key_id, span) <= (span.last_day - span.first_day).days:
             grown = [growth.get(day, (0, 0)) for day in inside]
             cost, byok = sum(each[0] for each in grown), sum(each[1] for each in grown)
             _insert(connection, key_id, _less(span, cost, byok))
 
 
-def _told_days(connection: Connection, key_id: int, span: UsageSpan) -> int:
-    """How many days of the span a better source has told."""
+def _reported_days(connection: Connection, key_id: int, span: UsageSpan) -> int:
+    """How many days of the span a better source has reported."""
     query = select(func.count()).where(
         usage_days.c.api_key_id == key_id,
         usage_days.c.date.between(to_day_number(span.first_day), to_day_number(span.last_day)),
@@ -119,7 +119,7 @@ def forget_readings(connection: Connection, before: date) -> None:
 
 
 def _known(connection: Connection, key_id: int, days: set[date]) -> tuple[int, int]:
-    """What the ledger tells of these days: cost and BYOK, in nano-dollars."""
+    """What the ledger has of these days: cost and BYOK, in nano-dollars."""
     query = select(func.sum(usage_stats.c.cost_nano), func.sum(usage_stats.c.byok_cost_nano)).where(
         usage_stats.c.api_key_id == key_id, usage_stats.c.date.in_([to_day_number(day) for day in days])
     )

@@ -94,7 +94,7 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     """Write an answer for one key.
 
     Each day that the answer mentions is replaced: changed rows are written, rows that vanished are
-    removed. A day with a row that was not believed loses none: what vanished there cannot be told. Where
+    removed. A day with a row that was not believed loses none: what vanished there is not known. Where
     another source reported that day, it is left as it is.
     Days of the window that it does not mention are left alone, and count as read; not those that have not
     begun, those that the API has forgotten, and those of which only rows came that were not believed.
@@ -109,7 +109,7 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
 
     rows = [row for row in answer.rows if row.day >= watermark and row.day not in kept]
     days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - kept
-    # Of days before its memory an API tells nothing, whether there was use or not.
+    # Of days before its memory an API reports nothing, whether there was use or not.
     memory = _ANALYTICS_MEMORY if answer.source is UsageSource.ANALYTICS else _API_MEMORY
     remembered = min([now.date() - memory, *days])
     window = _days_begun(max(first_day, remembered), answer.until, now)
@@ -118,11 +118,11 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     change = _compare(_stored_rows(connection, key_id, days), ledger_rows, days - doubtful)
     _apply(connection, key_id, change)
     read = days | (window - doubtful - better - worse)
-    told_before = set(sources) - worse
-    settled = {day for day in (read & told_before) - change.days - doubtful if _is_long_over(day, now)}
+    read_before = set(sources) - worse
+    settled = {day for day in (read & read_before) - change.days - doubtful if _is_long_over(day, now)}
     _record_days(connection, key_id, answer.source, read, settled, now)
     if answer.source.rank > UsageSource.COUNTERS.rank:
-        spans.take_days_out(connection, key_id, read - told_before, change.growth)
+        spans.take_days_out(connection, key_id, read - read_before, change.growth)
     return WriteCounts(
         rows_written=len(change.written),
         rows_unchanged=len(rows) - len(change.written),
@@ -135,10 +135,10 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
 def write_counters(
     connection: Connection, key_id: int, reading: CounterReading, now: datetime
 ) -> tuple[WriteCounts, bool]:
-    """Write what a reading of a key's counters tells; whether the counters were found to be reset.
+    """Write what a reading of a key's counters amounts to; whether the counters were found to be reset.
 
     The day so far, and since the last reading of an earlier day either the one day between or the sum of all
-    of them. Asked again later on the same day, all of it is told anew and replaces what this wrote.
+    of them. Asked again later on the same day, all of it is reported again and replaces what this wrote.
     """
     earlier = _last_reading(connection, key_id, reading.day)
     counted = count_days(earlier, reading)
@@ -146,8 +146,8 @@ def write_counters(
     answer = UsageAnswer(UsageSource.COUNTERS, since, reading.day, counted.rows)
     counts = write_usage(connection, key_id, answer, now)
     if counted.span is not None and counted.span.first_day >= (kept_from(connection) or date.min):
-        told = _day_sources(connection, key_id, counted.span.first_day, counted.span.last_day)
-        better = {day for day, source in told.items() if source.rank > UsageSource.COUNTERS.rank}
+        sources = _day_sources(connection, key_id, counted.span.first_day, counted.span.last_day)
+        better = {day for day, source in sources.items() if source.rank > UsageSource.COUNTERS.rank}
         spans.write_span(connection, key_id, counted.span, better)
     connection.execute(
         key_counters.delete().where(key_counters.c.api_key_id == key_id, key_counters.c.date == reading.day)
@@ -288,11 +288,11 @@ def _compare(stored: list[_LedgerRow], rows: list[_LedgerRow], whole_days: set[d
     """
     if rows == stored:
         return _Change([], [], [], {}, is_first=False)
-    known, told = set(stored), set(rows)
+    known, reported = set(stored), set(rows)
     written = [row for row in rows if row not in known]
     cells = set(map(_cell, written))
     whole = {to_day_number(day) for day in whole_days}
-    differing = [row for row in stored if row not in told]
+    differing = [row for row in stored if row not in reported]
     vanished = [row for row in differing if _cell(row) not in cells and row[_DAY] in whole]
     replaced = [row for row in differing if _cell(row) in cells]
     growth: dict[int, tuple[int, int]] = {}

@@ -134,7 +134,7 @@ def _verify(temporary: Path, file: Path, rows: dict[str, int]) -> None:
     if not is_whole:
         raise OrwatchError(
             f"the backup {file} was not written: what was copied is damaged ({found[0]}). "
-            "`orwatch db check` tells whether the database is."
+            "`orwatch db check` finds out whether the database is."
         )
 
 

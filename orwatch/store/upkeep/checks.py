@@ -21,7 +21,7 @@ from orwatch.store.schema import (
     usage_stats,
 )
 
-_PROBLEMS_TOLD = 3
+_PROBLEMS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def read_file_state(store: Store) -> FileState:
     """Look for torn pages, rows that refer to nothing, and tables and indices that are missing."""
     torn = store.backend.integrity_errors()
     if torn:
-        more = f"and {len(torn) - _PROBLEMS_TOLD} more"
+        more = f"and {len(torn) - _PROBLEMS_SHOWN} more"
         return FileState(
-            (*torn[:_PROBLEMS_TOLD], *([more] if len(torn) > _PROBLEMS_TOLD else [])), is_readable=False
+            (*torn[:_PROBLEMS_SHOWN], *([more] if len(torn) > _PROBLEMS_SHOWN else [])), is_readable=False
         )
     with store.read() as reading:
         tables, indices = _missing(reading)
@@ -74,20 +74,20 @@ def wrong_spans(connection: Connection) -> list[str]:
     latest: dict[int, UsageSpan] = {}
     for each in list_spans(connection, date.min, date.max):
         span, before = each.span, latest.get(each.key_id)
-        told = f"the sum of {span.first_day} to {span.last_day} of {names.get(each.key_id, each.key_id)}"
+        named = f"the sum of {span.first_day} to {span.last_day} of {names.get(each.key_id, each.key_id)}"
         if span.last_day < span.first_day:
-            problems.append(f"{told} ends before it begins")
+            problems.append(f"{named} ends before it begins")
         elif before is not None and span.first_day <= before.last_day:
-            problems.append(f"{told} has days in common with that of {before.first_day} to {before.last_day}")
+            problems.append(f"{named} overlaps that of {before.first_day} to {before.last_day}")
         if span.cost_usd < 0:
-            problems.append(f"{told} is negative")
+            problems.append(f"{named} is negative")
         latest[each.key_id] = span
     return problems
 
 
 @dataclass(frozen=True, slots=True)
 class NameState:
-    """The look-up tables: those without the row for "not told", and how many names nothing refers to."""
+    """The look-up tables: those without the row for "not reported", and how many names nothing refers to."""
 
     incomplete: tuple[str, ...]
     unused_count: int

@@ -139,7 +139,7 @@ def test_sums_of_days_that_contradict_each_other_are_found(url: str, store: Stor
     execute(store, insert, first, 3, first + 1, -1)
     execute(store, insert, first, 1, first - 1, 5)
     told = findings(db_check.run(url))["multi-day rows"]
-    assert "2026-11-12 to 2026-11-13 of two has days in common with that of 2026-11-11 to" in told
+    assert "2026-11-12 to 2026-11-13 of two overlaps that of 2026-11-11 to" in told
     assert "2026-11-12 to 2026-11-13 of two is negative" in told
     assert "2026-11-12 to 2026-11-11 of one ends before it begins" in told
 
