@@ -39,9 +39,7 @@ def command(context: Context, as_json: bool) -> int:
 
     env_file = click.get_current_context().find_root().params.get("env_file")
     result = doctor_job.run(
-        doctor_job.Surroundings(
-            os.environ, env_file, lambda settings: look_at_schedule(context, settings, is_glance=False)
-        ),
+        doctor_job.Surroundings(os.environ, env_file, lambda settings: look_at_schedule(context, settings)),
         lambda settings, store: _open_client(context, settings, store),
         context.clock,
         _tell_of_waiting,

@@ -70,11 +70,8 @@ def _zip_application(path: Path) -> Path:
     return path
 
 
-def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -> CronShowResult:
-    """What is installed, for commands whose concern is another one: it never fails.
-
-    ``is_glance``: it takes hardly any time, and does not look whether a cron runs.
-    """
+def look_at_schedule(context: Context, settings: Settings) -> CronShowResult:
+    """What is installed, for commands whose concern is another one: it never fails."""
     from orwatch.jobs.cron import show as cron_show
     from orwatch.jobs.cron.result import CronShowResult
 
@@ -82,4 +79,4 @@ def look_at_schedule(context: Context, settings: Settings, *, is_glance: bool) -
         host = read_host(context)
     except UsageError as error:
         return CronShowResult(context.now, (), unreadable=(error,))
-    return cron_show.look(host, settings, context.now, is_glance=is_glance)
+    return cron_show.look(host, settings, context.now)

@@ -15,8 +15,9 @@ def command(context: Context, as_json: bool) -> int:
     """Show the state of the jobs, the keys and the spending.
 
     Exits with 1 when something needs attention: a job that was missed or failed, a schedule that cannot work,
-    a key that is invalid, could not be synced or soon expires. Where orwatch's schedule is not installed,
-    a job counts as missed when it used to run regularly and has stopped.
+    a key that is invalid, could not be synced, has used up its limit or soon expires, a balance below one
+    dollar, an encryption key that does not open the stored secrets. Where orwatch's schedule is not
+    installed, a job counts as missed when it used to run regularly and has stopped.
 
     \b
     Example:
@@ -26,8 +27,8 @@ def command(context: Context, as_json: bool) -> int:
     from orwatch.jobs.status import run as status_job
 
     store = context.store
-    shown = look_at_schedule(context, context.settings, is_glance=True)
-    result = status_job.run(store, context.now, shown, has_encryption_key=bool(context.encryption_keys))
+    shown = look_at_schedule(context, context.settings)
+    result = status_job.run(store, context.now, shown, encryption_keys=context.encryption_keys)
     from orwatch.render import console
     from orwatch.render import status as render
 

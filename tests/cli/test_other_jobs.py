@@ -14,6 +14,7 @@ from freezegun import freeze_time
 from orwatch.cli import host as cli_host
 from orwatch.domain.runs import Job
 from orwatch.errors import UsageError
+from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron.text import Invocation, entries
 from orwatch.store import runs
 from tests.cli.support import Home, Orwatch, key_answer, refusal, usage_json, write_usage
@@ -169,7 +170,8 @@ def test_status_of_a_fresh_installation_needs_nobody(orwatch: Orwatch, home: Hom
 
 @pytest.fixture
 def crontab(home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A crontab in which `orwatch cron install` has put the jobs."""
+    """A crontab in which `orwatch cron install` has put the jobs, and a cron that runs."""
+    monkeypatch.setattr(cron_checks, "running_daemons", lambda _processes: frozenset({"cron"}))
     folder = home.folder / "machine"
     write_program(folder / "crontab", CRONTAB.replace("{folder}", str(folder)))
     program = write_program(folder / "orwatch", "#!/bin/sh\n")
@@ -204,6 +206,18 @@ def test_status_tells_of_a_crontab_whose_program_is_gone(orwatch: Orwatch, cront
     assert (code, err) == (1, "")
     assert "/old/orwatch is gone" in " ".join(out.split()).replace("orwat ch", "orwatch")
     assert "see below" in out
+
+
+def test_status_tells_that_no_cron_runs(
+    orwatch: Orwatch, crontab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert orwatch("status")[0] == 0
+    monkeypatch.setattr(cron_checks, "running_daemons", lambda _processes: frozenset())
+    code, out, _err = orwatch("status", "--json")
+    document = json.loads(out)
+    assert (code, document["status"], document["schedule"]["state"]) == (1, "attention", "broken")
+    [problem] = document["problems"]
+    assert ": no cron daemon is " in problem
 
 
 def test_status_does_not_fail_where_the_program_cannot_be_found(

@@ -34,14 +34,11 @@ _TIMES_SHOWN = 3
 _GLANCE_SECONDS = 2.0
 
 
-def look(host: Host, settings: Settings, now: datetime, *, is_glance: bool) -> CronShowResult:
-    """As ``show``, but for commands whose concern is another one: it never fails, and waits for nothing.
-
-    ``is_glance``: it is not looked whether a cron runs, for that is a look at every process.
-    """
+def look(host: Host, settings: Settings, now: datetime) -> CronShowResult:
+    """As ``show``, but for commands whose concern is another one: it never fails, and hardly waits."""
     host = replace(host, timeout_seconds=_GLANCE_SECONDS)
     try:
-        return show(host, settings, now, is_glance=is_glance)
+        return show(host, settings, now)
     except OSError as error:
         return CronShowResult(
             now, (), unreadable=(UnreadableError(f"the schedule cannot be looked at: {error}"),)
@@ -54,7 +51,6 @@ def show(
     now: datetime,
     zone: tzinfo | None = None,
     *,
-    is_glance: bool = False,
     compares_shell: bool = False,
 ) -> CronShowResult:
     """What is installed, and whether this version would write the same. ``zone`` None: the machine's own.
@@ -80,7 +76,7 @@ def show(
             if is_ours and compares_shell:
                 shell = tuple(_differences_of_shell(found, host, settings))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *shell))
-            if is_ours and place.kind is not CronPlace.SYSTEMD and not is_glance:
+            if is_ours and place.kind is not CronPlace.SYSTEMD:
                 daemon = tuple(cron_checks.check_daemon(host, place.kind))
                 schedule = replace(schedule, warnings=(*schedule.warnings, *daemon))
             schedules.append(schedule)

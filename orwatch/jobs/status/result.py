@@ -9,7 +9,8 @@ from decimal import Decimal
 from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.runs import Job, JobRun
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
-from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
+from orwatch.jobs.cron.result import ScheduleSummary
+from orwatch.jobs.status.needs import list_needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,6 @@ class KeyStatus:
     problem: str | None = None
 
 
-_LOST_ENCRYPTION_KEY = (
-    "ORWATCH_ENCRYPTION_KEY is not set, and the stored secrets cannot be opened without it: put it back, or "
-    "remove the keys and add them again (usage stays)"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class StatusResult:
     """What ``orwatch status`` shows."""
@@ -91,25 +86,15 @@ class StatusResult:
     schedule: ScheduleSummary | None = None
     # Secrets are stored that nothing here can open.
     lacks_encryption_key: bool = False
+    # There is an encryption key, which is none of theirs.
+    opens_no_secret: bool = False
     # Whether sync has come in a rhythm, whoever started it.
     runs_by_itself: bool = False
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that needs a person, a sentence each."""
-        jobs = tuple(job.problem for job in self.jobs if job.problem)
-        keys = tuple(f"{key.key.name}: {key.problem}" for key in self.keys if key.problem)
-        lost = (_LOST_ENCRYPTION_KEY,) if self.lacks_encryption_key else ()
-        return (*lost, *jobs, *self._schedule_problems, *keys)
-
-    @property
-    def _schedule_problems(self) -> tuple[str, ...]:
-        """What is to be done about the schedule; while the jobs run when they should, it may be anything."""
-        if self.schedule is None:
-            return ()
-        is_missed = any(job.is_missed for job in self.jobs)
-        is_broken = self.schedule.state in {ScheduleState.BROKEN, ScheduleState.UNCLEAR}
-        return (self.schedule.sentence,) if is_missed or is_broken else ()
+        return tuple(list_needs(self))
 
     @property
     def exit_code(self) -> int:

@@ -8,13 +8,16 @@ from datetime import datetime
 from itertools import pairwise
 
 from orwatch.domain import schedule
-from orwatch.domain.keys import InactiveReason, StoredKey
+from orwatch.domain.keys import StoredKey
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.runs import Job, JobRun, RunStatus
+from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.cron.result import CronShowResult
-from orwatch.jobs.cron.summary import overdue, summarise, why_ahead
+from orwatch.jobs.cron.summary import overdue, summarise
 from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
+from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.secrets import Vault
 from orwatch.store import runs
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
@@ -30,9 +33,11 @@ def run(
     now: datetime,
     shown: CronShowResult | None = None,
     *,
-    has_encryption_key: bool = True,
+    encryption_keys: Sequence[str] | None = None,
 ) -> StatusResult:
     """Read everything in one transaction. ``shown``: what is installed; None: not looked up.
+
+    ``encryption_keys`` are tried on every stored secret; None: they are not.
 
     Raises ``StoreUnusableError``, ``StoreUnavailableError``.
     """
@@ -45,13 +50,15 @@ def run(
         spending = read_spending(connection, now)
         spent_today = spent_on(connection, now.date())
         owners = _account_owners(all_keys, spending)
-        lacks_encryption_key = not has_encryption_key and stored_keys.has_secrets(connection)
         readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
     keys = [key for key in all_keys if not key.is_removed and not key.is_deleted]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
     watched_since = max(created_at, min(watched.values())) if watched else None
+    sealed = [key for key in all_keys if key.secret_encrypted is not None]
+    unopened = _unopened(sealed, encryption_keys) if encryption_keys else set()
+    opens_no_secret = bool(sealed) and len(unopened) == len(sealed)
     balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
     summary = None if shown is None else summarise(shown)
     sets_times = summary is None or summary.sets_times
@@ -60,6 +67,10 @@ def run(
         if watched_since is None:
             return None
         return overdue(job, last_runs[job], slots[job], watched_since, now, sets_times=sets_times)
+
+    def key_problem(key: StoredKey) -> str | None:
+        is_unopened = key.id in unopened and not opens_no_secret
+        return key_need(key, now, is_watched=key.id in watched, is_unopened=is_unopened)
 
     return StatusResult(
         now=now,
@@ -73,10 +84,7 @@ def run(
             )
             for job in Job
         ),
-        keys=tuple(
-            KeyStatus(key, key.state(now), _key_problem(key, now, is_watched=key.id in watched))
-            for key in keys
-        ),
+        keys=tuple(KeyStatus(key, key.state(now), key_problem(key)) for key in keys),
         database=store.location,
         database_bytes=store.size_bytes(),
         ledger_rows=extent.rows,
@@ -87,9 +95,18 @@ def run(
         accounts=tuple(balances.values()),
         allowances=tuple(_allowances(keys, balances, now)),
         schedule=summary,
-        lacks_encryption_key=lacks_encryption_key,
+        lacks_encryption_key=bool(sealed) and encryption_keys is not None and not encryption_keys,
+        opens_no_secret=opens_no_secret,
         runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
     )
+
+
+def _unopened(sealed: Sequence[StoredKey], encryption_keys: Sequence[str]) -> set[int]:
+    """The ids of the keys whose secret does not open."""
+    try:
+        return set(Vault(encryption_keys).open_all({key.id: key.secret_encrypted for key in sealed})[1])
+    except EncryptionKeyError:
+        return {key.id for key in sealed}
 
 
 def _is_watched(key: StoredKey, active_owners: Collection[int]) -> bool:
@@ -156,39 +173,6 @@ def _settled(store: Store, job: Job, last_run: JobRun | None) -> JobRun | None:
 def _job_status(
     job: Job, last_run: JobRun | None, why_missed: str | None, next_due_at: datetime | None, now: datetime
 ) -> JobStatus:
-    problem = None
-    if why_missed is not None:
-        problem = f"{job} {why_missed}"
-    elif last_run is not None and (ahead := why_ahead(last_run, now)) is not None:
-        problem = f"the last {job} {ahead}"
-    elif last_run is not None and last_run.status is RunStatus.INTERRUPTED:
-        problem = f"the last {job} was interrupted{_interruption(last_run.error)}"
-    elif last_run is not None and last_run.status is RunStatus.FAILED:
-        problem = f"the last {job} failed: {last_run.error}"
+    problem = job_need(job, last_run, why_missed, now)
     age = None if last_run is None else int((now - last_run.started_at).total_seconds())
     return JobStatus(job, last_run, next_due_at, why_missed is not None, problem, age)
-
-
-def _interruption(error: str | None) -> str:
-    """Why, where that was recorded, and what follows from it."""
-    carries_on = "the next one carries on where it stopped"
-    if error is None:
-        return f"; {carries_on}"
-    reason = error.partition("; ")[0].rstrip(".")
-    advice = "; if it needs that long, raise the limit" if "ORWATCH_JOB_TIMEOUT" in error else ""
-    return f": {reason}; {carries_on}{advice}"
-
-
-def _key_problem(key: StoredKey, now: datetime, *, is_watched: bool) -> str | None:
-    if key.is_listed_disabled:
-        return None
-    if key.inactive_reason is InactiveReason.INVALID:
-        return "invalid: OpenRouter refuses it. Add a new key, and remove or disable this one"
-    if not is_watched:
-        return None
-    if key.last_sync_error is not None:
-        return f"the last sync: {key.last_sync_error}"
-    if key.secret_encrypted is None and key.is_expired(now):
-        # An expired key stays listed until it is deleted; orwatch needs no successor of it.
-        return None
-    return key.facts.expiry_warning(now)

@@ -201,15 +201,14 @@ def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: C
 
 
 def glanced(machine: CronMachine, **environ: str) -> CronShowResult:
-    return look(machine.host(**environ), machine.settings(), NOW, is_glance=True)
+    return look(machine.host(**environ), machine.settings(), NOW)
 
 
-def test_a_glance_does_not_look_at_processes(machine: CronMachine) -> None:
+def test_a_look_sees_that_no_cron_runs(machine: CronMachine) -> None:
     put(machine)
-    (machine.folder / "proc" / "7" / "cmdline").write_text("", encoding="utf-8")
     assert glanced(machine).all_warnings == ()
-    seen = look(machine.host(), machine.settings(), NOW, is_glance=False)
-    assert "no cron daemon is" in text_of(seen)
+    (machine.folder / "proc" / "7" / "cmdline").write_text("", encoding="utf-8")
+    assert "no cron daemon is" in text_of(glanced(machine))
 
 
 def test_a_look_waits_for_no_command_that_hangs(

@@ -1,0 +1,116 @@
+"""What needs a person: decided here alone, from what status has read.
+
+The text, the JSON and the exit code of ``orwatch status`` follow from it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from orwatch.domain.keys import InactiveReason, StoredKey
+from orwatch.domain.runs import Job, JobRun, RunStatus
+from orwatch.jobs.cron.result import ScheduleState
+from orwatch.jobs.cron.summary import why_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orwatch.jobs.status.result import AccountBalance, StatusResult
+
+# A balance below it may be used up before the next look.
+LEAST_BALANCE_USD = Decimal(1)
+
+_LOST_ENCRYPTION_KEY = (
+    "ORWATCH_ENCRYPTION_KEY is not set, and the stored secrets cannot be opened without it: put it back, or "
+    "remove the keys and add them again (usage stays)"
+)
+_WRONG_ENCRYPTION_KEY = (
+    "ORWATCH_ENCRYPTION_KEY does not open any stored secret: put back the one they were stored with, or "
+    "remove the keys and add them again (usage stays)"
+)
+
+
+def list_needs(result: StatusResult) -> Iterator[str]:
+    """Everything that needs a person, a sentence each."""
+    if result.lacks_encryption_key:
+        yield _LOST_ENCRYPTION_KEY
+    elif result.opens_no_secret:
+        yield _WRONG_ENCRYPTION_KEY
+    for job in result.jobs:
+        if job.problem:
+            yield job.problem
+    yield from _schedule_needs(result)
+    for account in result.accounts:
+        if _is_low(account):
+            yield f"{account.name}: the balance of its account is below ${LEAST_BALANCE_USD}. Buy credits"
+    for key in result.keys:
+        if key.problem:
+            yield f"{key.key.name}: {key.problem}"
+
+
+def _is_low(account: AccountBalance) -> bool:
+    """An account that has never bought credits, for free models or BYOK alone, has none to run out."""
+    credits = account.credits
+    return credits is not None and credits.bought_usd > 0 and credits.balance_usd < LEAST_BALANCE_USD
+
+
+def _schedule_needs(result: StatusResult) -> Iterator[str]:
+    """What is to be done about the schedule; while the jobs run when they should, it may be anything."""
+    if result.schedule is None:
+        return
+    is_missed = any(job.is_missed for job in result.jobs)
+    if is_missed or result.schedule.state in {ScheduleState.BROKEN, ScheduleState.UNCLEAR}:
+        yield result.schedule.sentence
+
+
+def job_need(job: Job, last_run: JobRun | None, why_missed: str | None, now: datetime) -> str | None:
+    """Why a job needs a person; ``last_run`` as it ended, ``why_missed`` as ``overdue`` gives it."""
+    if why_missed is not None:
+        return f"{job} {why_missed}"
+    if last_run is None:
+        return None
+    if (ahead := why_ahead(last_run, now)) is not None:
+        return f"the last {job} {ahead}"
+    if last_run.status is RunStatus.INTERRUPTED:
+        return f"the last {job} was interrupted{_interruption(last_run.error)}"
+    if last_run.status is RunStatus.FAILED:
+        return f"the last {job} failed: {last_run.error}"
+    return None
+
+
+def _interruption(error: str | None) -> str:
+    """Why, where that was recorded, and what follows from it."""
+    carries_on = "the next one carries on where it stopped"
+    if error is None:
+        return f"; {carries_on}"
+    reason = error.partition("; ")[0].rstrip(".")
+    advice = "; if it needs that long, raise the limit" if "ORWATCH_JOB_TIMEOUT" in error else ""
+    return f": {reason}; {carries_on}{advice}"
+
+
+def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bool = False) -> str | None:
+    """Why a key needs a person. ``is_unopened``: its secret does not open, while others do."""
+    if key.listing is not None and key.listing.is_disabled:
+        return None
+    if key.inactive_reason is InactiveReason.INVALID:
+        return "invalid: OpenRouter refuses it. Add a new key, and remove or disable this one"
+    if not is_watched:
+        return None
+    if is_unopened:
+        return (
+            "ORWATCH_ENCRYPTION_KEY does not open its secret. List the encryption key that it was stored "
+            "with too (newest,older), or remove the key and add it again (usage stays)"
+        )
+    if key.last_sync_error is not None:
+        return f"the last sync: {key.last_sync_error}"
+    expires_at, remaining = key.facts.expires_at, key.facts.limit_remaining_usd
+    is_expired = expires_at is not None and expires_at <= now
+    if key.secret_encrypted is None and is_expired:
+        # An expired key stays listed until it is deleted; orwatch needs no successor of it.
+        return None
+    if remaining is not None and remaining <= 0 and not is_expired:
+        reset = f"it resets {key.facts.limit_reset}" if key.facts.limit_reset else "it never resets"
+        return f"its limit is used up ({reset}). Raise it at OpenRouter, or use another key"
+    return key.facts.expiry_warning(now)
