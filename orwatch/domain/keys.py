@@ -199,7 +199,9 @@ class StoredKey:
         return self.facts.expires_at is not None and self.facts.expires_at <= now
 
     def state(self, now: datetime) -> str:
-        """``active``, ``discovered``, ``disabled``, ``expired``, ``deleted`` or ``invalid``."""
+        """``active``, ``discovered``, ``disabled``, ``expired``, ``deleted``, ``invalid`` or ``removed``."""
+        if self.is_removed:
+            return "removed"
         if self.is_deleted:
             return "deleted"
         if self.is_listed_disabled:

@@ -201,6 +201,8 @@ def _lines(details: KeyDetails) -> list[tuple[str, str]]:
 def _state_and_since(overview: KeyOverview, now: datetime) -> str:
     key = overview.key
     text = overview.state
+    if key.removed_at is not None:
+        return f"{text}, {_time(key.removed_at, now)}"
     if key.listing is not None and key.listing.deleted_at is not None:
         return f"{text} at OpenRouter, seen {_time(key.listing.deleted_at, now)}"
     if key.is_listed_disabled:

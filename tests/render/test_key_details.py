@@ -102,6 +102,11 @@ def test_an_inactive_key_says_since_when() -> None:
     assert shown(key)["State"] == "invalid since 2026-11-20 12:30 UTC"
 
 
+def test_a_removed_key_says_when_it_was_removed() -> None:
+    removed = replace(with_facts(), removed_at=NOW, is_active=False, secret_encrypted=None)
+    assert shown(removed)["State"].startswith(f"removed, {NOW:%Y-%m-%d %H:%M} UTC (")
+
+
 def test_one_key_in_json_has_the_members_of_the_list_and_exact_facts() -> None:
     key = stored_key(facts=FACTS)
     document = json.loads(show_json(key), parse_float=Decimal)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import EncryptionKeyError, OrwatchError, UsageError
-from orwatch.jobs.key.selection import find_key
+from orwatch.jobs.key.selection import find_key, find_known_key
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -151,11 +151,15 @@ def _refuse_source(known: StoredKey | None, facts: KeyFacts | None, setting: Usa
 
 
 def rename(store: Store, name: str, new_name: str) -> None:
-    """Give a key another name. Raises ``UsageError``, and ``OrwatchError`` when the new name is taken."""
+    """Give a key another name. Raises ``UsageError``, and ``OrwatchError`` when the new name is taken.
+
+    A removed key may have it too, but not by this: the two could not be told apart.
+    """
     with store.write() as connection:
-        keys = stored_keys.list_keys(connection)
-        key = find_key(keys, name)
-        if any(other.name == new_name and other.id != key.id for other in keys):
+        keys = stored_keys.list_keys(connection, with_removed=True)
+        key = find_known_key(keys, name)
+        rivals = keys if key.removed_at is not None else [each for each in keys if each.removed_at is None]
+        if any(other.name == new_name and other.id != key.id for other in rivals):
             raise OrwatchError(f"a key named {new_name!r} exists already.")
         stored_keys.rename_key(connection, key.id, new_name)
 
@@ -217,7 +221,9 @@ def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> Rem
 
 def _plan_removal(connection: Connection, name: str, with_history: bool) -> Removal:
     keys = stored_keys.list_keys(connection)
-    key = find_key(keys, name)
+    key = find_known_key(stored_keys.list_keys(connection, with_removed=True), name)
+    if key.removed_at is not None and not with_history:
+        raise OrwatchError(f"{name!r} is removed already; its usage is kept.", "--purge deletes that too.")
     if key.is_management:
         return Removal(key, members=current_members(connection, key.id))
     lister = _lister_of(keys, key)

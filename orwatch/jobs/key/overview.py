@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
-from orwatch.jobs.key.selection import find_key
+from orwatch.jobs.key.selection import find_known_key
 from orwatch.jobs.key.spending import WINDOW_DAYS, Spending, read_spending
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
@@ -28,10 +28,10 @@ def list_overviews(store: Store, now: datetime) -> KeyListResult:
 
 
 def describe(store: Store, name: str, now: datetime) -> KeyDetails:
-    """All that is known of the key of that name. Raises ``UsageError``."""
+    """All that is known of the key of that name, removed or not. Raises ``UsageError``."""
     with store.read() as connection:
-        keys = stored_keys.list_keys(connection)
-        key = find_key(keys, name)
+        keys = stored_keys.list_keys(connection, with_removed=True)
+        key = find_known_key(keys, name)
         spending = read_spending(connection, now)
         account = _account(connection, key, spending) if key.is_management else None
     overview = next(each for each in _overviews(keys, spending, now) if each.key.id == key.id)
@@ -39,7 +39,7 @@ def describe(store: Store, name: str, now: datetime) -> KeyDetails:
 
 
 def _overviews(keys: Sequence[StoredKey], spending: Spending, now: datetime) -> list[KeyOverview]:
-    names = {key.id: key.name for key in keys}
+    names = {key.id: key.name for key in keys if not key.is_removed}
     whole = spending.spent_30_days_usd
     found = []
     for key in keys:

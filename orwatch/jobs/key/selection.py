@@ -34,6 +34,14 @@ def find_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
     return select_keys(keys, [name])[0]
 
 
+def find_known_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
+    """As ``find_key``, a removed one where no other has that name: the last one removed."""
+    named = [key for key in keys if key.name == name]
+    if not named:
+        raise UsageError(no_such_key(keys, name))
+    return max(named, key=lambda key: (key.removed_at is None, key.removed_at or key.created_at))
+
+
 def no_such_key(keys: Sequence[StoredKey], name: str) -> str:
     """What to say about a name that no key has."""
     import difflib

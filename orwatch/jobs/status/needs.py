@@ -92,7 +92,7 @@ def _interruption(error: str | None) -> str:
 
 def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bool = False) -> str | None:
     """Why a key needs a person. ``is_unopened``: its secret does not open, while others do."""
-    if key.listing is not None and key.listing.is_disabled:
+    if key.is_listed_disabled:
         return None
     if key.inactive_reason is InactiveReason.INVALID:
         return "invalid: OpenRouter refuses it. Add a new key, and remove or disable this one"

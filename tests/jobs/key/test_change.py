@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
 from orwatch.errors import EncryptionKeyError, KeyRejectedError, OrwatchError, UsageError
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key.overview import describe
 from orwatch.openrouter.client import Client
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store.engine.database import Store
@@ -147,7 +150,7 @@ def test_a_removed_key_keeps_its_history_and_has_no_secret(store: Store) -> None
     assert names(store) == []
     assert get_key(store).secret_encrypted is None
     assert len(dump(store, "usage_stats")) == 1
-    with pytest.raises(UsageError, match="there is no key named 'work'"):
+    with pytest.raises(OrwatchError, match="'work' is removed already"):
         key_jobs.remove(store, "work", NOW, with_history=False)
 
 
@@ -328,3 +331,36 @@ def test_an_encryption_key_that_does_not_fit_is_found_before_anybody_is_asked(st
         key_jobs.check_can_add(store, [OTHER_ENCRYPTION_KEY], "other", SECRET)
     with pytest.raises(EncryptionKeyError, match="is not set"):
         key_jobs.check_can_add(store, [], "other", SECRET)
+
+
+def test_a_removed_key_can_be_shown_renamed_and_purged(store: Store) -> None:
+    add_key(store, "old")
+    spend(store, (TODAY, "x", "1.5"))
+    key_jobs.remove(store, "old", NOW, with_history=False)
+
+    key_jobs.rename(store, "old", "laptop of 2025")
+    shown = describe(store, "laptop of 2025", NOW).overview
+    assert (shown.key.state, shown.spent_month_usd) == ("removed", Decimal("1.5"))
+    with pytest.raises(
+        OrwatchError, match=r"is removed already; its usage is kept\. --purge deletes that too"
+    ):
+        key_jobs.remove(store, "laptop of 2025", NOW, with_history=False)
+
+    assert key_jobs.remove(store, "laptop of 2025", NOW, with_history=True).rows == 1
+    assert (dump(store, "api_keys"), dump(store, "usage_days")) == ([], [])
+
+
+def test_a_name_is_that_of_the_watched_key_before_removed_ones_and_of_the_last_removed(store: Store) -> None:
+    for number in (1, 2, 3):
+        add(store, "work", secret_of(str(number)))
+        key_jobs.remove(store, "work", NOW + timedelta(days=number), with_history=False)
+    assert describe(store, "work", NOW).overview.key.id == 3
+    add(store, "work", secret_of("4"))
+    assert describe(store, "work", NOW).overview.key.id == 4
+
+    key_jobs.remove(store, "work", NOW, with_history=True)
+    key_jobs.rename(store, "work", "third")
+    with pytest.raises(OrwatchError, match="a key named 'third' exists already"):
+        key_jobs.rename(store, "work", "third")
+    with pytest.raises(UsageError, match=r"there is no key named 'wrok'\. Did you mean 'work'\?"):
+        key_jobs.rename(store, "wrok", "x")
