@@ -15,11 +15,15 @@ from orwatch.domain.usage import OwnedRow, UsageRow, add_rows
 DUST_USD = Decimal("0.000001")
 
 
+# What analytics calls the usage of no key. A key may have that name, too.
+NO_KEY_LABEL = "Chatroom"
+
+
 @dataclass(frozen=True, slots=True)
 class NamedKeys:
     """The keys of an account by the names that analytics gives them.
 
-    ``shared``: names that several keys bear, with all of these.
+    ``shared``: names that several keys bear, or a key and the usage of no key, with all of these.
     """
 
     unique: Mapping[str, StoredKey]
@@ -34,8 +38,8 @@ def keys_by_name(keys: Iterable[StoredKey], since: date) -> NamedKeys:
         if listing is not None and (listing.deleted_at is None or listing.deleted_at.date() >= since):
             groups.setdefault(listing.name, []).append(key)
     return NamedKeys(
-        {name: group[0] for name, group in groups.items() if len(group) == 1},
-        {name: tuple(group) for name, group in groups.items() if len(group) > 1},
+        {name: group[0] for name, group in groups.items() if len(group) == 1 and name != NO_KEY_LABEL},
+        {name: tuple(group) for name, group in groups.items() if len(group) > 1 or name == NO_KEY_LABEL},
     )
 
 

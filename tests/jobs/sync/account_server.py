@@ -294,7 +294,9 @@ class AccountServer:
                 continue
             if hashes is not None and (who not in hashes or who in self.unresolved):
                 continue
-            name = None if who is None or "api_key_id" not in body["dimensions"] else self.keys[who].name
+            name = None
+            if "api_key_id" in body["dimensions"]:
+                name = "Chatroom" if who is None else self.keys[who].name
             group = (day, permaslug(model), name)
             groups[group] = groups.get(group, Use()) + use
         rows = [

@@ -129,3 +129,16 @@ def test_two_accounts_without_workspaces_keys_or_use_are_two(watcher: AccountWat
     add_key(watcher.store, "deputy", facts=MANAGEMENT)
     watcher.server.managers.add(secret_of("deputy"))
     assert not watcher.sync()["deputy"].notes
+
+
+@pytest.mark.parametrize("max_rows", [10_000, 2])
+def test_a_key_that_is_named_chatroom_does_not_receive_what_no_key_has_used(
+    watcher: AccountWatcher, max_rows: int
+) -> None:
+    watcher.server.missing = {"/activity": 404}
+    watcher.server.max_rows = max_rows
+    watcher.server.use(watcher.server.create("Chatroom"), "2")
+    watcher.server.use(watcher.server.create("red"), "1")
+    watcher.server.use(None, "5")
+    watcher.sync()
+    assert watcher.costs() == {"Chatroom": 2, "red": 1, "boss": 5}
