@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+from orwatch.domain.contradictions import tolerance_usd
 from orwatch.domain.days import days_between
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.domain.money import ZERO, add_exactly
@@ -19,10 +20,11 @@ from orwatch.store.ledger.histories import NOTHING, KeyHistory
 # The API's memory, today included: further back only an account's analytics reach.
 REMEMBERED_DAYS = 31
 
-_LEAST_TOLERANCE = Decimal("0.01")
-_TOLERANCE_SHARE = Decimal("0.005")
-
 _WEAK_SOURCES = frozenset({UsageSource.COUNTERS, UsageSource.ANALYTICS})
+_READ_TODAY_AGAIN = (
+    "`orwatch sync` reads today again; then run this again. If it is still missing, the source of its usage "
+    "leaves it out."
+)
 _READ_AGAIN = "`orwatch sync` reads what is missing; then run this again."
 
 
@@ -31,6 +33,7 @@ class _Case:
     """One sum to compare. ``before_usd``: stored of the days before today.
 
     ``since`` None: the key's lifetime. ``reported_today_usd`` None: the API does not report it.
+    ``synced_today_usd``: what the last sync could read of today; None: the counters were not read then.
     """
 
     key: StoredKey
@@ -42,6 +45,7 @@ class _Case:
     today_usd: Decimal
     reported_usd: Decimal
     reported_today_usd: Decimal | None
+    synced_today_usd: Decimal | None
     crossing: Collection[UsageSpan] = ()
 
     @property
@@ -51,7 +55,14 @@ class _Case:
 
     @property
     def tolerance_usd(self) -> Decimal:
-        return max(_LEAST_TOLERANCE, self.reported_usd * _TOLERANCE_SHARE)
+        return tolerance_usd(self.reported_usd)
+
+    @property
+    def missed_today_usd(self) -> Decimal:
+        """What today had cost when the last sync came, and is not stored; zero where that is not known."""
+        synced_usd = self.synced_today_usd or ZERO
+        missed_usd = add_exactly(synced_usd, -self.today_usd)
+        return missed_usd if missed_usd > tolerance_usd(synced_usd) else ZERO
 
     @property
     def is_synced_today(self) -> bool:
@@ -105,6 +116,7 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
     month_before = stored.month_before.get(key.id, NOTHING)
     on_today = stored.on_today.get(key.id, NOTHING)
     crossing = stored.crossing.get(key.id, ())
+    at_sync = key.facts if _were_facts_synced(key, stored.today) else KeyFacts(key.facts.kind)
     this_month = ZERO
     if reported.usage_monthly_usd is not None:
         case = _Case(
@@ -117,6 +129,7 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
             on_today.cost_usd,
             reported.usage_monthly_usd,
             reported.usage_daily_usd,
+            at_sync.usage_daily_usd,
             crossing,
         )
         check = _judge(case)
@@ -133,6 +146,7 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
                     today_usd=on_today.byok_usd,
                     reported_usd=byok,
                     reported_today_usd=reported.byok_usage_daily_usd,
+                    synced_today_usd=at_sync.byok_usage_daily_usd,
                     crossing=byok_spans,
                 )
             )
@@ -148,6 +162,7 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
             on_today.cost_usd,
             reported.usage_usd,
             reported.usage_daily_usd,
+            at_sync.usage_daily_usd,
         )
         rest = add_exactly(life.comparison.difference_usd, -this_month)
         if this_month and abs(rest) <= life.tolerance_usd:
@@ -155,6 +170,14 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
             yield replace(check, comparison=life.comparison)
         else:
             yield _judge(life)
+
+
+def _were_facts_synced(key: StoredKey, today: date) -> bool:
+    """Whether the counters that are stored were read today, and no later than today's usage."""
+    read_at, synced_at = key.facts_read_at, key.last_synced_at
+    if read_at is None or synced_at is None or key.synced_through != today:
+        return False
+    return read_at.date() == today and read_at <= synced_at
 
 
 def _tells_byok(case: _Case) -> bool:
@@ -181,6 +204,13 @@ def _verdict(case: _Case) -> Check:
     if case.is_synced_today and case.reported_today_usd is not None:
         running = add_exactly(case.reported_today_usd, -case.today_usd)
         difference = add_exactly(difference, -running)
+        begins_this_month = case.since is not None and difference > ZERO and case.begins_late()
+        if case.missed_today_usd > ZERO and (abs(difference) <= tolerance or begins_this_month):
+            message = (
+                f"{_sums(case)}: {usd(case.missed_today_usd)} of today is missing. OpenRouter reported it "
+                f"when the last sync was made, at {synced}"
+            )
+            return CheckArea.TOTALS.finding(name, message, _READ_TODAY_AGAIN)
         if abs(difference) <= tolerance and running > ZERO:
             message = f"{_sums(case)}: {usd(running)} was spent since the last sync at {synced}"
             return CheckArea.TOTALS.ok(name, message)

@@ -201,6 +201,58 @@ def test_what_was_spent_today_since_the_last_sync_is_no_difference(watched: Stor
     ]
 
 
+def read_facts(store: Store, key_facts: KeyFacts, now: datetime = NOW) -> None:
+    """What a sync or a validate at that time would have stored of the counters."""
+    with store.write() as connection:
+        stored_keys.record_counters(connection, stored_keys.list_keys(connection)[0], key_facts, now)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "message"),
+    [
+        # $4 are stored of today.
+        ("29.5", "29.5", "$25.50 of today is missing. OpenRouter reported it when the last sync was made"),
+        ("29.5", "31", "$25.50 of today is missing. OpenRouter reported it when the last sync was made"),
+        ("4.021", "31", "$0.02 of today is missing. OpenRouter reported it when the last sync was made"),
+        ("4.02", "31", "$27.00 was spent since the last sync"),
+        ("4", "29.5", "$25.50 was spent since the last sync"),
+    ],
+)
+def test_what_the_last_sync_missed_of_today_was_not_spent_since(
+    watched: Store, then: str, now: str, message: str
+) -> None:
+    read_facts(watched, facts("0", then))
+    check = one(watched, facts(str(6 + Decimal(now)), now))
+    assert message in check.message
+    assert check.message.endswith("2026-11-20 12:30 UTC")
+    assert check.status is (CheckStatus.OK if "since the last sync" in message else CheckStatus.FINDING)
+
+
+def test_what_a_sync_missed_of_today_is_found_once_whenever_the_history_begins(store: Store) -> None:
+    add_key(store)
+    write(store, {days_ago(1): "3", TODAY: "1"}, since=days_ago(1))
+    read_facts(store, facts("30", "2"))
+    month, life = compare(store, facts("30", "2", life="300"))
+    assert (month.status, life.status) == (CheckStatus.FINDING, CheckStatus.OK)
+    assert "$1.00 of today is missing" in month.message
+
+
+@pytest.mark.parametrize("hours", [1, -13])
+def test_counters_that_were_read_after_the_sync_or_on_another_day_prove_nothing(
+    watched: Store, hours: int
+) -> None:
+    read_facts(watched, facts("0", "29.5"), NOW + timedelta(hours=hours))
+    check = one(watched, facts("35.5", "29.5"))
+    assert (check.status, "$25.50 was spent since the last sync" in check.message) == (CheckStatus.OK, True)
+
+
+def test_a_sync_of_earlier_days_missed_nothing_of_today(store: Store) -> None:
+    add_key(store)
+    write(store, {days_ago(1): "3"}, since=days_ago(30), until=days_ago(1))
+    read_facts(store, facts("4", "1"))
+    assert one(store, facts("4", "1")).status is CheckStatus.OK
+
+
 def test_todays_spend_hides_no_missing_day(watched: Store) -> None:
     check = one(watched, facts("18", "10.5"))
     assert check.status is CheckStatus.FINDING
