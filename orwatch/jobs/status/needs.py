@@ -105,8 +105,7 @@ def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bo
         )
     if key.last_sync_error is not None:
         return f"the last sync: {key.last_sync_error}"
-    expires_at, remaining = key.facts.expires_at, key.facts.limit_remaining_usd
-    is_expired = expires_at is not None and expires_at <= now
+    remaining, is_expired = key.facts.limit_remaining_usd, key.is_expired(now)
     if key.secret_encrypted is None and is_expired:
         # An expired key stays listed until it is deleted; orwatch needs no successor of it.
         return None

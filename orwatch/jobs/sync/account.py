@@ -190,7 +190,7 @@ def _synced(reader: AccountReader, key: StoredKey, since: date) -> SyncedKey:
     tally = reader.tally(key)
     status = SyncKeyStatus.OK
     if tally.errors:
-        is_partial = tally.counts != WriteCounts() or tally.rejected
+        is_partial = tally.counts != WriteCounts() or tally.rejected or tally.kept
         status = SyncKeyStatus.PARTIAL if is_partial else SyncKeyStatus.FAILED
     return SyncedKey(
         key.name,

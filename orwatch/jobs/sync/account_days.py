@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from orwatch.domain.attribution import differing_days, remainder
+from orwatch.domain.contradictions import Contradiction
 from orwatch.domain.keys import StoredKey, has_own_source
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_reader import AccountReader
+from orwatch.jobs.sync.contradictions import write_agreed
 from orwatch.openrouter.account import fetch_activity
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.parse_account import Activity
@@ -99,14 +101,16 @@ def _write_activity(
     # An answer without days does not delete the history of a deleted key.
     answer = activity.answer if key.is_deleted else replace(activity.answer, whole_days=reported_days)
 
-    def write(connection: Connection) -> WriteCounts:
+    def write(connection: Connection) -> tuple[WriteCounts, list[Contradiction]]:
         model_names.record_names(connection, activity.slugs)
-        counts = ledger.write_usage(connection, key.id, answer, now)
-        if not answer.doubtful_days(reported_days):
+        counts, kept = write_agreed(connection, key, answer, reader.today, now)
+        if not kept and not answer.doubtful_days(reported_days):
             accounts.record_activity_read(connection, key.id, key.facts, now)
-        return counts
+        return counts, kept
 
-    reader.add_counts(key, reader.session.store.run_write(write))
+    counts, kept = reader.session.store.run_write(write)
+    reader.add_counts(key, counts)
+    reader.tally(key).add_contradictions(kept, answer, now)
     reader.tally(key).add_rejections(answer)
     reader.reaches(answer.since)
 
@@ -127,7 +131,7 @@ def _write_remainder(reader: AccountReader, account: Activity) -> None:
         # Where a key's use of a day is not known, neither is the remainder: what analytics reported stays.
         unknown = accounts.days_in_spans(connection, ids, answer.since, answer.until)
         unknown |= {day for day in nothing.whole_days if _is_open(reader, day)}
-        unknown |= reader.doubtful_remainder(connection, nothing)
+        unknown |= reader.doubtful_remainder(connection, nothing) | reader.contradicted_days
         rows = tuple(row for row in remainder(answer.rows, keys) if row.day not in unknown)
         rest = replace(nothing, rows=rows, whole_days=nothing.whole_days - unknown)
         return [*written, ledger.write_usage(connection, reader.owner.id, rest, now)]

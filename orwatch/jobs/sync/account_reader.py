@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
+from orwatch.domain.contradictions import Contradiction
 from orwatch.domain.keys import AccountState, StoredKey, has_own_source
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EndpointMissingError
 from orwatch.jobs.sync.analytics_windows import WindowReader
+from orwatch.jobs.sync.contradictions import contradictions_text
 from orwatch.jobs.sync.result import rejections_text
 from orwatch.jobs.sync.session import SyncSession
 from orwatch.openrouter.account import ACTIVITY_DAYS
@@ -39,6 +41,8 @@ class Tally:
     # What this run has written of the last days: a better source may report it again.
     fresh: set[Cell] = field(default_factory=set)
     rejected: int = 0
+    # Days of which sources contradict each other.
+    kept: set[date] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     is_passing: bool = True
 
@@ -55,6 +59,13 @@ class Tally:
         """Note an error; ``is_passing``: it may well be gone the next time."""
         self.errors.append(message)
         self.is_passing = self.is_passing and is_passing
+
+    def add_contradictions(self, kept: list[Contradiction], answer: UsageAnswer, now: datetime) -> None:
+        """Note which days keep what is stored; those that have just ended may still be reported in full."""
+        self.kept |= {each.day for each in kept}
+        late = [each for each in kept if each.is_late(now)]
+        if late:
+            self.add_error(contradictions_text(late, answer), is_passing=False)
 
     def add_rejections(self, answer: UsageAnswer) -> None:
         """Note which rows of an answer were rejected; those of other days are expected."""
@@ -113,6 +124,11 @@ class AccountReader:
     def add_counts(self, key: StoredKey, counts: WriteCounts) -> None:
         """Count what was written for a key; days before those of ``GET /activity`` are written once only."""
         self.tally(key).add_counts(counts, to_day_number(self.today - timedelta(days=ACTIVITY_DAYS)))
+
+    @property
+    def contradicted_days(self) -> set[date]:
+        """The days on which the sources of any key contradict each other: what is no key's is not known."""
+        return {day for tally in self._tallies.values() for day in tally.kept}
 
     def doubtful_remainder(self, connection: Connection, answer: UsageAnswer) -> set[date]:
         """The days of which a row of the account's answer was not believed, and a remainder is stored."""

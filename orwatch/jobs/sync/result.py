@@ -15,7 +15,7 @@ from orwatch.text import counted
 
 
 class SyncKeyStatus(StrEnum):
-    """How the sync of one key ended. ``PARTIAL``: written, but a row of the answer was rejected."""
+    """How the sync of one key ended. ``PARTIAL``: written, but not all that was answered."""
 
     OK = "ok"
     PARTIAL = "partial"

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, Integer, func, select, type_coerce
 
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.contradictions import StoredDay
+from orwatch.domain.money import ZERO, add_exactly, from_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageSpan
 from orwatch.store.ledger import read as usage_reads
@@ -52,6 +53,29 @@ def _by_key(sums: list[usage_reads.UsageSum]) -> dict[int, KeySum]:
         row.key_id: KeySum(row.totals.cost_usd or ZERO, row.totals.byok_cost_usd or ZERO)
         for row in sums
         if row.key_id is not None
+    }
+
+
+def stored_days(connection: Connection, key_id: int, since: date, until: date) -> dict[date, StoredDay]:
+    """The days of a key that have any usage: what they cost, and by which source."""
+    query = (
+        select(usage_by_key.c.date, usage_by_key.c.cost_nano, usage_days.c.source)
+        .join(
+            usage_days,
+            (usage_days.c.date == usage_by_key.c.date)
+            & (usage_days.c.api_key_id == usage_by_key.c.api_key_id),
+            isouter=True,
+        )
+        .where(
+            usage_by_key.c.api_key_id == key_id,
+            usage_by_key.c.date.between(to_day_number(since), to_day_number(until)),
+        )
+    )
+    return {
+        from_day_number(row.date): StoredDay(
+            from_nano(row.cost_nano), None if row.source is None else UsageSource(row.source)
+        )
+        for row in connection.execute(query)
     }
 
 

@@ -187,7 +187,7 @@ class AccountServer:
             return refusal(401)
         if path in self.missing:
             return refusal(self.missing[path])
-        for spot in (path, params.get("api_key_hash")):
+        for spot in (params.get("api_key_hash"), path):
             if spot in self.failing:
                 how = self.failing[spot]
                 return (

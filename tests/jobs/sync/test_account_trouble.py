@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from orwatch.domain.runs import RunStatus
+from orwatch.jobs.status import run as status
 from orwatch.jobs.sync.result import SyncKeyStatus
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import AccountWatcher, data, refusal
@@ -185,11 +186,12 @@ def test_a_server_that_lost_analytics_for_weeks_is_caught_up_with(watcher: Accou
     assert dump(watcher.store, "usage_spans") == []
 
 
-def _answer_of_activity(watcher: AccountWatcher, change: Callable[[list[Any]], object]) -> httpx.Response:
-    """What ``GET /activity`` answers, with some of its rows changed."""
-    items = watcher.server.activity({})
-    change(items)
-    return data(items)
+def _change_activity(watcher: AccountWatcher, key_hash: str, change: Callable[[list[Any]], object]) -> None:
+    """Let ``GET /activity`` answer with some of its rows changed, for the account and for the key."""
+    for what, params in (("/activity", {}), (key_hash, {"api_key_hash": key_hash})):
+        items = watcher.server.activity(params)
+        change(items)
+        watcher.server.failing[what] = data(items)
 
 
 def test_a_row_that_is_not_believed_takes_nothing_from_what_analytics_reported(
@@ -204,10 +206,9 @@ def test_a_row_that_is_not_believed_takes_nothing_from_what_analytics_reported(
     watcher.next_day()
 
     def doubt(items: list[Any]) -> None:
-        items[-1]["completion_tokens"] = -5
+        next(item for item in items if item["model"] == "other/model")["completion_tokens"] = -5
 
-    watcher.server.failing["/activity"] = _answer_of_activity(watcher, doubt)
-    watcher.server.failing[red] = watcher.server.failing["/activity"]
+    _change_activity(watcher, red, doubt)
     for _ in range(2):
         done = watcher.sync()
         assert (done["red"].status, done["boss"].status) == (SyncKeyStatus.PARTIAL, SyncKeyStatus.PARTIAL)
@@ -219,3 +220,64 @@ def test_a_row_that_is_not_believed_takes_nothing_from_what_analytics_reported(
     assert watcher.costs(day) == {"red": Decimal(5), "boss": Decimal("1.5")}
     assert watcher.result.rows_removed == 3
     assert {provider for _, _, provider in watcher.rows(day)} == {"OpenAI"}
+
+
+def test_a_model_that_activity_leaves_out_is_kept_until_the_sources_agree(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "3", model="other/model")
+    watcher.server.use(red, "3.5")
+    watcher.server.use(None, "5")
+    watcher.sync()
+    day = watcher.clock.now().date()
+    watcher.next_day()
+    watcher.server.use(red, "1")
+
+    def leave_out(items: list[Any]) -> None:
+        items[:] = [item for item in items if item["model"] != "other/model"]
+
+    _change_activity(watcher, red, leave_out)
+    for _ in range(2):
+        done = watcher.sync()
+        assert (done["red"].status, done["boss"].status) == (SyncKeyStatus.PARTIAL, SyncKeyStatus.OK)
+        assert done["red"].error == (
+            "sources contradict each other on 2026-11-20: $6.50 by analytics, $3.50 by activity. "
+            "The key's counters confirm the larger sum: it stays until they agree"
+        )
+        assert (watcher.result.status, watcher.result.exit_code) == (RunStatus.PARTIAL, 1)
+        assert watcher.costs(day) == {"red": Decimal("6.5"), "boss": Decimal(5)}
+        assert watcher.costs() == {"red": Decimal(1)}
+        [problem] = status.run(watcher.store, watcher.clock.now()).problems
+        assert problem == f"red: the last sync: {done['red'].error}"
+        watcher.clock.advance(minutes=20)
+    watcher.server.failing.clear()
+    assert watcher.sync()["red"].status is SyncKeyStatus.OK
+    assert watcher.costs(day) == {"red": Decimal("6.5"), "boss": Decimal(5)}
+    assert {provider for _, _, provider in watcher.rows(day)} == {"OpenAI"}
+    assert not status.run(watcher.store, watcher.clock.now()).problems
+
+
+def test_just_after_midnight_a_smaller_sum_is_kept_away_and_no_trouble(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "3")
+    watcher.sync()
+    day = watcher.clock.now().date()
+    watcher.next_day(hour=0)
+    watcher.server.failing[red] = data([])
+    assert watcher.sync()["red"].status is SyncKeyStatus.OK
+    assert watcher.costs(day) == {"red": Decimal(3)}
+    watcher.clock.advance(hours=1)
+    assert watcher.sync()["red"].status is SyncKeyStatus.PARTIAL
+    assert watcher.costs(day) == {"red": Decimal(3)}
+
+
+def test_what_the_counters_lose_too_is_a_correction(watcher: AccountWatcher) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, "3")
+    watcher.server.use(red, "2", model="other/model")
+    watcher.sync()
+    day = watcher.clock.now().date()
+    watcher.next_day()
+    watcher.server.missing["/analytics/query"] = 404
+    watcher.server.correct((day, red, "other/model", "OpenAI"), None)
+    assert watcher.sync()["red"].status is SyncKeyStatus.OK
+    assert watcher.costs(day) == {"red": Decimal(3)}
