@@ -100,6 +100,8 @@ class Client:
 
         Raises ``SettingsError`` for an address, a proxy or certificates that cannot be used.
         """
+        # Which of /key and /auth/key this server has, as far as is known.
+        self.key_path = "/key"
         self._base_url = base_url.rstrip("/")
         self._clock = clock
         self._wait_for_turn = wait_for_turn

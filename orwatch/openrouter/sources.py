@@ -97,8 +97,10 @@ def _lacks_usage(key: StoredKey, now: datetime) -> bool:
 
 
 def _fetch_dated_facts(client: Client, secret: str) -> tuple[KeyFacts, datetime]:
+    path = client.key_path
     try:
-        body, answered_at = client.get_dated("/key", secret)
+        body, answered_at = client.get_dated(path, secret)
     except EndpointMissingError:
-        body, answered_at = client.get_dated("/auth/key", secret)
+        client.key_path = "/auth/key" if path == "/key" else "/key"
+        body, answered_at = client.get_dated(client.key_path, secret)
     return parse_key(body), answered_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+import httpx
 import pytest
 import respx
 
@@ -114,3 +115,27 @@ def test_a_source_of_accounts_is_none_of_a_key_that_no_management_key_lists(
     with pytest.raises(ApiError, match=f"set to {source}, which only a management key of its account"):
         fetch(client, stored_key(source_setting=source), None, SECRET, SINCE, UNTIL, NOW)
     assert respx_mock.calls.call_count == 0
+
+
+def test_a_server_with_auth_key_only_is_asked_for_key_once(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    key = respx_mock.get(f"{API_URL}/key").respond(404)
+    auth_key = respx_mock.get(f"{API_URL}/auth/key").respond(json={"data": {"usage": 1}})
+    for _ in range(3):
+        assert fetch_key_facts(client, SECRET).usage_usd == 1
+    assert (key.call_count, auth_key.call_count) == (1, 3)
+
+
+def test_a_404_for_one_key_only_leaves_the_others_their_answers(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    answer = httpx.Response(200, json={"data": {"usage": 1}})
+    key = respx_mock.get(f"{API_URL}/key")
+    key.side_effect = [httpx.Response(404), answer, answer]
+    auth_key = respx_mock.get(f"{API_URL}/auth/key").respond(404)
+    with pytest.raises(EndpointMissingError):
+        fetch_key_facts(client, SECRET)
+    for _ in range(2):
+        assert fetch_key_facts(client, SECRET).usage_usd == 1
+    assert (key.call_count, auth_key.call_count) == (3, 2)
