@@ -78,7 +78,10 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class ListedKey:
-    """A key as ``GET /keys`` reports it: everything but its secret. ``key_hash`` is the secret's SHA-256."""
+    """A key as ``GET /keys`` reports it: everything but its secret. ``key_hash`` is the secret's SHA-256.
+
+    ``unused_since``: it has not been used after that time; None: the server does not say.
+    """
 
     key_hash: str
     name: str
@@ -86,6 +89,7 @@ class ListedKey:
     is_disabled: bool
     created_at: datetime | None
     facts: KeyFacts
+    unused_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
@@ -35,6 +35,9 @@ from orwatch.openrouter.values import (
     optional_usd,
 )
 from orwatch.text import printable
+
+# Of what was not used since then, the last use is null.
+_LAST_USE_KNOWN_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
@@ -96,9 +99,15 @@ def parse_keys(body: bytes, workspaces: Mapping[str, str]) -> list[ListedKey]:
                 is_disabled=item.get("disabled") is True,
                 created_at=optional_time(item.get("created_at")),
                 facts=key_facts(item),
+                unused_since=_unused_since(item),
             )
         )
     return keys
+
+
+def _unused_since(item: dict[str, Json]) -> datetime | None:
+    value = item.get("last_used_at", "")
+    return _LAST_USE_KNOWN_FROM if value is None else optional_time(value)
 
 
 def _key_name(item: dict[str, Json]) -> str:

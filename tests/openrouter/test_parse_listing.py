@@ -129,3 +129,18 @@ def test_credits_are_exact_and_their_balance_may_be_negative() -> None:
 def test_credits_that_are_not_both_told_are_unexpected_and_not_zero(data: object) -> None:
     with pytest.raises(UnexpectedAnswerError, match="total_credits and total_usage"):
         parse_credits(exact_json({"data": data}))
+
+
+@pytest.mark.parametrize(
+    ("told", "unused_since"),
+    [
+        ({}, None),
+        ({"last_used_at": "2026-02-03T04:05:06Z"}, datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)),
+        # No use since the end of 2025.
+        ({"last_used_at": None}, datetime(2026, 1, 1, tzinfo=UTC)),
+        ({"last_used_at": "odd"}, None),
+        ({"last_used_at": 5}, None),
+    ],
+)
+def test_a_key_is_unused_since_its_last_use(told: dict[str, object], unused_since: datetime | None) -> None:
+    assert keys(LISTED_KEY | told)[0].unused_since == unused_since

@@ -64,7 +64,7 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
             connection, owner, listing.keys, now, has_workspaces=listing.has_workspaces
         )
         accounts.update_account(connection, owner.id, account_id=account_id)
-        reader = AccountReader(session, connection, owner, secret, listing.answered_at.date())
+        reader = AccountReader(session, connection, owner, secret, listing)
         reader.notes += _change_notes(changes)
         return reader
 

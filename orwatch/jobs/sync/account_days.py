@@ -12,7 +12,7 @@ from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.contradictions import write_agreed
-from orwatch.openrouter.account import fetch_activity
+from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_activity
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.parse_account import Activity
 from orwatch.store.engine.database import Connection
@@ -20,6 +20,9 @@ from orwatch.store.keys import accounts
 from orwatch.store.ledger import model_names
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
+
+# Use that is longer ago than this when a key is asked about is in the answer.
+_REPORTED_WITHIN = timedelta(hours=6)
 
 # How long a deleted key is still asked about.
 _DELETED_IS_ASKED = timedelta(days=3)
@@ -83,12 +86,20 @@ def _is_due(
         return True
     # Free models cost nothing: only analytics reports that they were used.
     may_be_free = UsageSource.ANALYTICS not in reader.sources
+    unused_since = reader.unused_since.get(key.key_hash)
     if listing.activity_read_at is None:
+        if unused_since is not None and (reader.today - unused_since.date()).days > ACTIVITY_DAYS:
+            return False
         spent = (key.facts.usage_usd, key.facts.byok_usage_usd)
         return may_be_free or bool(unsettled) or any(amount is None or amount for amount in spent)
+    if unused_since is not None:
+        # What the counters have of later days is zero.
+        unsettled = {day for day in unsettled if day <= unused_since.date()}
     marks = (listing.activity_before_usd, listing.activity_byok_before_usd)
     if accounts.spent_before_today(key.facts) != marks or unsettled & changed:
         return True
+    if unused_since is not None and unused_since < listing.activity_read_at - _REPORTED_WITHIN:
+        return False
     is_new_day = listing.activity_read_at.date() < reader.today
     return is_new_day and (bool(unsettled) or may_be_free)
 

@@ -17,7 +17,7 @@ from orwatch.jobs.sync.analytics_windows import WindowReader
 from orwatch.jobs.sync.contradictions import contradictions_text
 from orwatch.jobs.sync.result import rejections_text
 from orwatch.jobs.sync.session import SyncSession
-from orwatch.openrouter.account import ACTIVITY_DAYS
+from orwatch.openrouter.account import ACTIVITY_DAYS, AccountListing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.ledger import write as ledger
@@ -79,14 +79,20 @@ class AccountReader:
     """One account while it is read: whom to ask with what, and what came of it so far."""
 
     def __init__(
-        self, session: SyncSession, connection: Connection, owner: StoredKey, secret: str, today: date
+        self,
+        session: SyncSession,
+        connection: Connection,
+        owner: StoredKey,
+        secret: str,
+        listing: AccountListing,
     ) -> None:
-        """``owner`` is the management key; ``today`` is the server's day."""
+        """``owner`` is the management key, ``listing`` what it lists."""
         self.session = session
         self.client = session.client()
         self.owner = owner
         self.secret = secret
-        self.today = today
+        self.today = listing.answered_at.date()  # the server's day
+        self.unused_since = {key.key_hash: key.unused_since for key in listing.keys}
         self.members = accounts.members(connection, owner.id)
         self.watermark = ledger.kept_from(connection) or date.min
         self.state = accounts.account_state(connection, owner.id)

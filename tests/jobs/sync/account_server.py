@@ -98,6 +98,8 @@ class AccountServer:
         self.forgets_deleted_keys = False
         self.knows_expired = True
         self.told_of_owner: Json = {}
+        self.tells_last_use = False
+        self.last_used: dict[str | None, datetime] = {}
         self.unresolved: set[str] = set()  # hashes that analytics does not know
         self.warning = "filter could not be resolved: {}"
         self.max_rows = 10_000
@@ -138,6 +140,8 @@ class AccountServer:
         nano, byok_nano = (value if isinstance(value, int) else nanos(value) for value in (cost, byok))
         more = Use(requests, 10 * requests, 20 * requests, nano, byok_nano)
         self.usage[spot] = self.usage.get(spot, Use()) + more
+        used_at = self.now if day in {None, self.today} else datetime.combine(spot[0], time(12), UTC)
+        self.last_used[key_hash] = max(self.last_used.get(key_hash, used_at), used_at)
 
     def correct(self, spot: Spot, use: Use | None, *, is_counted: bool = True) -> None:
         """Tell a completed day otherwise from now on; ``None``: the row is gone."""
@@ -249,6 +253,7 @@ class AccountServer:
                 "disabled": key.is_disabled,
                 "workspace_id": key.workspace,
                 "created_at": key.created_at.isoformat(),
+                **({"last_used_at": self._last_used(key)} if self.tells_last_use else {}),
                 **self._facts(key),
             }
             for key in self.keys.values()
@@ -258,6 +263,10 @@ class AccountServer:
             return refusal(500)
         offset = int(params.get("offset", 0))
         return data(listed[offset : offset + 100])
+
+    def _last_used(self, key: ServerKey) -> str | None:
+        used_at = self.last_used.get(key.key_hash)
+        return None if used_at is None else used_at.isoformat()
 
     def _is_expired(self, key: ServerKey) -> bool:
         expires_at = key.more.get("expires_at")

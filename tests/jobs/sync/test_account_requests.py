@@ -133,3 +133,56 @@ def test_a_key_that_counts_dollars_only_by_its_own_secret_makes_nobody_be_asked_
     watcher.sync()
     watcher.sync()
     assert asked(watcher)["/activity"] == 1
+
+
+@pytest.mark.parametrize("has_analytics", [True, False])
+def test_where_the_last_use_is_known_the_first_sync_of_a_day_asks_for_the_keys_in_use_only(
+    watcher: AccountWatcher, has_analytics: bool
+) -> None:
+    server = watcher.server
+    server.tells_last_use = True
+    server.missing = {} if has_analytics else {"/analytics/query": 404}
+    keys = [server.create(f"key {number}") for number in range(10)]
+    for key_hash in keys[:5]:
+        server.use(key_hash, day=TODAY - timedelta(days=2))
+    server.use(keys[5], day=TODAY - timedelta(days=100))
+    watcher.sync()
+    assert sorted(server.hashes_asked()) == sorted(keys[:5])
+    for _ in range(3):
+        server.use(keys[0])
+        server.use(keys[1], "0", model=f"{CLAUDE}:free")
+        watcher.next_day()
+        server.requests.clear()
+        watcher.sync()
+        assert sorted(server.hashes_asked()) == sorted(keys[:2])
+    yesterday = watcher.clock.now().date() - timedelta(days=1)
+    used = {names for names, use in watcher.rows(yesterday).items() if use.requests}
+    assert used == {("key 0", GPT, "OpenAI"), ("key 1", f"{CLAUDE}:free", "OpenAI")}
+
+
+def test_a_correction_of_a_key_that_is_no_longer_used_is_read_all_the_same(watcher: AccountWatcher) -> None:
+    watcher.server.tells_last_use = True
+    red = watcher.server.create("red")
+    watcher.server.use(red)
+    for _ in range(3):
+        watcher.next_day()
+        watcher.sync()
+    watcher.server.correct((TODAY, red, GPT, "OpenAI"), Use(5, 6, 7, 8 * 10**9), is_counted=False)
+    watcher.server.requests.clear()
+    watcher.sync()
+    assert watcher.server.hashes_asked() == [red]
+    assert watcher.costs(TODAY) == {"red": 8}
+
+
+def test_use_of_the_last_minutes_before_the_reading_is_read_again(watcher: AccountWatcher) -> None:
+    watcher.server.tells_last_use = True
+    red = watcher.server.create("red")
+    watcher.next_day(hour=23)
+    watcher.server.use(red)
+    asked_on = []
+    for days in range(1, 4):
+        watcher.next_day(hour=1)
+        watcher.server.requests.clear()
+        watcher.sync()
+        asked_on += [days] * len(watcher.server.hashes_asked())
+    assert asked_on == [1, 2]
