@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -57,6 +58,10 @@ def test_it_shows_every_command_with_what_it_prints_and_asks_nobody_outside(orwa
     assert "ops: discovered: ci, production, research, ci (" in demo.out
     assert "ops: deleted at OpenRouter, history kept: old-laptop" in demo.out
     assert demo.out.count("Wrote 0 rows (") == 2
+    # What is reported again by a better source in the same run counts once: so many rows are there.
+    written = re.search(r"Wrote ([1-9][\d,]*) rows \(0 unchanged\)", demo.out)
+    assert written is not None
+    assert f" kB, {written[1]} rows, " in demo.out
     assert "1 key valid, 1 invalid" in demo.out
     assert demo.out.endswith("That was made-up data. `orwatch key add NAME` starts with yours.\n")
 

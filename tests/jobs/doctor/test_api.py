@@ -226,7 +226,7 @@ def test_the_keys_of_an_account_are_told_by_its_list_in_a_few_requests(
         ("work", "ok", "inference key, listed by its account"),
         ("home", "ok", "inference key, listed by its account"),
     ]
-    assert [path for _, path, _ in api.requests] == ["/key", "/workspaces", "/keys", "/credits"]
+    assert [path for _, path, _ in api.requests] == ["/key", "/workspaces", "/keys", "/key", "/credits"]
     assert {key_id: each.usage_usd for key_id, each in result.facts.items()} == {
         2: Decimal("2.5"),
         3: Decimal("2.5"),
