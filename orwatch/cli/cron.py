@@ -138,8 +138,9 @@ def show(context: Context, as_json: bool) -> int:
 
 
 @command.command("remove")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @pass_context
-def remove(context: Context) -> int:
+def remove(context: Context, dry_run: bool) -> int:
     """Take the jobs out of cron and systemd, and nothing else.
 
     Entries of another env file are left alone: name it with --env-file.
@@ -150,7 +151,7 @@ def remove(context: Context) -> int:
     """
     from orwatch.jobs.cron import install as cron_install
 
-    result = cron_install.remove(read_host(context), context.env_file)
+    result = cron_install.remove(read_host(context), context.env_file, is_dry_run=dry_run)
     from orwatch.render import cron as render
 
     click.echo(render.remove_sentence(result))

@@ -29,9 +29,19 @@ if TYPE_CHECKING:
 name_argument = click.argument("name", shell_complete=complete_key_name)
 
 
-@click.group("key")
-def command() -> None:
-    """Add, list and change the API keys that are watched."""
+@click.group("key", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Add, list and change the API keys that are watched.
+
+    Without a COMMAND it lists them.
+
+    \b
+    Example:
+      orwatch key
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
 
 
 @command.command("add")
@@ -62,6 +72,8 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     from orwatch.jobs.key import change as key_jobs
 
     name = key_jobs.clean_name(name)
+    if (existing := context.existing_store()) is not None:
+        key_jobs.check_name(existing, name)
     secret = _read_secret(name)
     key_jobs.check_can_add(context.store, context.encryption_keys, name, secret)
     facts = None if no_check else _ask(context, secret)
@@ -95,7 +107,7 @@ def _read_secret(name: str) -> str:
     from orwatch.secrets import MAX_SECRET_LENGTH, clean_secret
 
     if is_terminal(sys.stdin):
-        text = click.prompt(f"Secret of {name}", hide_input=True, err=True)
+        text = click.prompt(f"Secret of {name} (what you type stays hidden)", hide_input=True, err=True)
     else:
         # Enough to see that it is too long, and never a whole disk.
         stream = sys.stdin.buffer if sys.stdin is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
@@ -24,10 +24,13 @@ from orwatch.cli.options import (
 from orwatch.config.settings import MAX_SYNC_DAYS
 from orwatch.domain.runs import Job
 from orwatch.errors import UsageError
-from orwatch.text import counted, is_terminal
+from orwatch.text import counted, is_terminal, printable
 
 if TYPE_CHECKING:
     from orwatch.jobs.sync.request import SyncProgress
+    from orwatch.store.engine.database import Store
+
+_NAMES_LISTED = 5
 
 
 @click.command("sync")
@@ -99,6 +102,8 @@ def command(
     context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
     shows_progress = is_terminal(sys.stderr) and not quiet and not verbose
     store = context.store
+    if backfill is not None:
+        _warn_of_ordinary_keys(store, key_names)
     with (
         job_run(context, Job.SYNC, wait_seconds, is_whole=not key_names) as ending,
         ExitStack() as opened,
@@ -132,6 +137,22 @@ def command(
     from orwatch.cli.catch_up import worst
 
     return worst(result.exit_code, run_missed(context, quiet=quiet or as_json))
+
+
+def _warn_of_ordinary_keys(store: Store, names: Sequence[str]) -> None:
+    """Say of which keys ``--backfill`` reads nothing."""
+    from orwatch.jobs.key.selection import keys_without_account
+
+    ordinary = keys_without_account(store, names)
+    if not ordinary:
+        return
+    is_few = len(ordinary) <= _NAMES_LISTED
+    named = ", ".join(map(printable, ordinary)) if is_few else counted(len(ordinary), "key")
+    click.echo(
+        "orwatch: --backfill reads the past of an account, through a management key. It reads nothing more "
+        f"of {named}: no management key lists {'it' if len(ordinary) == 1 else 'them'}.",
+        err=True,
+    )
 
 
 @contextmanager

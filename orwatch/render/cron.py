@@ -170,7 +170,8 @@ def install_sentence(result: CronInstallResult) -> str:
 
 
 def remove_sentence(result: CronRemoveResult) -> str:
-    """What was taken out."""
+    """What was taken out, or would be."""
     if not result.locations:
         return "There was nothing to remove." if not result.warnings else "Nothing was removed."
-    return f"Removed the three jobs from {printable(', '.join(result.locations))}."
+    done = "Would remove" if result.is_dry_run else "Removed"
+    return f"{done} the three jobs from {printable(', '.join(result.locations))}."

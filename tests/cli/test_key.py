@@ -138,3 +138,8 @@ def test_purging_asks_about_all_the_usage_and_deletes_it(
     assert "Remove 'production' and ALL ITS USAGE?" in err
     assert (code, out.strip()) == (0, "Removed 'production' and 2 rows of usage.")
     assert usage_rows(home) == 0
+
+
+def test_the_group_alone_lists(orwatch: Orwatch) -> None:
+    assert orwatch("key") == orwatch("key", "list")
+    assert orwatch("key")[0] == 0

@@ -60,7 +60,7 @@ def test_the_secret_is_asked_for_on_a_terminal_and_not_shown(
     code, out, err = orwatch("key", "add", "production", "--no-check")
     assert code == 0
     # Click shows the prompt itself or has it shown, depending on its version.
-    assert "Secret of production:" in "".join([err, *prompts])
+    assert "Secret of production (what you type stays hidden):" in "".join([err, *prompts])
     assert SECRET not in out + err
     assert home.opened_secret("production", ENCRYPTION_KEY) == SECRET
 
@@ -212,3 +212,16 @@ def test_an_encryption_key_that_is_none_is_78_and_is_not_shown(
     assert "ORWATCH_ENCRYPTION_KEY is not a Fernet key" in err
     assert "no-fernet-key-at-all" not in err
     assert home.keys() == {}
+
+
+def test_a_taken_name_is_told_before_the_secret_is_asked_for(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.set_up("production")
+
+    def refuse(*_arguments: object) -> str:
+        raise AssertionError("the secret was asked for")
+
+    monkeypatch.setattr("orwatch.cli.key._read_secret", refuse)
+    code, out, err = orwatch("key", "add", "production")
+    assert (code, out, err) == (1, "", "orwatch: a key named 'production' exists already.\n")

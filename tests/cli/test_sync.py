@@ -285,3 +285,17 @@ def test_where_every_key_is_invalid_nothing_is_watched_and_that_is_exit_1(
     assert "1 key is invalid" in orwatch("sync").out
     orwatch("key", "disable", "production")
     assert orwatch("sync", "--quiet") == (0, "", "")
+
+
+def test_a_backfill_says_of_which_keys_it_reads_nothing_more(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter
+) -> None:
+    api.get("/usage").mock(return_value=usage_json())
+    code, _out, err = orwatch("sync", "--backfill", "90d")
+    assert (code, err) == (
+        0,
+        "orwatch: --backfill reads the past of an account, through a management key. It reads nothing more "
+        "of production: no management key lists it.\n",
+    )
+    home.set_up(*"abcdef")
+    assert "nothing more of 7 keys: no management key lists them." in orwatch("sync", "--backfill", "90d")[2]

@@ -35,7 +35,7 @@ def test_on_a_terminal_it_asks_and_does_not_show_what_is_typed(
         "key", "add", "production", launcher=ON_TERMINAL, stdin=theirs, stderr=theirs, own_session=True
     )
     os.close(theirs)
-    shown = read_until(ours, b"Secret of production: ")
+    shown = read_until(ours, b"Secret of production (what you type stays hidden): ")
     os.write(ours, f"{keys[0].secret}\n".encode())
     shown += read_rest(ours)
     os.close(ours)

@@ -89,7 +89,7 @@ class CronD:
         if self.host.uid != 0 and not is_dry_run:
             raise OrwatchError(f"only root may write {path}: run it with sudo, or use `--user-crontab`.")
 
-    def remove(self, env_file: str) -> tuple[CronWarning, ...] | None:
+    def remove(self, env_file: str, *, is_dry_run: bool = False) -> tuple[CronWarning, ...] | None:
         """Delete the entries of this env file; None: there were none."""
         path = self.host.cron_d_file
         before = read_file(path)
@@ -100,6 +100,8 @@ class CronD:
         if self.host.uid != 0:
             command = removal_of(self.kind, env_file)
             raise OrwatchError(f"only root may change {path}: run `{command}` as well.")
+        if is_dry_run:
+            return ()
         rest = crontab.without_block(before)
         if rest.strip():
             write_file(path, rest)

@@ -25,17 +25,17 @@ def install(request: InstallRequest, host: Host, settings: Settings) -> CronInst
     return replace(result, warnings=(*result.warnings, *others))
 
 
-def remove(host: Host, env_file: Path) -> CronRemoveResult:
+def remove(host: Host, env_file: Path, *, is_dry_run: bool = False) -> CronRemoveResult:
     """Take the schedule with this env file out of every place, and nothing else."""
     locations: list[str] = []
     warnings: list[CronWarning] = []
     for place in places(host):
         try:
-            warnings_there = place.remove(str(env_file))
+            warnings_there = place.remove(str(env_file), is_dry_run=is_dry_run)
         except OrwatchError as error:
             warnings.append(CronWarning(str(error), is_fatal=True))
             continue
         if warnings_there is not None:
             warnings += warnings_there
             locations.append(place.location)
-    return CronRemoveResult(tuple(locations), tuple(warnings))
+    return CronRemoveResult(tuple(locations), tuple(warnings), is_dry_run)

@@ -32,8 +32,11 @@ class Place(Protocol):
     def install(self, request: InstallRequest, settings: Settings) -> CronInstallResult:
         """Write the schedule there; again, it changes nothing. Raises ``OrwatchError``."""
 
-    def remove(self, env_file: str) -> tuple[CronWarning, ...] | None:
-        """Delete the entries of this env file; None: there were none. Raises ``OrwatchError``."""
+    def remove(self, env_file: str, *, is_dry_run: bool = False) -> tuple[CronWarning, ...] | None:
+        """Delete the entries of this env file; None: there were none. Raises ``OrwatchError``.
+
+        ``is_dry_run``: nothing is changed, all else is the same.
+        """
 
 
 def places(host: Host) -> tuple[Place, ...]:

@@ -191,10 +191,11 @@ class CronInstallResult:
 
 @dataclass(frozen=True, slots=True)
 class CronRemoveResult:
-    """From where ``orwatch cron remove`` took the schedule."""
+    """From where ``orwatch cron remove`` took the schedule, or with ``is_dry_run`` would."""
 
     locations: tuple[str, ...]
     warnings: tuple[CronWarning, ...] = ()
+    is_dry_run: bool = False
 
     @property
     def exit_code(self) -> int:

@@ -190,12 +190,14 @@ class Systemd:
                 is_fatal=True,
             )
 
-    def remove(self, env_file: str) -> tuple[CronWarning, ...] | None:
+    def remove(self, env_file: str, *, is_dry_run: bool = False) -> tuple[CronWarning, ...] | None:
         """Delete the units of this env file; None: there were none."""
         files = self.read()
         if not files:
             return None
         refuse_other(self.kind, self.location, unit_entries(files), env_file)
+        if is_dry_run:
+            return ()
         timers = [name for name in TIMERS if name in files]
         # Asked before they are gone, and the links deleted by hand where no systemd answers.
         stopped = self.systemctl("disable", "--now", *timers) if timers else None

@@ -76,14 +76,15 @@ class UserCrontab:
         change = change_between(before, after)
         return CronInstallResult(self.kind, self.location, change, block, request.is_dry_run, tuple(warnings))
 
-    def remove(self, env_file: str) -> tuple[CronWarning, ...] | None:
+    def remove(self, env_file: str, *, is_dry_run: bool = False) -> tuple[CronWarning, ...] | None:
         """Delete the entries of this env file; None: there were none."""
         before = self.read_if_any()
         entries = entries_in(before)
         if crontab.find_block(before) is None:
             return None
         refuse_other(self.kind, self.location, entries, env_file)
-        self.write(crontab.without_block(before))
+        if not is_dry_run:
+            self.write(crontab.without_block(before))
         return ()
 
     def read_if_any(self) -> str:

@@ -69,6 +69,15 @@ def lister_of(store: Store, key: StoredKey) -> str | None:
     return _lister_of(list_keys(store), key)
 
 
+def check_name(store: Store, name: str) -> None:
+    """Refuse a name that is taken whatever the secret is; a discovered key may get its own.
+
+    Raises ``OrwatchError``.
+    """
+    if any(key.name == name and key.secret_encrypted is not None for key in list_keys(store)):
+        raise OrwatchError(f"a key named {name!r} exists already.")
+
+
 def check_can_add(store: Store, encryption_keys: Sequence[str], name: str, secret: str) -> None:
     """Find out whether ``add`` could store this key, before OpenRouter is asked about it.
 

@@ -29,6 +29,13 @@ def check_names(store: Store, names: Sequence[str]) -> None:
             select_keys(stored_keys.list_keys(connection), names)
 
 
+def keys_without_account(store: Store, names: Sequence[str]) -> list[str]:
+    """The names of the active ordinary keys that no management key lists. Raises ``UsageError``."""
+    with store.read() as connection:
+        keys = select_keys(stored_keys.list_keys(connection), names)
+    return [key.name for key in keys if key.is_active and not key.is_management and key.listing is None]
+
+
 def find_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
     """The key of that name. Raises ``UsageError``."""
     return select_keys(keys, [name])[0]

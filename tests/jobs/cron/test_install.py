@@ -17,6 +17,7 @@ from orwatch.jobs.cron.ours import InstallRequest
 from orwatch.jobs.cron.result import CronChange, CronInstallResult, CronPlace
 from orwatch.jobs.cron.systemd import units
 from orwatch.jobs.cron.text import MARK_BEGIN, Invocation, entries
+from orwatch.render.cron import remove_sentence
 from tests.jobs.cron.machine import CronMachine
 
 OTHERS = "# mine\n5 4 * * * backup\n"
@@ -291,6 +292,22 @@ def test_removing_takes_our_lines_out_of_cron_d_and_the_file_when_nothing_else_i
         file.write(OTHERS)
     remove(machine.host(), machine.env_file)
     assert machine.cron_d_file.read_text(encoding="utf-8") == OTHERS
+
+
+@needs_root
+@pytest.mark.parametrize("place", [USER_CRONTAB, CRON_D, SYSTEMD])
+def test_a_dry_run_removes_nothing_and_says_what_it_would(
+    machine: CronMachine, place: InstallRequest
+) -> None:
+    machine.add_systemctl()
+    installed(machine, place)
+    before = {path: path.read_bytes() for path in machine.folder.rglob("*") if path.is_file()}
+
+    result = remove(machine.host(), machine.env_file, is_dry_run=True)
+
+    assert {path: path.read_bytes() for path in before} == before
+    assert remove_sentence(result) == f"Would remove the three jobs from {result.locations[0]}."
+    assert remove(machine.host(), machine.env_file).locations == result.locations
 
 
 def test_what_only_root_may_remove_is_told(machine: CronMachine) -> None:

@@ -6,10 +6,13 @@ import pytest
 
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import UsageError
-from orwatch.jobs.key.selection import find_key, select_keys
+from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key.selection import find_key, keys_without_account, select_keys
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
+from tests.jobs.sync.account_support import add_owner, list_under, listed
 from tests.store.support import add_key
+from tests.support import NOW
 
 
 @pytest.fixture
@@ -61,3 +64,13 @@ def test_every_name_is_unknown_where_there_are_no_keys() -> None:
     assert select_keys([], []) == []
     with pytest.raises(UsageError, match="there is no key named 'work'"):
         find_key([], "work")
+
+
+def test_a_key_without_an_account_is_active_and_neither_a_management_key_nor_listed(store: Store) -> None:
+    owner = add_owner(store)
+    list_under(store, owner, listed("found"))
+    for name in ("own", "asleep"):
+        add_key(store, name)
+    key_jobs.disable(store, "asleep", NOW)
+    assert keys_without_account(store, ()) == ["own"]
+    assert keys_without_account(store, ["found", "ops"]) == []
