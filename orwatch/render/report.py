@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.usage import MEASURES, Dimension, Totals
-from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.result import Counters, Days, ReportResult, ReportRow, ReportTable
 from orwatch.render import numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Merged, Shape
@@ -65,14 +65,31 @@ def view(result: ReportResult) -> View:
             if table is not result.table:
                 shown += [Text(), Text(f"Top {table.by[0].value}s", style="bold"), Text()]
             shown.append(_table(table, width, ascii_only, with_bar=len(table.by) == 1))
-        return [*shown, *(Text(f"Note: {note}") for note in result.notes)]
+        return [*shown, *(Text(f"Note: {note}") for note in _notes(result))]
 
     return parts
 
 
 def _title(result: ReportResult) -> str:
-    days = (result.until - result.since).days + 1
-    return f"{result.since} to {result.until} · {counted(days, 'day')} (UTC)"
+    title = f"{result.since} to {result.until} · {counted(result.days, 'day')} (UTC)"
+    left_out = " and ".join(f"{days.since} to {days.until}" for days in result.left_out)
+    return f"{title}, without {left_out}" if left_out else title
+
+
+def _notes(result: ReportResult) -> Sequence[str]:
+    """What else to know of the numbers; first, of how many days they are."""
+    if result.known_days is None or result.known_days >= result.days:
+        return result.notes
+    known = f"known: {result.known_days:,} of {counted(result.days, 'day')}"
+    counters = result.counters
+    if counters is None:
+        return (known, *result.notes)
+    said = []
+    if counters.of_month_usd is not None:
+        said.append(f"{numbers.exact_usd(counters.of_month_usd)} in {counters.month:%Y-%m}")
+    if counters.lifetime_usd is not None:
+        said.append(f"{numbers.exact_usd(counters.lifetime_usd)} in all")
+    return (f"{known}; the keys' own counters say {' and '.join(said)}", *result.notes)
 
 
 def _table(table: ReportTable, width: int, ascii_only: bool, *, with_bar: bool) -> RenderableType:
@@ -129,7 +146,16 @@ def _bar_column(
     return [Column("", [bar.ljust(room) for bar in bars], is_word=True, dispensable=9, style="cyan")]
 
 
+def _month(counters: Counters) -> str:
+    """The month, such as 2026-11."""
+    return f"{counters.month:%Y-%m}"
+
+
 _TOTALS = Shape(Totals, *(Member(name, attribute) for name, attribute in MEASURES.items()))
+_LEFT_OUT = Shape(Days, Member("since"), Member("until"))
+_COUNTERS = Shape(
+    Counters, Member("month", _month), Member("of_month", "of_month_usd"), Member("lifetime", "lifetime_usd")
+)
 
 
 def as_json(result: ReportResult) -> str:
@@ -147,7 +173,10 @@ def answer_shape(by: Sequence[Dimension]) -> Shape:
         Member("by", "table.by"),
         Member("rows", "table.rows", Shape(ReportRow, *values, Merged("totals", _TOTALS))),
         Member("totals", "table.totals", _TOTALS),
-        Member("notes"),
+        Member("known_days"),
+        Member("left_out", shape=_LEFT_OUT),
+        Member("counters", shape=_COUNTERS),
+        Member("notes", _notes),
     )
 
 

@@ -137,7 +137,7 @@ def test_keys_and_models_can_be_chosen(orwatch: Orwatch) -> None:
     assert [row["model"] for row in both["rows"]] == ["openai/gpt-4.1"]
     none = document(orwatch, "--model", "nobody/*", "--by", "model")
     assert none["rows"] == []
-    assert none["notes"] == ["no model in the database matches nobody/*"]
+    assert none["notes"] == ["known: 2 of 30 days", "no model in the database matches nobody/*"]
 
 
 def test_the_order_can_be_chosen(orwatch: Orwatch) -> None:
@@ -150,7 +150,8 @@ def test_the_order_can_be_chosen(orwatch: Orwatch) -> None:
 def test_only_the_first_rows_are_shown_and_the_total_is_of_all(orwatch: Orwatch) -> None:
     out = orwatch("report", "--by", "model", "--by", "key", "--top", "1").out
     assert "2 others" in out
-    assert "$15.75" in out.splitlines()[-1]
+    assert "$15.75" in out.splitlines()[-2]
+    assert out.splitlines()[-1] == "Note: known: 2 of 30 days"
 
 
 def test_csv_has_a_header_and_exact_money(orwatch: Orwatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orwatch.domain.usage import NO_USE, Dimension, Totals
+from orwatch.jobs.report.result import Counters, Days
 from orwatch.render.report import as_json, view
 from tests.render.support import (
     WIDTHS,
@@ -167,6 +169,60 @@ def test_notes_come_last() -> None:
     assert text.splitlines()[-1] == "Note: days before 2026-11-05 are kept as monthly totals"
 
 
+@pytest.mark.parametrize(
+    ("counters", "said"),
+    [
+        (None, ""),
+        (
+            Counters(date(2026, 11, 1), Decimal("47.02"), Decimal("1200.5")),
+            "; the keys' own counters say $47.02 in 2026-11 and $1,200.50 in all",
+        ),
+        (
+            Counters(date(2026, 11, 1), None, Decimal("0.015")),
+            "; the keys' own counters say $0.015 in all",
+        ),
+        (
+            Counters(date(2026, 11, 1), Decimal("47.02"), None),
+            "; the keys' own counters say $47.02 in 2026-11",
+        ),
+    ],
+)
+def test_a_total_of_a_few_days_says_of_how_many_and_what_the_counters_say(
+    counters: Counters | None, said: str
+) -> None:
+    result = report(DAYS, notes=("n",), known_days=2, counters=counters)
+    assert rendered(view(result), 200).splitlines()[-2:] == [
+        f"Note: known: 2 of 20 days{said}",
+        "Note: n",
+    ]
+    document = json.loads(as_json(result), parse_float=Decimal)
+    assert document["known_days"] == 2
+    assert document["notes"] == [f"known: 2 of 20 days{said}", "n"]
+    assert document["counters"] == (
+        None
+        if counters is None
+        else {"month": "2026-11", "of_month": counters.of_month_usd, "lifetime": counters.lifetime_usd}
+    )
+
+
+def test_of_days_that_are_all_known_nothing_is_said() -> None:
+    assert json.loads(as_json(report(DAYS, known_days=20)))["notes"] == []
+    assert "Note" not in rendered(view(report(DAYS, known_days=20)))
+
+
+def test_the_title_and_json_say_what_cleanup_has_cut_of_the_window() -> None:
+    parts = Days(date(2026, 11, 1), date(2026, 11, 2)), Days(date(2026, 11, 5), date(2026, 11, 5))
+    result = report(DAYS, left_out=parts)
+    assert rendered(view(result), 200).splitlines()[0] == (
+        "2026-11-01 to 2026-11-20 · 20 days (UTC), without 2026-11-01 to 2026-11-02 and "
+        "2026-11-05 to 2026-11-05"
+    )
+    assert json.loads(as_json(result))["left_out"] == [
+        {"since": "2026-11-01", "until": "2026-11-02"},
+        {"since": "2026-11-05", "until": "2026-11-05"},
+    ]
+
+
 def test_where_nothing_is_known_it_says_so_and_shows_no_table() -> None:
     text = rendered(
         view(report(report_table([(["2026-11-20"], Totals())], by=(Dimension.DAY,)), notes=("n",)))
@@ -232,6 +288,9 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
             "cost": Decimal("0.100000002"),
             "byok_cost": None,
         },
+        "known_days": None,
+        "left_out": [],
+        "counters": None,
         "notes": ["n"],
     }
 

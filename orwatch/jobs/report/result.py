@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from orwatch.domain.usage import Dimension, Totals
 
@@ -28,8 +29,29 @@ class ReportTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Days:
+    """The days from ``since`` to ``until``, both inclusive."""
+
+    since: date
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the keys' counters add up to: of a month, named by its first day, and of all time."""
+
+    month: date
+    of_month_usd: Decimal | None
+    lifetime_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What ``orwatch report`` shows: the table asked for, and the top models and keys."""
+    """What ``orwatch report`` shows: the table asked for, and the top models and keys.
+
+    ``known_days``: of how many days of the window the totals are. ``left_out``: what cleanup has cut of it.
+    ``counters``: where not all days are known, and these are.
+    """
 
     since: date
     until: date
@@ -37,3 +59,11 @@ class ReportResult:
     top_tables: tuple[ReportTable, ...] = ()
     notes: tuple[str, ...] = ()
     has_keys: bool = True
+    known_days: int | None = None
+    left_out: tuple[Days, ...] = ()
+    counters: Counters | None = None
+
+    @property
+    def days(self) -> int:
+        """How many days the window has."""
+        return (self.until - self.since).days + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
@@ -13,7 +13,8 @@ from orwatch.domain.keys import StoredKey
 from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals, UsageSpan
 from orwatch.errors import UsageError
 from orwatch.jobs.key.selection import select_keys
-from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
+from orwatch.jobs.report.result import Days, ReportResult, ReportRow, ReportTable
 from orwatch.jobs.report.table import fold, make_table, period_name
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -69,7 +70,8 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         wanted = _filter(request, since, keys, names)
         watermark = ledger.kept_from(connection)
         found_spans = _find_spans(connection, wanted)
-        rows, notes = _rows(connection, by, wanted, watermark, names)
+        months, left_out = _months(connection, by, wanted, watermark)
+        rows = _rows(connection, by, wanted, months, names)
         table = make_table(by, rows, sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
             table = replace(table, totals=NO_USE)
@@ -80,17 +82,29 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
                 make_table((dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_TOP_ROWS)
                 for dimension in _TOP_TABLES
             ]
+        whole_spans = [each.span for each in found_spans if _is_inside(each.span, wanted)]
+        known_days = count_known_days(connection, wanted, keys, whole_spans, months, watermark)
+    notes: tuple[str, ...] = ()
+    if left_out:
+        how = "--by month shows them" if _needs_days(by) else "only whole months of them can be shown"
+        notes = (f"days before {watermark} are kept as monthly totals: {how}",)
     if request.model_globs and wanted.model_ids == ():
         notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
     notes = (*notes, *_notes_on_spans(found_spans, wanted, names), *_notes_on_accounts(keys, table))
-    return ReportResult(
+    result = ReportResult(
         since,
         request.until,
         table,
         tuple(part for part in top_tables if part.rows),
         notes,
         has_keys=any(not key.is_removed for key in keys),
+        known_days=known_days,
+        left_out=left_out,
     )
+    # The counters know nothing of models.
+    if known_days < result.days and wanted.model_ids is None:
+        result = replace(result, counters=read_counters(keys, wanted.key_ids))
+    return result
 
 
 def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
@@ -123,25 +137,31 @@ def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], name
     return UsageFilter(since, request.until, key_ids, model_ids)
 
 
+def _needs_days(by: tuple[Dimension, ...]) -> bool:
+    return Dimension.DAY in by or Dimension.WEEK in by
+
+
+def _months(
+    connection: Connection, by: tuple[Dimension, ...], wanted: UsageFilter, watermark: date | None
+) -> tuple[list[date], tuple[Days, ...]]:
+    """The months of which cleanup has removed days that count as a whole, and the days that cannot count."""
+    if watermark is None or wanted.since >= watermark:
+        return [], ()
+    touched = usage_reads.removed_months(connection, replace(wanted, since=month_start(wanted.since)))
+    shown: list[date] = []
+    if not _needs_days(by):
+        shown = [month for month in touched if _is_whole(connection, month, wanted, watermark)]
+    return shown, left_out_days(touched, shown, watermark, wanted)
+
+
 def _rows(
     connection: Connection,
     by: tuple[Dimension, ...],
     wanted: UsageFilter,
-    watermark: date | None,
+    shown: Sequence[date],
     names: _Names,
-) -> tuple[list[ReportRow], tuple[str, ...]]:
-    """The rows of a table; months of which cleanup has removed days count where they lie in it as a whole."""
-    needs_days = Dimension.DAY in by or Dimension.WEEK in by
-    touched: Collection[date] = ()
-    shown: list[date] = []
-    if watermark is not None and wanted.since < watermark:
-        touched = usage_reads.removed_months(connection, replace(wanted, since=month_start(wanted.since)))
-        if not needs_days:
-            shown = [month for month in touched if _is_whole(connection, month, wanted, watermark)]
-    notes: tuple[str, ...] = ()
-    if len(shown) < len(touched):
-        how = "--by month shows them" if needs_days else "only whole months of them can be shown"
-        notes = (f"days before {watermark} are kept as monthly totals: {how}",)
+) -> list[ReportRow]:
+    """The rows of a table, with the monthly totals of the months ``shown``."""
     if shown:
         months = replace(wanted, since=min(shown), until=max(shown))
         sums = [
@@ -153,7 +173,7 @@ def _rows(
         rows = _ledger_rows(connection, by, wanted, names)
     if len(by) == 1 and by[0].is_time:
         rows = _with_every_period(connection, by[0], rows, wanted)
-    return rows, notes
+    return rows
 
 
 def _is_whole(connection: Connection, month: date, wanted: UsageFilter, watermark: date) -> bool:
@@ -239,7 +259,7 @@ def _labelled(keys: Sequence[StoredKey]) -> Iterable[tuple[StoredKey, str]]:
 
 def _grouping(by: tuple[Dimension, ...]) -> Grouping:
     return Grouping(
-        by_day=Dimension.DAY in by or Dimension.WEEK in by,
+        by_day=_needs_days(by),
         by_month=Dimension.MONTH in by,
         by_key=Dimension.KEY in by,
         by_model=Dimension.MODEL in by,
