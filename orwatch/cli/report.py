@@ -48,7 +48,11 @@ _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "te
     help="Count only these models, such as 'openai/*'; repeatable.",
 )
 @click.option(
-    "-t", "--top", type=click.IntRange(1), metavar="N", help="Only the first N rows; the rest as one."
+    "-t",
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only the N rows that cost most, or are first by --sort; the rest as one.",
 )
 @click.option("-o", "--sort", metavar="COLUMN", help="Order by this column: cost, requests, model, …")
 @json_option

@@ -95,13 +95,16 @@ def _notes(result: ReportResult) -> Sequence[str]:
 def _table(table: ReportTable, width: int, ascii_only: bool, *, with_bar: bool) -> RenderableType:
     rows = [*table.rows]
     if table.others is not None:
-        others = (counted(table.others_count, "other"), *[""] * (len(table.by) - 1))
-        rows.append(ReportRow(others, table.others))
+        rows.append(ReportRow(_name_of_others(table), table.others))
     is_sum_of_others = [index >= len(table.rows) for index in range(len(rows))]
     columns = [*_value_columns(table, rows), *_number_columns(table, rows)]
     if with_bar:
         columns += _bar_column(columns, table, rows, width, ascii_only)
     return make_table(columns, width, row_styles=["dim" if others else "" for others in is_sum_of_others])
+
+
+def _name_of_others(table: ReportTable) -> tuple[str, ...]:
+    return (counted(table.others_count, "other"), *[""] * (len(table.by) - 1))
 
 
 def _value_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Column]:
@@ -152,6 +155,7 @@ def _month(counters: Counters) -> str:
 
 
 _TOTALS = Shape(Totals, *(Member(name, attribute) for name, attribute in MEASURES.items()))
+_OTHERS = Shape(ReportTable, Member("count", "others_count"), Merged("others", _TOTALS))
 _LEFT_OUT = Shape(Days, Member("since"), Member("until"))
 _COUNTERS = Shape(
     Counters, Member("month", _month), Member("of_month", "of_month_usd"), Member("lifetime", "lifetime_usd")
@@ -172,12 +176,18 @@ def answer_shape(by: Sequence[Dimension]) -> Shape:
         Member("until"),
         Member("by", "table.by"),
         Member("rows", "table.rows", Shape(ReportRow, *values, Merged("totals", _TOTALS))),
+        Member("others", _table_with_others, _OTHERS),
         Member("totals", "table.totals", _TOTALS),
         Member("known_days"),
         Member("left_out", shape=_LEFT_OUT),
         Member("counters", shape=_COUNTERS),
         Member("notes", _notes),
     )
+
+
+def _table_with_others(result: ReportResult) -> ReportTable | None:
+    """What --top cut off, as one; null where it cut nothing off."""
+    return None if result.table.others is None else result.table
 
 
 def _value_at(index: int) -> Callable[[ReportRow], str | None]:
@@ -192,8 +202,10 @@ def as_csv(result: ReportResult) -> str:
     """A header and a line a row, safe to open in a spreadsheet; an unknown number is an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*(dimension.value for dimension in result.table.by), *MEASURES])
-    for row in result.table.rows:
+    table = result.table
+    writer.writerow([*(dimension.value for dimension in table.by), *MEASURES])
+    others = [] if table.others is None else [ReportRow(_name_of_others(table), table.others)]
+    for row in (*table.rows, *others):
         counted_numbers = (getattr(row.totals, attribute) for attribute in MEASURES.values())
         writer.writerow([*(_defused(value or "") for value in row.values), *map(_exact, counted_numbers)])
     return buffer.getvalue()

@@ -108,11 +108,11 @@ def test_others_stand_in_the_first_column_when_there_are_several() -> None:
 
 def test_the_largest_cost_has_the_longest_bar_and_others_have_none() -> None:
     rows = [([name], totals(cost)) for name, cost in (("a", "8"), ("b", "4"), ("c", "0"), ("d", "100"))]
-    text = rendered(view(report(report_table(rows[:3], top=2))), 120)
+    text = rendered(view(report(report_table([*rows[:3], (["e"], totals("0"))], top=2))), 120)
     bars = {
-        line.split()[0]: line.count("█") for line in text.splitlines() if line[:1] in {"a", "b", "1", "T"}
+        line.split()[0]: line.count("█") for line in text.splitlines()[2:] if line[:1] in {"a", "b", "2", "T"}
     }
-    assert bars == {"a": 24, "b": 12, "1": 0, "Total": 0}
+    assert bars == {"a": 24, "b": 12, "2": 0, "Total": 0}
 
 
 def test_where_room_is_short_the_bar_goes_first() -> None:
@@ -281,6 +281,7 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
                 "byok_cost": None,
             },
         ],
+        "others": None,
         "totals": {
             "requests": 4,
             "tokens_input": 6,
@@ -316,6 +317,20 @@ def test_json_gives_back_any_name_and_any_number(rows: list[tuple[str, Decimal, 
     told = [(row["model"], Decimal(row["cost"]), row["requests"]) for row in document["rows"]]
     assert sorted(told) == sorted(rows)
     assert Decimal(document["totals"]["cost"]) == sum((cost for _, cost, _ in rows), Decimal(0))
+
+
+def test_json_has_the_number_and_the_sums_of_what_top_cut_off() -> None:
+    rows = [([name], totals(cost, 1, 2)) for name, cost in (("a", "8"), ("b", "4"), ("c", "0.5"))]
+    document = json.loads(as_json(report(report_table(rows, top=1))), parse_float=Decimal)
+    assert [row["model"] for row in document["rows"]] == ["a"]
+    assert document["others"] == {
+        "count": 2,
+        "requests": 2,
+        "tokens_input": 4,
+        "tokens_output": 4,
+        "cost": Decimal("4.5"),
+        "byok_cost": None,
+    }
 
 
 def test_json_has_a_member_for_each_dimension() -> None:

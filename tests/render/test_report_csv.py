@@ -68,6 +68,10 @@ def test_a_name_with_commas_quotes_and_control_characters_is_one_printable_cell(
     assert read(as_csv(report(table)))[1][0] == 'a,"b"��[31m�'
 
 
-def test_the_rows_that_top_cut_off_are_not_made_up_as_a_row() -> None:
-    table = report_table([([name], totals("1")) for name in "abc"], top=1)
-    assert len(read(as_csv(report(table)))) == 2
+def test_the_rows_that_top_cut_off_are_the_last_row_with_their_number() -> None:
+    rows = [([name, "m"], totals("1", 1, 1)) for name in "abc"]
+    table = report_table(rows, by=(Dimension.KEY, Dimension.MODEL), top=1)
+    assert read(as_csv(report(table)))[1:] == [
+        ["a", "m", "1", "1", "1", "1", ""],
+        ["2 others", "", "2", "2", "2", "2", ""],
+    ]

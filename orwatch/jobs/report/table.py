@@ -53,14 +53,14 @@ def fold(groups: Iterable[tuple[tuple[str | None, ...], Totals]]) -> list[Report
 def make_table(
     by: Sequence[Dimension], rows: Sequence[ReportRow], *, sort: str | None = None, top: int | None = None
 ) -> ReportTable:
-    """The rows in order, cut after ``top`` of them; the totals are of all.
+    """The rows in order, cut after ``top`` of them where that hides more than one; the totals are of all.
 
     ``sort`` is one of ``by`` (ascending) or of ``MEASURES`` (the largest first). Without it,
-    times come in their order and all else by cost.
+    times come in their order, if all are shown, and all else by cost.
     """
     ordered = sorted(rows, key=lambda row: tuple(value or "" for value in row.values))
     times = [index for index, dimension in enumerate(by) if dimension.is_time]
-    column = sort or ("" if times else "cost")
+    column = sort or ("" if times and top is None else "cost")
     if column in MEASURES:
         ordered.sort(key=lambda row: _sort_number(row.totals, column), reverse=True)
     elif column:
@@ -69,7 +69,8 @@ def make_table(
     else:
         ordered.sort(key=lambda row: _sort_number(row.totals, "cost"), reverse=True)
         ordered.sort(key=lambda row: tuple(row.values[index] or "" for index in times))
-    shown = ordered if top is None else ordered[:top]
+    # The row of the others takes as much room as a single one of them.
+    shown = ordered if top is None or len(ordered) == top + 1 else ordered[:top]
     cut = ordered[len(shown) :]
     return ReportTable(
         by=tuple(by),

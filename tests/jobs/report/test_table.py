@@ -109,7 +109,8 @@ def test_the_totals_of_a_table_are_those_of_all_rows_however_it_is_sorted_and_cu
     assert table.by == BY
     total = table.totals
     assert sums([total]) == sums([totals for _, totals in pairs])
-    assert len(table.rows) == (len(rows) if top is None else min(top, len(rows)))
+    cuts = top is not None and len(rows) > top + 1
+    assert len(table.rows) == (top if cuts else len(rows))
     assert table.others_count == len(rows) - len(table.rows)
     assert (table.others is None) == (table.others_count == 0)
     assert add_up([*(row.totals for row in table.rows), table.others or Totals()]) == total
@@ -186,6 +187,20 @@ def test_rows_that_are_cut_off_are_counted_and_added_up() -> None:
     assert table.others_count == 2
     assert table.others == Totals(requests=4, cost_usd=Decimal(3))
     assert table.totals == Totals(requests=5, cost_usd=Decimal(6))
+
+
+def test_a_single_row_is_shown_instead_of_being_called_the_others() -> None:
+    rows = [row(name, cost="1") for name in "abc"]
+    table = make_table([Dimension.KEY], rows, top=2)
+    assert (values(table.rows), table.others, table.others_count) == ([("a",), ("b",), ("c",)], None, 0)
+
+
+@pytest.mark.parametrize(
+    ("sort", "kept"), [(None, "2026-11-03"), ("cost", "2026-11-03"), ("day", "2026-11-01")]
+)
+def test_of_days_the_dearest_are_kept_unless_another_order_is_asked_for(sort: str | None, kept: str) -> None:
+    rows = [row(f"2026-11-0{day}", cost=str(cost)) for day, cost in ((1, 2), (2, 1), (3, 9), (4, 3))]
+    assert values(make_table([Dimension.DAY], rows, sort=sort, top=1).rows) == [(kept,)]
 
 
 def test_an_empty_table_knows_nothing() -> None:
