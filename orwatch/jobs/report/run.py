@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from fnmatch import fnmatchcase
 from functools import cache, partial
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
@@ -13,6 +12,7 @@ from orwatch.domain.keys import StoredKey
 from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals, UsageSpan
 from orwatch.errors import UsageError
 from orwatch.jobs.key.selection import select_keys
+from orwatch.jobs.report import models
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
 from orwatch.jobs.report.result import Days, ReportResult, ReportRow, ReportTable
 from orwatch.jobs.report.table import fold, make_table, period_name
@@ -88,8 +88,8 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
     if left_out:
         how = "--by month shows them" if _needs_days(by) else "only whole months of them can be shown"
         notes = (f"days before {watermark} are kept as monthly totals: {how}",)
-    if request.model_globs and wanted.model_ids == ():
-        notes = (*notes, f"no model in the database matches {', '.join(request.model_globs)}")
+    model_names = [name for name in names.models.values() if name is not None]
+    notes = (*notes, *models.notes_on(request.model_globs, model_names))
     notes = (*notes, *_notes_on_spans(found_spans, wanted, names), *_notes_on_accounts(keys, table))
     result = ReportResult(
         since,
@@ -132,7 +132,7 @@ def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], name
         model_ids = tuple(
             number
             for number, name in names.models.items()
-            if name is not None and any(fnmatchcase(name, glob) for glob in request.model_globs)
+            if name is not None and models.matches(name, request.model_globs)
         )
     return UsageFilter(since, request.until, key_ids, model_ids)
 

@@ -1,0 +1,46 @@
+"""The stored models that a pattern means, and those that come near to one that means none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+
+from orwatch.text import printable
+
+_NEAREST = 3
+
+
+def matches(name: str, globs: Collection[str]) -> bool:
+    """Whether at least one of the patterns means the model."""
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def notes_on(globs: Collection[str], names: Collection[str]) -> tuple[str, ...]:
+    """A note for each pattern that matches nothing, with the nearest names."""
+    return tuple(
+        _note(glob, names)
+        for glob in dict.fromkeys(globs)
+        if not any(matches(name, [glob]) for name in names)
+    )
+
+
+def _note(glob: str, names: Collection[str]) -> str:
+    note = f"no model in the database matches {printable(glob)}"
+    near = _nearest(glob, names)
+    return f"{note}; the nearest: {', '.join(map(printable, near))}" if near else note
+
+
+def _nearest(glob: str, names: Collection[str]) -> list[str]:
+    """Those that hold what the pattern says beside its wildcards, in capitals or not; else the most alike."""
+    import difflib
+
+    said = glob.strip("*?").lower()
+    by_lower = {name.lower(): name for name in sorted(names)}
+    found = [lower for lower in by_lower if said and said in lower]
+    found = found or difflib.get_close_matches(said, by_lower, n=_NEAREST)
+    if not found:
+        # The maker alone may be misspelt: `anthropc/*`.
+        makers = {lower.partition("/")[0] for lower in by_lower}
+        near = difflib.get_close_matches(said.partition("/")[0], makers, n=1)
+        found = [lower for lower in by_lower if lower.partition("/")[0] in near]
+    return [by_lower[lower] for lower in found[:_NEAREST]]
