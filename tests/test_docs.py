@@ -64,7 +64,7 @@ def test_no_option_is_named_that_does_not_exist(document: str) -> None:
         for option in command.params
         for spelling in option.opts
     }
-    of_others = {"--quiet", "--editable", "--numprocesses", "--cov", "--help"}
+    of_others = {"--quiet", "--editable", "--numprocesses", "--cov", "--help", "--from"}
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", DOCUMENTS[document]))
     assert mentioned - spellings - of_others == set()
 
