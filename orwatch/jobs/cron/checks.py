@@ -97,6 +97,11 @@ def check_files(invocation: Invocation, host: Host) -> Iterator[CronWarning]:
             f"{user} reaches.",
             is_fatal=True,
         )
+    elif ".cache" in program.parts:
+        yield CronWarning(
+            f"{program} is in a cache, where uvx and `pipx run` put what is to be deleted again: install "
+            "orwatch (`uv tool install` or `pipx install`), then run `orwatch cron install`."
+        )
     if not _is_there(env_file):
         if _may(host, _nearest_folder(env_file), _EXECUTE):
             yield CronWarning(

@@ -175,6 +175,15 @@ def test_a_program_that_may_not_be_run_is_told(machine: CronMachine) -> None:
     assert (warning.is_fatal, "may not run" in warning.text) == (True, True)
 
 
+def test_a_program_in_a_cache_is_a_finding(machine: CronMachine) -> None:
+    program = write_program(
+        machine.folder / ".cache" / "uv" / "archive-v0" / "bin" / "orwatch", "#!/bin/sh\n"
+    )
+    (warning,) = found(machine, Invocation(str(program), str(machine.env_file)))
+    assert not warning.is_fatal
+    assert f"{program} is in a cache" in warning.text
+
+
 def test_a_python_that_may_not_be_run_is_told(machine: CronMachine) -> None:
     python = machine.folder / "python3"
     python.touch(mode=0o644)
