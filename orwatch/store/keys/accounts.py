@@ -102,10 +102,7 @@ def _earlier(first: date | None, second: date | None) -> date | None:
 
 def account_state(connection: Connection, key_id: int) -> AccountState:
     """How far the account of a management key was read."""
-    row = connection.execute(select(accounts).where(accounts.c.api_key_id == key_id)).mappings().first()
-    if row is None:
-        return AccountState()
-    return AccountState(**{name: row[name] for name in AccountState.__dataclass_fields__})
+    return account_states(connection).get(key_id, AccountState())
 
 
 def account_states(connection: Connection) -> dict[int, AccountState]:

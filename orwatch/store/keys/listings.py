@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from orwatch.domain.keys import KeyFacts, ListedKey, StoredKey
 from orwatch.store.keys.accounts import members
-from orwatch.store.keys.table import fact_values, forget_secret, list_keys, update_key
+from orwatch.store.keys.table import ACTIVE, fact_values, forget_secret, list_keys, update_key
 from orwatch.store.schema import api_keys
 from orwatch.text import printable
 
@@ -76,7 +76,7 @@ def merge_listing(
             **fact_values(replace(key.facts, kind=kind), now),
         }
         if known.is_removed:
-            values |= {"is_active": True, "inactive_reason": None, "inactive_since": None}
+            values |= ACTIVE
         update_key(connection, known.id, values)
     return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted)
 

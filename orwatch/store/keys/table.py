@@ -38,6 +38,9 @@ _FACT_COLUMNS = {
     "expires_at": "expires_at",
 }
 
+# The columns of a key that is watched.
+ACTIVE: Mapping[str, Any] = {"is_active": True, "inactive_reason": None, "inactive_since": None}
+
 
 def list_keys(connection: Connection, *, with_removed: bool = False) -> list[StoredKey]:
     """All keys, by id; removed ones, whose history is kept, only when asked for."""
@@ -108,9 +111,7 @@ def restore_key(
             **({} if hint is None else {"hint": hint}),
             "secret_encrypted": secret_encrypted,
             "removed_at": None,
-            "is_active": True,
-            "inactive_reason": None,
-            "inactive_since": None,
+            **ACTIVE,
             "last_sync_error": None,
             "source_setting": source_setting,
             "source_checked_at": None,
@@ -126,7 +127,7 @@ def rename_key(connection: Connection, key_id: int, name: str) -> None:
 
 def set_active(connection: Connection, key_id: int) -> None:
     """Watch the key again."""
-    update_key(connection, key_id, {"is_active": True, "inactive_reason": None, "inactive_since": None})
+    update_key(connection, key_id, ACTIVE)
 
 
 def set_inactive(connection: Connection, key_id: int, reason: InactiveReason, now: datetime) -> None:
@@ -146,9 +147,7 @@ def drop_secret(connection: Connection, key_id: int) -> None:
         key_id,
         {
             "secret_encrypted": None,
-            "is_active": True,
-            "inactive_reason": None,
-            "inactive_since": None,
+            **ACTIVE,
             "last_sync_error": None,
             "source_setting": None,
             "source_checked_at": None,

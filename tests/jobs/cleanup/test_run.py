@@ -140,16 +140,6 @@ def test_a_second_cleanup_changes_nothing(store: Store, clock: FakeClock) -> Non
     assert [dump(store, table) for table in tables] == before
 
 
-def test_a_month_that_loses_days_in_several_cleanups_adds_them_up(store: Store, clock: FakeClock) -> None:
-    spend(store, *((date(2026, 11, day), "a", "1") for day in (1, 2, 3, 20)))
-    for day in (9, 10, 11):
-        clock.current = NOW.replace(day=day)
-        cleanup_job.run(store, 7, clock)
-
-    assert months(store) == {"2026-11": "4"}
-    assert days_left(store) == [TODAY]
-
-
 def test_a_dry_run_tells_what_would_go_and_changes_nothing(store: Store, clock: FakeClock) -> None:
     spend(store, (days_ago(9), "a", "1"), (days_ago(8), "a", "2"), (TODAY, "a", "1"))
     add_records(store)
@@ -182,16 +172,6 @@ def add_records(store: Store) -> None:
         for day in (18, 20):
             started_at_ms = int(NOW.replace(day=day).timestamp() * 1000)
             connection.execute(request_log.insert().values(started_at_ms=started_at_ms))
-
-
-def test_old_run_records_and_limiter_entries_go_too(store: Store, clock: FakeClock) -> None:
-    add_records(store)
-
-    result = cleanup_job.run(store, 7, clock)
-
-    assert result.records_removed == 2
-    assert [(row[1], row[4]) for row in dump(store, "job_runs")] == [("sync", "ok"), ("cleanup", "ok")]
-    assert scalar(store, "SELECT count(*) FROM request_log") == 1
 
 
 def test_space_is_given_back_and_the_file_shrinks(store: Store, clock: FakeClock) -> None:
@@ -240,22 +220,6 @@ def test_a_cleanup_that_is_killed_between_two_days_is_carried_on_by_the_next(
     assert (result.days_removed, total(store)) == (11, before)
     assert days_left(store) == [days_ago(7), days_ago(6), days_ago(5)]
     assert watermark(store) == days_ago(7)
-
-
-def test_each_day_goes_in_a_transaction_of_its_own(
-    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spend(store, *((days_ago(age), "a", "1") for age in (10, 9, 8)))
-    move, seen = retention.remove_day, []
-
-    def look_then_move(connection: Any, day: date) -> None:
-        seen.append(len(days_left(store)))  # as another process sees it
-        move(connection, day)
-
-    monkeypatch.setattr(retention, "remove_day", look_then_move)
-    cleanup_job.run(store, 7, clock)
-
-    assert seen == [3, 2, 1]
 
 
 def test_the_watermark_rises_over_days_without_use_and_never_goes_down(

@@ -16,7 +16,6 @@ import pytest
 from sqlalchemy import Connection, Table
 
 from orwatch.domain.runs import Job
-from orwatch.domain.sources import UsageSource
 from orwatch.errors import LockHeldError, OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.jobs.db import check as db_check
 from orwatch.jobs.db import copy as db_copy
@@ -28,7 +27,7 @@ from orwatch.store.upkeep import copy as store_copy
 from tests.databases import content, filled
 from tests.postgres import PostgresServer
 from tests.store.support import add_key, execute, file_size_limit, run_python, start_python, write
-from tests.support import NOW, TODAY, FakeClock, usage_answer, usage_row
+from tests.support import NOW, FakeClock, usage_answer, usage_row
 
 KINDS = ("sqlite", "postgres")
 NewUrl = Callable[[str], str]
@@ -101,15 +100,6 @@ def test_a_copy_is_written_to_like_any_other_database(source: str, new_url: NewU
             with locks.job_lock(store, Job.SYNC, FakeClock()):
                 pass
     assert content(target) == content(source)
-
-
-def test_a_file_that_is_copied_to_is_private_and_logs_ahead(source: str, new_url: NewUrl) -> None:
-    target = Path(new_url("sqlite").removeprefix("sqlite:///"))
-    copy(source, f"sqlite:///{target}")
-    with closing(sqlite3.connect(target)) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
-    assert target.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_line_for_the_env_file_has_no_password(source: str, postgres: PostgresServer) -> None:
@@ -217,14 +207,6 @@ def test_a_copy_that_differs_is_found_and_undone(
     assert content(target) == content(source)
 
 
-def test_an_empty_file_that_is_copied_to_becomes_private(source: str, tmp_path: Path) -> None:
-    target = tmp_path / "empty.db"
-    target.touch()
-    target.chmod(0o644)
-    copy(source, f"sqlite:///{target}")
-    assert target.stat().st_mode & 0o777 == 0o600
-
-
 # Refused
 
 
@@ -261,13 +243,6 @@ def test_a_target_with_an_older_schema_is_refused_and_not_touched(source: str, n
     with pytest.raises(StoreUnusableError, match=f"schema 0002, this version's is {SCHEMA_REVISION}"):
         copy(source, target)
     assert content(target)["alembic_version"] == [("0002",)]
-
-
-def test_a_new_database_with_nothing_in_it_is_taken(source: str, new_url: NewUrl) -> None:
-    target = new_url("sqlite")
-    open_store(target, NOW).close()
-    copy(source, target)
-    assert content(target) == content(source)
 
 
 def test_a_database_is_not_copied_to_itself(source: str, tmp_path: Path) -> None:
@@ -354,13 +329,3 @@ def test_while_it_is_copied_no_job_of_either_database_runs(source: str, new_url:
 
     db_copy.run(source, target, FakeClock(), look)
     assert held == {True}
-
-
-def test_the_sources_of_days_stay(source: str, new_url: NewUrl) -> None:
-    target = new_url("sqlite")
-    copy(source, target)
-    assert {row[2] for row in content(target)["usage_days"]} == {
-        UsageSource.USAGE.value,
-        UsageSource.COUNTERS.value,
-    }
-    assert any(row[0] == TODAY.toordinal() - 719_163 for row in content(target)["usage_stats"])

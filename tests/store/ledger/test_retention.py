@@ -27,6 +27,7 @@ from tests.store.support import (
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
+BEFORE = TODAY - timedelta(days=2)
 OCTOBER = to_day_number(date(2026, 10, 1))
 NOVEMBER = to_day_number(date(2026, 11, 1))
 
@@ -134,32 +135,13 @@ def test_a_month_knows_what_any_of_its_days_knows(
     assert months(store, "cost_nano") == {(NOVEMBER, 1, 1, 0): 30_000_000}
 
 
-def test_removing_a_day_again_changes_nothing(store: Store) -> None:
-    write(store, usage_answer(usage_row(YESTERDAY), usage_row()))
-    move(store, YESTERDAY)
-    before = [dump(store, table) for table in ("usage_months", "usage_by_key", "usage_by_model")]
+def test_the_watermark_rises_and_never_goes_down(store: Store) -> None:
+    found = []
+    for day in (BEFORE, TODAY, YESTERDAY):
+        raise_watermark(store, day)
+        found.append(watermark(store))
 
-    move(store, YESTERDAY)
-
-    assert [dump(store, table) for table in ("usage_months", "usage_by_key", "usage_by_model")] == before
-
-
-@pytest.mark.parametrize("first", [None, YESTERDAY])
-def test_the_watermark_rises(store: Store, first: date | None) -> None:
-    if first is not None:
-        raise_watermark(store, first)
-
-    raise_watermark(store, TODAY)
-
-    assert watermark(store) == TODAY
-
-
-def test_the_watermark_never_goes_down(store: Store) -> None:
-    raise_watermark(store, TODAY)
-
-    raise_watermark(store, YESTERDAY)
-
-    assert watermark(store) == TODAY
+    assert found == [BEFORE, TODAY, TODAY]
 
 
 def test_the_watermark_forgets_which_days_before_it_were_read(store: Store) -> None:
