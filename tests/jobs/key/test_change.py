@@ -340,7 +340,7 @@ def test_a_removed_key_can_be_shown_renamed_and_purged(store: Store) -> None:
 
     key_jobs.rename(store, "old", "laptop of 2025")
     shown = describe(store, "laptop of 2025", NOW).overview
-    assert (shown.key.state, shown.spent_month_usd) == ("removed", Decimal("1.5"))
+    assert (shown.key.state(NOW), shown.spent_month_usd) == ("removed", Decimal("1.5"))
     with pytest.raises(
         OrwatchError, match=r"is removed already; its usage is kept\. --purge deletes that too"
     ):
