@@ -26,7 +26,8 @@ class OrwatchError(Exception):
     exit_code = EXIT_NEEDS_PERSON
 
     def __init__(self, problem: str, advice: str | None = None, setting: str | None = None) -> None:
-        super().__init__(problem if advice is None else f"{problem.removesuffix('.')}. {advice}")
+        end = "" if problem.endswith((".", "?")) else "."
+        super().__init__(problem if advice is None else f"{problem}{end} {advice}")
         self.problem = problem.removesuffix(".")  # so that a sentence can go on with it
         self.advice = advice
         self.setting = setting

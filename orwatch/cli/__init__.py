@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,12 +14,21 @@ import click
 
 from orwatch import __version__
 from orwatch.cli.interruption import StoppedBySignal
-from orwatch.errors import EXIT_BUG, EXIT_TRY_AGAIN, LockHeldError, OrwatchError, WrongSettingsError
+from orwatch.errors import (
+    EXIT_BUG,
+    EXIT_TRY_AGAIN,
+    LockHeldError,
+    OrwatchError,
+    UsageError,
+    WrongSettingsError,
+)
 from orwatch.text import printable
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 COMPLETION_VARIABLE = "_ORWATCH_COMPLETE"
+# --json, alone or among other short options that take no value.
+_JSON_OPTION = re.compile("--json|-[acnqvy]*j[acnqvy]*")
 
 # Each command with its help's first line, so that `orwatch --help` imports none of them (a test compares).
 COMMANDS = {
@@ -112,23 +122,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what the terminal cannot show is no reason to fail
+    # As typed: a command line that is wrong was not read to its end.
+    words = sys.argv[1:] if arguments is None else arguments
+    fail = _fail_in_json if any(map(_JSON_OPTION.fullmatch, words)) else _fail
     try:
         code = cli.main(arguments, prog_name="orwatch", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except StoppedBySignal as stop:
-        click.echo(f"orwatch: {stop}; {stop.outcome}", err=True)
-        return stop.exit_code
+        return fail(OrwatchError(f"{stop}; {stop.outcome}"), stop.exit_code)
     except click.Abort:
-        click.echo("orwatch: interrupted.", err=True)
-        return EXIT_INTERRUPTED
+        return fail(OrwatchError("interrupted."), EXIT_INTERRUPTED)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        if _is_help(error):
+            error.show()
+            return error.exit_code
+        return fail(_worded(error), error.exit_code)
     except OrwatchError as error:
-        for each in error.errors if isinstance(error, WrongSettingsError) else (error,):
-            click.echo(f"orwatch: {printable(str(each))}", err=True)
-        return error.exit_code
+        return fail(error, error.exit_code)
     except BrokenPipeError:
         _silence_stdout()
         return EXIT_BROKEN_PIPE
@@ -141,14 +152,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # Everything else that touches files says what it was doing; what is left is standard output.
         _silence_stdout()
-        click.echo(f"orwatch: cannot write: {error.strerror or error}.", err=True)
-        return EXIT_TRY_AGAIN
+        return fail(OrwatchError(f"cannot write: {error.strerror or error}."), EXIT_TRY_AGAIN)
     except Exception:
         import traceback
 
         traceback.print_exc()
-        click.echo("orwatch: this is a bug; please report it with the lines above.", err=True)
-        return EXIT_BUG
+        return fail(OrwatchError("this is a bug; please report it with the lines above."), EXIT_BUG)
     return code if isinstance(code, int) else 0
 
 
@@ -158,3 +167,34 @@ def _silence_stdout() -> None:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         os.close(devnull)
+
+
+def _fail(error: OrwatchError, code: int) -> int:
+    """Say what failed, a line for each thing; the exit code."""
+    for each in error.errors if isinstance(error, WrongSettingsError) else (error,):
+        click.echo(f"orwatch: {printable(str(each))}", err=True)
+    return code
+
+
+def _fail_in_json(error: OrwatchError, code: int) -> int:
+    """Say what failed in one line of JSON; the exit code."""
+    import json
+
+    if isinstance(error, WrongSettingsError) and len(error.errors) == 1:
+        (error,) = error.errors
+    said = {"code": code, "message": error.problem, "advice": error.advice, "setting": error.setting}
+    click.echo(json.dumps({"error": said}), err=True)
+    return code
+
+
+def _is_help(error: click.ClickException) -> bool:
+    """Whether it is a group that was called without a command: newer versions of click raise its help."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def _worded(error: click.ClickException) -> OrwatchError:
+    """An error of click in our words, with the command whose help says how it goes."""
+    problem = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return UsageError(problem, f"See `{error.ctx.command_path} --help`.")
+    return OrwatchError(problem)

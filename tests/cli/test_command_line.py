@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -269,7 +270,10 @@ def test_a_full_disk_behind_standard_output_is_told(
     with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as stream:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdout", stream)
         assert run(arguments) == 75
-    assert capsys.readouterr().err == "orwatch: cannot write: No space left on device.\n"
+    text = "cannot write: No space left on device"
+    in_json = {"error": {"code": 75, "message": text, "advice": None, "setting": None}}
+    expected = json.dumps(in_json) if "--json" in arguments else f"orwatch: {text}."
+    assert capsys.readouterr().err == f"{expected}\n"
 
 
 def test_it_runs_where_standard_output_is_closed(

@@ -97,7 +97,6 @@ def test_the_window_that_is_shown(orwatch: Orwatch, arguments: list[str], window
     [
         (["--last", "7d", "--since", "7d"], "--last and --since/--until exclude each other."),
         (["--last", "all", "--until", "today"], "--last and --since/--until exclude each other."),
-        (["--json", "--csv"], "--json and --csv exclude each other."),
         (
             ["--sort", "price"],
             "cannot sort by 'price': the columns are day, requests, tokens_input, tokens_output, cost, "

@@ -1,0 +1,128 @@
+"""Failures: one line that begins with the program's name, or with --json one line of JSON."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+
+from orwatch.cli.interruption import StoppedBySignal
+from orwatch.errors import OrwatchError, SettingsError, TryAgainError, WrongSettingsError
+from orwatch.jobs.status import run as status_job
+from tests.cli.support import Home, Orwatch
+from tests.cli.test_command_line import raising
+
+WRONG = SettingsError("ORWATCH_A='x' is wrong", "Write a number.", setting="ORWATCH_A")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start", "command"),
+    [
+        (["snyc"], "orwatch: No such command 'snyc'. Did you mean 'sync'? See ", "orwatch"),
+        (
+            ["report", "--by", "planet"],
+            "orwatch: Invalid value for '-b' / '--by': 'planet' ",
+            "orwatch report",
+        ),
+        (["key", "add"], "orwatch: Missing argument 'NAME'. See ", "orwatch key add"),
+        (["sync", "--days", "x"], "orwatch: Invalid value for '--days': 'x' ", "orwatch sync"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_names_the_help(
+    orwatch: Orwatch, arguments: list[str], start: str, command: str
+) -> None:
+    code, out, err = orwatch(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(start)
+    assert err.endswith(f"See `{command} --help`.\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--json", "-j", "-jc", "-cj"])
+def test_a_usage_error_of_ours_is_json_where_json_was_asked_for(orwatch: Orwatch, flag: str) -> None:
+    code, out, err = orwatch("report", flag, "--csv")
+    assert (code, out) == (2, "")
+    assert json.loads(err) == {
+        "error": {
+            "code": 2,
+            "message": "--json and --csv exclude each other",
+            "advice": None,
+            "setting": None,
+        }
+    }
+
+
+def test_a_command_line_that_cannot_be_read_is_json_too(orwatch: Orwatch) -> None:
+    code, out, err = orwatch("report", "--dyas", "--json")
+    assert (code, out) == (2, "")
+    answer = json.loads(err)["error"]
+    assert answer["code"] == 2
+    assert "--dyas" in answer["message"]
+    assert answer["advice"] == "See `orwatch report --help`."
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message", "advice", "setting"),
+    [
+        (OrwatchError("a \x1b[1m person."), 1, "a \x1b[1m person", None, None),
+        (TryAgainError("busy", "Wait."), 75, "busy", "Wait.", None),
+        (WRONG, 78, "ORWATCH_A='x' is wrong", "Write a number.", "ORWATCH_A"),
+        (WrongSettingsError([WRONG]), 78, "ORWATCH_A='x' is wrong", "Write a number.", "ORWATCH_A"),
+        (
+            WrongSettingsError([WRONG, SettingsError("ORWATCH_B is wrong.")]),
+            78,
+            "ORWATCH_A='x' is wrong. Write a number. ORWATCH_B is wrong",
+            None,
+            None,
+        ),
+        (StoppedBySignal(15, "it carries on."), 143, "stopped by SIGTERM; it carries on", None, None),
+        (click.Abort(), 130, "interrupted", None, None),
+        (click.ClickException("no"), 1, "no", None, None),
+        (OSError(28, "No space left on device"), 75, "cannot write: No space left on device", None, None),
+    ],
+)
+def test_a_failure_is_one_json_object_on_standard_error(
+    orwatch: Orwatch,
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    message: str,
+    advice: str | None,
+    setting: str | None,
+) -> None:
+    home.set_up("work")
+    monkeypatch.setattr(status_job, "run", raising(error))
+    monkeypatch.setattr("orwatch.cli._silence_stdout", lambda: None)
+    found_code, out, err = orwatch("status", "--json")
+    assert (found_code, out) == (code, "")
+    assert "\x1b" not in err
+    assert json.loads(err) == {
+        "error": {"code": code, "message": message, "advice": advice, "setting": setting}
+    }
+
+
+def test_a_bug_ends_in_json_after_its_traceback(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.set_up("work")
+    monkeypatch.setattr(status_job, "run", raising(RuntimeError("not thought of")))
+    code, _out, err = orwatch("status", "-j")
+    *trace, last = err.splitlines()
+    assert code == 70
+    assert "RuntimeError: not thought of" in trace
+    assert json.loads(last)["error"]["code"] == 70
+
+
+def test_a_group_without_a_command_still_shows_its_help(orwatch: Orwatch) -> None:
+    code, out, err = orwatch("cron")
+    assert code in {0, 2}
+    assert (out + err).startswith("Usage: orwatch cron ")
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"), [("bad", "bad. Do."), ("bad.", "bad. Do."), ("bad?", "bad? Do.")]
+)
+def test_advice_is_a_sentence_of_its_own(problem: str, text: str) -> None:
+    assert str(OrwatchError(problem, "Do.")) == text
