@@ -47,13 +47,17 @@ class Tally:
     is_passing: bool = True
 
     def add_counts(self, counts: WriteCounts, first_day: int = 0) -> None:
-        """Count what was written. A row that this run has written before counts once.
+        """Count what was written. A row that this run has written before counts once; gone again, never.
 
         ``first_day``: days before that one (by number) are written once only, and not remembered.
         """
         again = self.fresh & counts.replaced
         self.fresh = (self.fresh - again) | {cell for cell in counts.written if cell[0] >= first_day}
-        self.counts = self.counts + replace(counts, rows_written=counts.rows_written - len(again))
+        self.counts = self.counts + replace(
+            counts,
+            rows_written=counts.rows_written - len(again),
+            rows_removed=counts.rows_removed - len(again - counts.written),
+        )
 
     def add_error(self, message: str, *, is_passing: bool = True) -> None:
         """Note an error; ``is_passing``: it may well be gone the next time."""
