@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 from orwatch.demo.account import FakeWorkspace, credits_used_usd
 from orwatch.demo.key_api import key_facts
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.state import CREATOR, AccountState, is_expired, time_text
+from orwatch.demo.state import CREATOR, FakeAccountState, is_expired, time_text
 from orwatch.demo.usage import FakeKey
 
 KEYS_A_PAGE = 100
@@ -16,7 +16,7 @@ WORKSPACES_A_PAGE = 50
 MAX_WORKSPACES_A_PAGE = 100
 
 
-def answer_workspaces(request: Request, state: AccountState) -> Response:
+def answer_workspaces(request: Request, state: FakeAccountState) -> Response:
     """``GET /workspaces``: a page of them."""
     offset, limit = _number(request, "offset", 0), _number(request, "limit", WORKSPACES_A_PAGE)
     if offset is None:
@@ -28,7 +28,7 @@ def answer_workspaces(request: Request, state: AccountState) -> Response:
     return json_response({"data": page, "total_count": len(workspaces)})
 
 
-def answer_workspace_budgets(request: Request, state: AccountState) -> Response:
+def answer_workspace_budgets(request: Request, state: FakeAccountState) -> Response:
     """``GET /workspaces/{id}/budgets``; the workspace may be named by its slug, too."""
     wanted = _id_in_path(request)
     workspace = next((each for each in state.account.workspaces if wanted in (each.id, each.slug)), None)
@@ -51,7 +51,7 @@ def answer_workspace_budgets(request: Request, state: AccountState) -> Response:
     return json_response({"data": [item] if item else [], "include_byok_in_budgets": False})
 
 
-def answer_credits(_request: Request, state: AccountState) -> Response:
+def answer_credits(_request: Request, state: FakeAccountState) -> Response:
     """``GET /credits``: the whole account's, deleted keys and the chat room included."""
     used_usd = credits_used_usd(state.account, state.keys, state.ledger, state.today)
     return json_response(
@@ -59,7 +59,7 @@ def answer_credits(_request: Request, state: AccountState) -> Response:
     )
 
 
-def answer_keys(request: Request, state: AccountState) -> Response:
+def answer_keys(request: Request, state: FakeAccountState) -> Response:
     """``GET /keys``: a page of one workspace's keys; deleted ones are never listed."""
     offset = _number(request, "offset", 0)
     if offset is None:
@@ -77,7 +77,7 @@ def answer_keys(request: Request, state: AccountState) -> Response:
     return json_response({"data": [_key_item(key, state) for key in listed[offset:][:KEYS_A_PAGE]]})
 
 
-def answer_listed_key(request: Request, state: AccountState) -> Response:
+def answer_listed_key(request: Request, state: FakeAccountState) -> Response:
     """``GET /keys/{hash}``: one key, whatever its workspace, disabled or expired."""
     for workspace in state.account.workspaces:
         for key in state.keys_in(workspace.id):
@@ -96,7 +96,7 @@ def _number(request: Request, name: str, default: int) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _workspace_item(workspace: FakeWorkspace, state: AccountState) -> dict[str, Json]:
+def _workspace_item(workspace: FakeWorkspace, state: FakeAccountState) -> dict[str, Json]:
     return {
         "id": workspace.id,
         "name": workspace.name,
@@ -118,7 +118,7 @@ def _workspace_item(workspace: FakeWorkspace, state: AccountState) -> dict[str, 
     }
 
 
-def _key_item(key: FakeKey, state: AccountState) -> dict[str, Json]:
+def _key_item(key: FakeKey, state: FakeAccountState) -> dict[str, Json]:
     last_used = state.ledger.last_used(key, state.today)
     return {
         "hash": key.key_hash,
@@ -134,5 +134,5 @@ def _key_item(key: FakeKey, state: AccountState) -> dict[str, Json]:
     }
 
 
-def _beginning(state: AccountState) -> str:
+def _beginning(state: FakeAccountState) -> str:
     return time_text(datetime.combine(state.ledger.first_day, time(), UTC))

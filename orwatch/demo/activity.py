@@ -11,7 +11,7 @@ from orwatch.demo.account import FakeAccount
 from orwatch.demo.catalog import Endpoint, Model, split
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.state import CREATOR, AccountState, has_hash_in, parse_day
+from orwatch.demo.state import CREATOR, FakeAccountState, has_hash_in, parse_day
 from orwatch.demo.usage import FakeKey
 from orwatch.domain.money import from_nano
 
@@ -37,7 +37,7 @@ class _ActivityRow:
     byok_cost_nano: int = 0
 
 
-def answer_activity(request: Request, state: AccountState) -> Response:
+def answer_activity(request: Request, state: FakeAccountState) -> Response:
     """``GET /activity``: the completed days of the last 30, a row per endpoint."""
     first_day, last_day = state.today - timedelta(days=ACTIVITY_DAYS), state.today - timedelta(days=1)
     if "date" in request.query:

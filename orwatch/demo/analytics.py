@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from orwatch.demo.catalog import Counts, Model, Part, split, whole
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
-from orwatch.demo.state import AccountState, has_hash_in
+from orwatch.demo.state import FakeAccountState, has_hash_in
 from orwatch.demo.usage import FakeKey
 from orwatch.domain.money import from_nano
 
@@ -102,7 +102,7 @@ class _Query:
         return f"date__{self.granularity}"
 
 
-def answer_analytics(request: Request, state: AccountState) -> Response:
+def answer_analytics(request: Request, state: FakeAccountState) -> Response:
     """``POST /analytics/query``: any breakdown, today included."""
     try:
         query = _parse_query(request.body, state.today)
@@ -125,7 +125,7 @@ def answer_analytics(request: Request, state: AccountState) -> Response:
     return json_response({"data": data})
 
 
-def answer_analytics_meta(_request: Request, _state: AccountState) -> Response:
+def answer_analytics_meta(_request: Request, _state: FakeAccountState) -> Response:
     """``GET /analytics/meta``: what a query may ask for."""
     return json_response(
         {
@@ -151,7 +151,7 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _groups(query: _Query, state: AccountState) -> list[tuple[_GroupKey, _Sums]]:
+def _groups(query: _Query, state: FakeAccountState) -> list[tuple[_GroupKey, _Sums]]:
     """All rows in their order, the limit not yet applied."""
     groups: dict[_GroupKey, _Sums] = {}
     for user in state.users:
@@ -168,7 +168,7 @@ def _groups(query: _Query, state: AccountState) -> list[tuple[_GroupKey, _Sums]]
     return ordered
 
 
-def _add_user(groups: dict[_GroupKey, _Sums], query: _Query, user: FakeKey, state: AccountState) -> None:
+def _add_user(groups: dict[_GroupKey, _Sums], query: _Query, user: FakeKey, state: FakeAccountState) -> None:
     workspace_id = state.account.workspace_id_of(user)
     names = {workspace.id: workspace.name for workspace in state.account.workspaces}
     values: dict[str, str | None] = {

@@ -23,7 +23,7 @@ from orwatch.demo.key_api import answer_key
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.models_api import answer_models
 from orwatch.demo.server import Request, Response, error_response, json_response
-from orwatch.demo.state import AccountState, is_deleted, is_expired, parse_day
+from orwatch.demo.state import FakeAccountState, is_deleted, is_expired, parse_day
 from orwatch.demo.usage import NO_USE, FakeKey, FakeUsage, usage_of
 
 __all__ = ["HISTORY_DAYS", "FakeOpenRouter", "demo_account", "demo_keys", "utc_today"]
@@ -42,7 +42,7 @@ _WORKSPACES: _Endpoint = ("GET", "/workspaces")
 _BUDGETS: _Endpoint = ("GET", "/workspaces/*/budgets")
 _ANALYTICS: _Endpoint = ("POST", "/analytics/query")
 _ANALYTICS_META: _Endpoint = ("GET", "/analytics/meta")
-_MANAGEMENT_ENDPOINTS: dict[_Endpoint, Callable[[Request, AccountState], Response]] = {
+_MANAGEMENT_ENDPOINTS: dict[_Endpoint, Callable[[Request, FakeAccountState], Response]] = {
     ("GET", "/activity"): answer_activity,
     ("GET", "/credits"): answer_credits,
     ("GET", "/keys"): answer_keys,
@@ -169,7 +169,7 @@ class FakeOpenRouter:
         if account is None or key.secret not in (account.management_secret, *self._account_secrets):
             # A key of somebody else's, who has no other.
             account, account_keys = FakeAccount("", (key,)), (key,)
-        state = AccountState(account, account_keys, self._ledger, today)
+        state = FakeAccountState(account, account_keys, self._ledger, today)
         if endpoint in _KEY:
             return answer_key(key, state)
         if key.secret != account.management_secret:

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from orwatch.demo.server import Json, Response, json_response
-from orwatch.demo.state import CREATOR, AccountState, time_text
+from orwatch.demo.state import CREATOR, FakeAccountState, time_text
 from orwatch.demo.usage import FakeKey, LimitReset
 from orwatch.domain.money import ZERO, from_nano
 
@@ -25,7 +25,7 @@ _COUNTERS: dict[str, LimitReset | None] = {
 }
 
 
-def answer_key(key: FakeKey, state: AccountState) -> Response:
+def answer_key(key: FakeKey, state: FakeAccountState) -> Response:
     """``GET /key``. A management key spends in no workspace, so nothing is budgeted for it."""
     is_management = key.secret == state.account.management_secret
     budgets = [] if is_management else _budgets(key, state)
@@ -45,7 +45,7 @@ def answer_key(key: FakeKey, state: AccountState) -> Response:
     return json_response({"data": data})
 
 
-def key_facts(key: FakeKey, state: AccountState) -> dict[str, Json]:
+def key_facts(key: FakeKey, state: FakeAccountState) -> dict[str, Json]:
     """The label, counters and limits of a key, which ``/key`` and ``/keys`` report alike."""
     spent = {counter: _spent_usd([key], reset, state) for counter, reset in _COUNTERS.items()}
     unused = dict.fromkeys(spent, ZERO)
@@ -64,7 +64,7 @@ def key_facts(key: FakeKey, state: AccountState) -> dict[str, Json]:
     }
 
 
-def _budgets(key: FakeKey, state: AccountState) -> list[dict[str, Any]]:
+def _budgets(key: FakeKey, state: FakeAccountState) -> list[dict[str, Any]]:
     """Every budget in the order in which it is enforced: the workspace's, then the key's own limit."""
     workspace_id = state.account.workspace_id_of(key)
     workspace = state.workspace(workspace_id)
@@ -83,7 +83,7 @@ def _budget(
     limit_usd: Decimal,
     reset: LimitReset | None,
     users: Iterable[FakeKey],
-    state: AccountState,
+    state: FakeAccountState,
     budget_id: str | None = None,
 ) -> dict[str, Any]:
     spent_usd = _spent_usd((user for user in users if not user.is_byok), reset, state)
@@ -107,7 +107,7 @@ def _effective(budgets: list[dict[str, Any]]) -> dict[str, Any] | None:
     return spent[0] if spent else min(budgets, key=itemgetter("remaining_usd"), default=None)
 
 
-def _free_requests(state: AccountState) -> dict[str, Json]:
+def _free_requests(state: FakeAccountState) -> dict[str, Json]:
     """What is left today of the account's requests to ``:free`` models; BYOK requests do not count."""
     has_paid = state.account.total_credits_usd >= PAID_FROM_USD
     limit = FREE_REQUESTS_A_DAY_ONCE_PAID if has_paid else FREE_REQUESTS_A_DAY
@@ -121,7 +121,7 @@ def _free_requests(state: AccountState) -> dict[str, Json]:
     return {"limit": limit, "used": used, "remaining": max(0, limit - used)}
 
 
-def _spent_usd(users: Iterable[FakeKey], reset: LimitReset | None, state: AccountState) -> Decimal:
+def _spent_usd(users: Iterable[FakeKey], reset: LimitReset | None, state: FakeAccountState) -> Decimal:
     """What these have spent since the last reset (None: in their whole life), the BYOK estimate included."""
     since = _window(reset, state.today)[0]
     return from_nano(sum(state.ledger.cost_nano(user, since, state.today) for user in users))

@@ -14,7 +14,7 @@ CREATOR = "user_demo"
 
 
 @dataclass(frozen=True, slots=True)
-class AccountState:
+class FakeAccountState:
     """The account as it is now: ``keys`` are all that it ever had, deleted ones included."""
 
     account: FakeAccount

@@ -19,7 +19,7 @@ from orwatch.openrouter.parse_account import (
     parse_analytics,
     parse_credits,
     parse_keys,
-    parse_slugs,
+    parse_model_names,
     parse_workspaces,
 )
 from orwatch.openrouter.sources import fetch_key_facts
@@ -215,6 +215,6 @@ def fetch_credits(client: Client, secret: str) -> Credits:
     return parse_credits(client.get("/credits", secret))
 
 
-def fetch_slugs(client: Client, secret: str) -> dict[str, str]:
-    """The plain slugs of all models by their permaslugs (``GET /models``). Raises ``ApiError``."""
-    return parse_slugs(client.get("/models", secret))
+def fetch_model_names(client: Client, secret: str) -> dict[str, str]:
+    """The plain names of all models by their permaslugs (``GET /models``). Raises ``ApiError``."""
+    return parse_model_names(client.get("/models", secret))

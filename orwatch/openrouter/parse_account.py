@@ -44,10 +44,10 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An answer of ``GET /activity``; ``slugs`` are its models' plain slugs by their dated permaslugs."""
+    """An answer of ``GET /activity``, and the plain names of its models by their dated permaslugs."""
 
     answer: UsageAnswer
-    slugs: Mapping[str, str]
+    model_names: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def parse_activity(body: bytes, since: date, until: date) -> Activity:
     rows, rejected = read_rows(items, since, until, day_of, _activity_row)
     answer = UsageAnswer(UsageSource.ACTIVITY, since, until, tuple(rows.get(None, ())), rejected)
     pairs = ((item.get("model_permaslug"), item.get("model")) for item in items if isinstance(item, dict))
-    return Activity(answer, _slugs(pairs))
+    return Activity(answer, _model_names(pairs))
 
 
 def _activity_row(item: dict[str, Json], day: date) -> UsageRow:
@@ -223,13 +223,15 @@ def parse_credits(body: bytes) -> Credits:
     return Credits(bought, spent)
 
 
-def parse_slugs(body: bytes) -> dict[str, str]:
-    """The models' plain slugs by their permaslugs, from ``GET /models``. Raises ``UnexpectedAnswerError``."""
+def parse_model_names(body: bytes) -> dict[str, str]:
+    """The models' plain names by their permaslugs, from ``GET /models``. Raises ``UnexpectedAnswerError``."""
     items = list_of(data_of(body))
-    return _slugs((item.get("canonical_slug"), item.get("id")) for item in items if isinstance(item, dict))
+    return _model_names(
+        (item.get("canonical_slug"), item.get("id")) for item in items if isinstance(item, dict)
+    )
 
 
-def _slugs(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
+def _model_names(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
     """Where variants (``model:free``) share a permaslug, the plain slug stands for all of them."""
     valid = [
         (permaslug, slug)
@@ -242,12 +244,12 @@ def _slugs(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
     return dict(valid)
 
 
-def with_slugs(row: UsageRow, slugs: Mapping[str, str]) -> UsageRow:
+def with_model_name(row: UsageRow, names: Mapping[str, str]) -> UsageRow:
     """The row under its model's plain slug, where that is known; variants (``:free``) keep their ending."""
     if row.model is None:
         return row
-    slug = slugs.get(row.model)
+    slug = names.get(row.model)
     if slug is None:
         plain, colon, variant = row.model.partition(":")
-        slug = f"{slugs[plain].partition(':')[0]}{colon}{variant}" if colon and plain in slugs else row.model
+        slug = f"{names[plain].partition(':')[0]}{colon}{variant}" if colon and plain in names else row.model
     return row if slug == row.model else row._replace(model=slug)

@@ -20,7 +20,7 @@ from orwatch.openrouter.account import (
     fetch_activity,
     fetch_analytics,
     fetch_credits,
-    fetch_slugs,
+    fetch_model_names,
 )
 from orwatch.openrouter.client import Client
 from tests.support import API_URL, SECRET, TODAY
@@ -47,7 +47,7 @@ def test_activity_of_the_account_is_asked_for_without_parameters(
     assert (request.url.query, request.headers["Authorization"]) == (b"", f"Bearer {SECRET}")
     assert read.answer.source is UsageSource.ACTIVITY
     assert [row.cost_usd for row in read.answer.rows] == [Decimal("0.5")]
-    assert read.slugs == {"a/b-2026": "a/b"}
+    assert read.model_names == {"a/b-2026": "a/b"}
 
 
 def test_activity_of_a_key_is_asked_for_by_its_hash_and_never_for_a_single_day(
@@ -192,4 +192,4 @@ def test_credits_are_of_the_whole_account(client: Client, respx_mock: respx.Mock
 def test_the_names_of_models_come_from_models(client: Client, respx_mock: respx.MockRouter) -> None:
     models = [{"id": "a/b:free", "canonical_slug": "a/b-2026"}, {"id": "a/b", "canonical_slug": "a/b-2026"}]
     respx_mock.get(f"{API_URL}/models").respond(json={"data": models})
-    assert fetch_slugs(client, SECRET) == {"a/b-2026": "a/b"}
+    assert fetch_model_names(client, SECRET) == {"a/b-2026": "a/b"}

@@ -13,8 +13,8 @@ from orwatch.domain.usage import UsageRow
 from orwatch.errors import TruncatedAnswerError
 from orwatch.openrouter.parse_account import (
     parse_activity,
-    parse_slugs,
-    with_slugs,
+    parse_model_names,
+    with_model_name,
 )
 from orwatch.openrouter.values import MAX_COUNT, MAX_NAME_LENGTH, MAX_USD
 from tests.openrouter.management_answers import (
@@ -162,7 +162,7 @@ def test_activity_tells_the_plain_slugs_of_its_models_even_in_rows_that_are_reje
         ACTIVITY_ROW | {"date": "2020-01-01", "model": "a/b", "model_permaslug": "a/b-2020"},
         ACTIVITY_ROW | {"usage": None, "model": "c/d", "model_permaslug": "c/d-2020"},
     )
-    assert read.slugs == {PERMASLUG: MODEL, "a/b-2020": "a/b", "c/d-2020": "c/d"}
+    assert read.model_names == {PERMASLUG: MODEL, "a/b-2020": "a/b", "c/d-2020": "c/d"}
 
 
 def test_models_tell_their_plain_slugs() -> None:
@@ -170,13 +170,13 @@ def test_models_tell_their_plain_slugs() -> None:
         {"id": MODEL, "canonical_slug": PERMASLUG, "name": "GPT-4.1"},
         {"id": "a", "canonical_slug": "a"},
     ]
-    assert parse_slugs(exact_json({"data": models})) == {PERMASLUG: MODEL, "a": "a"}
+    assert parse_model_names(exact_json({"data": models})) == {PERMASLUG: MODEL, "a": "a"}
 
 
 @given(st.permutations([("p", "b"), ("p", "a"), ("p", "c:free"), ("q", "c:free"), ("q", "a:free")]))
 def test_of_several_slugs_of_one_kind_it_is_always_the_same(pairs: list[tuple[str, str]]) -> None:
     models = [{"id": slug, "canonical_slug": permaslug} for permaslug, slug in pairs]
-    assert parse_slugs(exact_json({"data": models})) == {"p": "b", "q": "c:free"}
+    assert parse_model_names(exact_json({"data": models})) == {"p": "b", "q": "c:free"}
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,12 @@ def test_of_several_slugs_of_one_kind_it_is_always_the_same(pairs: list[tuple[st
 def test_a_slug_that_is_no_name_is_left_out_and_crashes_nothing(field: str, value: object) -> None:
     good = {"id": MODEL, "canonical_slug": PERMASLUG}
     odd = {"id": "a/b", "canonical_slug": "a/b-1"} | {field: value}
-    assert parse_slugs(exact_json({"data": [odd, None, 5, "model", [], {}, good]})) == {PERMASLUG: MODEL}
+    assert parse_model_names(exact_json({"data": [odd, None, 5, "model", [], {}, good]})) == {
+        PERMASLUG: MODEL
+    }
     row_field = {"id": "model", "canonical_slug": "model_permaslug"}[field]
     odd_row = ACTIVITY_ROW | {"model": "a/b", "model_permaslug": "a/b-1"} | {row_field: value}
-    assert activity(odd_row, ACTIVITY_ROW).slugs == {PERMASLUG: MODEL}
+    assert activity(odd_row, ACTIVITY_ROW).model_names == {PERMASLUG: MODEL}
 
 
 @pytest.mark.parametrize(
@@ -221,12 +223,12 @@ def test_a_row_gets_its_models_plain_slug_and_a_variant_keeps_its_ending(
         "own/one-2025": "own/other",
         "only/free-2025": "only/free:free",
     }
-    assert with_slugs(usage_row(model=model), slugs) == usage_row(model=slug)
+    assert with_model_name(usage_row(model=model), slugs) == usage_row(model=slug)
 
 
 def test_a_row_that_is_named_plainly_already_stays_the_very_row() -> None:
     row = usage_row(model=MODEL)
-    assert with_slugs(row, {PERMASLUG: MODEL, MODEL: MODEL}) is row
+    assert with_model_name(row, {PERMASLUG: MODEL, MODEL: MODEL}) is row
 
 
 def test_an_activity_row_whose_model_is_null_keeps_its_dollars() -> None:

@@ -21,7 +21,7 @@ from orwatch.openrouter.parse_account import (
     parse_analytics,
     parse_credits,
     parse_keys,
-    parse_slugs,
+    parse_model_names,
     parse_workspaces,
 )
 from tests.published import ERRORS, account_answers
@@ -48,7 +48,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "/activity": lambda body: parse_activity(body, SINCE, TODAY),
     "/analytics/query": lambda body: parse_analytics(body, SINCE, TODAY, 10_000),
     "/credits": parse_credits,
-    "/models": parse_slugs,
+    "/models": parse_model_names,
 }
 
 

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.usage import Dimension, Totals
 from orwatch.jobs.report.result import ReportResult, ReportRow, ReportTable
-from orwatch.jobs.report.table import make_table as make_report_table
+from orwatch.jobs.report.table import group_rows
 from orwatch.render import console
 from orwatch.render.console import View
 from orwatch.render.tables import Column, make_table
@@ -82,7 +82,7 @@ def report_table(
     by: Sequence[Dimension] = (Dimension.MODEL,),
     **options: Any,
 ) -> ReportTable:
-    return make_report_table(by, [ReportRow(tuple(values), sums) for values, sums in rows], **options)
+    return group_rows(by, [ReportRow(tuple(values), sums) for values, sums in rows], **options)
 
 
 def report(table: ReportTable, *top_tables: ReportTable, **changes: Any) -> ReportResult:

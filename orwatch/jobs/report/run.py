@@ -15,7 +15,7 @@ from orwatch.jobs.key.selection import select_keys
 from orwatch.jobs.report import models
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
 from orwatch.jobs.report.result import Days, ReportResult, ReportRow, ReportTable
-from orwatch.jobs.report.table import fold, make_table, period_name
+from orwatch.jobs.report.table import fold, group_rows, period_name
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import read as usage_reads
@@ -72,14 +72,14 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         found_spans = _find_spans(connection, wanted)
         months, left_out = _months(connection, by, wanted, watermark)
         rows = _rows(connection, by, wanted, months, names)
-        table = make_table(by, rows, sort=request.sort, top=request.top)
+        table = group_rows(by, rows, sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
             table = replace(table, totals=NO_USE)
         top_tables = []
         if not request.by:
             # Without months: the top tables must add up to no more than the first.
             top_tables = [
-                make_table((dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_TOP_ROWS)
+                group_rows((dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_TOP_ROWS)
                 for dimension in _TOP_TABLES
             ]
         whole_spans = [each.span for each in found_spans if _is_inside(each.span, wanted)]

@@ -28,7 +28,7 @@ def period_name(dimension: Dimension, day: date) -> str:
     return start.isoformat()[:7] if dimension is Dimension.MONTH else start.isoformat()
 
 
-def add_up(rows: Iterable[Totals]) -> Totals:
+def sum_totals(rows: Iterable[Totals]) -> Totals:
     """The sum; what no row knows stays None."""
     # Column by column: of many rows that takes a third of the time of making each sum on the way.
     listed = list(rows)
@@ -50,7 +50,7 @@ def fold(groups: Iterable[tuple[tuple[str | None, ...], Totals]]) -> list[Report
     return [ReportRow(values, totals) for values, totals in folded.items()]
 
 
-def make_table(
+def group_rows(
     by: Sequence[Dimension], rows: Sequence[ReportRow], *, sort: str | None = None, top: int | None = None
 ) -> ReportTable:
     """The rows in order, cut after ``top`` of them where that hides more than one; the totals are of all.
@@ -75,8 +75,8 @@ def make_table(
     return ReportTable(
         by=tuple(by),
         rows=tuple(shown),
-        totals=add_up(row.totals for row in ordered),
-        others=add_up(row.totals for row in cut) if cut else None,
+        totals=sum_totals(row.totals for row in ordered),
+        others=sum_totals(row.totals for row in cut) if cut else None,
         others_count=len(cut),
     )
 

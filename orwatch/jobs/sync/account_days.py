@@ -113,7 +113,7 @@ def _write_activity(
     answer = activity.answer if key.is_deleted else replace(activity.answer, whole_days=reported_days)
 
     def write(connection: Connection) -> tuple[WriteCounts, list[Contradiction]]:
-        model_names.record_names(connection, activity.slugs)
+        model_names.record_names(connection, activity.model_names)
         counts, kept = write_agreed(connection, key, answer, reader.today, now)
         if not kept and not answer.doubtful_days(reported_days):
             accounts.record_activity_read(connection, key.id, key.facts, now)
@@ -134,7 +134,7 @@ def _write_remainder(reader: AccountReader, account: Activity) -> None:
     nothing = replace(answer, rows=(), whole_days=frozenset(row.day for row in answer.rows))
 
     def write(connection: Connection) -> list[WriteCounts]:
-        model_names.record_names(connection, account.slugs)
+        model_names.record_names(connection, account.model_names)
         written = [
             ledger.write_usage(connection, key.id, nothing, now) for key in reader.other_management_keys
         ]

@@ -15,8 +15,8 @@ from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.analytics_windows import Window
 from orwatch.jobs.sync.result import COUNTERS_WENT_DOWN
-from orwatch.openrouter.account import ACTIVITY_DAYS, ANALYTICS_DAYS, fetch_slugs
-from orwatch.openrouter.parse_account import with_slugs
+from orwatch.openrouter.account import ACTIVITY_DAYS, ANALYTICS_DAYS, fetch_model_names
+from orwatch.openrouter.parse_account import with_model_name
 from orwatch.openrouter.sources import counters_of
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
@@ -90,7 +90,7 @@ def _analytics_days(reader: AccountReader) -> tuple[date, date]:
 
 def _write_window(reader: AccountReader, window: Window, backfilled_from: date | None = None) -> None:
     """Write a whole answer of analytics: each key's days, and what belongs to no key."""
-    names = _slugs_for(reader, window)
+    names = _model_names_for(reader, window)
     now = reader.now()
     whole_days = frozenset(row.day for row in window.account)
     account = _named(window.account, names)
@@ -143,10 +143,10 @@ def _note_warnings(reader: AccountReader, window: Window) -> None:
 
 
 def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> list[UsageRow]:
-    return add_up(with_slugs(row, names) for row in rows)
+    return add_up(with_model_name(row, names) for row in rows)
 
 
-def _slugs_for(reader: AccountReader, window: Window) -> Mapping[str, str]:
+def _model_names_for(reader: AccountReader, window: Window) -> Mapping[str, str]:
     """The plain names of models; a new dated one is looked up, though not more than once a day."""
     with reader.session.store.read() as connection:
         known = model_names.known_names(connection)
@@ -155,7 +155,7 @@ def _slugs_for(reader: AccountReader, window: Window) -> Mapping[str, str]:
     if not is_new or reader.was_just_asked(reader.state.model_names_read_at):
         return known
     try:
-        reported = fetch_slugs(reader.client, reader.secret)
+        reported = fetch_model_names(reader.client, reader.secret)
     except ApiError as error:
         log.info("model names: %s", error, extra={"key": reader.owner.name})
         return known

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orwatch.domain.days import days_between, month_end
 from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals
 from orwatch.jobs.report.result import ReportRow
-from orwatch.jobs.report.table import add_up, fold, make_table, period_name, period_start
+from orwatch.jobs.report.table import fold, group_rows, period_name, period_start, sum_totals
 
 dates = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 counts = st.none() | st.integers(0, 10**6)
@@ -86,7 +86,7 @@ def test_there_are_no_days_between_a_day_and_an_earlier_one() -> None:
 
 @given(st.lists(totals, max_size=12))
 def test_adding_up_is_exact_and_leaves_unknown_what_no_row_knows(rows: list[Totals]) -> None:
-    assert sums([add_up(rows)]) == sums(rows)
+    assert sums([sum_totals(rows)]) == sums(rows)
 
 
 @given(groups)
@@ -96,7 +96,7 @@ def test_folding_gives_one_row_for_each_combination_and_loses_nothing(
     folded = fold(pairs)
     assert [row.values for row in folded] == list(dict.fromkeys(values for values, _ in pairs))
     for one in folded:
-        assert one.totals == add_up(totals for values, totals in pairs if values == one.values)
+        assert one.totals == sum_totals(totals for values, totals in pairs if values == one.values)
     assert sums([one.totals for one in folded]) == sums([totals for _, totals in pairs])
 
 
@@ -105,7 +105,7 @@ def test_the_totals_of_a_table_are_those_of_all_rows_however_it_is_sorted_and_cu
     pairs: list[tuple[tuple[str | None, ...], Totals]], sort: str | None, top: int | None
 ) -> None:
     rows = fold(pairs)
-    table = make_table(BY, rows, sort=sort, top=top)
+    table = group_rows(BY, rows, sort=sort, top=top)
     assert table.by == BY
     total = table.totals
     assert sums([total]) == sums([totals for _, totals in pairs])
@@ -113,8 +113,8 @@ def test_the_totals_of_a_table_are_those_of_all_rows_however_it_is_sorted_and_cu
     assert len(table.rows) == (top if cuts else len(rows))
     assert table.others_count == len(rows) - len(table.rows)
     assert (table.others is None) == (table.others_count == 0)
-    assert add_up([*(row.totals for row in table.rows), table.others or Totals()]) == total
-    whole = make_table(BY, rows, sort=sort)
+    assert sum_totals([*(row.totals for row in table.rows), table.others or Totals()]) == total
+    whole = group_rows(BY, rows, sort=sort)
     assert table.rows == whole.rows[: len(table.rows)]
     assert sorted(map(repr, whole.rows)) == sorted(map(repr, rows))
 
@@ -125,7 +125,7 @@ def test_the_order_of_a_table_does_not_depend_on_that_of_its_rows(
 ) -> None:
     first, second = pair
     for sort in (None, "model", "key", *MEASURES):
-        assert make_table(BY, first, sort=sort) == make_table(BY, second, sort=sort)
+        assert group_rows(BY, first, sort=sort) == group_rows(BY, second, sort=sort)
 
 
 # Order.
@@ -137,7 +137,7 @@ def values(table_rows: tuple[ReportRow, ...]) -> list[tuple[str | None, ...]]:
 
 def test_without_a_time_the_dearest_comes_first_and_the_unknown_last() -> None:
     rows = [row("a", cost="1"), row("b"), row("c", cost="3"), row("d", cost="0"), row("e", cost="3")]
-    table = make_table([Dimension.MODEL], rows)
+    table = group_rows([Dimension.MODEL], rows)
     assert values(table.rows) == [("c",), ("e",), ("a",), ("d",), ("b",)]
 
 
@@ -149,7 +149,7 @@ def test_times_come_in_their_order_and_the_dearest_first_within_each() -> None:
         row(None, "2026-11-01", cost="9"),
         row("z", "2026-11-01"),
     ]
-    table = make_table([Dimension.MODEL, Dimension.DAY], rows)
+    table = group_rows([Dimension.MODEL, Dimension.DAY], rows)
     assert values(table.rows) == [
         (None, "2026-11-01"),
         ("y", "2026-11-01"),
@@ -177,12 +177,12 @@ def test_names_sort_upwards_and_numbers_downwards_with_the_unknown_last(
         row(None, cost="1", requests=5),
         row("c", requests=0),
     ]
-    assert values(make_table([Dimension.MODEL], rows, sort=sort).rows) == [(name,) for name in order]
+    assert values(group_rows([Dimension.MODEL], rows, sort=sort).rows) == [(name,) for name in order]
 
 
 def test_rows_that_are_cut_off_are_counted_and_added_up() -> None:
     rows = [row("a", cost="3", requests=1), row("b", cost="2"), row("c", cost="1", requests=4)]
-    table = make_table([Dimension.MODEL], rows, top=1)
+    table = group_rows([Dimension.MODEL], rows, top=1)
     assert values(table.rows) == [("a",)]
     assert table.others_count == 2
     assert table.others == Totals(requests=4, cost_usd=Decimal(3))
@@ -191,7 +191,7 @@ def test_rows_that_are_cut_off_are_counted_and_added_up() -> None:
 
 def test_a_single_row_is_shown_instead_of_being_called_the_others() -> None:
     rows = [row(name, cost="1") for name in "abc"]
-    table = make_table([Dimension.KEY], rows, top=2)
+    table = group_rows([Dimension.KEY], rows, top=2)
     assert (values(table.rows), table.others, table.others_count) == ([("a",), ("b",), ("c",)], None, 0)
 
 
@@ -200,10 +200,10 @@ def test_a_single_row_is_shown_instead_of_being_called_the_others() -> None:
 )
 def test_of_days_the_dearest_are_kept_unless_another_order_is_asked_for(sort: str | None, kept: str) -> None:
     rows = [row(f"2026-11-0{day}", cost=str(cost)) for day, cost in ((1, 2), (2, 1), (3, 9), (4, 3))]
-    assert values(make_table([Dimension.DAY], rows, sort=sort, top=1).rows) == [(kept,)]
+    assert values(group_rows([Dimension.DAY], rows, sort=sort, top=1).rows) == [(kept,)]
 
 
 def test_an_empty_table_knows_nothing() -> None:
-    table = make_table([Dimension.DAY], [], top=5)
+    table = group_rows([Dimension.DAY], [], top=5)
     assert (table.rows, table.totals, table.others) == ((), Totals(), None)
-    assert add_up([NO_USE]).cost_usd == 0
+    assert sum_totals([NO_USE]).cost_usd == 0
