@@ -80,7 +80,7 @@ class Vault:
     ) -> tuple[dict[int, str], dict[int, EncryptionKeyError]]:
         """The secrets by the numbers of their tokens, and why the others do not open.
 
-        Raises ``EncryptionKeyError`` when none of them opens.
+        Raises ``EncryptionKeyError`` when there are some and none of them opens.
         """
         secrets, unopened = {}, {}
         for number, token in tokens.items():
@@ -88,7 +88,7 @@ class Vault:
                 secrets[number] = self.open(token or "")
             except EncryptionKeyError as error:
                 unopened[number] = error
-        if not secrets:
+        if unopened and not secrets:
             raise next(reversed(unopened.values()))
         return secrets, unopened
 

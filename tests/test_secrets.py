@@ -53,6 +53,7 @@ def test_of_several_tokens_those_that_open_are_opened_and_none_at_all_is_an_erro
     assert (secrets, set(unopened)) == ({1: SECRET}, {2, 3})
     with pytest.raises(EncryptionKeyError):
         vault.open_all({2: "rubbish"})
+    assert vault.open_all({}) == ({}, {})
 
 
 @pytest.mark.parametrize(

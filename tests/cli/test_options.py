@@ -194,9 +194,11 @@ def test_completion_makes_no_encryption_key_and_says_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_completion_says_nothing_of_unknown_settings(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+def test_completion_says_nothing_of_unknown_settings(
+    home: Home, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     home.set_up("production")
-    home.write_settings(ORWATCH_SINC_DAYS="3")
+    monkeypatch.setenv("ORWATCH_SINC_DAYS", "3")
     assert completions("sync", "--key") == ["production"]
     assert capfd.readouterr() == ("", "")
 
