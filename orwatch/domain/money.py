@@ -1,4 +1,7 @@
-"""Money: ``Decimal`` US dollars in code, whole nano-dollars (1e-9 USD) in the database. Rounded here only."""
+"""Money: ``Decimal`` US dollars in code, whole nano-dollars (1e-9 USD) in the database.
+
+What is stored is rounded here only; what is shown, in ``render/numbers.py``.
+"""
 
 from __future__ import annotations
 
