@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -125,7 +126,8 @@ def test_a_database_that_may_only_be_read_is_left_alone_and_told(
     if report.code == 0:
         assert report.json["totals"]["requests"]
     else:
-        assert "Check the owner and the mode of the file and of its folder." in report.stderr
+        message = json.loads(report.stderr)["error"]["message"]
+        assert message.endswith("Check the owner and the mode of the file and of its folder")
 
     synced.data_folder.chmod(0o700)
     assert server.received == ()

@@ -87,7 +87,7 @@ def test_a_help_topic_that_is_not_shown_on_a_terminal_loads_nothing_heavy(
     [
         (("report",), {"rich", "sqlalchemy"}),
         (("report", "--json"), {"rich", "sqlalchemy"}),
-        (("status",), {"rich", "sqlalchemy"}),
+        (("status",), {"cryptography", "rich", "sqlalchemy"}),
         (("key", "list"), {"rich", "sqlalchemy"}),
         (("cleanup", "--quiet"), {"rich", "sqlalchemy"}),
         (("sync", "--quiet"), {"cryptography", "httpx", "rich", "sqlalchemy"}),
