@@ -178,12 +178,12 @@ def _fail(error: OrwatchError, code: int) -> int:
 
 def _fail_in_json(error: OrwatchError, code: int) -> int:
     """Say what failed in one line of JSON; the exit code."""
-    import json
+    from orwatch.render.json_text import FAILURE, Failure, dumps
 
     if isinstance(error, WrongSettingsError) and len(error.errors) == 1:
         (error,) = error.errors
-    said = {"code": code, "message": error.problem, "advice": error.advice, "setting": error.setting}
-    click.echo(json.dumps({"error": said}), err=True)
+    failure = Failure(code, error.problem, error.advice, error.setting)
+    click.echo(dumps(FAILURE.read(failure)), err=True)
     return code
 
 

@@ -47,7 +47,7 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> None:
     if not words:
         click.echo(_list_of_topics(ctx))
     elif len(words) == 1 and words[0] in topic_names():
-        _show(_read_topic(words[0]))
+        _show(_whole_topic(words[0]))
     else:
         found = _find_command(ctx, words)
         if found is None:
@@ -69,6 +69,15 @@ def _folder() -> Traversable:
 
 def _read_topic(name: str) -> str:
     return (_folder() / f"{name}{_ENDING}").read_text(encoding="utf-8")
+
+
+def _whole_topic(name: str) -> str:
+    """The topic; that on JSON goes on with every member of every answer."""
+    if name != "json":
+        return _read_topic(name)
+    from orwatch.render import json_schema
+
+    return f"{_read_topic(name)}\n{json_schema.in_words()}"
 
 
 def _list_of_topics(ctx: click.Context) -> str:

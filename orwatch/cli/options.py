@@ -17,9 +17,30 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SPAN = re.compile(r"(\d{1,5})([dwm])", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
 
-json_option = click.option("-j", "--json", "as_json", is_flag=True, help="Answer in JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well; for cron.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log every request.")
+
+
+def json_option(command: Command) -> Command:
+    """``--json``, and ``--json-schema`` for what it answers."""
+    schema = click.option(
+        "--json-schema",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_json_schema,
+        help="Print the JSON Schema of that answer.",
+    )
+    return click.option("-j", "--json", "as_json", is_flag=True, help="Answer in JSON.")(schema(command))
+
+
+def _show_json_schema(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from orwatch.render import json_schema
+
+    click.echo(json_schema.text(ctx.command_path.partition(" ")[2]))
+    ctx.exit()
 
 
 def _refuse_nan(_ctx: click.Context, _param: click.Parameter, value: float) -> float:

@@ -36,21 +36,21 @@ def cleanup_view(result: CleanupResult) -> View:
     return parts
 
 
-_CLEANUP = Shape(
+ANSWER = Shape(
     CleanupResult,
-    Member("job"),
-    Member("status"),
-    Member("dry_run", "is_dry_run"),
-    Member("retention_days"),
-    Member("kept_from"),
-    Member("rows_removed"),
-    Member("days_removed"),
-    Member("cost_moved", "cost_moved_usd"),
-    Member("records_removed"),
-    Member("bytes_freed"),
+    Member("job", "The job's name."),
+    Member("status", "Always `ok`: a cleanup is done or an error."),
+    Member("dry_run", "Whether it was a rehearsal, so that nothing was removed.", "is_dry_run"),
+    Member("retention_days", "How many days are kept."),
+    Member("kept_from", "The first day that is kept."),
+    Member("rows_removed", "Rows that were moved to the monthly totals."),
+    Member("days_removed", "How many days they were of."),
+    Member("cost_moved", "What they cost, in US dollars.", "cost_moved_usd"),
+    Member("records_removed", "Old run records and rate-limit entries that were deleted."),
+    Member("bytes_freed", "Freed disk space, in bytes."),
 )
 
 
 def cleanup_json(result: CleanupResult) -> str:
     """What was removed, in rows, days, dollars and bytes."""
-    return _CLEANUP.document(result)
+    return ANSWER.document(result)

@@ -125,30 +125,43 @@ def _local_text(time: CronTime) -> str:
     return time.local.isoformat(timespec="seconds")
 
 
-_TIME = Shape(CronTime, Member("utc"), Member("local", _local_text))
-_ENTRY = Shape(CronEntry, Member("job"), Member("command"), Member("next_times", shape=_TIME))
-_WARNING = Shape(CronWarning, Member("text"), Member("is_fatal"))
+_TIME = Shape(
+    CronTime,
+    Member("utc", "When it is due."),
+    Member("local", "The same in the machine's time zone, with its offset from UTC.", _local_text),
+)
+_ENTRY = Shape(
+    CronEntry,
+    Member("job", "The job's name; null where orwatch would not write such an entry."),
+    Member("command", "What it runs."),
+    Member("next_times", "The next three times.", shape=_TIME),
+)
+_WARNING = Shape(
+    CronWarning,
+    Member("text", "What is wrong and what to do."),
+    Member("is_fatal", "Whether it keeps the jobs from running."),
+)
 _SCHEDULE = Shape(
     CronSchedule,
-    Member("place"),
-    Member("location"),
-    Member("state"),
-    Member("entries", shape=_ENTRY),
+    Member("place", "Where it is kept."),
+    Member("location", "The file or folder, in words."),
+    Member("state", "Whether it is as this version would write it."),
+    Member("entries", "Its entries.", shape=_ENTRY),
 )
-_SHOW = Shape(
+ANSWER = Shape(
     CronShowResult,
-    Member("status", ok_or_attention),
-    Member("state"),
-    Member("now"),
-    Member("schedules", shape=_SCHEDULE),
-    Member("own_lines"),
-    Member("warnings", "all_warnings", _WARNING),
+    Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
+    Member("state", "Whether all of it is as this version would write it."),
+    Member("now", "When this was found."),
+    Member("schedules", "Each place in which something is installed.", shape=_SCHEDULE),
+    Member("own_lines", "Where lines of your own start orwatch."),
+    Member("warnings", "What is wrong.", "all_warnings", _WARNING),
 )
 
 
 def as_json(result: CronShowResult) -> str:
     """The places with their entries, and what is wrong."""
-    return _SHOW.document(result)
+    return ANSWER.document(result)
 
 
 _DONE = {

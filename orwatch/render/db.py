@@ -98,29 +98,29 @@ def _settings(result: DbInfoResult) -> dict[str, str]:
     return dict(result.settings)
 
 
-_INFO = Shape(
+INFO = Shape(
     DbInfoResult,
-    Member("database", "location"),
-    Member("engine"),
-    Member("engine_version"),
-    Member("revision"),
-    Member("wanted_revision"),
-    Member("is_current"),
-    Member("size_bytes"),
-    Member("free_bytes"),
-    Member("created_at"),
-    Member("first_day"),
-    Member("last_day"),
-    Member("kept_from"),
-    Member("tables", _rows),
-    Member("settings", _settings),
-    Member("notes"),
+    Member("database", "The file, or the address without a password.", "location"),
+    Member("engine", "What it is a database of."),
+    Member("engine_version", "The engine's version."),
+    Member("revision", "The schema that it has."),
+    Member("wanted_revision", "The schema of this version."),
+    Member("is_current", "Whether the two schemas are the same."),
+    Member("size_bytes", "Its size, in bytes."),
+    Member("free_bytes", "Free disk space, in bytes; null where it is another machine's."),
+    Member("created_at", "When it was created."),
+    Member("first_day", "The first day with usage."),
+    Member("last_day", "The last day with usage."),
+    Member("kept_from", "The first day that cleanup has kept; null where it removed none."),
+    Member("tables", "The rows of each table, by its name.", _rows),
+    Member("settings", "The settings of the engine that matter, by their names.", _settings),
+    Member("notes", "What to do about a setting, a sentence each."),
 )
 
 
 def info_json(result: DbInfoResult) -> str:
     """The facts, with the rows of each table."""
-    return _INFO.document(result)
+    return INFO.document(result)
 
 
 def upgrade_text(result: DbUpgradeResult) -> str:
@@ -130,17 +130,17 @@ def upgrade_text(result: DbUpgradeResult) -> str:
     return f"{result.location} has the schema {result.to_revision} now; it was {result.from_revision}."
 
 
-_UPGRADE = Shape(
+UPGRADE = Shape(
     DbUpgradeResult,
-    Member("database", "location"),
-    Member("from_revision"),
-    Member("to_revision"),
+    Member("database", "The file, or the address without a password.", "location"),
+    Member("from_revision", "The schema that it had."),
+    Member("to_revision", "The schema that it has now."),
 )
 
 
 def upgrade_json(result: DbUpgradeResult) -> str:
     """From which schema to which."""
-    return _UPGRADE.document(result)
+    return UPGRADE.document(result)
 
 
 def check_view(result: DbCheckResult) -> View:
@@ -161,19 +161,21 @@ def _repaired_months(result: DbCheckResult) -> list[str]:
     return [f"{month:%Y-%m}" for month in result.repaired_months]
 
 
-_CHECK = Shape(
+CHECK_ANSWER = Shape(
     DbCheckResult,
-    Member("status", ok_or_attention),
-    Member("findings", finding_count),
-    Member("repaired_days"),
-    Member("repaired_months", _repaired_months),
-    Member("checks", shape=CHECK),
+    Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
+    Member("findings", "How many checks found something.", finding_count),
+    Member("repaired_days", "The days whose totals were recalculated."),
+    Member(
+        "repaired_months", "The months whose totals were recalculated, such as 2026-11.", _repaired_months
+    ),
+    Member("checks", "The checks.", shape=CHECK),
 )
 
 
 def check_json(result: DbCheckResult) -> str:
     """The checks, and what was repaired."""
-    return _CHECK.document(result)
+    return CHECK_ANSWER.document(result)
 
 
 def backup_text(result: DbBackupResult) -> str:
@@ -186,18 +188,18 @@ def backup_text(result: DbBackupResult) -> str:
     )
 
 
-_BACKUP = Shape(
+BACKUP = Shape(
     DbBackupResult,
-    Member("database", "location"),
-    Member("file"),
-    Member("size_bytes"),
-    Member("tables", _rows),
+    Member("database", "The file that was backed up.", "location"),
+    Member("file", "The file that was written."),
+    Member("size_bytes", "Its size, in bytes."),
+    Member("tables", "The rows of each table, by its name.", _rows),
 )
 
 
 def backup_json(result: DbBackupResult) -> str:
     """The file, and the rows of each table in it."""
-    return _BACKUP.document(result)
+    return BACKUP.document(result)
 
 
 def copy_view(result: DbCopyResult) -> View:
@@ -234,16 +236,20 @@ def _whole_seconds(result: DbCopyResult) -> int:
     return round(result.duration_seconds)
 
 
-_COPY = Shape(
+COPY = Shape(
     DbCopyResult,
-    Member("source"),
-    Member("target"),
-    Member("setting"),
-    Member("duration_seconds", _whole_seconds),
-    Member("tables", shape=Shape(TableRows, Member("name"), Member("rows"))),
+    Member("source", "The database that was copied, without a password."),
+    Member("target", "The copy, without a password."),
+    Member("setting", "The line for the env file that uses the copy, without a password."),
+    Member("duration_seconds", "How long it took, in whole seconds.", _whole_seconds),
+    Member(
+        "tables",
+        "The tables.",
+        shape=Shape(TableRows, Member("name", "The table's name."), Member("rows", "How many rows it has.")),
+    ),
 )
 
 
 def copy_json(result: DbCopyResult) -> str:
     """From where to where, and the rows of each table."""
-    return _COPY.document(result)
+    return COPY.document(result)

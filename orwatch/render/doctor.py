@@ -104,30 +104,30 @@ def finding_count(result: Any) -> int:
 
 _COMPARISON = Shape(
     Comparison,
-    Member("since"),
-    Member("until"),
-    Member("stored_usd"),
-    Member("told_usd", "reported_usd"),
-    Member("difference_usd"),
+    Member("since", "The first day that was compared; null: the whole lifetime."),
+    Member("until", "The last day that was compared."),
+    Member("stored_usd", "What is stored, in US dollars."),
+    Member("told_usd", "What OpenRouter reports, in US dollars.", "reported_usd"),
+    Member("difference_usd", "How much more OpenRouter reports, in US dollars."),
 )
 CHECK = Shape(
     Check,
-    Member("area"),
-    Member("subject"),
-    Member("status"),
-    Member("message"),
-    Member("advice"),
-    Merged("comparison", _COMPARISON),
+    Member("area", "What it belongs to."),
+    Member("subject", "What was looked at."),
+    Member("status", "`skipped`: there was nothing to check; `unknown`: there was no answer."),
+    Member("message", "What was found."),
+    Member("advice", "What to do about it."),
+    Merged("comparison", _COMPARISON, is_optional=True),
 )
-_DOCTOR = Shape(
+ANSWER = Shape(
     DoctorResult,
-    Member("status", ok_or_attention),
-    Member("now"),
-    Member("findings", finding_count),
-    Member("checks", shape=CHECK),
+    Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
+    Member("now", "When this was found."),
+    Member("findings", "How many checks found something.", finding_count),
+    Member("checks", "The checks.", shape=CHECK),
 )
 
 
 def as_json(result: DoctorResult) -> str:
     """The checks; amounts in dollars."""
-    return _DOCTOR.document(result)
+    return ANSWER.document(result)

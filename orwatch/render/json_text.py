@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from orwatch.render.numbers import plain
 
@@ -20,24 +20,31 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a JSON object, and where its value lies in the result.
+    """A member of a JSON object, what it is, and where its value lies in the result.
 
-    ``source``: attributes joined by dots (null where one of them is None), or a function of the result;
-    ``""`` is the result itself, and None the attribute that has the member's name. Annotations and docstrings
-    there are the member's type and description. ``shape``: the value is an object, or a list of objects.
+    ``about``: for the reader of the answer, with the unit. ``source``: attributes joined by dots (null where
+    one of them is None), or a function of the result; ``""`` is the result itself, and None the attribute
+    that has the member's name. Annotations there are the member's type. ``shape``: the value is an object, or
+    a list of objects. ``is_optional``: some answers leave it out.
     """
 
     name: str
+    about: str
     source: str | Callable[[Any], Any] | None = None
     shape: Shape | None = None
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The members of another shape, in the same object; left out where ``source`` is None."""
+    """The members of another shape, in the same object; left out where ``source`` is None.
+
+    ``is_optional``: that may be.
+    """
 
     source: str
     shape: Shape
+    is_optional: bool = False
 
 
 class Shape:
@@ -79,7 +86,27 @@ def _read_each(value: Any, shape: Shape) -> JsonValue:
     return None if value is None else shape.read(value)
 
 
-def ok_or_attention(result: Any) -> str:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a command failed."""
+
+    code: int
+    message: str
+    advice: str | None
+    setting: str | None
+
+
+_ERROR = Shape(
+    Failure,
+    Member("code", "The exit code."),
+    Member("message", "What failed, with which value."),
+    Member("advice", "What to do next."),
+    Member("setting", "The name of the setting that is wrong."),
+)
+FAILURE = Shape(Failure, Member("error", "Why the command failed.", "", _ERROR))
+
+
+def ok_or_attention(result: Any) -> Literal["ok", "attention"]:
     """``ok``, or ``attention`` where the command exits with another code than 0."""
     return "attention" if result.exit_code else "ok"
 

@@ -314,72 +314,89 @@ def _time(value: datetime | None, now: datetime) -> str:
 
 _KEY = Shape(
     KeyOverview,
-    Member("id", "key.id"),
-    Member("name", "key.name"),
-    Member("kind", "key.facts.kind"),
-    Member("hint", "key.hint"),
-    Member("state"),
-    Member("is_active", "key.is_active"),
-    Member("inactive_reason", "key.inactive_reason"),
-    Member("source", "key.source"),
-    Member("last_synced_at", "key.last_synced_at"),
-    Member("last_validated_at", "key.last_validated_at"),
-    Member("share_30_days"),
-    Member("spent_30_days", "spent_30_days_usd"),
-    Member("spent_this_month", "spent_month_usd"),
-    Member("limit", "key.facts.limit_usd"),
-    Member("limit_remaining", "key.facts.limit_remaining_usd"),
-    Member("limit_reset", "key.facts.limit_reset"),
-    Member("expires_at", "key.facts.expires_at"),
-    Member("facts_read_at", "key.facts_read_at"),
-    Member("flags"),
-    Member("is_discovered", "key.is_discovered"),
-    Member("listed_by"),
-    Member("listed_name", "key.listing.name"),
-    Member("workspace", "key.listing.workspace"),
-    Member("disabled", "key.listing.is_disabled"),
-    Member("deleted_at", "key.listing.deleted_at"),
+    Member("id", "Its number in the database.", "key.id"),
+    Member("name", "Its name.", "key.name"),
+    Member("kind", "What it may do; `unknown` until OpenRouter has said it.", "key.facts.kind"),
+    Member("hint", "The beginning and the end of its secret.", "key.hint"),
+    Member("state", "`active`, `discovered`, `disabled`, `expired`, `deleted`, `invalid` or `removed`."),
+    Member("is_active", "Whether it is synced and validated.", "key.is_active"),
+    Member(
+        "inactive_reason", "Why it is not active; `invalid`: validate found it so.", "key.inactive_reason"
+    ),
+    Member("source", "Where its usage comes from.", "key.source"),
+    Member("last_synced_at", "When it was last synced.", "key.last_synced_at"),
+    Member("last_validated_at", "When it was last validated.", "key.last_validated_at"),
+    Member("share_30_days", "Its part of what all keys spent in the last 30 days, 0 to 1."),
+    Member("spent_30_days", "What it cost in the last 30 days, in US dollars.", "spent_30_days_usd"),
+    Member("spent_this_month", "What it cost this month (UTC), in US dollars.", "spent_month_usd"),
+    Member("limit", "Its limit, in US dollars; null: unlimited or never read.", "key.facts.limit_usd"),
+    Member(
+        "limit_remaining",
+        "What is left of its limit, in US dollars; may be negative.",
+        "key.facts.limit_remaining_usd",
+    ),
+    Member("limit_reset", "When its limit starts anew, in OpenRouter's word.", "key.facts.limit_reset"),
+    Member("expires_at", "When its time is over.", "key.facts.expires_at"),
+    Member("facts_read_at", "When OpenRouter was last asked about it.", "key.facts_read_at"),
+    Member("flags", "What stands out; `dormant`: no use for 30 days."),
+    Member("is_discovered", "Whether only a management key lists it.", "key.is_discovered"),
+    Member("listed_by", "The name of the management key that lists it."),
+    Member("listed_name", "Its name at OpenRouter.", "key.listing.name"),
+    Member("workspace", "Its workspace at OpenRouter.", "key.listing.workspace"),
+    Member("disabled", "Whether it is disabled at OpenRouter.", "key.listing.is_disabled"),
+    Member("deleted_at", "When it was found deleted at OpenRouter.", "key.listing.deleted_at"),
 )
-_LIST = Shape(KeyListResult, Member("keys", shape=_KEY), Member("spent_30_days", "spent_30_days_usd"))
+LIST = Shape(
+    KeyListResult,
+    Member("keys", "All keys but the removed ones.", shape=_KEY),
+    Member(
+        "spent_30_days",
+        "What all keys spent in the last 30 days, in US dollars; removed ones too.",
+        "spent_30_days_usd",
+    ),
+)
 _MORE = Shape(
     StoredKey,
-    Member("hash", "key_hash"),
-    Member("created_at"),
-    Member("listed_created_at", "listing.created_at"),
-    Member("inactive_since"),
-    Member("synced_through"),
-    Member("last_sync_error"),
-    Member("label", "facts.label"),
-    Member("is_free_tier", "facts.is_free_tier"),
-    Member("usage", "facts.usage_usd"),
-    Member("usage_daily", "facts.usage_daily_usd"),
-    Member("usage_weekly", "facts.usage_weekly_usd"),
-    Member("usage_monthly", "facts.usage_monthly_usd"),
-    Member("byok_usage", "facts.byok_usage_usd"),
-    Member("byok_usage_daily", "facts.byok_usage_daily_usd"),
-    Member("byok_usage_monthly", "facts.byok_usage_monthly_usd"),
-    Member("source_setting"),
+    Member("hash", "The SHA-256 of its secret.", "key_hash"),
+    Member("created_at", "When it was stored."),
+    Member("listed_created_at", "When it was made at OpenRouter.", "listing.created_at"),
+    Member("inactive_since", "Since when it is not synced."),
+    Member("synced_through", "The last day that was synced."),
+    Member("last_sync_error", "Why its last sync failed."),
+    Member("label", "Its label at OpenRouter.", "facts.label"),
+    Member("is_free_tier", "Whether its account has never paid.", "facts.is_free_tier"),
+    Member("usage", "OpenRouter's counter of its lifetime, in US dollars.", "facts.usage_usd"),
+    Member("usage_daily", "OpenRouter's counter of the day, in US dollars.", "facts.usage_daily_usd"),
+    Member("usage_weekly", "OpenRouter's counter of the week, in US dollars.", "facts.usage_weekly_usd"),
+    Member("usage_monthly", "OpenRouter's counter of the month, in US dollars.", "facts.usage_monthly_usd"),
+    Member("byok_usage", "Estimated cost of your own provider keys, in US dollars.", "facts.byok_usage_usd"),
+    Member("byok_usage_daily", "The day's BYOK estimate, in US dollars.", "facts.byok_usage_daily_usd"),
+    Member("byok_usage_monthly", "The month's BYOK estimate, in US dollars.", "facts.byok_usage_monthly_usd"),
+    Member("source_setting", "The source that was chosen; null: the best that answers."),
 )
 _ACCOUNT = Shape(
     AccountDetails,
-    Member("keys", "key_count"),
-    Member("backfilled_from"),
-    Member("balance", "credits.balance_usd"),
-    Member("bought", "credits.bought_usd"),
-    Member("spent", "credits.spent_usd"),
-    Member("credits_read_at"),
+    Member("keys", "How many keys it has.", "key_count"),
+    Member("backfilled_from", "The first day whose history was read."),
+    Member("balance", "What is left, in US dollars; may be negative.", "credits.balance_usd"),
+    Member("bought", "What was ever bought, in US dollars.", "credits.bought_usd"),
+    Member("spent", "What was ever spent, in US dollars.", "credits.spent_usd"),
+    Member("credits_read_at", "When the credits were read."),
 )
 _DETAILS = Shape(
-    KeyDetails, Merged("overview", _KEY), Merged("overview.key", _MORE), Member("account", shape=_ACCOUNT)
+    KeyDetails,
+    Merged("overview", _KEY),
+    Merged("overview.key", _MORE),
+    Member("account", "The account of a management key; null for other keys.", shape=_ACCOUNT),
 )
-_SHOW = Shape(KeyDetails, Member("key", "", _DETAILS))
+SHOW = Shape(KeyDetails, Member("key", "The key.", "", _DETAILS))
 
 
 def list_json(result: KeyListResult) -> str:
     """The keys, and what all of them spent together."""
-    return _LIST.document(result)
+    return LIST.document(result)
 
 
 def show_json(details: KeyDetails) -> str:
     """What the list has of the key, and what else is known."""
-    return _SHOW.document(details)
+    return SHOW.document(details)

@@ -154,11 +154,29 @@ def _month(counters: Counters) -> str:
     return f"{counters.month:%Y-%m}"
 
 
-_TOTALS = Shape(Totals, *(Member(name, attribute) for name, attribute in MEASURES.items()))
-_OTHERS = Shape(ReportTable, Member("count", "others_count"), Merged("others", _TOTALS))
-_LEFT_OUT = Shape(Days, Member("since"), Member("until"))
+_ABOUT = {
+    Dimension.DAY: "The day (UTC).",
+    Dimension.WEEK: "The Monday that the week begins with (UTC).",
+    Dimension.MONTH: "The month (UTC), such as 2026-11.",
+    Dimension.MODEL: "The model's name; null where it is not known.",
+    Dimension.PROVIDER: "The provider's name; null where it is not known.",
+    Dimension.KEY: "The key's name.",
+    "requests": "How many requests there were.",
+    "tokens_input": "How many tokens the requests sent.",
+    "tokens_output": "How many tokens came back.",
+    "cost": "What the requests cost, in US dollars; null where no sync read that time.",
+    "byok_cost": "Estimate of what your own provider keys cost, in US dollars; no part of the cost.",
+}
+_TOTALS = Shape(Totals, *(Member(name, _ABOUT[name], source) for name, source in MEASURES.items()))
+_OTHERS = Shape(
+    ReportTable, Member("count", "How many rows were cut off.", "others_count"), Merged("others", _TOTALS)
+)
+_LEFT_OUT = Shape(Days, Member("since", "The first day."), Member("until", "The last day."))
 _COUNTERS = Shape(
-    Counters, Member("month", _month), Member("of_month", "of_month_usd"), Member("lifetime", "lifetime_usd")
+    Counters,
+    Member("month", "The month, such as 2026-11.", _month),
+    Member("of_month", "What the counters say of that month, in US dollars.", "of_month_usd"),
+    Member("lifetime", "What the counters say of all time, in US dollars.", "lifetime_usd"),
 )
 
 
@@ -169,19 +187,27 @@ def as_json(result: ReportResult) -> str:
 
 def answer_shape(by: Sequence[Dimension]) -> Shape:
     """The answer of a report that is broken down so: its rows have a member for each."""
-    values = (Member(dimension.value, _value_at(index)) for index, dimension in enumerate(by))
+    values = (
+        Member(dimension.value, _ABOUT[dimension], _value_at(index), is_optional=True)
+        for index, dimension in enumerate(by)
+    )
     return Shape(
         ReportResult,
-        Member("since"),
-        Member("until"),
-        Member("by", "table.by"),
-        Member("rows", "table.rows", Shape(ReportRow, *values, Merged("totals", _TOTALS))),
-        Member("others", _table_with_others, _OTHERS),
-        Member("totals", "table.totals", _TOTALS),
-        Member("known_days"),
-        Member("left_out", shape=_LEFT_OUT),
-        Member("counters", shape=_COUNTERS),
-        Member("notes", _notes),
+        Member("since", "The first day."),
+        Member("until", "The last day."),
+        Member("by", "What the rows are broken down by, in order.", "table.by"),
+        Member("rows", "The rows.", "table.rows", Shape(ReportRow, *values, Merged("totals", _TOTALS))),
+        Member(
+            "others",
+            "What `--top` cut off, added up; null where it cut off nothing.",
+            _table_with_others,
+            _OTHERS,
+        ),
+        Member("totals", "The sum of all rows, cut off ones too.", "table.totals", _TOTALS),
+        Member("known_days", "Of how many days the totals are."),
+        Member("left_out", "The days that cleanup has cut.", shape=_LEFT_OUT),
+        Member("counters", "What the keys' own counters say, where not all days are known.", shape=_COUNTERS),
+        Member("notes", "What else to know of the numbers.", _notes),
     )
 
 

@@ -75,18 +75,18 @@ def _seconds(run: JobRun) -> int | None:
 
 _RUN = Shape(
     JobRun,
-    Member("job"),
-    Member("started_at"),
-    Member("finished_at"),
-    Member("duration_seconds", _seconds),
-    Member("result", "status"),
-    Member("slot"),
-    Member("counts"),
-    Member("error"),
+    Member("job", "The job's name."),
+    Member("started_at", "When it began."),
+    Member("finished_at", "When it ended; null where it has not."),
+    Member("duration_seconds", "How long it took, in whole seconds.", _seconds),
+    Member("result", "How it stands or ended.", "status"),
+    Member("slot", "The time of the schedule that it stands for; null where it did a part of the job only."),
+    Member("counts", "What it counted, such as `rows_written`."),
+    Member("error", "Why it failed."),
 )
-_RUNS = Shape(tuple[JobRun, ...], Member("runs", "", _RUN))
+ANSWER = Shape(tuple[JobRun, ...], Member("runs", "The runs, the newest first.", "", _RUN))
 
 
 def as_json(runs: Sequence[JobRun]) -> str:
     """The runs, the newest first."""
-    return _RUNS.document(runs)
+    return ANSWER.document(runs)

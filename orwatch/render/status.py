@@ -206,66 +206,89 @@ def _database_lines(result: StatusResult) -> list[Text]:
 
 _JOB = Shape(
     JobStatus,
-    Member("job"),
-    Member("last_run_at", "last_run.started_at"),
-    Member("finished_at", "last_run.finished_at"),
-    Member("result", "last_run.status"),
-    Member("error", "last_run.error"),
-    Member("age_seconds"),
-    Member("next_due_at"),
-    Member("is_missed"),
+    Member("job", "The job's name."),
+    Member("last_run_at", "When its last run began.", "last_run.started_at"),
+    Member("finished_at", "When its last run ended.", "last_run.finished_at"),
+    Member("result", "How its last run stands or ended.", "last_run.status"),
+    Member("error", "Why its last run failed.", "last_run.error"),
+    Member("age_seconds", "How long ago its last run began, in seconds."),
+    Member("next_due_at", "When it is next due; null where orwatch's schedule is not installed."),
+    Member("is_missed", "Whether it should have run since, and has not."),
 )
 _KEY = Shape(
     KeyStatus,
-    Member("name", "key.name"),
-    Member("state"),
-    Member("last_synced_at", "key.last_synced_at"),
-    Member("problem"),
+    Member("name", "The key's name.", "key.name"),
+    Member("state", "As in `orwatch key list`."),
+    Member("last_synced_at", "When it was last synced.", "key.last_synced_at"),
+    Member("problem", "What is wrong with it, if anything."),
 )
 _ACCOUNT = Shape(
     AccountBalance,
-    Member("name"),
-    Member("balance", "credits.balance_usd"),
-    Member("bought", "credits.bought_usd"),
-    Member("spent", "credits.spent_usd"),
-    Member("read_at"),
-    Member("last_purchase", shape=Shape(Purchase, Member("amount", "amount_usd"), Member("since"))),
+    Member("name", "The name of its management key."),
+    Member("balance", "What is left, in US dollars; may be negative.", "credits.balance_usd"),
+    Member("bought", "What was ever bought, in US dollars.", "credits.bought_usd"),
+    Member("spent", "What was ever spent, in US dollars.", "credits.spent_usd"),
+    Member("read_at", "When the credits were read."),
+    Member(
+        "last_purchase",
+        "The last time that more was bought.",
+        shape=Shape(
+            Purchase,
+            Member("amount", "What was bought, in US dollars.", "amount_usd"),
+            Member("since", "It was bought after that day's reading."),
+        ),
+    ),
 )
 _ALLOWANCE = Shape(
     Allowance,
-    Member("key", "key.name"),
-    Member("amount", "amount_usd"),
-    Member("limit", "key.facts.limit_usd"),
-    Member("limit_remaining", "key.facts.limit_remaining_usd"),
-    Member("limit_reset", "key.facts.limit_reset"),
-    Member("balance", "balance_usd"),
-    Member("read_at", "key.facts_read_at"),
+    Member("key", "The key's name.", "key.name"),
+    Member("amount", "What it can still spend, in US dollars.", "amount_usd"),
+    Member("limit", "Its limit, in US dollars.", "key.facts.limit_usd"),
+    Member(
+        "limit_remaining",
+        "What is left of its limit, in US dollars; may be negative.",
+        "key.facts.limit_remaining_usd",
+    ),
+    Member("limit_reset", "When its limit starts anew, in OpenRouter's word.", "key.facts.limit_reset"),
+    Member("balance", "What its account has left, in US dollars.", "balance_usd"),
+    Member("read_at", "When the limit was read.", "key.facts_read_at"),
 )
 _DATABASE = Shape(
     StatusResult,
-    Member("path", "database"),
-    Member("size_bytes", "database_bytes"),
-    Member("rows", "ledger_rows"),
-    Member("first_day"),
-    Member("last_day"),
+    Member("path", "The file, or the address without a password.", "database"),
+    Member("size_bytes", "Its size, in bytes.", "database_bytes"),
+    Member("rows", "How many rows of usage it has.", "ledger_rows"),
+    Member("first_day", "The first day with usage."),
+    Member("last_day", "The last day with usage."),
 )
-_SCHEDULE = Shape(ScheduleSummary, Member("state"), Member("locations"), Member("message"), Member("advice"))
-_STATUS = Shape(
+_SCHEDULE = Shape(
+    ScheduleSummary,
+    Member("state", "What is known of it, in a word."),
+    Member("locations", "Where it is."),
+    Member("message", "What there is."),
+    Member("advice", "What to do when jobs do not run."),
+)
+ANSWER = Shape(
     StatusResult,
-    Member("status", ok_or_attention),
-    Member("now"),
-    Member("jobs", shape=_JOB),
-    Member("keys", shape=_KEY),
-    Member("spent_today", "spent_today_usd"),
-    Member("spent_this_month", "spent_month_usd"),
-    Member("accounts", shape=_ACCOUNT),
-    Member("can_spend", "allowances", _ALLOWANCE),
-    Member("database", "", _DATABASE),
-    Member("schedule", shape=_SCHEDULE),
-    Member("problems"),
+    Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
+    Member("now", "When this was found."),
+    Member("jobs", "The jobs.", shape=_JOB),
+    Member("keys", "The keys.", shape=_KEY),
+    Member("spent_today", "What all keys spent today (UTC), in US dollars.", "spent_today_usd"),
+    Member("spent_this_month", "What all keys spent this month (UTC), in US dollars.", "spent_month_usd"),
+    Member("accounts", "The accounts whose credits a management key reads.", shape=_ACCOUNT),
+    Member(
+        "can_spend",
+        "The keys that have a limit, the one with the least left first.",
+        "allowances",
+        _ALLOWANCE,
+    ),
+    Member("database", "The database.", "", _DATABASE),
+    Member("schedule", "The installed schedule; null where it was not looked up.", shape=_SCHEDULE),
+    Member("problems", "All that needs a person, a sentence each."),
 )
 
 
 def as_json(result: StatusResult) -> str:
     """Jobs, keys, money, database, schedule and problems."""
-    return _STATUS.document(result)
+    return ANSWER.document(result)

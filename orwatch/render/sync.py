@@ -77,31 +77,31 @@ def _sync_sentence(result: SyncResult) -> str:
 
 _KEY = Shape(
     SyncedKey,
-    Member("name"),
-    Member("status"),
-    Member("since"),
-    Member("rows_written"),
-    Member("rows_unchanged"),
-    Member("rows_removed"),
-    Member("rows_rejected"),
-    Member("error"),
-    Member("notes"),
+    Member("name", "The key's name."),
+    Member("status", "How its part ended; `partial`: not all that was answered was written."),
+    Member("since", "The first day that was asked for."),
+    Member("rows_written", "Rows that are new or differ from what was stored."),
+    Member("rows_unchanged", "Rows that were stored already, to the digit."),
+    Member("rows_removed", "Stored rows of a day that was reported again, now without them."),
+    Member("rows_rejected", "Rows that are implausible or of days not asked for."),
+    Member("error", "What went wrong; null where nothing did."),
+    Member("notes", "What else to know, a sentence each."),
 )
-_SYNC = Shape(
+ANSWER = Shape(
     SyncResult,
-    Member("job"),
-    Member("status"),
-    Member("dry_run", "is_dry_run"),
-    Member("since"),
-    Member("until"),
-    Member("rows_written"),
-    Member("rows_unchanged"),
-    Member("rows_removed"),
-    Member("rows_rejected"),
-    Member("keys", shape=_KEY),
+    Member("job", "The job's name."),
+    Member("status", "`ok`, `partial` (something needs a look) or `failed` (no key came through)."),
+    Member("dry_run", "Whether it was a rehearsal, so that nothing was written.", "is_dry_run"),
+    Member("since", "The earliest day that any key was asked for."),
+    Member("until", "The last day that was asked for."),
+    Member("rows_written", "The sum of the keys' `rows_written`."),
+    Member("rows_unchanged", "The sum of the keys' `rows_unchanged`."),
+    Member("rows_removed", "The sum of the keys' `rows_removed`."),
+    Member("rows_rejected", "The sum of the keys' `rows_rejected`."),
+    Member("keys", "The keys that were asked about.", shape=_KEY),
 )
 
 
 def sync_json(result: SyncResult) -> str:
     """What was written, in all and of each key."""
-    return _SYNC.document(result)
+    return ANSWER.document(result)

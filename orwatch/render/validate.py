@@ -69,18 +69,24 @@ def _verdict_sentence(result: ValidateResult) -> str:
     )
 
 
-_KEY = Shape(ValidatedKey, Member("name"), Member("verdict"), Member("detail"), Member("warning"))
-_VALIDATE = Shape(
+_KEY = Shape(
+    ValidatedKey,
+    Member("name", "The key's name."),
+    Member("verdict", "What OpenRouter said of it; `reactivated`: valid again."),
+    Member("detail", "Why it is invalid or unknown."),
+    Member("warning", "What will soon be wrong with it."),
+)
+ANSWER = Shape(
     ValidateResult,
-    Member("job"),
-    Member("status"),
-    Member("valid"),
-    Member("invalid"),
-    Member("unknown"),
-    Member("keys", shape=_KEY),
+    Member("job", "The job's name."),
+    Member("status", "`partial`: a key is invalid or unknown; `failed`: all are unknown."),
+    Member("valid", "How many keys are valid."),
+    Member("invalid", "How many keys OpenRouter refuses."),
+    Member("unknown", "How many keys could not be checked."),
+    Member("keys", "The keys that were asked about.", shape=_KEY),
 )
 
 
 def validate_json(result: ValidateResult) -> str:
     """How many keys got which verdict, and that of each key."""
-    return _VALIDATE.document(result)
+    return ANSWER.document(result)

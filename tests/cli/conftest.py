@@ -13,6 +13,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from orwatch.cli import run
 from orwatch.cli.context import SystemClock
+from tests import answers
 from tests.cli.support import Home, Orwatch, Outcome, piped
 from tests.store.conftest import postgres as postgres
 from tests.support import API_URL, NOW
@@ -72,6 +73,7 @@ def orwatch(capsys: pytest.CaptureFixture[str]) -> Orwatch:
         capsys.readouterr()
         code = run(arguments)
         captured = capsys.readouterr()
+        answers.check(arguments, captured.out, captured.err)
         return Outcome(code, captured.out, captured.err)
 
     return orwatch

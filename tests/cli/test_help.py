@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 from click.shell_completion import ShellComplete
 
 from orwatch.cli import COMMANDS, cli, run
+from orwatch.render import json_schema
 from tests.cli.support import Home, Orwatch, Terminal
 from tests.documents import TOPICS
 from tests.jobs.cron.machine import write_program
@@ -32,7 +34,19 @@ def test_the_list_fits_80_columns(orwatch: Orwatch, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_elsewhere_than_on_a_terminal_a_topic_is_its_markdown(orwatch: Orwatch, topic: str) -> None:
-    assert orwatch("help", topic) == (0, TOPICS[topic], "")
+    code, out, err = orwatch("help", topic)
+    assert (code, out.partition("\n### orwatch sync --json\n")[0], err) == (0, TOPICS[topic], "")
+
+
+def test_the_topic_on_json_goes_on_with_every_member_of_every_answer(orwatch: Orwatch) -> None:
+    out = orwatch("help", "json").out
+    assert re.findall(r"^### orwatch (.+) --json$", out, re.MULTILINE) == list(json_schema.ANSWERS)
+    assert out.count("\n- `keys[].rows_written` (integer): Rows that are new or differ") == 1
+    assert "\n- `key.account.balance` (number or null): What is left, in US dollars;" in out
+    assert "\n- `schedules[].entries[].next_times[].utc` (date-time): When it is due.\n" in out
+    assert "\n- `checks[].status` (`ok`, `finding`, `skipped`, `unknown`): " in out
+    assert "\n- `keys[].inactive_reason` (`invalid`, `disabled` or null): " in out
+    assert "\n- `repaired_days` (list of date): " in out
 
 
 def paged(home: Home, monkeypatch: pytest.MonkeyPatch, pager: str, *words: str) -> str:

@@ -24,6 +24,7 @@ from orwatch.store.engine.database import open_store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import rollups
 from orwatch.text import secret_hint
+from tests import answers
 from tests.end_to_end.faked_clock import inherited
 from tests.support import secret_of
 
@@ -163,7 +164,9 @@ class Machine:
         """Run the installed program to its end."""
         stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
         process = self.start(*arguments, launcher=launcher, stdin=stdin, stdout=stdout, **environment)
-        return finish(process, input)
+        finished = finish(process, input)
+        answers.check([*map(str, arguments)], finished.stdout or "", finished.stderr)
+        return finished
 
     def set_up(self, keys: Iterable[FakeKey]) -> None:
         """`orwatch init`, and these keys stored at once: many `key add` would take minutes."""

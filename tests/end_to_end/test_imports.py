@@ -123,6 +123,13 @@ def test_a_sync_whose_keys_are_all_disabled_asks_for_none_and_loads_nothing_to_a
     assert heavy_modules(synced, "sync", "--quiet") == {"sqlalchemy"}
 
 
+def test_only_who_asks_for_a_schema_loads_what_makes_it(synced: Machine) -> None:
+    assert "orwatch.render.json_schema" not in modules(synced, "runs", "--json")
+    loaded = modules(synced, "runs", "--json-schema")
+    assert "orwatch.render.json_schema" in loaded
+    assert loaded & HEAVY == {"rich"}
+
+
 def test_a_command_makes_no_results_but_its_own(synced: Machine) -> None:
     loaded = modules(synced, "report")
     assert {name for name in loaded if re.fullmatch(r"orwatch\.jobs\.\w+\.result", name)} == {
