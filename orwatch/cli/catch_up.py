@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from orwatch.cli.context import Context
@@ -13,9 +15,10 @@ def catch_up(context: Context, *, quiet: bool) -> int:
     """Run what was missed, validate and cleanup; the exit code that a person has to see first."""
     from orwatch.jobs.runs.history import missed_jobs
 
+    missed = missed_jobs(context.store, context.now)
     runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
     codes = [EXIT_DONE]
-    for job in missed_jobs(context.store, context.now):
+    for job in missed:
         context.log_as(job)
         if not quiet:
             click.echo(f"orwatch: {job} was missed, and is run now:", err=True)
@@ -23,7 +26,22 @@ def catch_up(context: Context, *, quiet: bool) -> int:
             codes.append(runs[job](context, quiet))
         except LockHeldError:
             continue  # it is being done
+    if Job.VALIDATE not in missed:
+        _ask_again(context, quiet)
     return worst(*codes)
+
+
+def _ask_again(context: Context, quiet: bool) -> None:
+    """Ask about the keys that validate has just deactivated; that they are invalid has been said."""
+    from orwatch.cli.validate import run_validate
+    from orwatch.jobs.validate.run import recently_deactivated
+
+    names = recently_deactivated(context.store, context.now)
+    if not names:
+        return
+    context.log_as(Job.VALIDATE)
+    with suppress(LockHeldError):
+        run_validate(context, key_names=names, as_json=False, quiet=quiet)
 
 
 def worst(*codes: int) -> int:

@@ -96,6 +96,7 @@ def command(context: Context, keep: Path | None, is_served: bool, port: int | No
             ORWATCH_OPENROUTER_API_URL=server.url,
             # OpenRouter's limit does not hold for the fake server.
             ORWATCH_RATE_LIMIT_PER_MINUTE="0",
+            ORWATCH_REFUSAL_WAIT_SECONDS="1",
         ):
             for step in _steps(account):
                 if step.deleted_before is not None:

@@ -29,8 +29,9 @@ def command(
 ) -> int:
     """Ask OpenRouter about every key and deactivate invalid ones.
 
-    A key is invalid when it is refused (401) twice. One that is accepted again becomes active again; one
-    that you disabled is not asked about. When OpenRouter has trouble, nothing changes.
+    A key is invalid when it is refused (401) twice, ORWATCH_REFUSAL_WAIT_SECONDS (30) apart. One that is
+    accepted again becomes active again; one that you disabled is not asked about. When OpenRouter has
+    trouble, nothing changes; nor when it refuses all of three keys or more, unless it did the last time.
 
     \b
     Examples:
@@ -65,6 +66,8 @@ def run_validate(
             context.clock,
             key_names=key_names,
             concurrency=context.settings.concurrency,
+            refusal_wait_seconds=context.settings.refusal_wait_seconds,
+            on_refused=lambda keys: None if quiet else _say_wait(keys, context.settings.refusal_wait_seconds),
             options=ending.options,
         )
         ending.exit_code = result.exit_code
@@ -78,3 +81,7 @@ def run_validate(
         else:
             console.show(render.validate_view(result))
     return result.exit_code
+
+
+def _say_wait(keys: int, seconds: int) -> None:
+    click.echo(f"orwatch: {counted(keys, 'key')} refused; asking again in {seconds} s", err=True)

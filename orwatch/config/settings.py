@@ -38,6 +38,7 @@ class Settings:
     rate_limit_per_minute: int
     concurrency: int
     job_timeout_minutes: int
+    refusal_wait_seconds: int
     heartbeat_url: str | None = field(repr=False)
     log_level: str | None
     log_file: Path | None
@@ -134,6 +135,14 @@ SETTINGS = (
         50,
         0,
         7 * 24 * 60,
+    ),
+    _number(
+        "ORWATCH_REFUSAL_WAIT_SECONDS",
+        "refusal_wait_seconds",
+        "seconds until a refusal is checked once more",
+        30,
+        0,
+        600,
     ),
     Setting(
         "ORWATCH_HEARTBEAT_URL",

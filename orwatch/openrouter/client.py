@@ -272,10 +272,21 @@ class Client:
             retry_after = _retry_after_seconds(response.headers.get("Retry-After"), self._clock.now())
             raise _PassingError(message, status, retry_after)
         if status == 401:
+            if (doubt := self._doubt(response, body)) is not None:
+                raise _PassingError(f"{message}, {doubt}", status)
             raise KeyRejectedError(message, status)
         if status == 404:
             raise EndpointMissingError(message, status)
         raise ApiError(message, status)
+
+    def _doubt(self, response: httpx.Response, body: bytes) -> str | None:
+        """Why a refusal is not OpenRouter's own; None where nothing speaks against it."""
+        if error_code(body) is None:
+            return "but not as OpenRouter refuses a key: is a login or a gateway in between?"
+        theirs = _http_date(response.headers.get("Date", ""))
+        if theirs is not None and abs(theirs - self._clock.now()) > _MAX_CLOCK_DIFFERENCE:
+            return f"but it is dated {theirs:%Y-%m-%d %H:%M} UTC: from a cache, or a clock is wrong"
+        return None
 
     def _redirect_target(self, response: httpx.Response, url: httpx.URL, secret: str) -> httpx.URL:
         target = url.join(response.headers["Location"])

@@ -21,6 +21,11 @@ _VERDICT_STYLES = {
     Verdict.UNKNOWN: "yellow",
 }
 
+_ALL_REFUSED = (
+    "OpenRouter refuses all keys at once. That is more often its own trouble than theirs, so none was "
+    "deactivated; the next validate of all keys decides."
+)
+
 
 def validate_view(result: ValidateResult) -> View:
     """The summary of a validate for a terminal."""
@@ -42,6 +47,8 @@ def validate_view(result: ValidateResult) -> View:
             for text in (key.detail, key.warning)
             if text
         ]
+        if result.is_all_refused and not result.invalid:
+            shown.append(Text(_ALL_REFUSED, style="red"))
         return [*shown, Text(_verdict_sentence(result), style="bold")]
 
     return parts
@@ -83,6 +90,7 @@ ANSWER = Shape(
     Member("valid", "How many keys are valid."),
     Member("invalid", "How many keys OpenRouter refuses."),
     Member("unknown", "How many keys could not be checked."),
+    Member("is_all_refused", "Whether three keys or more were refused and none was accepted."),
     Member("keys", "The keys that were asked about.", shape=_KEY),
 )
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
+import httpx
 import pytest
 import respx
 from freezegun import freeze_time
@@ -18,7 +19,7 @@ from orwatch.cli.logs import start_log
 from orwatch.config.settings import load_settings
 from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
-from tests.cli.support import Home, Orwatch, Terminal, key_answer, usage_json
+from tests.cli.support import CI_SECRET, Home, Orwatch, Terminal, key_answer, usage_json
 from tests.support import NOW
 
 log = logging.getLogger("orwatch.jobs.somewhere")
@@ -295,6 +296,28 @@ def test_a_missed_job_logs_under_its_own_name_and_is_announced(
     jobs = [json.loads(line)["job"] if form == "json" else line.split()[2].rstrip(":") for line in lines]
     assert list(dict.fromkeys(jobs)) == ["sync", "validate", "cleanup"]
     assert any("GET /api/v1/key" in line and "validate" in line for line in lines)
+
+
+def test_a_catch_up_asks_again_about_what_validate_has_just_deactivated(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter
+) -> None:
+    home.set_up("production", "ci")
+    home.write_settings(ORWATCH_REFUSAL_WAIT_SECONDS="0")
+    api.get("/usage").mock(return_value=usage_json())
+    refusal = httpx.Response(401, json={"error": {"code": 401, "message": "User not found."}})
+    asked = api.get("/key", headers={"Authorization": f"Bearer {CI_SECRET}"}).mock(return_value=refusal)
+    api.get("/key").mock(return_value=key_answer())
+    with freeze_time(NOW):
+        assert orwatch("validate", "--quiet").code == 1
+    with freeze_time(NOW + timedelta(hours=1)):
+        again = orwatch("sync", "--catch-up", "--quiet")
+        assert (again.code, again.out, again.err, asked.call_count) == (0, "", "", 3)
+        asked.mock(return_value=key_answer())
+        assert orwatch("sync", "--catch-up").out.endswith("1 key valid, 0 invalid, 0 unknown, in 0.0 s.\n")
+        assert orwatch("sync").out.startswith("Key")
+    with freeze_time(NOW + timedelta(hours=2)):
+        orwatch("sync", "--catch-up")
+    assert asked.call_count == 4
 
 
 def test_with_json_a_missed_job_is_run_in_silence(

@@ -124,6 +124,7 @@ class Machine:
             "LANG": "C.UTF-8",
             "ORWATCH_OPENROUTER_API_URL": self.api_url,
             "ORWATCH_RATE_LIMIT_PER_MINUTE": "0",
+            "ORWATCH_REFUSAL_WAIT_SECONDS": "0",
             **inherited(),
             **self.settings,
             **changes,

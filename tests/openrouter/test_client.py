@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -67,6 +68,8 @@ def test_a_closed_client_asks_no_more(make_client: Callable[..., Client]) -> Non
 
 
 # Statuses.
+
+REFUSED = {"error": {"code": 401, "message": "User not found."}}
 
 
 @pytest.mark.parametrize(
@@ -353,6 +356,37 @@ def test_an_answer_that_trickles_in_ends_at_the_time_limit(
 # An outage.
 
 
+@pytest.mark.parametrize(
+    ("answer", "doubt"),
+    [
+        (
+            {"html": "<h1>Log in</h1>", "headers": {"WWW-Authenticate": "Basic"}},
+            "is a login or a gateway in ",
+        ),
+        ({"text": ""}, "is a login or a gateway in between?"),
+        ({"json": {"detail": "Not authenticated"}}, "is a login or a gateway in between?"),
+        (
+            {"json": REFUSED, "headers": {"Date": "Tue, 20 Oct 2026 12:30:00 GMT"}},
+            "but it is dated 2026-10-20 12:30 UTC: from a cache, or a clock is wrong",
+        ),
+    ],
+)
+def test_a_refusal_that_is_not_openrouters_says_nothing_about_the_key(
+    question: Question, answer: dict[str, Any], doubt: str
+) -> None:
+    question.route.respond(401, **answer)
+    with pytest.raises(ApiUnavailableError, match=r"\(tried 5 times\)") as raised:
+        question.ask()
+    assert doubt in str(raised.value)
+
+
+@pytest.mark.parametrize("date", ["Thu, 19 Nov 2026 12:31:00 GMT", "soon", None])
+def test_a_refusal_of_openrouters_is_believed(question: Question, date: str | None) -> None:
+    question.route.respond(401, json=REFUSED, headers={"Date": date} if date else None)
+    with pytest.raises(KeyRejectedError):
+        question.ask()
+
+
 def fail(client: Client) -> str:
     with pytest.raises(ApiUnavailableError) as raised:
         client.get("/key", SECRET)
@@ -370,7 +404,8 @@ def test_after_three_failed_requests_the_next_get_one_try_each_until_something_a
     assert len(clock.slept) == waited
     assert route.call_count == 3 * 5 + 2
 
-    respx_mock.get(f"{API_URL}/usage").respond(answer)
+    json = None if answer == 200 else {"error": {"code": answer, "message": "said the server"}}
+    respx_mock.get(f"{API_URL}/usage").respond(answer, json=json)
     if answer == 200:
         client.get("/usage", SECRET)
     else:

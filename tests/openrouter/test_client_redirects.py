@@ -151,7 +151,7 @@ def test_what_the_target_answers_is_what_counts(
     with pytest.raises(ApiUnavailableError, match=r"GET /key answered 503 \(tried 5 times\)"):
         client.get("/key", SECRET)
     assert (target.call_count, turns.count, clock.slept) == (5, 10, [1, 2, 4, 8])
-    target.respond(401)
+    target.respond(401, json={"error": {"code": 401, "message": "User not found."}})
     with pytest.raises(KeyRejectedError):
         client.get("/key", SECRET)
 

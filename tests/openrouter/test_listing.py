@@ -249,7 +249,8 @@ def test_a_page_that_is_refused_fails_the_whole_list(
     error_class: type[ApiError],
 ) -> None:
     server = Server(respx_mock, w1=listed("w1", 150), w2=listed("w2", 1))
-    server.change = lambda asked, body: httpx.Response(status) if asked >= number else body
+    refusal = httpx.Response(status, json={"error": {"code": status, "message": "no"}})
+    server.change = lambda asked, body: refusal if asked >= number else body
     with pytest.raises(error_class, match=f"GET /keys answered {status}") as raised:
         fetch_listing(client, SECRET)
     assert raised.value.status == status

@@ -56,7 +56,8 @@ def test_what_auth_key_answers_is_what_counts(
     client: Client, respx_mock: respx.MockRouter, status: int, error_class: type[ApiError]
 ) -> None:
     respx_mock.get(f"{API_URL}/key").respond(404)
-    respx_mock.get(f"{API_URL}/auth/key").respond(status)
+    refusal = {"error": {"code": status, "message": "no"}}
+    respx_mock.get(f"{API_URL}/auth/key").respond(status, json=refusal)
     with pytest.raises(error_class, match=f"GET /auth/key answered {status}"):
         fetch_key_facts(client, SECRET)
 

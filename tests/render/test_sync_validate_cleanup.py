@@ -206,6 +206,7 @@ def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
         "valid": 2,
         "invalid": 1,
         "unknown": 1,
+        "is_all_refused": False,
         "keys": [
             {"name": "good", "verdict": "valid", "detail": None, "warning": "expires"},
             {"name": "back", "verdict": "reactivated", "detail": None, "warning": None},
@@ -213,6 +214,14 @@ def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
             {"name": "slow", "verdict": "unknown", "detail": "no answer", "warning": None},
         ],
     }
+
+
+def test_keys_that_are_all_refused_at_once_are_said_loudly() -> None:
+    keys = tuple(ValidatedKey(name, Verdict.UNKNOWN, "not deactivated") for name in ("a", "b", "c"))
+    result = ValidateResult(keys, 1.0, is_all_refused=True)
+    said = "OpenRouter refuses all keys at once. That is more often its own trouble than theirs, so none was"
+    assert said in rendered(validate_view(result), 200)
+    assert said not in rendered(validate_view(ValidateResult(keys, 1.0)), 200)
 
 
 def test_cleanup_says_what_went_and_how_much_room_it_gave() -> None:

@@ -75,8 +75,9 @@ class SyncResult:
             return None
         return (
             f"no key is active, so nothing is watched: {counted(self.lost_keys, 'key')} "
-            f"{'is' if self.lost_keys == 1 else 'are'} invalid. Add a new one with `orwatch key add NAME`, "
-            "and remove or disable the old"
+            f"{'is' if self.lost_keys == 1 else 'are'} invalid. `orwatch validate` asks about "
+            f"{'it' if self.lost_keys == 1 else 'them'} again. If that does not help, add a new one with "
+            "`orwatch key add NAME`, and remove or disable the old"
         )
 
     @property

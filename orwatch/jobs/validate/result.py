@@ -24,6 +24,7 @@ class ValidatedKey:
     """One key's part of a validate. ``detail`` says why for ``INVALID`` and ``UNKNOWN``.
 
     ``is_passing``: what kept it unknown may well be gone the next time. ``needs_person``: it will not.
+    ``was_inactive``: an earlier run found it invalid already.
     """
 
     name: str
@@ -32,15 +33,20 @@ class ValidatedKey:
     warning: str | None = None
     is_passing: bool = False
     needs_person: bool = False
+    was_inactive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ValidateResult:
-    """What ``orwatch validate`` found."""
+    """What ``orwatch validate`` found.
+
+    ``is_all_refused``: three keys or more were refused, and none accepted.
+    """
 
     job: ClassVar[Job] = Job.VALIDATE
     keys: tuple[ValidatedKey, ...]
     duration_seconds: float
+    is_all_refused: bool = False
 
     @property
     def valid(self) -> int:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from orwatch.clock import Clock
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
@@ -16,6 +20,7 @@ from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.secrets import Vault
+from orwatch.store import runs
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
@@ -24,8 +29,16 @@ if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
 
 
-# Good keys are refused now and then: the second question comes at the end of the run, after this long.
-SECOND_QUESTION_AFTER_SECONDS = 2.0
+# So many keys refused at once, and none accepted, are more often the API's trouble than theirs.
+_MANY_KEYS = 3
+
+# Among so many of the latest runs is one of all keys; the others are of single keys.
+_RUNS_LOOKED_AT = 200
+
+_DOUBTED_FOR = timedelta(days=1)
+
+# In the counts of a run that found it so.
+_ALL_REFUSED = "all_refused"
 
 log = logging.getLogger(__name__)
 
@@ -38,38 +51,56 @@ def run(
     *,
     key_names: Sequence[str] = (),
     concurrency: int = 8,
+    refusal_wait_seconds: float = 30.0,
+    on_refused: Callable[[int], None] = lambda _keys: None,
     options: RunOptions | None = None,
 ) -> ValidateResult:
     """Ask about every key that is active or that an earlier validate deactivated.
 
-    A key that is answered 401 twice is deactivated; one that validate had deactivated and that is answered
-    200 becomes active again. Any other answer changes nothing. ``open_client`` is called once, or never where
-    there is nothing to ask. Raises ``UsageError``, ``EncryptionKeyError`` when none of the secrets can be
-    opened, ``LockHeldError``, ``StoreUnusableError``, ``StoreUnavailableError``, and what ``open_client``
-    does.
+    A key that is answered 401 twice, ``refusal_wait_seconds`` apart at least, is deactivated; one that
+    validate had deactivated and that is answered 200 becomes active again. Any other answer changes nothing.
+    Three keys or more that are refused while none is accepted stay active, unless the last run of all keys
+    found it so already. ``on_refused`` gets the number of keys to ask about again, before the wait.
+    ``open_client`` is called once, or never where there is nothing to ask. Raises ``UsageError``,
+    ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``, ``StoreUnusableError``,
+    ``StoreUnavailableError``, and what ``open_client`` does.
     """
     check_names(store, key_names)
     with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
-        result = _validate(store, open_client, encryption_keys, clock, key_names, concurrency)
+        second = _SecondQuestion(clock, refusal_wait_seconds, on_refused)
+        result = _validate(store, open_client, encryption_keys, second, key_names, concurrency)
         outcome.status = result.status
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
+        if result.is_all_refused:
+            outcome.counts[_ALL_REFUSED] = 1
         outcome.error = first_errors(
             (key.name, key.detail) for key in result.keys if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}
         )
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class _SecondQuestion:
+    """When a key that was refused is asked about again. Good keys are refused now and then."""
+
+    clock: Clock
+    wait_seconds: float
+    on_refused: Callable[[int], None]
+
+
 def _validate(
     store: Store,
     open_client: Callable[[], Client],
     encryption_keys: Sequence[str],
-    clock: Clock,
+    second: _SecondQuestion,
     key_names: Sequence[str],
     concurrency: int,
 ) -> ValidateResult:
+    clock = second.clock
     started_at = clock.monotonic()
     with store.read() as connection:
         keys = select_keys(stored_keys.list_keys(connection), key_names)
+        was_all_refused = _was_all_refused(connection)
     tokens = {key.id: key.secret_encrypted for key in keys if _is_asked_about(key)}
     secrets, unopened = Vault(encryption_keys).open_all(tokens) if tokens else ({}, {})
     done = {
@@ -78,21 +109,56 @@ def _validate(
         if key.id in unopened
     }
     asked = [key for key in keys if key.id in secrets]
+    is_all_refused = False
     if asked:
         client = open_client()
 
         def ask(key: StoredKey) -> KeyFacts:
             return fetch_key_facts(client, secrets[key.id])
 
-        for key, answer in _ask_twice(asked, ask, concurrency, clock):
-            validated = _conclude(store, key, answer, clock)
-            if validated is not None:
-                done[key.id] = validated
+        refused: list[tuple[StoredKey, KeyRejectedError]] = []
+        knows_a_key = False
+        for key, answer in _ask_twice(asked, ask, concurrency, second):
+            if isinstance(answer, KeyRejectedError) and key.is_active:
+                refused.append((key, answer))
+                continue
+            knows_a_key |= not isinstance(answer, ApiError) or not (
+                answer.is_passing or isinstance(answer, KeyRejectedError)
+            )
+            done.update(_conclude(store, key, answer, clock))
+        is_all_refused = len(refused) >= _MANY_KEYS and not knows_a_key
+        for key, refusal in refused:
+            if is_all_refused and not was_all_refused:
+                detail = f"not deactivated, though refused twice: {refusal}"
+                done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, detail, needs_person=True)
+            else:
+                done.update(_conclude(store, key, refusal, clock))
     for validated in done.values():
-        _log_validated(validated)
+        _log_validated(validated, is_whole=not key_names)
     return ValidateResult(
         keys=tuple(done[key.id] for key in keys if key.id in done),
         duration_seconds=clock.monotonic() - started_at,
+        is_all_refused=is_all_refused,
+    )
+
+
+def _was_all_refused(connection: Connection) -> bool:
+    """Whether the last run of all keys found them all refused; this run is the latest recorded."""
+    earlier = runs.list_runs(connection, Job.VALIDATE, _RUNS_LOOKED_AT)[1:]
+    counts = next((run.counts for run in earlier if run.slot is not None), {})
+    return _ALL_REFUSED in counts
+
+
+def recently_deactivated(store: Store, now: datetime) -> tuple[str, ...]:
+    """The names of the keys that validate deactivated within the last day, to be asked about again."""
+    with store.read() as connection:
+        keys = stored_keys.list_keys(connection)
+    return tuple(
+        key.name
+        for key in keys
+        if key.inactive_reason is InactiveReason.INVALID
+        and key.inactive_since is not None
+        and now - key.inactive_since < _DOUBTED_FOR
     )
 
 
@@ -103,36 +169,46 @@ def _is_asked_about(key: StoredKey) -> bool:
 
 
 def _ask_twice(
-    keys: Sequence[StoredKey], ask: Callable[[StoredKey], KeyFacts], concurrency: int, clock: Clock
+    keys: Sequence[StoredKey],
+    ask: Callable[[StoredKey], KeyFacts],
+    concurrency: int,
+    second: _SecondQuestion,
 ) -> Iterator[tuple[StoredKey, KeyFacts | ApiError]]:
-    """Each key with its answer; a key that is refused is asked about once more, at the end."""
+    """Each key with its answer; an active key that is refused is asked about once more, at the end."""
     refused = []
     for key, answer in ask_concurrently(keys, ask, concurrency):
-        if isinstance(answer, KeyRejectedError):
+        if isinstance(answer, KeyRejectedError) and key.is_active:
             refused.append(key)
         else:
             yield key, answer
     if refused:
-        clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
+        second.on_refused(len(refused))
+        second.clock.sleep(second.wait_seconds)
     yield from ask_concurrently(refused, ask, concurrency)
 
 
-def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: Clock) -> ValidatedKey | None:
-    """Store what the last answer about a key means; None for a key that is no longer to be asked about."""
+def _conclude(
+    store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: Clock
+) -> dict[int, ValidatedKey]:
+    """Store what the last answer about a key means: by its id; nothing where it is no longer to be asked."""
     now = clock.now()
     if isinstance(answer, ApiError) and not isinstance(answer, KeyRejectedError):
-        return ValidatedKey(key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing)
+        return {key.id: ValidatedKey(key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing)}
     with store.write() as connection:
         # As it is stored now: it may have been disabled, enabled or removed while it was asked about.
         current = stored_keys.find_by_hash(connection, key.key_hash)
         if current is None or current.is_removed or current.inactive_reason is InactiveReason.DISABLED:
-            return None
+            return {}
         if isinstance(answer, KeyRejectedError):
             stored_keys.record_check(connection, current.id, now)
             if current.is_active:
                 stored_keys.set_inactive(connection, current.id, InactiveReason.INVALID, now)
             was = "deactivated" if current.is_active else "still inactive"
-            return ValidatedKey(key.name, Verdict.INVALID, f"{was}, refused twice: {answer}")
+            times = "twice" if key.is_active else "again"
+            detail = f"{was}, refused {times}: {answer}"
+            return {
+                key.id: ValidatedKey(key.name, Verdict.INVALID, detail, was_inactive=not current.is_active)
+            }
         stored_keys.record_facts(connection, current.id, answer, now)
         if answer.kind is KeyKind.MANAGEMENT:
             # The next sync asks again for endpoints that were missing.
@@ -142,13 +218,15 @@ def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: 
         if not current.is_active:
             stored_keys.set_active(connection, current.id)
     verdict = Verdict.VALID if current.is_active else Verdict.REACTIVATED
-    return ValidatedKey(key.name, verdict, warning=answer.expiry_warning(now))
+    return {key.id: ValidatedKey(key.name, verdict, warning=answer.expiry_warning(now))}
 
 
-def _log_validated(validated: ValidatedKey) -> None:
+def _log_validated(validated: ValidatedKey, *, is_whole: bool) -> None:
     extra = {"key": validated.name}
     if validated.verdict is Verdict.INVALID:
-        log.warning("invalid: %s", validated.detail, extra=extra)
+        # What a run of all keys has said before needs no warning each time that the key is looked at.
+        is_news = is_whole or not validated.was_inactive
+        log.log(logging.WARNING if is_news else logging.INFO, "invalid: %s", validated.detail, extra=extra)
     elif validated.verdict is Verdict.UNKNOWN:
         log.info("could not tell: %s", validated.detail, extra=extra)
     else:

@@ -97,10 +97,84 @@ def test_the_second_question_is_asked_after_all_the_others_and_a_while_later(
     api.on("work", refusal(401))
     api.on("other", facts())
 
-    run(concurrency=1)
+    waits: list[int] = []
+    run(concurrency=1, refusal_wait_seconds=45.0, on_refused=waits.append)
 
     assert [name for name, _, _ in api.requests] == ["work", "other", "work"]
-    assert run.clock.slept == [validate_job.SECOND_QUESTION_AFTER_SECONDS]
+    assert (run.clock.slept, waits) == ([45.0], [1])
+
+
+def test_two_refusals_are_thirty_seconds_apart_where_nothing_else_is_set(run: Runner, api: FakeApi) -> None:
+    api.on("work", refusal(401))
+
+    run()
+
+    assert run.clock.slept == [30.0]
+
+
+def add_keys(run: Runner, api: FakeApi, *names: str) -> None:
+    for name in names:
+        add_key(run.store, name)
+    for name in ("work", *names):
+        api.on(name, refusal(401))
+
+
+def test_three_keys_refused_at_once_stay_active_until_the_next_run_of_all_keys_finds_it_so_again(
+    run: Runner, api: FakeApi
+) -> None:
+    add_keys(run, api, "second", "third")
+    untold = f"not deactivated, though {REFUSED}"
+
+    first = run()
+
+    assert {(key.verdict, key.detail) for key in first.keys} == {(Verdict.UNKNOWN, untold)}
+    assert (first.is_all_refused, first.status, first.exit_code) == (True, RunStatus.FAILED, 1)
+    assert all(get_key(run.store, name).is_active for name in ("work", "second", "third"))
+    # A look at one key is no second opinion of them all.
+    assert run(key_names=("second",)).count(Verdict.INVALID) == 1
+
+    second = run()
+
+    assert second.count(Verdict.INVALID) == 3
+    assert not any(get_key(run.store, name).is_active for name in ("work", "second", "third"))
+
+
+@pytest.mark.parametrize(
+    ("names", "answer", "deactivated"),
+    [
+        (["second"], refusal(401), 2),  # two are few enough to have ended at once
+        (["second", "third", "fourth"], facts(), 3),
+        (["second", "third", "fourth"], refusal(402), 3),  # the API knows this key
+        (["second", "third", "fourth"], refusal(503), 0),
+        (["second", "third"], refusal(503), 2),
+    ],
+)
+def test_refusals_are_believed_where_few_are_refused_or_another_key_is_known(
+    run: Runner, api: FakeApi, names: list[str], answer: httpx.Response, deactivated: int
+) -> None:
+    add_keys(run, api, *names)
+    api.on(names[-1], answer)
+
+    result = run()
+
+    assert result.count(Verdict.INVALID) == deactivated
+    assert result.is_all_refused is (deactivated == 0)
+
+
+def test_after_a_run_that_found_keys_good_three_refusals_at_once_are_doubted_again(
+    run: Runner, api: FakeApi
+) -> None:
+    add_keys(run, api, "second", "third")
+    run()
+    for name in ("work", "second", "third"):
+        api.on(name, facts())
+    run()
+    add_keys(run, api)
+    for name in ("second", "third"):
+        api.on(name, refusal(401))
+
+    assert run().is_all_refused
+    assert get_key(run.store).is_active
 
 
 def test_one_refusal_in_passing_changes_nothing(
@@ -194,10 +268,33 @@ def test_a_key_that_stays_invalid_is_told_every_time_and_keeps_the_time_it_becam
     result = run()
 
     key = get_key(run.store)
-    assert result.keys[0].detail == f"still inactive, {REFUSED}"
+    again = REFUSED.replace("twice", "again")
+    assert result.keys[0].detail == f"still inactive, {again}"
     assert result.exit_code == 1
     assert (key.inactive_since, key.last_validated_at) == (since, run.clock.now())
-    assert warnings(caplog)[-1] == ("work", f"invalid: still inactive, {REFUSED}")
+    assert warnings(caplog)[-1] == ("work", f"invalid: still inactive, {again}")
+    assert len(api.asked("work")) == 1
+
+
+def test_a_look_at_a_key_that_was_invalid_before_warns_of_nothing_new(
+    run: Runner, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    deactivate(run, api)
+    caplog.clear()
+
+    assert run(key_names=("work",)).exit_code == 1
+    assert warnings(caplog) == []
+
+
+def test_what_was_deactivated_within_a_day_is_to_be_asked_about_again(run: Runner, api: FakeApi) -> None:
+    add_key(run.store, "other")
+    api.on("other", facts())
+    deactivate(run, api)
+    key_jobs.disable(run.store, "other", NOW)
+    recent = validate_job.recently_deactivated
+
+    assert recent(run.store, run.clock.now() + timedelta(hours=23, minutes=59)) == ("work",)
+    assert recent(run.store, run.clock.now() + timedelta(days=1)) == ()
 
 
 @pytest.mark.parametrize("answer", [facts(), refusal(401)], ids=["200", "401"])
