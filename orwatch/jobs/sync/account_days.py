@@ -24,6 +24,11 @@ from orwatch.store.ledger.write import WriteCounts
 # Use that is longer ago than this when a key is asked about is in the answer.
 _REPORTED_WITHIN = timedelta(hours=6)
 
+_IS_OF_ALL = (
+    "GET /activity answered with the usage of the whole account, though others of its keys have usage, too: "
+    "nothing of it was stored. Does this server know api_key_hash?"
+)
+
 # How long a deleted key is still asked about.
 _DELETED_IS_ASKED = timedelta(days=3)
 
@@ -46,11 +51,22 @@ def read_completed_days(reader: AccountReader) -> None:
     def ask(key: StoredKey) -> Activity:
         return fetch_activity(reader.client, reader.secret, reader.today, key.key_hash)
 
+    # Who used it all, as it seems: one key may have, but not beside others.
+    users_of_all: list[StoredKey] = []
+    others_have_use = False
     for key, answer in ask_concurrently(due, ask, reader.session.request.concurrency):
         if isinstance(answer, ApiError):
             reader.tally(key).add_error(str(answer), is_passing=answer.is_passing)
+        elif reported_days and answer.answer.rows == before.answer.rows:
+            users_of_all.append(key)
         else:
+            others_have_use |= bool(answer.answer.rows)
             _write_activity(reader, key, answer, reported_days)
+    if len(users_of_all) == 1 and not others_have_use:
+        _write_activity(reader, users_of_all[0], before, reported_days)
+    else:
+        for key in users_of_all:
+            reader.tally(key).add_error(_IS_OF_ALL)
     # Asked again after its keys: what they used meanwhile is in it.
     account = reader.attempt("activity", ask_account) if due else before
     if account is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from orwatch.domain.attribution import add_up, by_key, keys_by_name, shared_names
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.usage import RejectedRow, UsageRow
-from orwatch.errors import QueryTooHeavyError, TruncatedAnswerError
+from orwatch.errors import QueryTooHeavyError, TruncatedAnswerError, UnexpectedAnswerError
 from orwatch.openrouter.account import ANALYTICS_DAYS, MAX_ANALYTICS_ROWS, fetch_analytics
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # Windows are made to come back with this many rows, so that none is likely to be truncated.
 _WANTED_ROWS = MAX_ANALYTICS_ROWS * 6 // 10
+
+_MOST_BEYOND_WHOLE = Decimal("1.5")
+_CENT_USD = Decimal("0.01")
 
 # A guess for each key in use, until the first answer has come.
 _ROWS_PER_KEY_AND_DAY = 6
@@ -100,6 +104,7 @@ class WindowReader:
             rejected += own.rejected
             unresolved.add(own, [key])
         account = add_up(each.row for each in answer.rows)
+        _check_parts(account, keys)
         self.rows_per_day = Fraction(len(answer.rows), (until - since).days + 1)
         return unresolved.left_out(Window(since, until, tuple(account), keys, tuple(rejected)))
 
@@ -138,7 +143,22 @@ class WindowReader:
             waiting.append([key for key in some if key not in asked])
         self.rows_per_day = Fraction(sum(len(rows) for rows in keys.values()))
         account = tuple(each.row for each in whole.rows)
+        _check_parts(account, keys)
         return unresolved.left_out(Window(day, day, account, keys, tuple(rejected)))
+
+
+def _check_parts(account: Iterable[UsageRow], keys: Mapping[int, Sequence[UsageRow]]) -> None:
+    """Raise ``UnexpectedAnswerError`` where the keys used far more than their account: no answer is of one.
+
+    A little more is possible: they are asked about after it.
+    """
+    whole = sum(row.cost_usd for row in account)
+    parts = sum(row.cost_usd for rows in keys.values() for row in rows)
+    if parts > whole * _MOST_BEYOND_WHOLE + _CENT_USD:
+        raise UnexpectedAnswerError(
+            f"analytics reports ${parts:.2f} for the keys of an account and ${whole:.2f} for all of it: "
+            "nothing of it was stored. Does this server know a filter by key?"
+        )
 
 
 class _Unresolved:

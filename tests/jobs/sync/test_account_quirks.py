@@ -7,9 +7,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from orwatch.jobs.sync.result import SyncKeyStatus
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import MANAGEMENT, AccountWatcher
-from tests.support import NOW, secret_of
+from tests.support import NOW, TODAY, secret_of
 
 
 def test_a_key_that_expires_is_expired_and_not_deleted_until_it_is_listed_no_more(
@@ -142,3 +143,36 @@ def test_a_key_that_is_named_chatroom_does_not_receive_what_no_key_has_used(
     watcher.server.use(None, "5")
     watcher.sync()
     assert watcher.costs() == {"Chatroom": 2, "red": 1, "boss": 5}
+
+
+def test_a_server_that_does_not_know_a_filter_by_key_gives_no_key_the_usage_of_all(
+    watcher: AccountWatcher,
+) -> None:
+    watcher.server.ignores_filters = True
+    watcher.server.missing = {"/analytics/query": 404}
+    for name, cost in (("red", "1"), ("blue", "2")):
+        watcher.server.use(watcher.server.create(name), cost, day=TODAY - timedelta(days=1))
+    watcher.server.use(None, "4", day=TODAY - timedelta(days=1))
+    for _ in range(2):
+        done = watcher.sync()
+        for name in ("red", "blue"):
+            assert "the usage of the whole account" in (done[name].error or "")
+        assert watcher.total_nano() == watcher.server.spent().cost_nano
+
+
+def test_one_key_may_have_used_all_that_its_account_has(watcher: AccountWatcher) -> None:
+    for name in ("red", "blue"):
+        watcher.server.create(name)
+    watcher.server.use(next(iter(watcher.server.keys)), "1", day=TODAY - timedelta(days=1))
+    assert {done.status for done in watcher.sync().values()} == {SyncKeyStatus.OK}
+    assert watcher.costs(TODAY - timedelta(days=1)) == {"red": 1}
+
+
+def test_an_analytics_that_does_not_know_a_filter_by_key_is_no_answer(watcher: AccountWatcher) -> None:
+    watcher.server.ignores_filters = True
+    watcher.server.missing = {"/activity": 404}
+    for _ in range(2):
+        watcher.server.use(watcher.server.create("twin"), "1")
+    watcher.server.use(None, "4")
+    error = watcher.sync()["boss"].error or ""
+    assert "reports $12.00 for the keys of an account and $6.00 for all of it" in error
