@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    event,
     false,
     text,
 )
@@ -142,14 +143,16 @@ api_keys = Table(
     Column("activity_before_nano", Usd),
     Column("activity_byok_before_nano", Usd),
     # A removed key gives its name back.
-    Index(
-        "ix_api_keys_name",
-        "name",
-        unique=True,
-        sqlite_where=text("removed_at IS NULL"),
-        postgresql_where=text("removed_at IS NULL"),
-    ),
+    Index("ix_api_keys_name", "name", unique=True, sqlite_where=text("removed_at IS NULL")),
 )
+
+
+@event.listens_for(api_keys, "before_create")
+def _names_are_unique_among_keys_in_use(table: Table, *_: object, **__: object) -> None:
+    """On PostgreSQL, too: said above, it would make every command load SQLAlchemy's module for it."""
+    (index,) = table.indexes
+    index.dialect_options["postgresql"]["where"] = text("removed_at IS NULL")
+
 
 models = Table(
     "models",

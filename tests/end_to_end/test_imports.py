@@ -130,8 +130,9 @@ def test_only_who_asks_for_a_schema_loads_what_makes_it(synced: Machine) -> None
     assert loaded & HEAVY == {"rich"}
 
 
-def test_a_command_makes_no_results_but_its_own(synced: Machine) -> None:
+def test_a_command_loads_no_other_results_and_no_other_kind_of_database(synced: Machine) -> None:
     loaded = modules(synced, "report")
+    assert "sqlalchemy.dialects.postgresql" not in loaded
     assert {name for name in loaded if re.fullmatch(r"orwatch\.jobs\.\w+\.result", name)} == {
         "orwatch.jobs.report.result"
     }
