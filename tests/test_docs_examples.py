@@ -10,6 +10,7 @@ import getpass
 import io
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -115,10 +116,21 @@ def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         yield show
 
 
-def sync_account(show: Run) -> None:
-    """Add the management key and read its account."""
+@pytest.fixture(scope="module")
+def data_of_synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what the first sync leaves in a home folder; made by the first test that wants it."""
+    return tmp_path_factory.mktemp("synced") / "home"
+
+
+@pytest.fixture
+def synced(home: Path, show: Run, data_of_synced: Path) -> None:
+    """A home folder with the management key, whose account was read."""
+    if data_of_synced.exists():
+        shutil.copytree(data_of_synced, home, dirs_exist_ok=True)
+        return
     for words in (["key", "add", "ops"], ["sync"]):
         assert show(words).code == 0
+    shutil.copytree(home, data_of_synced, ignore=shutil.ignore_patterns("bin"))
 
 
 def parse(words: list[str]) -> None:
@@ -186,14 +198,14 @@ def test_the_readme_can_be_typed_from_its_first_line_to_its_last(show: Run) -> N
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_what_a_topic_shows_can_be_typed(topic: str, show: Run) -> None:
+def test_what_a_topic_shows_can_be_typed(topic: str, show: Run, request: pytest.FixtureRequest) -> None:
     if topic not in FROM_THE_START:
-        sync_account(show)
+        request.getfixturevalue("synced")
     walk(topic, show)
 
 
+@pytest.mark.usefixtures("synced")
 def test_every_answer_with_json_is_as_its_schema_says(home: Path, show: Run) -> None:
-    sync_account(show)
     show(["validate"])
     show(["cron", "install"])
     needed = {"db backup": ["file.db"], "db copy": ["--to", f"sqlite:///{home}/copy.db"], "key show": ["ops"]}
