@@ -42,7 +42,7 @@ COMMANDS = {
     "doctor": "Check that everything is right, and say what to do where it is not.",
     "runs": "Show the history of runs.",
     "cron": "Put the jobs into cron or systemd, show and remove them.",
-    "db": "Look after the database: what is in it, check, back up, copy.",
+    "db": "Look after the database: what is in it, check, back up, restore, copy.",
     "secret": "Manage the encryption key.",
     "demo": "Show everything with made-up data: no key, no network.",
     "help": "Explain a topic: cron, settings, sources, trouble and more.",

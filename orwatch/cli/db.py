@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
-from orwatch.cli.options import json_option
+from orwatch.cli.options import is_confirmed, json_option, yes_option
 from orwatch.config import settings, values
-from orwatch.errors import UsageError
-from orwatch.text import is_terminal
+from orwatch.errors import EXIT_NEEDS_PERSON, UsageError
+from orwatch.text import is_terminal, printable
 
 _LONGEST_URL = 10_000
 _UNFINISHED_COPY = "nothing was copied."
+_UNRESTORED = "nothing was restored."
 
 
 @click.group("db")
 def command() -> None:
-    """Look after the database: what is in it, check, back up, copy."""
+    """Look after the database: what is in it, check, back up, restore, copy."""
 
 
 @command.command("info")
@@ -123,6 +125,50 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
             is_forced=force,
         )
     click.echo(db.backup_json(result) if as_json else db.backup_text(result))
+
+
+@command.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@yes_option
+@json_option
+@pass_context
+def restore(context: Context, file: Path, yes: bool, as_json: bool) -> None:
+    """Go back to FILE, a backup that `orwatch db backup` wrote.
+
+    FILE is checked first and stays as it is; one of an earlier version is upgraded. The present database is
+    kept beside its place. It is one transaction: when it is stopped, nothing was restored. No job can run
+    meanwhile. For SQLite; PostgreSQL has pg_restore.
+
+    \b
+    Example:
+      orwatch db restore /var/backups/orwatch.db
+    """
+    from orwatch.jobs.db import restore as db_restore
+    from orwatch.render import console, db
+
+    settings = context.settings
+    with (
+        interruptible(0, outcome=_UNRESTORED),
+        db_restore.checked(
+            settings.database_url, file.absolute(), settings.encryption_keys, context.now
+        ) as backup,
+    ):
+        if backup.unopened:
+            click.echo(f"orwatch: {printable(_unopened_text(backup.unopened))}", err=True)
+        question = f"Replace {backup.database.location} by {file} (the present one is kept)?"
+        if not yes and not is_confirmed(printable(question), _UNRESTORED):
+            click.echo(_UNRESTORED.capitalize(), err=True)
+            raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
+        with console.counting_bar() as update:
+            result = db_restore.run(backup, context.clock, update)
+    click.echo(db.restore_json(result) if as_json else db.restore_text(result))
+
+
+def _unopened_text(names: Sequence[str]) -> str:
+    return (
+        f"ORWATCH_ENCRYPTION_KEY does not open the secrets of {', '.join(map(repr, names))} in the backup: "
+        "they cannot be used until you put back the encryption key that they were stored with."
+    )
 
 
 @command.command("copy")

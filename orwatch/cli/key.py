@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.options import complete_key_name, json_option
+from orwatch.cli.options import complete_key_name, is_confirmed, json_option, yes_option
 from orwatch.config.settings import AUTO, SOURCE_CHOICES
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
@@ -247,7 +247,7 @@ def disable(context: Context, name: str) -> None:
 @command.command("remove")
 @name_argument
 @click.option("--purge", is_flag=True, help="Delete its usage too; this cannot be undone.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @pass_context
 def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     """Remove a key and its secret. Its usage stays in the reports unless --purge is given.
@@ -262,7 +262,7 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     from orwatch.jobs.key import change as key_jobs
 
     plan = key_jobs.plan_removal(context.store, name, with_history=purge)
-    if not yes and not _is_confirmed(_removal_question(plan, purge)):
+    if not yes and not is_confirmed(_removal_question(plan, purge), "nothing was removed."):
         click.echo("Nothing was removed.", err=True)
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
@@ -293,13 +293,3 @@ def _removal_text(removal: Removal, purge: bool) -> str:
         own = "its own is" if left == 1 else "their own are"
         sentences.append(f"{counted(left, 'key')} with a secret of {own} watched as before.")
     return " ".join(sentences)
-
-
-def _is_confirmed(question: str) -> bool:
-    """The answer. Raises ``UsageError`` without a terminal."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        if is_terminal(sys.stdin):
-            raise
-        raise UsageError("not a terminal; confirm with --yes. Nothing was removed.") from None

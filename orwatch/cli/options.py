@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 import click
 
 from orwatch.cli.context import Context
+from orwatch.errors import UsageError
+from orwatch.text import is_terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +61,7 @@ wait_option = click.option(
     metavar="SECONDS",
     help="Wait so long for another run of this job to end.",
 )
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Show what would change; write nothing.")
 
 
@@ -72,6 +76,16 @@ def key_option(verb: str) -> Callable[[Command], Command]:
         shell_complete=complete_key_name,
         help=f"{verb} only this key; repeatable.",
     )
+
+
+def is_confirmed(question: str, outcome: str) -> bool:
+    """The answer. Raises ``UsageError``, which says what became of it, without a terminal."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if is_terminal(sys.stdin):
+            raise
+        raise UsageError(f"not a terminal; confirm with --yes; {outcome}") from None
 
 
 def complete_key_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -13,6 +13,7 @@ from orwatch.jobs.db.result import (
     DbCheckResult,
     DbCopyResult,
     DbInfoResult,
+    DbRestoreResult,
     DbUpgradeResult,
     TableRows,
 )
@@ -88,7 +89,7 @@ def _table(tables: Sequence[TableRows], width: int) -> RenderableType:
     )
 
 
-def _rows(result: DbInfoResult | DbBackupResult) -> dict[str, int]:
+def _rows(result: DbInfoResult | DbBackupResult | DbRestoreResult) -> dict[str, int]:
     """The tables and how many rows each has."""
     return {table.name: table.rows for table in result.tables}
 
@@ -200,6 +201,36 @@ BACKUP = Shape(
 def backup_json(result: DbBackupResult) -> str:
     """The file, and the rows of each table in it."""
     return BACKUP.document(result)
+
+
+def restore_text(result: DbRestoreResult) -> str:
+    """What is there now, and where that is which was there before."""
+    rows = sum(table.rows for table in result.tables)
+    lines = [
+        f"{result.location} is the backup {result.file} now: {numbers.count(rows)} rows, "
+        f"ledger {_days(result.first_day, result.last_day)}."
+    ]
+    if result.kept is not None:
+        lines.append(f"What it was before is kept in {result.kept}.")
+    lines.append("`orwatch sync` fetches what was used since, as far back as OpenRouter has it.")
+    return "\n".join(map(printable, lines))
+
+
+_RESTORE = Shape(
+    DbRestoreResult,
+    Member("database", "location"),
+    Member("file"),
+    Member("kept"),
+    Member("first_day"),
+    Member("last_day"),
+    Member("tables", _rows),
+    Member("unopened_keys", "unopened"),
+)
+
+
+def restore_json(result: DbRestoreResult) -> str:
+    """The two files, the days, and the rows of each table."""
+    return _RESTORE.document(result)
 
 
 def copy_view(result: DbCopyResult) -> View:

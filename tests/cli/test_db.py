@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from orwatch.domain.runs import Job
 from orwatch.store.engine import locks
 from orwatch.store.schema import SCHEMA_REVISION
-from tests.cli.support import Home, Orwatch, Terminal, piped, write_usage
+from tests.cli.support import OTHER_ENCRYPTION_KEY, Home, Orwatch, Terminal, piped, write_usage
 from tests.databases import content
 from tests.store.support import execute, pretend_older_schema
 from tests.support import FakeClock, usage_row
@@ -145,6 +146,73 @@ def test_backup_wants_the_name_of_a_file(orwatch: Orwatch, tmp_path: Path) -> No
     assert not (tmp_path / "-").exists()
 
 
+@pytest.fixture
+def backup(orwatch: Orwatch, home: Home, tmp_path: Path) -> Path:
+    """A backup from before a third key was added."""
+    assert orwatch("db", "backup", "backup.db").code == 0
+    home.set_up("later")
+    return tmp_path / "backup.db"
+
+
+@pytest.mark.parametrize("answer", ["y", "--yes"])
+def test_restore_goes_back_and_says_where_the_old_database_is(
+    orwatch: Orwatch, home: Home, backup: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", piped(b"y\n"))
+    code, out, err = orwatch("db", "restore", "backup.db", *(["--yes"] if answer == "--yes" else []))
+    (kept,) = home.database.parent.glob("orwatch-before-restore-*.db")
+    question = f"Replace {home.database} by backup.db (the present one is kept)? [y/N]: "
+    assert (code, err) == (0, "" if answer == "--yes" else question)
+    assert out.startswith(f"{home.database} is the backup {backup} now: ")
+    assert out.splitlines()[0].endswith(" rows, ledger 2026-11-20 to 2026-11-20.")
+    assert f"\nWhat it was before is kept in {kept}.\n" in out
+    assert list(home.keys()) == ["production", "ci"]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code", "told"),
+    [
+        (b"n\n", 1, "[y/N]: Nothing was restored.\n"),
+        (b"", 2, "not a terminal; confirm with --yes; nothing was restored.\n"),
+    ],
+)
+def test_restore_asks_before_it_changes_anything(
+    orwatch: Orwatch,
+    home: Home,
+    backup: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stdin: bytes,
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", piped(stdin))
+    outcome = orwatch("db", "restore", "backup.db")
+    assert (outcome.code, outcome.out) == (code, "")
+    assert outcome.err.endswith(told)
+    assert list(home.keys()) == ["production", "ci", "later"]
+
+
+def test_restore_names_the_keys_that_the_encryption_key_does_not_open(
+    orwatch: Orwatch, home: Home, backup: Path
+) -> None:
+    home.write_settings(ORWATCH_ENCRYPTION_KEY=OTHER_ENCRYPTION_KEY)
+    code, out, err = orwatch("db", "restore", "backup.db", "--yes", "--json")
+    told = json.loads(out)
+    assert (code, told["unopened_keys"], told["tables"]["api_keys"]) == (0, ["production", "ci"], 2)
+    assert err == (
+        "orwatch: ORWATCH_ENCRYPTION_KEY does not open the secrets of 'production', 'ci' in the backup: they "
+        "cannot be used until you put back the encryption key that they were stored with.\n"
+    )
+
+
+def test_while_a_job_runs_a_restore_is_exit_75(orwatch: Orwatch, home: Home, backup: Path) -> None:
+    with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
+        code, out, err = orwatch("db", "restore", "backup.db", "--yes")
+    assert (code, out) == (75, "")
+    assert "another sync of this database is running" in err
+    assert list(home.keys()) == ["production", "ci", "later"]
+
+
 def test_copy_says_what_to_put_into_the_env_file(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/copy/orwatch.db"
     code, out, err = orwatch("db", "copy", "--to", target)
@@ -191,10 +259,16 @@ def test_progress_is_shown_on_a_terminal_alone(
     [
         (["copy", "--to"], "nothing was copied."),
         (["backup"], "no backup was written."),
+        (["restore", "--yes"], "nothing was restored."),
     ],
 )
 def test_when_it_is_stopped_it_says_what_becomes_of_it(
-    orwatch: Orwatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+    orwatch: Orwatch,
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
 ) -> None:
     @contextmanager
     def stopping_bar() -> Iterator[Callable[[str, int, int], None]]:
@@ -202,6 +276,8 @@ def test_when_it_is_stopped_it_says_what_becomes_of_it(
 
     monkeypatch.setattr("orwatch.render.console.counting_bar", stopping_bar)
     target = f"sqlite:///{tmp_path}/copy.db" if "--to" in arguments else "backup.db"
+    if "restore" in arguments:
+        shutil.copy(home.database, "backup.db")
     assert orwatch("db", *arguments, target) == (143, "", f"orwatch: stopped by SIGTERM; {told}\n")
 
 

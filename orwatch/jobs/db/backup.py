@@ -11,6 +11,11 @@ from orwatch.jobs.db.result import DbBackupResult, TableRows
 from orwatch.store.engine.database import open_as_it_is
 from orwatch.store.upkeep.backup import back_up, file_backend
 
+_ON_A_SERVER = (
+    "back it up there, with pg_dump for example. "
+    "Or copy it to a file: `orwatch db copy --to sqlite:////path/to/file.db`."
+)
+
 
 def run(
     url: str, file: Path, on_pages: Callable[[int, int], None], *, is_forced: bool = False
@@ -21,7 +26,7 @@ def run(
     is there already, unless ``is_forced``; ``StoreUnusableError``, ``StoreUnavailableError``.
     """
     with closing(open_as_it_is(url)) as store:
-        backend = file_backend(store)
+        backend = file_backend(store, _ON_A_SERVER)
         stored_revision(url)
         rows = back_up(backend, file, on_pages, is_forced=is_forced)
         return DbBackupResult(

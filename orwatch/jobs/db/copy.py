@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 
 from orwatch.clock import Clock
 from orwatch.config.database_url import without_password
-from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.jobs.db.opening import open_current
 from orwatch.jobs.db.result import DbCopyResult, TableRows
@@ -30,9 +29,9 @@ def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbC
     started_at = clock.monotonic()
     with (
         closing(open_current(url)) as source,
-        _all_jobs(source, clock),
+        locks.all_jobs(source, clock, "copy"),
         _open_target(target_url, source, clock) as target,
-        _all_jobs(target, clock),
+        locks.all_jobs(target, clock, "copy"),
     ):
         rows = _copy(source, target, on_progress)
         return DbCopyResult(
@@ -85,15 +84,6 @@ def _blaming_the_option() -> Iterator[None]:
         yield
     except (StoreUnusableError, StoreUnavailableError) as error:
         raise type(error)(str(error).replace("ORWATCH_DATABASE_URL", "--to")) from error
-
-
-@contextmanager
-def _all_jobs(store: Store, clock: Clock) -> Iterator[None]:
-    """Keep every job from this database."""
-    with ExitStack() as held:
-        for job in Job:
-            held.enter_context(locks.job_lock(store, job, clock, is_for_copy=True))
-        yield
 
 
 def _counting(doing: str, total: int, on_progress: OnProgress) -> Callable[[int], None]:

@@ -85,6 +85,23 @@ class DbBackupResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DbRestoreResult:
+    """What ``orwatch db restore`` did. ``kept``: the file that has what was there before, if anything was.
+
+    ``first_day`` and ``last_day`` of the restored ledger; ``unopened``: the keys whose secrets the encryption
+    key does not open.
+    """
+
+    location: str
+    file: str
+    kept: str | None
+    tables: tuple[TableRows, ...]
+    first_day: date | None
+    last_day: date | None
+    unopened: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DbCopyResult:
     """What ``orwatch db copy`` did. ``setting``: the env file's line for the copy, without a password."""
 

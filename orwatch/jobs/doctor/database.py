@@ -117,7 +117,7 @@ def state_check(store: Store, state: FileState) -> Check:
     subject = "server" if store.backend.file is None else "file"
     if not state.problems:
         return _AREA.ok(subject, f"{store.backend.product()} finds it in order")
-    advice = f"Stop the jobs, keep a copy of {store.location}, and restore it from a backup."
+    advice = "Go back to a backup: `orwatch db restore FILE` (PostgreSQL: pg_restore)."
     return _AREA.finding(subject, "; ".join(state.problems), advice)
 
 

@@ -24,6 +24,10 @@ class NoDatabaseError(StoreUnusableError):
     """There is no database yet, and opening it would create one."""
 
 
+class DamagedError(StoreUnusableError):
+    """What is there is no database, or cannot be read whole."""
+
+
 class TransactionLostError(StoreUnavailableError):
     """The database ended the transaction, or its connection broke: begun again, it may well succeed."""
 

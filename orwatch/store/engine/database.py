@@ -165,8 +165,8 @@ def stored_revision(connection: Connection, location: str) -> str | None:
     # Other programs use Alembic too, and its table is empty before their first step.
     if revision is None and tables - {"alembic_version"}:
         raise StoreUnusableError(
-            f"{location} holds tables that are not orwatch's. "
-            "Name a database of its own for orwatch in ORWATCH_DATABASE_URL."
+            f"{location} holds tables that are not orwatch's",
+            "Name a database of its own for orwatch in ORWATCH_DATABASE_URL.",
         )
     return None if revision is None else str(revision)
 
@@ -178,13 +178,15 @@ def checked_revision(store: Store) -> str | None:
     if revision is not None and revision.startswith(_UNRELEASED):
         raise StoreUnusableError(
             f"the database {store.location} is of an unreleased version of orwatch (schema {revision}) and "
-            "cannot be upgraded. Move it away (PostgreSQL: create an empty database), run `orwatch init`, "
-            "and add your keys again; nothing was changed."
+            "cannot be upgraded",
+            "Move it away (PostgreSQL: create an empty database), run `orwatch init`, and add your keys "
+            "again; nothing was changed.",
         )
     if revision is not None and revision not in KNOWN_REVISIONS:
         raise StoreUnusableError(
             f"the database {store.location} was written by a newer orwatch (schema {revision}, "
-            f"this version knows {SCHEMA_REVISION}). Upgrade orwatch; nothing was changed."
+            f"this version knows {SCHEMA_REVISION})",
+            "Upgrade orwatch; nothing was changed.",
         )
     return revision
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 from orwatch.clock import Clock
@@ -15,17 +15,17 @@ from orwatch.store.engine.database import Store
 # How often a run that waits for another one looks whether that has ended.
 _LOOK_AGAIN_SECONDS = 0.5
 
-# What holds a lock where it is not the job.
-_COPY = "copy"
+# What holds a lock where it is not the job, and what then happens to the database.
+_INSTEAD = {"copy": "copied", "restore": "restored"}
 
 
 @contextmanager
 def job_lock(
-    store: Store, job: Job, clock: Clock, wait_seconds: float = 0.0, *, is_for_copy: bool = False
+    store: Store, job: Job, clock: Clock, wait_seconds: float = 0.0, *, instead: str | None = None
 ) -> Iterator[None]:
     """Hold the lock of one job on one database, having waited for it so long at most.
 
-    ``is_for_copy``: the job does not run, and shall not while the database is copied.
+    ``instead``: the job does not run, and shall not during this: ``copy`` or ``restore``.
 
     Raises ``LockHeldError``, naming the holder and its age, when another process holds it.
     """
@@ -36,7 +36,16 @@ def job_lock(
             if seconds_left <= 0:
                 raise LockHeldError(_why_not(lock, job, clock.now()))
             clock.sleep(min(_LOOK_AGAIN_SECONDS, seconds_left))
-        lock.name_holder(clock.now(), _COPY if is_for_copy else job)
+        lock.name_holder(clock.now(), instead or job)
+        yield
+
+
+@contextmanager
+def all_jobs(store: Store, clock: Clock, instead: str) -> Iterator[None]:
+    """Keep every job from a database. Raises ``LockHeldError`` when one runs."""
+    with ExitStack() as held:
+        for job in Job:
+            held.enter_context(job_lock(store, job, clock, instead=instead))
         yield
 
 
@@ -47,8 +56,8 @@ def is_held(store: Store, job: Job) -> bool:
 
 def _why_not(lock: JobLock, job: Job, now: datetime) -> str:
     holder = lock.holder()
-    is_copied = holder is not None and holder.doing == _COPY
-    what = "this database is being copied" if is_copied else f"another {job} of this database is running"
+    is_being = None if holder is None else _INSTEAD.get(holder.doing)
+    what = f"this database is being {is_being}" if is_being else f"another {job} of this database is running"
     return f"{what}{_details(holder, now)}; nothing was done."
 
 

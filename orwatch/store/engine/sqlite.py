@@ -23,7 +23,7 @@ from orwatch.config.env_file import make_private_folder
 from orwatch.domain.runs import Job
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
 from orwatch.store.engine import backend
-from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, Writing
+from orwatch.store.engine.backend import Backend, DamagedError, Holder, NoDatabaseError, Writing
 
 _PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: some 4 ms
 
@@ -143,7 +143,7 @@ class SqliteBackend:
         except sqlite3.Error as error:
             raise StoreUnusableError(
                 f"the database {self.file} cannot be read ({error}). Check the owner and the mode of the "
-                "file and of its folder; where it is damaged, restore it from a backup."
+                "file and of its folder; where it is damaged, go back to a backup with `orwatch db restore`."
             ) from error
 
     def integrity_errors(self) -> list[str]:
@@ -310,8 +310,8 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
             "also to be read. Check the owner and the mode of the file and of its folder."
         )
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return StoreUnusableError(
-            f"{path} is not a database or is damaged ({error}). Restore it from a backup, "
-            "or name another file in ORWATCH_DATABASE_URL."
+        return DamagedError(
+            f"{path} is not a database or is damaged ({error})",
+            "Go back to a backup with `orwatch db restore`, or name another file in ORWATCH_DATABASE_URL.",
         )
     return error

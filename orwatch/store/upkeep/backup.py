@@ -17,21 +17,18 @@ from orwatch.store.engine.database import Store
 from orwatch.store.engine.sqlite import SqliteBackend
 
 # 4 MiB of SQLite's usual pages: often enough for a progress bar, and for Ctrl-C.
-_PAGES_PER_STEP = 1024
+PAGES_PER_STEP = 1024
 
 # What SQLite keeps beside a database.
-_LOGS = ("-wal", "-shm", "-journal")
+LOGS = ("-wal", "-shm", "-journal")
 
 OnPages = Callable[[int, int], None]
 
 
-def file_backend(store: Store) -> SqliteBackend:
-    """The database as a file. Raises ``UsageError`` for one on a server."""
+def file_backend(store: Store, advice: str) -> SqliteBackend:
+    """The database as a file. Raises ``UsageError`` with this advice for one on a server."""
     if not isinstance(store.backend, SqliteBackend):
-        raise UsageError(
-            f"{store.location} is on a server: back it up there, with pg_dump for example. "
-            "Or copy it to a file: `orwatch db copy --to sqlite:////path/to/file.db`."
-        )
+        raise UsageError(f"{store.location} is on a server: {advice}")
     return store.backend
 
 
@@ -49,14 +46,14 @@ def back_up(
     database = backend.file
     with _errors(file):
         _check_place(database, file, is_forced=is_forced)
-    with _errors(file), _temporary_file(file) as temporary:
+    with _errors(file), temporary_file(file) as temporary:
         with backend.without_transaction() as source, _one_state(source), _errors(file):
             rows = _row_counts(source)
             # SQLite's own copy, and not VACUUM INTO, which forgets that the file has a write-ahead log.
             with closing(sqlite3.connect(temporary)) as target:
                 source.backup(
                     target,
-                    pages=_PAGES_PER_STEP,
+                    pages=PAGES_PER_STEP,
                     progress=lambda _status, remaining, total: on_pages(total - remaining, total),
                 )
         _verify(temporary, file, rows)
@@ -99,13 +96,13 @@ def _is_companion(file: Path, database: Path) -> bool:
     for named in (database, database.resolve()):
         if file.parent.resolve() == named.parent.resolve() and file.name.startswith(named.name):
             ending = file.name.removeprefix(named.name)
-            if ending in _LOGS or (ending.startswith(".") and ending.endswith(".lock")):
+            if ending in LOGS or (ending.startswith(".") and ending.endswith(".lock")):
                 return True
     return False
 
 
 @contextmanager
-def _temporary_file(file: Path) -> Iterator[Path]:
+def temporary_file(file: Path) -> Iterator[Path]:
     """A new file beside another, mode 0600; gone at the end where it has not been renamed."""
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
     os.close(descriptor)
@@ -113,7 +110,7 @@ def _temporary_file(file: Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        for suffix in ("", *_LOGS):
+        for suffix in ("", *LOGS):
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 
 

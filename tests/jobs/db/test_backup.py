@@ -67,7 +67,7 @@ def test_a_backup_is_ready_to_be_used(store: Store, url: str, file: Path) -> Non
 def test_a_backup_beside_a_sync_is_of_one_moment_and_keeps_nobody_waiting(
     store: Store, url: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_backup, "_PAGES_PER_STEP", 1)
+    monkeypatch.setattr(store_backup, "PAGES_PER_STEP", 1)
     before = content(url)
     steps: list[int] = []
 

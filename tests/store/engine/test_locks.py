@@ -55,7 +55,7 @@ def test_a_second_holder_is_refused_and_told_of_the_first_ones_process_and_age(
 
 
 def test_while_the_database_is_copied_that_is_said(store: Store, engine: str) -> None:
-    copying = job_lock(store, Job.SYNC, FakeClock(), is_for_copy=True)
+    copying = job_lock(store, Job.SYNC, FakeClock(), instead="copy")
     with copying, pytest.raises(LockHeldError) as refused:
         take(store)
     assert str(refused.value) == (
