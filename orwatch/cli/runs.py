@@ -12,22 +12,22 @@ from orwatch.domain.runs import Job
 @click.command("runs")
 @click.option("--job", type=click.Choice([job.value for job in Job]), help="Only the runs of this job.")
 @click.option(
-    "-l", "--last", type=click.IntRange(1, 100_000), default=20, metavar="N", help="The last N (default: 20)."
+    "--limit", type=click.IntRange(1, 100_000), default=20, metavar="N", help="The latest N (default: 20)."
 )
 @json_option
 @pass_context
-def command(context: Context, job: str | None, last: int, as_json: bool) -> None:
+def command(context: Context, job: str | None, limit: int, as_json: bool) -> None:
     """Show the history of runs.
 
     \b
     Examples:
       orwatch runs
-      orwatch runs --job validate --last 7
+      orwatch runs --job validate --limit 7
     """
     from orwatch.jobs.runs.history import list_runs
 
     wanted = Job(job) if job else None
-    listed = list_runs(context.store, wanted, last)
+    listed = list_runs(context.store, wanted, limit)
     from orwatch.render import console
     from orwatch.render import runs as render
 

@@ -247,6 +247,16 @@ def test_without_runs_it_says_how_there_come_to_be_some(orwatch: Orwatch, home: 
     )
 
 
+def test_the_number_of_runs_is_a_limit_and_no_span_of_time(orwatch: Orwatch, home: Home) -> None:
+    with home.store() as store, store.write() as connection:
+        for job in Job:
+            runs.start_run(connection, job, NOW)
+    assert len(json.loads(orwatch("runs", "--limit", "2", "--json").out)["runs"]) == 2
+    code, out, err = orwatch("runs", "--last", "2")
+    assert (code, out) == (2, "")
+    assert "No such option: --last" in err or "No such option '--last'" in err
+
+
 def test_status_tells_of_an_encryption_key_that_is_lost(orwatch: Orwatch, home: Home) -> None:
     home.env_file.unlink()
     code, out, err = orwatch("status")

@@ -143,6 +143,6 @@ def test_the_history_of_runs_is_told(synced: Machine, tmp_path: Path) -> None:
     assert [(run["job"], run["result"]) for run in listed] == [("validate", "ok"), ("sync", "ok")]
     assert listed[1]["counts"]["keys"] == 3
     assert [run["job"] for run in synced.run("runs", "--job", "sync", "--json").json["runs"]] == ["sync"]
-    shown = synced.run("runs", "--last", "1").stdout
+    shown = synced.run("runs", "--limit", "1").stdout
     assert "validate" in shown
     assert "sync" not in shown

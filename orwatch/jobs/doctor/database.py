@@ -108,7 +108,7 @@ def _unopened(error: OrwatchError, url: str) -> Check:
     elif isinstance(error, StoreUnavailableError):
         advice = "Run this again when the other process has ended or there is room on the disk."
     else:
-        advice = "Correct that first: without the database little else can be checked."
+        advice = error.advice or "Correct that first: without the database little else can be checked."
     return _AREA.finding("database", error.problem, advice)
 
 

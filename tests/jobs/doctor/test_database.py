@@ -110,8 +110,11 @@ def test_tables_of_another_program_are_a_finding(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE theirs (id INTEGER)")
-    [(_, message)] = findings(look(path).checks)
-    assert message.startswith(f"{path} holds tables that are not orwatch's.")
+    checks = look(path).checks
+    assert findings(checks) == [("database", f"{path} holds tables that are not orwatch's")]
+    assert "Name a database of its own for orwatch in ORWATCH_DATABASE_URL." in {
+        check.advice for check in checks
+    }
 
 
 def test_a_file_that_is_no_database_is_a_finding(tmp_path: Path) -> None:
