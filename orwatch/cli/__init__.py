@@ -125,6 +125,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     # As typed: a command line that is wrong was not read to its end.
     words = sys.argv[1:] if arguments is None else arguments
     fail = _fail_in_json if any(map(_JSON_OPTION.fullmatch, words)) else _fail
+    if COMPLETION_VARIABLE in os.environ:
+        from orwatch.cli import completion
+
+        completion.register()
     try:
         code = cli.main(arguments, prog_name="orwatch", standalone_mode=False)
         if sys.stdout is not None:

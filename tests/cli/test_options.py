@@ -237,6 +237,7 @@ def test_the_script_for_the_shell_is_printed(
     assert ended.value.code == 0
     captured = capsys.readouterr()
     assert "_ORWATCH_COMPLETE=" in captured.out
+    assert ('split --max 1 ","' in captured.out) == (shell == "fish")
     assert captured.err == ""
 
 
