@@ -20,7 +20,12 @@ from orwatch.text import printable
 @click.group("cron")
 @pass_context
 def command(context: Context) -> None:
-    """Put the jobs into cron or systemd, show and remove them."""
+    """Put the jobs into cron or systemd, show and remove them.
+
+    \b
+    Example:
+      orwatch cron install
+    """
     context.may_lack_env_file = True  # they say themselves that the jobs will want one
 
 

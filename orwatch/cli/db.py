@@ -22,7 +22,12 @@ _UNRESTORED = "nothing was restored."
 
 @click.group("db")
 def command() -> None:
-    """Look after the database: what is in it, check, back up, restore, copy."""
+    """Look after the database: what is in it, check, back up, restore, copy.
+
+    \b
+    Example:
+      orwatch db backup orwatch-backup.db
+    """
 
 
 @command.command("info")

@@ -15,7 +15,12 @@ _OTHER_MACHINES = (
 
 @click.group("secret")
 def command() -> None:
-    """Manage the encryption key."""
+    """Manage the encryption key.
+
+    \b
+    Example:
+      orwatch secret rotate
+    """
 
 
 @command.command("rotate")

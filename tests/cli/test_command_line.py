@@ -43,7 +43,6 @@ def help_of(command: click.Command) -> str:
 
 
 ALL_COMMANDS = dict(subcommands())
-LEAVES = [name for name, command in ALL_COMMANDS.items() if not isinstance(command, click.Group)]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -52,14 +51,14 @@ def test_a_commands_help_begins_as_the_list_of_commands_says(name: str) -> None:
     assert ALL_COMMANDS[name].name == name
 
 
-@pytest.mark.parametrize("name", LEAVES)
+@pytest.mark.parametrize("name", ALL_COMMANDS)
 def test_a_commands_help_ends_with_an_example(name: str) -> None:
     last_paragraph = help_of(ALL_COMMANDS[name]).rsplit("\n\n", 1)[-1]
     assert re.match(r"\x08\nExamples?:\n", last_paragraph)
     assert f"orwatch {name}" in last_paragraph
 
 
-@pytest.mark.parametrize("name", LEAVES)
+@pytest.mark.parametrize("name", ALL_COMMANDS)
 def test_the_example_of_a_command_names_only_options_that_it_has(name: str) -> None:
     command = ALL_COMMANDS[name]
     known = {spelling for parameter in command.params for spelling in parameter.opts}
