@@ -1,7 +1,8 @@
-"""Text from outside made safe for a terminal and a log, counted nouns, and what is a terminal."""
+"""Text from outside made safe for a terminal and a log, names that come near to one, counted nouns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import IO
 
 
@@ -31,3 +32,21 @@ def is_terminal(stream: IO[str] | None) -> bool:
 def counted(number: float, noun: str) -> str:
     """``1 key``, ``2 keys``, ``1,000 keys``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def nearest(text: str, names: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:
+    """The names that are most like the text, in capitals or not, the most alike first.
+
+    ``likeness``: how much at least, from 0 to 1.
+    """
+    import difflib
+
+    by_lower = {name.lower(): name for name in sorted(names)}
+    return [by_lower[near] for near in difflib.get_close_matches(text.lower(), by_lower, count, likeness)]
+
+
+def holding_or_nearest(text: str, names: Iterable[str], count: int = 1) -> list[str]:
+    """The names that the text is a part of, in capitals or not; else the nearest ones."""
+    known, part = sorted(names), text.lower()
+    holding = [name for name in known if part and part in name.lower()]
+    return holding[:count] or nearest(text, known, count)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.text import counted, printable, secret_hint
+from orwatch.text import counted, holding_or_nearest, nearest, printable, secret_hint
 from tests.support import SECRET
 
 
@@ -65,3 +65,25 @@ def test_a_hint_leaves_most_of_the_secret_untold(secret: str) -> None:
 @pytest.mark.parametrize(("number", "words"), [(0, "0 keys"), (1, "1 key"), (1000, "1,000 keys")])
 def test_one_is_not_many(number: int, words: str) -> None:
     assert counted(number, "key") == words
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("prodution", ["production"]), ("CI", ["ci"]), ("my-app", ["My app"]), ("zzz", []), ("", [])],
+)
+def test_the_nearest_name_is_found_in_capitals_or_not(text: str, near: list[str]) -> None:
+    assert nearest(text, ["ci", "production", "My app"]) == near
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("prod", ["old-production", "production"]),
+        ("PROD", ["old-production", "production"]),
+        ("prodution", ["production", "old-production"]),
+        ("app", ["My app"]),
+        ("", []),
+    ],
+)
+def test_names_that_hold_a_text_come_before_those_that_are_like_it(text: str, near: list[str]) -> None:
+    assert holding_or_nearest(text, ["ci", "production", "old-production", "My app"], 2) == near

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.errors import UsageError
-from orwatch.text import is_terminal
+from orwatch.text import is_terminal, nearest
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -116,10 +116,8 @@ def _names_in(found: click.Context) -> list[str]:
 
 
 def _unknown(ctx: click.Context, words: tuple[str, ...]) -> str:
-    import difflib
-
     topics, name = topic_names(), " ".join(words)
-    near = difflib.get_close_matches(name, [*topics, *_names_in(ctx.find_root())], n=1)
+    near = nearest(name, [*topics, *_names_in(ctx.find_root())])
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
         f"there is no help topic or command {name!r}.{hint} Topics: {', '.join(topics)}. "

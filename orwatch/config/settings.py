@@ -11,6 +11,7 @@ from orwatch.config import values
 from orwatch.config.env_file import EnvLine, base_folder, find_env_file, read_env_file
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import SettingsError, UsageError, WrongSettingsError
+from orwatch.text import nearest
 
 PREFIX = "ORWATCH_"
 MAX_RETENTION_DAYS = 36_500
@@ -236,18 +237,18 @@ def _line_errors(lines: Sequence[EnvLine], env_file: Path) -> Iterator[SettingsE
                 f"line {line.number} of {env_file} is not NAME=value",
                 "Write NAME=value, or begin the line with #.",
             )
-        elif line.name not in SETTING_NAMES and (nearest := _misspelt(line.name)) is not None:
+        elif line.name not in SETTING_NAMES and (near := _misspelt(line.name)) is not None:
             yield SettingsError(
                 f"line {line.number} of {env_file} names no setting of orwatch",
-                f"Did you mean {nearest}?" if nearest else "`orwatch help settings` lists every setting.",
+                f"Did you mean {near}?" if near else "`orwatch help settings` lists every setting.",
             )
 
 
 def _misspelt(name: str) -> str | None:
     """The setting that a name of the env file may stand for, empty where none is near; None: not ours."""
     is_ours = name.upper().startswith(PREFIX)
-    nearest = _nearest_name(name.upper(), 0.6 if is_ours else 0.9)
-    return nearest or ("" if is_ours else None)
+    near = _nearest_name(name, 0.6 if is_ours else 0.9)
+    return near or ("" if is_ours else None)
 
 
 def _blamed(error: SettingsError, setting: Setting, place: str) -> SettingsError:
@@ -261,9 +262,7 @@ def _default_database_url(environ: Mapping[str, str]) -> str:
 
 
 def _nearest_name(name: str, likeness: float = 0.6) -> str | None:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1, cutoff=likeness)), None)
+    return next(iter(nearest(name, SETTING_NAMES, likeness=likeness)), None)
 
 
 def check_option(read: Callable[[str, str], str], value: str, name: str) -> str:

@@ -8,7 +8,7 @@ from orwatch.domain.keys import StoredKey
 from orwatch.errors import UsageError
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
-from orwatch.text import printable
+from orwatch.text import holding_or_nearest, printable
 
 
 def select_keys(keys: Sequence[StoredKey], names: Sequence[str]) -> list[StoredKey]:
@@ -51,8 +51,6 @@ def find_known_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
 
 def no_such_key(keys: Sequence[StoredKey], name: str) -> str:
     """What to say about a name that no key has."""
-    import difflib
-
-    near = difflib.get_close_matches(name, [key.name for key in keys], n=1)
+    near = holding_or_nearest(name, [key.name for key in keys])
     hint = f" Did you mean {printable(near[0])!r}?" if near else " `orwatch key list` shows the names."
     return f"there is no key named {printable(name)!r}.{hint}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 
-from orwatch.text import printable
+from orwatch.text import holding_or_nearest, nearest, printable
 
 _NEAREST = 3
 
@@ -32,15 +32,13 @@ def _note(glob: str, names: Collection[str]) -> str:
 
 def _nearest(glob: str, names: Collection[str]) -> list[str]:
     """Those that hold what the pattern says beside its wildcards, in capitals or not; else the most alike."""
-    import difflib
+    said = glob.strip("*?")
+    if found := holding_or_nearest(said, names, _NEAREST):
+        return found
+    # The maker alone may be misspelt: `anthropc/*`.
+    makers = nearest(_maker(said), {_maker(name) for name in names})
+    return [name for name in sorted(names) if _maker(name) in makers][:_NEAREST]
 
-    said = glob.strip("*?").lower()
-    by_lower = {name.lower(): name for name in sorted(names)}
-    found = [lower for lower in by_lower if said and said in lower]
-    found = found or difflib.get_close_matches(said, by_lower, n=_NEAREST)
-    if not found:
-        # The maker alone may be misspelt: `anthropc/*`.
-        makers = {lower.partition("/")[0] for lower in by_lower}
-        near = difflib.get_close_matches(said.partition("/")[0], makers, n=1)
-        found = [lower for lower in by_lower if lower.partition("/")[0] in near]
-    return [by_lower[lower] for lower in found[:_NEAREST]]
+
+def _maker(name: str) -> str:
+    return name.partition("/")[0].lower()

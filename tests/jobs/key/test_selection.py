@@ -46,6 +46,7 @@ def test_a_key_is_found_by_its_name(keys: list[StoredKey]) -> None:
     ("name", "message"),
     [
         ("gama", "there is no key named 'gama'. Did you mean 'gamma'?"),
+        ("GAM", "there is no key named 'GAM'. Did you mean 'gamma'?"),
         ("zzz", "there is no key named 'zzz'. `orwatch key list` shows the names."),
         ("a\x1b[31m", "there is no key named 'a�[31m'. `orwatch key list` shows the names."),
     ],
