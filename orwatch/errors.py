@@ -98,14 +98,16 @@ class StoreUnavailableError(TryAgainError):
 class ApiError(OrwatchError):
     """The API did not give what was asked of it.
 
-    ``status`` is the HTTP status, or None when there was no whole answer.
+    ``status`` is the HTTP status, or None when there was no whole answer. ``outage``: what the error says of
+    the API as a whole, whatever was asked of it and with which key; None: nothing.
     """
 
     is_passing = False
 
-    def __init__(self, problem: str, status: int | None = None) -> None:
+    def __init__(self, problem: str, status: int | None = None, outage: str | None = None) -> None:
         super().__init__(problem)
         self.status = status
+        self.outage = outage
 
 
 class KeyRejectedError(ApiError):

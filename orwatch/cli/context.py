@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,10 +25,11 @@ from orwatch.config import settings as settings_module
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import InterruptedRunError, SettingsError
-from orwatch.text import printable
+from orwatch.text import is_terminal, printable
 
 if TYPE_CHECKING:
-    from orwatch.openrouter.client import Client, Patience
+    from orwatch.openrouter.client import Client
+    from orwatch.openrouter.outage import Patience
     from orwatch.store.engine.database import Store
 
 
@@ -188,8 +190,12 @@ class Context:
 
     @contextmanager
     def client(self, patience: Patience | None = None) -> Iterator[Client]:
-        """An API client that keeps to the rate limit of all processes on this database."""
+        """An API client that keeps to the rate limit of all processes on this database.
+
+        ``patience`` None: where standard output or error is a terminal, somebody waits and it soon gives up.
+        """
         from orwatch.openrouter.client import Client
+        from orwatch.openrouter.outage import OF_A_PERSON
         from orwatch.store.engine.rate_limit import RateLimiter
 
         limiter = RateLimiter(self.store, self.settings.rate_limit_per_minute, self.clock)
@@ -198,7 +204,7 @@ class Context:
             clock=self.clock,
             wait_for_turn=limiter.wait_for_turn,
             connections=self.settings.concurrency,
-            patience=patience,
+            patience=patience or (OF_A_PERSON if _is_watched() else None),
         ) as client:
             yield client
 
@@ -214,6 +220,11 @@ class Context:
         """Go on with the log under the name of another job. Raises ``SettingsError``."""
         self._log.close()
         self.start_log(job, is_verbose=self._is_verbose, is_quiet=self.is_quiet)
+
+
+def _is_watched() -> bool:
+    """Whether somebody sits at a terminal and waits."""
+    return is_terminal(sys.stdout) or is_terminal(sys.stderr)
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -56,7 +56,8 @@ def command(context: Context, as_json: bool) -> int:
 
 def _open_client(context: Context, settings: Settings, store: Store | None) -> Client:
     """A client that soon gives up: somebody waits for the answers."""
-    from orwatch.openrouter.client import Client, Patience
+    from orwatch.openrouter.client import Client
+    from orwatch.openrouter.outage import OF_A_PERSON
     from orwatch.store.engine.rate_limit import RateLimiter
 
     def start_at_once() -> None:
@@ -68,7 +69,7 @@ def _open_client(context: Context, settings: Settings, store: Store | None) -> C
         clock=context.clock,
         wait_for_turn=RateLimiter(store, limit, context.clock).wait_for_turn if store else start_at_once,
         connections=settings.concurrency,
-        patience=Patience(max_tries=2, max_seconds=20),
+        patience=OF_A_PERSON,
     )
 
 

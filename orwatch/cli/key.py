@@ -120,10 +120,9 @@ def _read_secret(name: str) -> str:
 
 def _ask(context: Context, secret: str) -> KeyFacts | None:
     from orwatch.jobs.key import change as key_jobs
-    from orwatch.openrouter.client import Patience
+    from orwatch.openrouter.outage import OF_A_PERSON
 
-    # The user waits for this answer.
-    with context.client(Patience(max_tries=3, max_seconds=30)) as client:
+    with context.client(OF_A_PERSON) as client:
         try:
             return key_jobs.ask_about(client, secret)
         except KeyRejectedError as error:
@@ -133,7 +132,7 @@ def _ask(context: Context, secret: str) -> KeyFacts | None:
             if error.status in {402, 403}:
                 return None
             raise TryAgainError(
-                f"{str(error).rstrip('.')}. Nothing was stored: try again later, "
+                f"{error.outage or error.problem}. Nothing was stored: try again later, "
                 "or store the key unchecked with --no-check."
             ) from error
 

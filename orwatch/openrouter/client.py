@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,7 @@ from orwatch.errors import (
     UnexpectedAnswerError,
     WrongClockError,
 )
+from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
 from orwatch.text import printable, secret_hint
 
@@ -42,23 +43,11 @@ TIMEOUT_SECONDS = 30.0
 # How much of what a server says goes into a message.
 _MAX_MESSAGE_LENGTH = 200
 
-# After this many requests in a row that failed in all their tries, the API counts as down, and further
-# requests get one try each: an outage must not take hours where there are hundreds of keys.
-_FAILURES_UNTIL_DOWN = 3
-
 _MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
 _PASSING_STATUSES = frozenset({408, 425, 429})  # and 5xx
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How often a request is tried, and how long at most from its first start to its last answer."""
-
-    max_tries: int = 5
-    max_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +64,13 @@ class _Question:
 
 
 class _PassingError(Exception):
-    """One try failed in a way that another may not."""
+    """One try failed in a way that another may not. ``reason``: what that says of the API as a whole."""
 
-    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, reason: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
+        self.reason = reason
         self.status = status
         self.retry_after_seconds = retry_after
 
@@ -107,8 +99,7 @@ class Client:
         self._wait_for_turn = wait_for_turn
         self._patience = patience or Patience()
         self._jitter = jitter
-        self._failures_in_a_row = 0
-        self._failures_lock = threading.Lock()
+        self._outage = Outage(clock, self._patience)
         self._http = _open_http(base_url, connections)
 
     def __enter__(self) -> Client:
@@ -144,32 +135,42 @@ class Client:
         return self._ask(_Question("POST", path, content=content), secret)[0]
 
     def _ask(self, question: _Question, secret: str) -> tuple[bytes, datetime]:
-        tries = 1 if self._is_down() else self._patience.max_tries
+        with self._outage.request():
+            return self._ask_until_answered(question, secret)
+
+    def _ask_until_answered(self, question: _Question, secret: str) -> tuple[bytes, datetime]:
+        tries = self._outage.tries
         deadline: float | None = None
         attempt = 0
         failure: _PassingError | None = None
         while True:
             self._wait_for_turn()
+            started_at = self._clock.monotonic()
             if deadline is None:
-                deadline = self._clock.monotonic() + self._patience.max_seconds
-            if failure is not None and self._clock.monotonic() >= deadline:
+                deadline = started_at + self._patience.max_seconds
+            if failure is not None and not self._has_time(deadline):
                 raise self._given_up(failure, attempt) from failure
             attempt += 1
             try:
                 answer = self._try(question, secret, deadline)
             except _PassingError as error:
                 failure = error
+                self._outage.note_failed_try(started_at)
                 wait = self._wait_seconds(attempt, error.retry_after_seconds)
-                if attempt == tries or self._clock.monotonic() + wait >= deadline:
+                if attempt == tries or not self._has_time(deadline, wait):
                     raise self._given_up(error, attempt) from error
                 log.info("%s; trying again in %.1f s", error, wait, extra={"key": secret_hint(secret)})
                 self._clock.sleep(wait)
             except ApiError:
-                self._note_answer()
+                self._outage.note_answer()
                 raise
             else:
-                self._note_answer()
+                self._outage.note_answer()
                 return answer
+
+    def _has_time(self, deadline: float, wait: float = 0.0) -> bool:
+        """Whether there is time for one more try, after a wait."""
+        return self._clock.monotonic() + wait < deadline and self._outage.allows_wait(wait)
 
     def _try(self, question: _Question, secret: str, deadline: float) -> tuple[bytes, datetime]:
         """One try, following redirects within the origin."""
@@ -183,12 +184,16 @@ class Client:
                 if redirects_left:
                     self._wait_for_turn()
         except httpx.TimeoutException as error:
+            what = "connection" if isinstance(error, httpx.ConnectTimeout) else "answer"
             raise _PassingError(
-                f"no answer in time from {self._base_url} ({type(error).__name__})"
+                f"no answer in time from {self._base_url} ({type(error).__name__})",
+                f"does not answer (no {what} in time)",
             ) from error
         except httpx.TransportError as error:
             reason = _presentable(str(error), secret) or type(error).__name__
-            raise _PassingError(f"cannot reach {self._base_url}: {reason}") from error
+            raise _PassingError(
+                f"cannot reach {self._base_url}: {reason}", f"does not answer ({_plain_reason(reason)})"
+            ) from error
         except (httpx.DecodingError, httpx.InvalidURL, UnicodeError) as error:
             # The latter two are about a redirect's target, which httpx reads even where it is not to follow.
             reason = _presentable(str(error), secret)
@@ -205,8 +210,8 @@ class Client:
             if seconds_left <= 0:
                 raise httpx.ReadTimeout("no time is left to ask")
             timeout = httpx.Timeout(
-                min(TIMEOUT_SECONDS, seconds_left),
-                connect=min(CONNECT_TIMEOUT_SECONDS, seconds_left),
+                self._outage.try_seconds(min(TIMEOUT_SECONDS, seconds_left)),
+                connect=self._outage.try_seconds(min(CONNECT_TIMEOUT_SECONDS, seconds_left)),
                 pool=None,
             )
             headers = {"Authorization": f"Bearer {secret}"}
@@ -263,17 +268,18 @@ class Client:
         if code is not None:
             message = f"{question} answered 200 with an error{detail}"
             if _is_passing(code):
-                raise _PassingError(message, code)
+                raise _PassingError(message, _only_errors(code), code)
             raise UnexpectedAnswerError(message, status)
         message = f"{question} answered {status}{detail}"
         if status == 408 and question.content is not None:
             raise QueryTooHeavyError(message, status)
         if _is_passing(status):
             retry_after = _retry_after_seconds(response.headers.get("Retry-After"), self._clock.now())
-            raise _PassingError(message, status, retry_after)
+            raise _PassingError(message, _only_errors(status), status, retry_after)
         if status == 401:
             if (doubt := self._doubt(response, body)) is not None:
-                raise _PassingError(f"{message}, {doubt}", status)
+                answers = _only_errors(f"{status}, {doubt.rstrip('?')}")
+                raise _PassingError(f"{message}, {doubt}", answers, status)
             raise KeyRejectedError(message, status)
         if status == 404:
             raise EndpointMissingError(message, status)
@@ -309,21 +315,21 @@ class Client:
         return min(longest * (0.5 + self._jitter() / 2), MAX_WAIT_SECONDS)
 
     def _given_up(self, failure: _PassingError, tries: int) -> ApiUnavailableError:
-        self._note_failure()
         times = "once" if tries == 1 else f"{tries} times"
-        return ApiUnavailableError(f"{failure} (tried {times})", failure.status)
+        outage = f"the API at {self._base_url} {failure.reason}"
+        error = ApiUnavailableError(f"{failure} (tried {times})", failure.status, outage)
+        self._outage.note_failure(error)
+        return error
 
-    def _is_down(self) -> bool:
-        with self._failures_lock:
-            return self._failures_in_a_row >= _FAILURES_UNTIL_DOWN
 
-    def _note_failure(self) -> None:
-        with self._failures_lock:
-            self._failures_in_a_row += 1
+def _only_errors(status: int | str) -> str:
+    return f"answers with errors only ({status})"
 
-    def _note_answer(self) -> None:
-        with self._failures_lock:
-            self._failures_in_a_row = 0
+
+def _plain_reason(text: str) -> str:
+    """``[Errno 111] Connection refused`` in words alone."""
+    words = re.sub(r"^\[Errno -?\d+\] ", "", text)
+    return words if words[:2].isupper() else words[:1].lower() + words[1:]
 
 
 def _is_passing(status: int) -> bool:

@@ -56,17 +56,33 @@ def view(result: StatusResult) -> View:
         shown: list[RenderableType] = [_job_table(result, width), Text(), *_money_lines(result), Text()]
         if result.allowances:
             shown += [_allowance_table(result, width), Text()]
-        listed = [key for key in result.keys if len(result.keys) <= KEYS_LISTED or key.problem]
+        listed = [
+            key
+            for key in result.keys
+            if len(result.keys) <= KEYS_LISTED
+            or (key.problem is not None and key.problem not in result.shared_problems)
+        ]
         if listed:
             shown += [_key_table(result, listed, width), Text()]
         if len(listed) < len(result.keys):
-            rest = len(result.keys) - len(listed)
-            shown += [Text(f"{counted(rest, 'more key')} without problems: `orwatch key list`"), Text()]
+            shown += [Text(_rest_text(result, len(listed))), Text()]
         shown += [*_schedule_lines(result, width), *_database_lines(result)]
         problems = [Text(f"! {printable(problem)}", style="red") for problem in result.problems]
         return [*shown, Text(), *problems, *_last_lines(result)]
 
     return parts
+
+
+def _rest_text(result: StatusResult, listed: int) -> str:
+    """How many keys are not listed, and how many of these share their problems."""
+    sharing = sum(key.problem in result.shared_problems for key in result.keys)
+    rest = len(result.keys) - listed - sharing
+    texts = []
+    if sharing:
+        texts.append(f"{counted(sharing, 'key')} with problems in common: see below")
+    if rest:
+        texts.append(f"{counted(rest, 'more key')} without problems: `orwatch key list`")
+    return "\n".join(texts)
 
 
 def _last_lines(result: StatusResult) -> list[Text]:

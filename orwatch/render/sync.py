@@ -21,11 +21,14 @@ def sync_view(result: SyncResult) -> View:
     """The summary of a sync for a terminal."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        if result.trouble is not None:
-            return [Text(f"{result.trouble[0].upper()}{result.trouble[1:]}.", style="red")]
+        trouble = [trouble_text(result.trouble)] if result.trouble else []
+        unread = result.outage.names if result.outage else frozenset()
+        read = [key for key in result.keys if key.name not in unread]
+        if trouble and not read:
+            return trouble
         if not result.keys:
             return [Text("No active keys. `orwatch key add NAME` stores one, `orwatch key list` shows all.")]
-        listed = [key for key in result.keys if _is_worth_listing(key, len(result.keys))]
+        listed = [key for key in read if _is_worth_listing(key, len(result.keys))]
         shown: list[RenderableType] = []
         if listed:
             shown += [_sync_table(listed, width), Text()]
@@ -35,9 +38,14 @@ def sync_view(result: SyncResult) -> View:
             if key.error
         ]
         shown += [Text(f"{printable(key.name)}: {note}") for key in listed for note in key.notes]
-        return [*shown, Text(_sync_sentence(result), style="bold")]
+        return [*shown, *trouble, Text(_sync_sentence(result), style="bold")]
 
     return parts
+
+
+def trouble_text(trouble: str) -> Text:
+    """What is wrong with a run as a whole, as a sentence."""
+    return Text(printable(f"{trouble[0].upper()}{trouble[1:]}"), style="red")
 
 
 def _is_worth_listing(key: SyncedKey, key_count: int) -> bool:
@@ -94,6 +102,7 @@ ANSWER = Shape(
     Member("dry_run", "Whether it was a rehearsal, so that nothing was written.", "is_dry_run"),
     Member("since", "The earliest day that any key was asked for."),
     Member("until", "The last day that was asked for."),
+    Member("trouble", "What is wrong with the run as a whole: one message when the API does not answer."),
     Member("rows_written", "The sum of the keys' `rows_written`."),
     Member("rows_unchanged", "The sum of the keys' `rows_unchanged`."),
     Member("rows_removed", "The sum of the keys' `rows_removed`."),

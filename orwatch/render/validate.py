@@ -11,6 +11,7 @@ from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.render import numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Shape
+from orwatch.render.sync import trouble_text
 from orwatch.render.tables import KEYS_LISTED, Column, make_table
 from orwatch.text import counted, printable
 
@@ -31,11 +32,16 @@ def validate_view(result: ValidateResult) -> View:
     """The summary of a validate for a terminal."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        trouble = [trouble_text(result.trouble)] if result.trouble else []
+        unknown = result.outage.names if result.outage else frozenset()
+        checked = [key for key in result.keys if key.name not in unknown]
+        if trouble and not checked:
+            return trouble
         if not result.keys:
             return [Text("No keys to validate. Add one: `orwatch key add NAME`.")]
         listed = [
             key
-            for key in result.keys
+            for key in checked
             if len(result.keys) <= KEYS_LISTED or key.verdict is not Verdict.VALID or key.warning
         ]
         shown: list[RenderableType] = []
@@ -49,7 +55,7 @@ def validate_view(result: ValidateResult) -> View:
         ]
         if result.is_all_refused and not result.invalid:
             shown.append(Text(_ALL_REFUSED, style="red"))
-        return [*shown, Text(_verdict_sentence(result), style="bold")]
+        return [*shown, *trouble, Text(_verdict_sentence(result), style="bold")]
 
     return parts
 
@@ -87,6 +93,7 @@ ANSWER = Shape(
     ValidateResult,
     Member("job", "The job's name."),
     Member("status", "`partial`: a key is invalid or unknown; `failed`: all are unknown."),
+    Member("trouble", "What is wrong with the run as a whole: one message when the API does not answer."),
     Member("valid", "How many keys are valid."),
     Member("invalid", "How many keys OpenRouter refuses."),
     Member("unknown", "How many keys could not be checked."),

@@ -23,7 +23,8 @@ from orwatch.errors import (
     KeyRejectedError,
     UnexpectedAnswerError,
 )
-from orwatch.openrouter.client import Client, Patience, _retry_after_seconds
+from orwatch.openrouter.client import Client, _retry_after_seconds
+from orwatch.openrouter.outage import Patience
 from tests.openrouter.conftest import Question, Turns
 from tests.support import API_URL, NOW, SECRET, FakeClock
 

@@ -203,6 +203,7 @@ def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
         "schema_version": 1,
         "job": "validate",
         "status": "partial",
+        "trouble": None,
         "valid": 2,
         "invalid": 1,
         "unknown": 1,
@@ -262,3 +263,32 @@ def test_cleanup_in_json_is_exact() -> None:
         "records_removed": 7,
         "bytes_freed": 1_400_000,
     }
+
+
+OUTAGE = "the API at http://here does not answer (refused)"
+UNREAD = replace(FAILED, error=OUTAGE, outage=OUTAGE, is_passing=True)
+
+
+@pytest.mark.parametrize("number", [1, 3, 60])
+def test_a_dead_api_is_one_sentence_and_nothing_else(number: int) -> None:
+    names = [f"key{each}" for each in range(number)]
+    result = synced(*(replace(UNREAD, name=name) for name in names))
+    keys = [ValidatedKey(name, Verdict.UNKNOWN, "no", outage=OUTAGE) for name in names]
+    for text in (rendered(sync_view(result), 400), rendered(validate_view(validated(*keys)), 400)):
+        assert text.startswith("The API at http://here does not answer (refused): ")
+        assert text.count("\n") == 1
+        assert text.count("key") == 1
+    assert json.loads(sync_json(result))["trouble"] == result.trouble
+    assert json.loads(validate_json(validated(*keys)))["trouble"] == validated(*keys).trouble
+
+
+def test_an_outage_in_the_middle_is_one_line_beside_what_was_read() -> None:
+    unread = [replace(UNREAD, name=f"lost{number}") for number in range(3)]
+    text = rendered(sync_view(synced(GOOD, *unread)), 400)
+    assert "lost" not in text
+    assert text.splitlines()[-2].startswith("The API at http://here does not answer (refused): 3 of 4 keys ")
+    assert "for 1 key; 3 failed" in text.splitlines()[-1]
+    unknown = [ValidatedKey(f"lost{number}", Verdict.UNKNOWN, "no", outage=OUTAGE) for number in range(3)]
+    text = rendered(validate_view(validated(ValidatedKey("ci", Verdict.VALID), *unknown)), 400)
+    assert "lost" not in text
+    assert "3 of 4 keys could not be checked. " in text

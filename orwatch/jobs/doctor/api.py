@@ -11,6 +11,7 @@ from orwatch.clock import Clock
 from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.jobs.runs.outage import ADVICE
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
@@ -111,11 +112,7 @@ def _reach(client: Client, secret: str, clock: Clock) -> tuple[list[Check], date
             ], None
         except ApiError as error:
             if error.is_passing or error.status is None:
-                advice = (
-                    "Is this machine online, is ORWATCH_OPENROUTER_API_URL right, is a proxy in between? "
-                    "See https://status.openrouter.ai for trouble at OpenRouter."
-                )
-                return [_AREA.finding(_API, f"does not answer: {error}", advice)], None
+                return [_AREA.finding(_API, error.outage or f"does not answer: {error}", ADVICE)], None
     checks = [_AREA.ok(_API, "answers")]
     # A server that sends no Date is given our own time, which has fractions of seconds; HTTP's has none.
     if answered_at is None or answered_at.microsecond:

@@ -36,9 +36,10 @@ class RunOptions:
     on_start: Callable[[], None] = lambda: None
 
 
-def first_errors(errors: Iterable[tuple[str, str | None]]) -> str | None:
-    """The errors of the first five keys, each with its key's name, for a run's record."""
-    return "; ".join(f"{name}: {error}" for name, error in islice(errors, 5)) or None
+def run_error(trouble: str | None, errors: Iterable[tuple[str, str | None]]) -> str | None:
+    """For a run's record: its trouble as a whole, and the errors of the first five keys with their names."""
+    of_keys = "; ".join(f"{name}: {error}" for name, error in islice(errors, 5))
+    return " ".join(filter(None, (trouble, of_keys))) or None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The text, the JSON and the exit code of ``orwatch status`` follow from it.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -13,11 +14,15 @@ from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState
 from orwatch.jobs.cron.summary import why_ahead
+from orwatch.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from orwatch.jobs.status.result import AccountBalance, StatusResult
+    from orwatch.jobs.status.result import AccountBalance, KeyStatus, StatusResult
+
+# So many keys with one and the same problem are counted, not named.
+_COUNTED_KEYS = 3
 
 # A balance below it may be used up before the next look.
 LEAST_BALANCE_USD = Decimal(1)
@@ -45,9 +50,39 @@ def list_needs(result: StatusResult) -> Iterator[str]:
     for account in result.accounts:
         if _is_low(account):
             yield f"{account.name}: the balance of its account is below ${LEAST_BALANCE_USD}. Buy credits"
+    yield from _key_needs(result)
+
+
+def _key_needs(result: StatusResult) -> Iterator[str]:
+    """What is wrong with each key, once where several have it in common."""
+    names: dict[str, list[str]] = {}
     for key in result.keys:
-        if key.problem:
-            yield f"{key.key.name}: {key.problem}"
+        if key.problem and not _is_said_of_sync(key, result):
+            names.setdefault(key.problem, []).append(key.key.name)
+    for problem, having_it in names.items():
+        if problem in result.shared_problems:
+            yield f"{counted(len(having_it), 'key')}: {problem}"
+        else:
+            yield from (f"{name}: {problem}" for name in having_it)
+
+
+def _is_said_of_sync(key: KeyStatus, result: StatusResult) -> bool:
+    """Whether the key's problem is the outage of the API for which the last sync failed as a whole."""
+    error = key.key.last_sync_error
+    return error is not None and any(
+        job.problem is not None
+        and job.last_run is not None
+        and job.job is Job.SYNC
+        and job.last_run.status is RunStatus.FAILED
+        and (job.last_run.error or "").startswith(error)
+        for job in result.jobs
+    )
+
+
+def shared_problems(keys: Sequence[KeyStatus]) -> frozenset[str]:
+    """The problems that several keys have in common."""
+    having = Counter(key.problem for key in keys if key.problem)
+    return frozenset(problem for problem, number in having.items() if number >= _COUNTED_KEYS)
 
 
 def _is_low(account: AccountBalance) -> bool:

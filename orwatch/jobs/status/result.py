@@ -10,7 +10,7 @@ from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.runs import Job, JobRun
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
 from orwatch.jobs.cron.result import ScheduleSummary
-from orwatch.jobs.status.needs import list_needs
+from orwatch.jobs.status.needs import list_needs, shared_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,11 @@ class StatusResult:
     def problems(self) -> tuple[str, ...]:
         """Everything that needs a person, a sentence each."""
         return tuple(list_needs(self))
+
+    @property
+    def shared_problems(self) -> frozenset[str]:
+        """The problems that several keys have in common."""
+        return shared_problems(self.keys)
 
     @property
     def exit_code(self) -> int:

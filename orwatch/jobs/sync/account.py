@@ -13,6 +13,7 @@ from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_days import read_completed_days
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.account_today import read_back, read_today
+from orwatch.jobs.sync.outage import unanswered
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.sync.session import SyncSession, log_synced
 from orwatch.openrouter.account import fetch_credits, fetch_listing
@@ -79,6 +80,9 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
 
 
 def _unlisted(session: SyncSession, owner: StoredKey, error: ApiError) -> SyncedAccount:
+    if error.outage is not None:
+        failed = unanswered(owner, session.request.since, error)
+        return SyncedAccount((failed,), frozenset({owner.id}))
     message = str(error)
     if error.status == 403:
         message = f"{message}. Is it still a management key?"

@@ -11,6 +11,7 @@ from typing import ClassVar
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.domain.usage import RejectedRow
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+from orwatch.jobs.runs.outage import CommonOutage, common_outage
 from orwatch.text import counted
 
 
@@ -24,7 +25,10 @@ class SyncKeyStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncedKey:
-    """One key's part of a sync. ``is_passing``: the failure may well be gone the next time."""
+    """One key's part of a sync. ``is_passing``: the failure may well be gone the next time.
+
+    ``outage``: what its error says of the API as a whole.
+    """
 
     name: str
     status: SyncKeyStatus
@@ -36,6 +40,7 @@ class SyncedKey:
     error: str | None = None
     is_passing: bool = False
     notes: tuple[str, ...] = ()
+    outage: str | None = None
 
 
 COUNTERS_WENT_DOWN = (
@@ -69,15 +74,22 @@ class SyncResult:
     lost_keys: int = 0
 
     @property
+    def outage(self) -> CommonOutage | None:
+        """An outage of the API that kept several keys, or all of them, from being read."""
+        return common_outage(self.keys)
+
+    @property
     def trouble(self) -> str | None:
-        """What is wrong with the run as a whole: no key is left to watch."""
+        """What is wrong with the run as a whole: the API does not answer, or no key is left to watch."""
+        if self.outage is not None:
+            return self.outage.text("read")
         if not self.lost_keys:
             return None
         return (
             f"no key is active, so nothing is watched: {counted(self.lost_keys, 'key')} "
             f"{'is' if self.lost_keys == 1 else 'are'} invalid. `orwatch validate` asks about "
             f"{'it' if self.lost_keys == 1 else 'them'} again. If that does not help, add a new one with "
-            "`orwatch key add NAME`, and remove or disable the old"
+            "`orwatch key add NAME`, and remove or disable the old."
         )
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
 from orwatch.config.settings import MAX_SYNC_DAYS
@@ -18,7 +18,8 @@ from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
 from orwatch.jobs.key.selection import check_names, select_keys
-from orwatch.jobs.runs.recorded import RunOptions, first_errors, recorded_run
+from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
+from orwatch.jobs.sync.outage import Done, conclude_outage, unanswered
 from orwatch.jobs.sync.request import SyncProgress, SyncRequest, last_days
 from orwatch.jobs.sync.result import (
     COUNTERS_WENT_DOWN,
@@ -40,9 +41,6 @@ from orwatch.text import counted
 if TYPE_CHECKING:
     from orwatch.jobs.sync.account import SyncedAccount
     from orwatch.openrouter.client import Client
-
-# What came of each key that was asked, by its id; a management key's is that of its account.
-_Done: TypeAlias = dict[int, tuple[SyncedKey, ...]]
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +87,14 @@ def run(
             "rows_removed": result.rows_removed,
             "rows_rejected": result.rows_rejected,
         }
-        outcome.error = result.trouble or first_errors(
-            (key.name, key.error) for key in result.keys if key.status is not SyncKeyStatus.OK
+        unread = result.outage.names if result.outage else frozenset()
+        outcome.error = run_error(
+            result.trouble,
+            (
+                (key.name, key.error)
+                for key in result.keys
+                if key.status is not SyncKeyStatus.OK and key.name not in unread
+            ),
         )
     return result
 
@@ -111,7 +115,8 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     new_owners = []
     for task, answer, seconds in _answers(session, tasks):
         synced = _conclude(session, task, answer)
-        log_synced(synced, seconds)
+        if synced.outage is None:
+            log_synced(synced, seconds)
         if isinstance(answer, CounterReading) and answer.facts and answer.facts.kind is KeyKind.MANAGEMENT:
             new_owners.append(task)
         done[task.key.id] = (synced,)
@@ -120,6 +125,7 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     for task in new_owners:
         # Added unchecked: its answer is the first to say that it is a management key.
         done[task.key.id] = _sync_account(session, task.key, task.secret).keys
+    conclude_outage(session.store, keys, done)
     lost = [key for key in keys if key.inactive_reason is InactiveReason.INVALID]
     result = SyncResult(
         since=min((synced.since for group in done.values() for synced in group), default=request.since),
@@ -136,10 +142,10 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
 
 def _sync_accounts(
     session: SyncSession, keys: Sequence[StoredKey], selected: Sequence[StoredKey]
-) -> tuple[_Done, set[int]]:
+) -> tuple[Done, set[int]]:
     """Sync the accounts of the management keys: what came of each, and the ids of all keys that are done."""
     listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
-    done: _Done = {}
+    done: Done = {}
     handled: set[int] = set()
     for owner in keys:
         if not owner.is_management or not owner.is_active or owner.id in handled:
@@ -163,7 +169,7 @@ def _sync_account(session: SyncSession, owner: StoredKey, secret: str) -> Synced
     return sync_account(session, owner, secret)
 
 
-def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task], _Done]:
+def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task], Done]:
     """What to ask with each key's own secret; and the keys that cannot or need not be asked.
 
     Raises ``EncryptionKeyError`` when none of the secrets can be opened, ``WrongClockError``.
@@ -174,7 +180,7 @@ def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task],
     vault = session.vault() if tokens else None
     secrets, unopened = vault.open_all(tokens) if vault and watermark <= request.until else ({}, {})
     tasks: list[_Task] = []
-    done: _Done = {}
+    done: Done = {}
     for key in keys:
         follows_from, since = _since(key, request)
         notes: tuple[str, ...] = ()
@@ -246,6 +252,8 @@ def _conclude(
     session: SyncSession, task: _Task, answer: UsageAnswer | CounterReading | ApiError
 ) -> SyncedKey:
     """Write one key's answer, or record why there is none."""
+    if isinstance(answer, ApiError) and answer.outage is not None:
+        return unanswered(task.key, task.since, answer)
     if isinstance(answer, ApiError):
         return _failed(session.store, task.key, task.since, str(answer), is_passing=answer.is_passing)
     now = session.clock.now()

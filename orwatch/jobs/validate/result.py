@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+from orwatch.jobs.runs.outage import CommonOutage, common_outage
 
 
 class Verdict(StrEnum):
@@ -25,6 +26,7 @@ class ValidatedKey:
 
     ``is_passing``: what kept it unknown may well be gone the next time. ``needs_person``: it will not.
     ``was_inactive``: an earlier run found it invalid already.
+    ``outage``: what kept it unknown says of the API as a whole.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ValidatedKey:
     is_passing: bool = False
     needs_person: bool = False
     was_inactive: bool = False
+    outage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,16 @@ class ValidateResult:
     keys: tuple[ValidatedKey, ...]
     duration_seconds: float
     is_all_refused: bool = False
+
+    @property
+    def outage(self) -> CommonOutage | None:
+        """An outage of the API that kept several keys, or all of them, from being checked."""
+        return common_outage(self.keys)
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the run as a whole: the API does not answer."""
+        return None if self.outage is None else self.outage.text("checked")
 
     @property
     def valid(self) -> int:

@@ -15,7 +15,7 @@ from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job
 from orwatch.errors import ApiError, KeyRejectedError
 from orwatch.jobs.key.selection import check_names, select_keys
-from orwatch.jobs.runs.recorded import RunOptions, first_errors, recorded_run
+from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
@@ -73,8 +73,13 @@ def run(
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
         if result.is_all_refused:
             outcome.counts[_ALL_REFUSED] = 1
-        outcome.error = first_errors(
-            (key.name, key.detail) for key in result.keys if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}
+        outcome.error = run_error(
+            result.trouble,
+            (
+                (key.name, key.detail)
+                for key in _without_outage(result)
+                if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}
+            ),
         )
     return result
 
@@ -133,13 +138,21 @@ def _validate(
                 done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, detail, needs_person=True)
             else:
                 done.update(_conclude(store, key, refusal, clock))
-    for validated in done.values():
-        _log_validated(validated, is_whole=not key_names)
-    return ValidateResult(
+    result = ValidateResult(
         keys=tuple(done[key.id] for key in keys if key.id in done),
         duration_seconds=clock.monotonic() - started_at,
         is_all_refused=is_all_refused,
     )
+    for validated in _without_outage(result):
+        _log_validated(validated, is_whole=not key_names)
+    if result.trouble is not None:
+        log.warning("%s", result.trouble)
+    return result
+
+
+def _without_outage(result: ValidateResult) -> list[ValidatedKey]:
+    """The keys of which there is something to say that is not said of the run as a whole."""
+    return [key for key in result.keys if result.outage is None or key.name not in result.outage.names]
 
 
 def _was_all_refused(connection: Connection) -> bool:
@@ -193,7 +206,10 @@ def _conclude(
     """Store what the last answer about a key means: by its id; nothing where it is no longer to be asked."""
     now = clock.now()
     if isinstance(answer, ApiError) and not isinstance(answer, KeyRejectedError):
-        return {key.id: ValidatedKey(key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing)}
+        unknown = ValidatedKey(
+            key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing, outage=answer.outage
+        )
+        return {key.id: unknown}
     with store.write() as connection:
         # As it is stored now: it may have been disabled, enabled or removed while it was asked about.
         current = stored_keys.find_by_hash(connection, key.key_hash)

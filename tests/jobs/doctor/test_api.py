@@ -182,7 +182,11 @@ def test_an_api_that_does_not_answer_is_one_finding_and_no_key_is_asked_about(
         api.on(name, trouble)
     result = ask(store, client, clock)
     [(subject, message)] = findings(result.checks)
-    assert (subject, message.startswith("does not answer: ")) == ("API", True)
+    assert subject == "API"
+    assert message in {
+        f"the API at {API_URL} does not answer (no route to host)",
+        f"the API at {API_URL} answers with errors only (503)",
+    }
     assert told(result.checks)[1:] == [("keys", "skipped", "not asked about: see API")]
     assert {asker for asker, _, _ in api.requests} == {"work"}
 

@@ -17,7 +17,8 @@ from orwatch.jobs.cron.result import CronShowResult, CronState
 from orwatch.jobs.doctor import run as doctor_job
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.jobs.doctor.run import Surroundings
-from orwatch.openrouter.client import Client, Patience
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.outage import Patience
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from tests.jobs.doctor.support import GOOD_SCHEDULE, INSTALLED, dated, environ_of, findings, much_room, told

@@ -455,3 +455,20 @@ def test_without_keys_there_is_nothing_to_do(store: Store, client: Client, clock
 def test_another_validate_under_way_is_left_alone(run: Runner) -> None:
     with locks.job_lock(run.store, Job.VALIDATE, FakeClock()), pytest.raises(LockHeldError):
         run()
+
+
+def test_an_api_that_does_not_answer_is_one_message_with_one_count(
+    store: Store, client: Client, clock: FakeClock, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        add_key(store, f"key{number}")
+        api.on(f"key{number}", httpx.ConnectTimeout("timed out"))
+
+    with caplog.at_level(logging.INFO, "orwatch.jobs"):
+        result = Runner(store, client, clock)()
+
+    assert result.trouble is not None
+    assert "does not answer (no connection in time): none of 5 keys could be checked. Is " in result.trouble
+    assert (result.exit_code, result.unknown) == (75, 5)
+    assert [record.getMessage() for record in caplog.records] == [result.trouble]
+    assert dump(store, "job_runs")[0][6] == result.trouble
