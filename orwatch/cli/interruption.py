@@ -46,8 +46,9 @@ def interruptible(
         signal.setitimer(signal.ITIMER_REAL, 0)
         if number == signal.SIGALRM:
             raise JobTimeoutError(
-                f"the run took longer than {counted(timeout_minutes, 'minute')} (ORWATCH_JOB_TIMEOUT) "
-                f"and was ended; {outcome}"
+                f"the run took longer than {counted(timeout_minutes, 'minute')} and was ended "
+                "(if it needs that long, raise ORWATCH_JOB_TIMEOUT)",
+                f"{outcome[0].upper()}{outcome[1:]}",
             )
         raise StoppedBySignal(number, outcome)
 

@@ -11,6 +11,7 @@ from orwatch.clock import Clock
 from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
 from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
+from orwatch.jobs.key.problems import REFUSED, SUCCESSOR, problem_of
 from orwatch.jobs.runs.outage import ADVICE
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
 from orwatch.openrouter.fan_out import ask_concurrently
@@ -175,9 +176,9 @@ def _account_check(owner: StoredKey, account: _Account | ApiError) -> Check:
 def _own_check(key: StoredKey, answer: KeyFacts | ApiError, now: datetime) -> Check:
     if isinstance(answer, ApiError):
         return _failed(key, answer)
-    warning = answer.expiry_warning(now)
-    if warning:
-        return _AREA.finding(key.name, warning, "Add its successor with `orwatch key add`.")
+    problem = problem_of(answer, now, has_secret=True)
+    if problem is not None:
+        return _AREA.finding(key.name, problem.message, f"{problem.advice}.")
     is_new = answer.kind is KeyKind.MANAGEMENT and not key.is_management
     return _AREA.ok(
         key.name, f"{answer.kind} key, good{': the next sync reads its account' if is_new else ''}"
@@ -188,8 +189,8 @@ def _failed(key: StoredKey, error: ApiError) -> Check:
     if isinstance(error, KeyRejectedError):
         return _AREA.finding(
             key.name,
-            f"OpenRouter refuses it, asked twice: {error}",
-            "Add its successor with `orwatch key add`; `orwatch validate` deactivates this one.",
+            f"{REFUSED.message}, asked twice: {error}",
+            f"{SUCCESSOR}; `orwatch validate` deactivates this one.",
         )
     if error.status in _KNOWN_KEY_STATUSES:
         return _AREA.ok(key.name, f"good, but it may not ask about itself: {error}")
@@ -204,10 +205,9 @@ def _failed(key: StoredKey, error: ApiError) -> Check:
 def _listed_check(key: StoredKey, listed: ListedKey, now: datetime) -> Check:
     if listed.is_disabled:
         return _AREA.ok(key.name, "inference key, disabled at OpenRouter")
-    # One that orwatch has no secret of stays listed when it has expired, and nothing is lost with it here.
-    warning = listed.facts.expiry_warning(now) if key.secret_encrypted else None
-    if warning:
-        return _AREA.finding(key.name, warning, "Add its successor with `orwatch key add`.")
+    problem = problem_of(listed.facts, now, has_secret=key.secret_encrypted is not None)
+    if problem is not None:
+        return _AREA.finding(key.name, problem.message, f"{problem.advice}.")
     return _AREA.ok(key.name, "inference key, listed by its account")
 
 

@@ -70,7 +70,9 @@ def recorded_run(
         except BaseException as error:
             is_stopped = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
             outcome.status = RunStatus.INTERRUPTED if is_stopped else RunStatus.FAILED
-            outcome.error = str(error) or type(error).__name__
+            # What follows from an interruption is said by those who report it.
+            reason = error.problem if isinstance(error, InterruptedRunError) else str(error)
+            outcome.error = reason or type(error).__name__
             # The first error is what the user has to see, not that it could not be recorded.
             try:
                 _finish(store, run_id, outcome, clock, has_slot=not isinstance(error, WrongClockError))

@@ -14,6 +14,7 @@ from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState
 from orwatch.jobs.cron.summary import why_ahead
+from orwatch.jobs.key.problems import REFUSED, problem_of
 from orwatch.text import counted
 
 if TYPE_CHECKING:
@@ -109,20 +110,11 @@ def job_need(job: Job, last_run: JobRun | None, why_missed: str | None, now: dat
     if (ahead := why_ahead(last_run, now)) is not None:
         return f"the last {job} {ahead}"
     if last_run.status is RunStatus.INTERRUPTED:
-        return f"the last {job} was interrupted{_interruption(last_run.error)}"
+        why = f": {last_run.error}" if last_run.error else ""
+        return f"the last {job} was interrupted{why}; the next one carries on where it stopped"
     if last_run.status is RunStatus.FAILED:
         return f"the last {job} failed: {last_run.error}"
     return None
-
-
-def _interruption(error: str | None) -> str:
-    """Why, where that was recorded, and what follows from it."""
-    carries_on = "the next one carries on where it stopped"
-    if error is None:
-        return f"; {carries_on}"
-    reason = error.partition("; ")[0].rstrip(".")
-    advice = "; if it needs that long, raise the limit" if "ORWATCH_JOB_TIMEOUT" in error else ""
-    return f": {reason}; {carries_on}{advice}"
 
 
 def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bool = False) -> str | None:
@@ -130,7 +122,7 @@ def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bo
     if key.is_listed_disabled:
         return None
     if key.inactive_reason is InactiveReason.INVALID:
-        return "invalid: OpenRouter refuses it. Add a new key, and remove or disable this one"
+        return f"invalid: {REFUSED}"
     if not is_watched:
         return None
     if is_unopened:
@@ -140,11 +132,5 @@ def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bo
         )
     if key.last_sync_error is not None:
         return f"the last sync: {key.last_sync_error}"
-    remaining, is_expired = key.facts.limit_remaining_usd, key.is_expired(now)
-    if key.secret_encrypted is None and is_expired:
-        # An expired key stays listed until it is deleted; orwatch needs no successor of it.
-        return None
-    if remaining is not None and remaining <= 0 and not is_expired:
-        reset = f"it resets {key.facts.limit_reset}" if key.facts.limit_reset else "it never resets"
-        return f"its limit is used up ({reset}). Raise it at OpenRouter, or use another key"
-    return key.facts.expiry_warning(now)
+    problem = problem_of(key.facts, now, has_secret=key.secret_encrypted is not None)
+    return None if problem is None else str(problem)

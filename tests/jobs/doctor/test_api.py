@@ -114,6 +114,7 @@ def test_a_key_that_is_refused_twice_is_a_finding(
         (httpx.Response(200, text="<html>"), "finding", "could not be asked about:"),
         (facts(expires_at="2026-11-23T12:00:00Z"), "finding", "the key expires at 2026-11-23 12:00 UTC"),
         (facts(expires_at="2027-11-23T12:00:00Z"), "ok", "inference key, good"),
+        (facts(limit=5, limit_remaining=0), "finding", "its limit is used up (it never resets)"),
     ],
 )
 def test_what_an_answer_means(

@@ -182,7 +182,8 @@ def test_the_sync_errors_and_the_end_of_listed_keys_are_told_as_those_of_others(
     assert key_problems(store) == {
         "ops": None,
         "a": "the last sync: GET /activity answered 500",
-        "b": "the key expires at 2026-11-23 12:30 UTC",
+        "b": "the key expires at 2026-11-23 12:30 UTC. Create its successor at OpenRouter; the next sync "
+        "finds it",
     }
 
 

@@ -11,6 +11,7 @@ from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.jobs.cleanup import run as cleanup_job
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key.problems import SUCCESSOR
 from orwatch.jobs.runs import history as run_history
 from orwatch.jobs.status import run as status_job
 from orwatch.jobs.status.result import JobStatus, StatusResult
@@ -226,7 +227,8 @@ def test_an_invalid_key_needs_a_person(watched: Store) -> None:
         stored_keys.record_sync_failure(connection, 1, "401")
 
     assert status_job.run(watched, NOW).problems == (
-        "work: invalid: OpenRouter refuses it. Add a new key, and remove or disable this one",
+        "work: invalid: OpenRouter refuses it. Add its successor with `orwatch key add`, and "
+        "remove or disable this one",
     )
 
 
@@ -257,8 +259,8 @@ def test_a_key_whose_last_sync_failed_says_why(watched: Store) -> None:
     ("expires_in", "problems"),
     [
         (timedelta(days=8), ()),
-        (timedelta(days=6), ("work: the key expires at 2026-11-26 12:30 UTC",)),
-        (timedelta(days=-1), ("work: the key expired at 2026-11-19 12:30 UTC",)),
+        (timedelta(days=6), (f"work: the key expires at 2026-11-26 12:30 UTC. {SUCCESSOR}",)),
+        (timedelta(days=-1), (f"work: the key expired at 2026-11-19 12:30 UTC. {SUCCESSOR}",)),
     ],
 )
 def test_a_key_that_expires_soon_needs_a_person(
@@ -315,9 +317,8 @@ def test_after_a_run_with_a_wrong_clock_what_is_missed_is_still_told(watched: St
         (None, "; the next one carries on where it stopped"),
         ("stopped by SIGTERM", ": stopped by SIGTERM; the next one carries on where it stopped"),
         (
-            "the run took longer than 50 minutes (ORWATCH_JOB_TIMEOUT) and was ended; what is stays.",
-            ": the run took longer than 50 minutes (ORWATCH_JOB_TIMEOUT) and was ended; "
-            "the next one carries on where it stopped; if it needs that long, raise the limit",
+            "cannot write /var/a; b.db; it is full",
+            ": cannot write /var/a; b.db; it is full; the next one carries on where it stopped",
         ),
     ],
 )

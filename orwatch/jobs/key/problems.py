@@ -1,0 +1,40 @@
+"""What is wrong with a key, in words: said here alone, for status and doctor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orwatch.domain.keys import KeyFacts
+
+SUCCESSOR = "Add its successor with `orwatch key add`"
+
+_LISTED_SUCCESSOR = "Create its successor at OpenRouter; the next sync finds it"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProblem:
+    """``message``: what is wrong. ``advice``: what to do, without a period."""
+
+    message: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.advice}"
+
+
+REFUSED = KeyProblem("OpenRouter refuses it", f"{SUCCESSOR}, and remove or disable this one")
+
+
+def problem_of(facts: KeyFacts, now: datetime, *, has_secret: bool) -> KeyProblem | None:
+    """A limit that is used up, or a time that is over or soon will be. ``has_secret``: it is stored here."""
+    is_expired = facts.expires_at is not None and facts.expires_at <= now
+    if is_expired and not has_secret:
+        # It stays listed until it is deleted; orwatch needs no successor of it.
+        return None
+    remaining = facts.limit_remaining_usd
+    if remaining is not None and remaining <= 0 and not is_expired:
+        reset = f"it resets {facts.limit_reset}" if facts.limit_reset else "it never resets"
+        return KeyProblem(f"its limit is used up ({reset})", "Raise it at OpenRouter, or use another key")
+    warning = facts.expiry_warning(now)
+    return KeyProblem(warning, SUCCESSOR if has_secret else _LISTED_SUCCESSOR) if warning else None
