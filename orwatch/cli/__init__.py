@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import click
 
 from orwatch import __version__
+from orwatch.cli import notices
 from orwatch.cli.interruption import StoppedBySignal
 from orwatch.errors import (
     EXIT_BUG,
@@ -27,8 +27,6 @@ from orwatch.text import nearest, printable
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 COMPLETION_VARIABLE = "_ORWATCH_COMPLETE"
-# --json, alone or among other short options that take no value.
-_JSON_OPTION = re.compile("--json|-[acnqvy]*j[acnqvy]*")
 
 # Each command with its help's first line, so that `orwatch --help` imports none of them (a test compares).
 COMMANDS = {
@@ -120,13 +118,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what the terminal cannot show is no reason to fail
-    # As typed: a command line that is wrong was not read to its end.
-    words = sys.argv[1:] if arguments is None else arguments
-    fail = _fail_in_json if any(map(_JSON_OPTION.fullmatch, words)) else _fail
     if COMPLETION_VARIABLE in os.environ:
         from orwatch.cli import completion
 
         completion.register()
+    with notices.as_asked(sys.argv[1:] if arguments is None else arguments) as is_json:
+        return _run(arguments, _fail_in_json if is_json else _fail)
+
+
+def _run(arguments: Sequence[str] | None, fail: Callable[[OrwatchError, int], int]) -> int:
     try:
         code = cli.main(arguments, prog_name="orwatch", standalone_mode=False)
         if sys.stdout is not None:

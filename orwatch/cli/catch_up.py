@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import click
-
 from orwatch.cli.context import Context
+from orwatch.cli.notices import notice
 from orwatch.domain.runs import Job
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN, LockHeldError
 
@@ -21,7 +20,7 @@ def catch_up(context: Context, *, quiet: bool) -> int:
     for job in missed:
         context.log_as(job)
         if not quiet:
-            click.echo(f"orwatch: {job} was missed, and is run now:", err=True)
+            notice(f"{job} was missed, and is run now:")
         try:
             codes.append(runs[job](context, quiet))
         except LockHeldError:

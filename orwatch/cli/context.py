@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orwatch.cli.notices import notice
 from orwatch.config import env_file as config
 from orwatch.config import settings as settings_module
 from orwatch.config.settings import Settings
@@ -116,7 +117,7 @@ class Context:
         settings = settings_module.load_settings(os.environ, self._env_file_option)
         for name, nearest in settings.unknown_names:
             hint = f" Did you mean {nearest}?" if nearest else ""
-            click.echo(f"orwatch: unknown setting {printable(name)} is ignored.{hint}", err=True)
+            notice(f"unknown setting {printable(name)} is ignored.{hint}")
         return settings
 
     @cached_property
@@ -130,7 +131,7 @@ class Context:
         store = open_store(self.settings.database_url, self.now)
         self._resources.callback(store.close)
         if store.is_new:
-            click.echo(f"orwatch: created the database {store.location}", err=True)
+            notice(f"created the database {store.location}")
         missing = config.missing_env_file(os.environ, self._env_file_option)
         if missing is not None:
             config.create_env_file(missing)
@@ -172,16 +173,14 @@ class Context:
             if not self.settings.encryption_keys:
                 config.write_encryption_keys(self.settings.env_file, (generate_encryption_key(),))
                 self.reload_settings()
-                click.echo(
-                    f"orwatch: wrote a new encryption key to {self.settings.env_file}; keep a copy of it, "
-                    "stored API keys cannot be read without it",
-                    err=True,
+                notice(
+                    f"wrote a new encryption key to {self.settings.env_file}; keep a copy of it, "
+                    "stored API keys cannot be read without it"
                 )
                 if store.backend.file is None:
-                    click.echo(
-                        "orwatch: every machine that shares the database needs this very line, "
-                        "ORWATCH_ENCRYPTION_KEY=…; copy it to the others, or theirs to here",
-                        err=True,
+                    notice(
+                        "every machine that shares the database needs this very line, "
+                        "ORWATCH_ENCRYPTION_KEY=…; copy it to the others, or theirs to here"
                     )
 
     def reload_settings(self) -> None:

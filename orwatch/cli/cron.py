@@ -9,6 +9,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.host import read_host
+from orwatch.cli.notices import notice
 from orwatch.cli.options import dry_run_option, json_option
 from orwatch.config import values
 from orwatch.config.settings import check_option
@@ -84,7 +85,7 @@ def install(
 
     if result.is_dry_run:
         click.echo(result.text, nl=False)
-        click.echo(f"orwatch: {render.install_sentence(result)}", err=True)
+        notice(render.install_sentence(result))
     else:
         click.echo(render.install_sentence(result))
     _warn(result.warnings)
@@ -113,7 +114,7 @@ def _clean_log_file(value: str | None) -> str | None:
 def _warn(warnings: Sequence[CronWarning]) -> None:
     for warning in warnings:
         weight = "" if warning.is_fatal else "warning: "
-        click.echo(f"orwatch: {weight}{printable(warning.text)}", err=True)
+        notice(f"{weight}{printable(warning.text)}")
 
 
 @command.command("show")

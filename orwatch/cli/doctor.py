@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.notices import notice
 from orwatch.cli.options import json_option
 from orwatch.text import is_terminal
 
@@ -76,7 +77,4 @@ def _open_client(context: Context, settings: Settings, store: Store | None) -> C
 def _tell_of_waiting(requests: int, settings: Settings) -> None:
     limit = settings.rate_limit_per_minute
     if 0 < limit < requests and is_terminal(sys.stderr):
-        click.echo(
-            f"orwatch: asking about {requests:,} keys, {limit} a minute: about {requests // limit} minutes",
-            err=True,
-        )
+        notice(f"asking about {requests:,} keys, {limit} a minute: about {requests // limit} minutes")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.notices import notice
 from orwatch.cli.options import complete_key_name, is_confirmed, json_option, yes_option
 from orwatch.config.settings import AUTO, SOURCE_CHOICES
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
@@ -84,10 +85,9 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     click.echo(_addition_text(key, facts, key_jobs.lister_of(context.store, key)))
     needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
     if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
-        click.echo(
-            f"orwatch: {printable(name)!r} is an ordinary key: with --source {source} its usage is read only "
-            "through a management key of its account. Add one, or its syncs will fail.",
-            err=True,
+        notice(
+            f"{printable(name)!r} is an ordinary key: with --source {source} its usage is read only "
+            "through a management key of its account. Add one, or its syncs will fail."
         )
 
 
@@ -262,7 +262,7 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
 
     plan = key_jobs.plan_removal(context.store, name, with_history=purge)
     if not yes and not is_confirmed(_removal_question(plan, purge), "nothing was removed."):
-        click.echo("Nothing was removed.", err=True)
+        notice("nothing was removed.")
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
     click.echo(_removal_text(removal, purge))

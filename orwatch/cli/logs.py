@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 
+from orwatch.cli import notices
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
@@ -24,13 +25,14 @@ def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool)
     To a file: from INFO on. To standard error: warnings; on a terminal only errors, for the summary that
     follows has the rest. ``ORWATCH_LOG_LEVEL`` and ``-v`` (DEBUG) say otherwise. With ``--quiet``
     warnings, and nothing less, go to standard error whatever else is set, for cron mails what it finds
-    there. Raises ``SettingsError`` when the file cannot be opened.
+    there; with ``--json`` as JSON lines. Raises ``SettingsError`` when the file cannot be opened.
     """
-    formatter = _JsonFormatter(job) if settings.log_format == "json" else _TextFormatter(job)
-    handlers = [handler for handler in (_to_file(settings), _to_stderr(settings, is_quiet)) if handler]
+    to_file, to_stderr = _to_file(settings), _to_stderr(settings, is_quiet)
+    handlers = [handler for handler in (to_file, to_stderr) if handler]
     logger = logging.getLogger("orwatch")
     for handler in handlers:
-        handler.setFormatter(formatter)
+        is_json = settings.log_format == "json" or (handler is to_stderr and notices.is_json())
+        handler.setFormatter(_JsonFormatter(job) if is_json else _TextFormatter(job))
         if not handler.level:
             handler.setLevel(_level(settings, is_verbose=is_verbose))
         logger.addHandler(handler)
@@ -92,7 +94,7 @@ class _LogFile(WatchedFileHandler):
             self._has_complained = True
             error = sys.exc_info()[1]
             if sys.stderr is not None:
-                sys.stderr.write(f"orwatch: cannot write to the log {self.baseFilename}: {error}\n")
+                notices.notice(f"cannot write to the log {self.baseFilename}: {error}")
 
 
 def _level(settings: Settings, *, is_verbose: bool) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.notices import notice
 from orwatch.cli.options import (
     dry_run_option,
     json_option,
@@ -148,10 +149,9 @@ def _warn_of_ordinary_keys(store: Store, names: Sequence[str]) -> None:
         return
     is_few = len(ordinary) <= _NAMES_LISTED
     named = ", ".join(map(printable, ordinary)) if is_few else counted(len(ordinary), "key")
-    click.echo(
-        "orwatch: --backfill reads the past of an account, through a management key. It reads nothing more "
-        f"of {named}: no management key lists {'it' if len(ordinary) == 1 else 'them'}.",
-        err=True,
+    notice(
+        "--backfill reads the past of an account, through a management key. It reads nothing more "
+        f"of {named}: no management key lists {'it' if len(ordinary) == 1 else 'them'}."
     )
 
 

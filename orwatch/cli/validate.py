@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.notices import notice
 from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option, wait_option
 from orwatch.domain.runs import Job
 from orwatch.text import counted
@@ -84,4 +85,4 @@ def run_validate(
 
 
 def _say_wait(keys: int, seconds: int) -> None:
-    click.echo(f"orwatch: {counted(keys, 'key')} refused; asking again in {seconds} s", err=True)
+    notice(f"{counted(keys, 'key')} refused; asking again in {seconds} s")

@@ -6,11 +6,12 @@ import json
 
 import click
 import pytest
+import respx
 
 from orwatch.cli.interruption import StoppedBySignal
 from orwatch.errors import OrwatchError, SettingsError, TryAgainError, WrongSettingsError
 from orwatch.jobs.status import run as status_job
-from tests.cli.support import Home, Orwatch
+from tests.cli.support import Home, Orwatch, refusal
 from tests.cli.test_command_line import raising
 
 WRONG = SettingsError("ORWATCH_A='x' is wrong", "Write a number.", setting="ORWATCH_A")
@@ -126,3 +127,79 @@ def test_a_group_without_a_command_still_shows_its_help(orwatch: Orwatch) -> Non
 )
 def test_advice_is_a_sentence_of_its_own(problem: str, text: str) -> None:
     assert str(OrwatchError(problem, "Do.")) == text
+
+
+# Command lines that fail or have something to say, in a home without any key.
+WRONG_LINES = [
+    ["snyc"],
+    ["--env-file", "/none", "status"],
+    ["sync", "--days", "0"],
+    ["sync", "--backfill", "1d", "--days", "3"],
+    ["sync", "--key", "none"],
+    ["validate", "--key", "none"],
+    ["validate", "--wait", "long"],
+    ["cleanup", "--older"],
+    ["report", "--by", "planet"],
+    ["report", "--since", "2026-13-01"],
+    ["key", "show", "none"],
+    ["key", "add"],
+    ["key", "add", "\x1b[2J"],
+    ["key", "remove", "none", "--yes"],
+    ["key", "frob"],
+    ["runs", "--job", "none"],
+    ["cron", "install", "--log-file", "relative"],
+    ["cron", "install", "--systemd", "--user-crontab"],
+    ["db", "copy", "--to", "nonsense://"],
+    ["db", "backup", "/none/at/all"],
+    ["help", "none"],
+    ["demo", "--port", "x"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG_LINES, ids=" ".join)
+def test_every_line_of_a_failure_begins_with_the_name(orwatch: Orwatch, arguments: list[str]) -> None:
+    code, _out, err = orwatch(*arguments)
+    assert code in {1, 2, 75, 78}
+    lines = err.splitlines()
+    assert lines
+    assert [line for line in lines if not line.startswith("orwatch: ")] == []
+    assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("arguments", WRONG_LINES, ids=" ".join)
+def test_in_json_a_failure_is_one_error_after_any_notices(orwatch: Orwatch, arguments: list[str]) -> None:
+    code, out, err = orwatch(*arguments, "--json")
+    *notices, error = [json.loads(line) for line in err.splitlines()]
+    assert all(set(notice) == {"notice"} for notice in notices)
+    assert error["error"]["code"] == code
+    assert out == ""
+
+
+def test_several_wrong_settings_are_a_line_each(orwatch: Orwatch, home: Home) -> None:
+    home.write_settings(ORWATCH_CONCURRENCY="x", ORWATCH_SYNC_DAYS="-1")
+    code, _out, err = orwatch("status")
+    assert (code, err.count("\n")) == (78, 2)
+    assert all(line.startswith("orwatch: ORWATCH_") for line in err.splitlines())
+
+
+def test_notices_are_json_where_json_was_asked_for(orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORWATCH_NONSENSE", "1")
+    code, _out, err = orwatch("key", "list", "--json")
+    assert code == 0
+    messages = [json.loads(line)["notice"]["message"] for line in err.splitlines()]
+    assert messages[0].startswith("unknown setting ORWATCH_NONSENSE is ignored.")
+    assert messages[1].startswith("created the database ")
+    *_, text = orwatch("key", "list")
+    assert text.startswith("orwatch: unknown setting ORWATCH_NONSENSE is ignored.")
+
+
+def test_the_log_is_json_lines_where_json_was_asked_for(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter
+) -> None:
+    home.set_up("work")
+    api.get("/usage").mock(return_value=refusal(403, "not allowed"))
+    code, out, err = orwatch("sync", "--json")
+    record = json.loads(err)
+    assert (code, json.loads(out)["status"]) == (1, "failed")
+    assert (record["level"], record["job"], record["key"]) == ("WARNING", "sync", "work")
+    assert orwatch("sync", "--quiet").err.startswith("2026-11-20T12:30:00Z WARNING sync key=work")

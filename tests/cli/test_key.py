@@ -102,7 +102,7 @@ def test_removing_asks_and_no_removes_nothing(
     code, out, err = orwatch("key", "remove", "production")
     assert (code, out.strip()) == (1, "")
     assert "Remove 'production' (its usage stays)? [y/N]" in err
-    assert err.endswith("Nothing was removed.\n")
+    assert err.endswith("orwatch: nothing was removed.\n")
     assert list(home.keys()) == ["production", "ci"]
 
 

@@ -136,7 +136,7 @@ def test_a_revoked_key_is_found_by_validate_and_told_by_status(synced: Machine, 
     verdicts = {key["name"]: key["verdict"] for key in validated.json["keys"]}
     assert validated.code == 1
     assert verdicts == {"production": "valid", "ci": "valid", "laptop": "invalid"}
-    assert "WARNING validate key=laptop" in validated.stderr
+    assert '"level": "WARNING", "job": "validate", "key": "laptop"' in validated.stderr
 
     status = synced.run("status")
     assert (status.code, status.stderr) == (1, "")

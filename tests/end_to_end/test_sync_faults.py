@@ -77,7 +77,7 @@ def test_one_failing_key_is_told_and_stops_no_other(
     assert errors["ci"][0] == "failed"
     assert message in errors["ci"][1]
     assert finished.stderr.count("\n") == 1
-    assert "WARNING sync key=ci: " in finished.stderr
+    assert '"level": "WARNING", "job": "sync", "key": "ci"' in finished.stderr
     assert message in finished.stderr
     for text in (errors["ci"][1], finished.stderr):
         assert "\x1b" not in text
@@ -207,7 +207,7 @@ def test_rows_that_cannot_be_believed_are_left_out_and_told(
     result = {key["name"]: key for key in finished.json["keys"]}["ci"]
     assert (result["status"], result["rows_rejected"], result["rows_written"]) == ("partial", 4, 1)
     assert "4 rows of the answer rejected: " in result["error"]
-    assert "WARNING sync key=ci" in finished.stderr
+    assert '"level": "WARNING", "job": "sync", "key": "ci"' in finished.stderr
     new = {
         place: numbers for place, numbers in of_key(synced.stored(), "ci").items() if place not in rows_before
     }
