@@ -6,6 +6,7 @@ import json
 import re
 import sys
 
+import httpx
 import pytest
 import respx
 from freezegun import freeze_time
@@ -200,8 +201,27 @@ def test_when_everything_failed_in_passing_it_is_75(
     api.get("/usage").mock(return_value=refusal(503))
     code, out, _err = orwatch("sync")
     assert code == 75
-    assert "Wrote 0 rows (0 unchanged) for 0 keys; 1 failed" in out
+    assert "answers with errors only (503): production could not be read. " in out
     assert len(waits) == 4
+
+
+@pytest.mark.parametrize("command", [["sync"], ["validate"], ["sync", "--json"]])
+def test_at_a_terminal_a_dead_api_is_said_once_within_ten_seconds(
+    orwatch: Orwatch,
+    home: Home,
+    api: respx.MockRouter,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
+    home.set_up(*(f"key{number}" for number in range(30)))
+    api.route().mock(side_effect=httpx.ConnectError("[Errno 111] Connection refused"))
+    monkeypatch.setattr("orwatch.cli.context.is_terminal", lambda _stream: True)
+    code, out, _err = orwatch(*command)
+    assert code == 75
+    assert " ".join(out.split()).count("does not answer (connection refused): none of 31 keys") == 1
+    assert sum(waits) <= 10
+    assert len(waits) == 2
 
 
 def test_an_encryption_key_that_does_not_fit_is_78_and_asks_nobody(

@@ -78,7 +78,7 @@ def test_one_failing_key_is_told_and_stops_no_other(
     assert message in errors["ci"][1]
     assert finished.stderr.count("\n") == 1
     assert '"level": "WARNING", "job": "sync", "key": "ci"' in finished.stderr
-    assert message in finished.stderr
+    assert message in json.loads(finished.stderr)["message"]
     for text in (errors["ci"][1], finished.stderr):
         assert "\x1b" not in text
         assert SECRET not in text
