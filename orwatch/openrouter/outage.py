@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orwatch.clock import Clock
@@ -44,10 +44,8 @@ class Outage:
     def __init__(self, clock: Clock, patience: Patience) -> None:
         self._clock = clock
         self._patience = patience
-        self._lock = threading.Lock()
-        self._has_begun = False
-        self._probes = threading.Semaphore(_FAILURES_UNTIL_DEAD - 1)
-        self._first_is_over = threading.Event()
+        self._lock = threading.Condition()
+        self._begun = 0
         self._has_answered = False
         self._failures_in_a_row = 0
         self._began_at: float | None = None
@@ -64,20 +62,21 @@ class Outage:
             yield
             return
         with self._lock:
-            is_first = not self._has_begun
-            self._has_begun = True
-        if not is_first:
-            self._first_is_over.wait()
-        with nullcontext() if self._has_answered else self._probes:
-            with self._lock:
-                is_dead = not self._has_answered and self._failures_in_a_row >= _FAILURES_UNTIL_DEAD
-                error = self._last_error
-            if is_dead and error is not None:
+            self._lock.wait_for(self._may_begin)
+            error = self._last_error
+            if self._is_dead() and error is not None:
                 raise ApiUnavailableError(error.outage or error.problem, error.status, error.outage)
-            try:
-                yield
-            finally:
-                self._first_is_over.set()
+            self._begun += 1
+        try:
+            yield
+        except ApiUnavailableError:
+            raise
+        except BaseException:
+            # It found out nothing: another may.
+            with self._lock:
+                self._begun -= 1
+                self._lock.notify_all()
+            raise
 
     @property
     def tries(self) -> int:
@@ -112,6 +111,7 @@ class Outage:
         with self._lock:
             self._failures_in_a_row += 1
             self._last_error = error
+            self._lock.notify_all()
 
     def note_answer(self) -> None:
         """The API answered, whatever it said."""
@@ -119,6 +119,15 @@ class Outage:
             self._has_answered = True
             self._failures_in_a_row = 0
             self._began_at = None
+            self._lock.notify_all()
+
+    def _may_begin(self) -> bool:
+        if self._has_answered or self._is_dead():
+            return True
+        return self._begun < (_FAILURES_UNTIL_DEAD if self._failures_in_a_row else 1)
+
+    def _is_dead(self) -> bool:
+        return not self._has_answered and self._failures_in_a_row >= _FAILURES_UNTIL_DEAD
 
     def _is_down(self) -> bool:
         is_impatient = self._patience.max_outage_seconds is not None
