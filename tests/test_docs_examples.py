@@ -208,7 +208,12 @@ def test_what_a_topic_shows_can_be_typed(topic: str, show: Run, request: pytest.
 def test_every_answer_with_json_is_as_its_schema_says(home: Path, show: Run) -> None:
     show(["validate"])
     show(["cron", "install"])
-    needed = {"db backup": ["file.db"], "db copy": ["--to", f"sqlite:///{home}/copy.db"], "key show": ["ops"]}
+    needed = {
+        "db backup": ["file.db"],
+        "db restore": ["file.db", "--yes"],
+        "db copy": ["--to", f"sqlite:///{home}/copy.db"],
+        "key show": ["ops"],
+    }
     for command in ANSWERS:
         words = [*command.split(), *needed.get(command, ()), "--json"]
         shown = show(words)

@@ -10,6 +10,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
+from orwatch.cli.notices import notice
 from orwatch.cli.options import is_confirmed, json_option, yes_option
 from orwatch.config import settings, values
 from orwatch.errors import EXIT_NEEDS_PERSON, UsageError
@@ -159,10 +160,10 @@ def restore(context: Context, file: Path, yes: bool, as_json: bool) -> None:
         ) as backup,
     ):
         if backup.unopened:
-            click.echo(f"orwatch: {printable(_unopened_text(backup.unopened))}", err=True)
+            notice(_unopened_text(backup.unopened))
         question = f"Replace {backup.database.location} by {file} (the present one is kept)?"
         if not yes and not is_confirmed(printable(question), _UNRESTORED):
-            click.echo(_UNRESTORED.capitalize(), err=True)
+            notice(_UNRESTORED)
             raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
         with console.counting_bar() as update:
             result = db_restore.run(backup, context.clock, update)

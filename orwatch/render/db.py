@@ -216,21 +216,21 @@ def restore_text(result: DbRestoreResult) -> str:
     return "\n".join(map(printable, lines))
 
 
-_RESTORE = Shape(
+RESTORE = Shape(
     DbRestoreResult,
-    Member("database", "location"),
-    Member("file"),
-    Member("kept"),
-    Member("first_day"),
-    Member("last_day"),
-    Member("tables", _rows),
-    Member("unopened_keys", "unopened"),
+    Member("database", "The database that was replaced.", "location"),
+    Member("file", "The backup."),
+    Member("kept", "Where the database is that was there before; null where there was none."),
+    Member("first_day", "The first day with usage."),
+    Member("last_day", "The last day with usage."),
+    Member("tables", "The rows of each table, by its name.", _rows),
+    Member("unopened_keys", "The keys whose secrets the encryption key does not open.", "unopened"),
 )
 
 
 def restore_json(result: DbRestoreResult) -> str:
     """The two files, the days, and the rows of each table."""
-    return _RESTORE.document(result)
+    return RESTORE.document(result)
 
 
 def copy_view(result: DbCopyResult) -> View:

@@ -32,6 +32,7 @@ ANSWERS = {
     "db check": db.CHECK_ANSWER,
     "db upgrade": db.UPGRADE,
     "db backup": db.BACKUP,
+    "db restore": db.RESTORE,
     "db copy": db.COPY,
 }
 _VERSION = {

@@ -172,7 +172,7 @@ def test_restore_goes_back_and_says_where_the_old_database_is(
 @pytest.mark.parametrize(
     ("stdin", "code", "told"),
     [
-        (b"n\n", 1, "[y/N]: Nothing was restored.\n"),
+        (b"n\n", 1, "[y/N]: orwatch: nothing was restored.\n"),
         (b"", 2, "not a terminal; confirm with --yes; nothing was restored.\n"),
     ],
 )
@@ -199,9 +199,9 @@ def test_restore_names_the_keys_that_the_encryption_key_does_not_open(
     code, out, err = orwatch("db", "restore", "backup.db", "--yes", "--json")
     told = json.loads(out)
     assert (code, told["unopened_keys"], told["tables"]["api_keys"]) == (0, ["production", "ci"], 2)
-    assert err == (
-        "orwatch: ORWATCH_ENCRYPTION_KEY does not open the secrets of 'production', 'ci' in the backup: they "
-        "cannot be used until you put back the encryption key that they were stored with.\n"
+    assert json.loads(err)["notice"]["message"] == (
+        "ORWATCH_ENCRYPTION_KEY does not open the secrets of 'production', 'ci' in the backup: they "
+        "cannot be used until you put back the encryption key that they were stored with."
     )
 
 

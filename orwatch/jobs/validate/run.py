@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
 from orwatch.clock import Clock
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job
@@ -21,7 +19,7 @@ from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.secrets import Vault
 from orwatch.store import runs
-from orwatch.store.engine.database import Store
+from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
 
