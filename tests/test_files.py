@@ -56,3 +56,65 @@ def test_what_is_written_reaches_the_disk_and_so_does_its_name(
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
     replace_file(file, b"after")
     assert synced == [file.stat().st_ino, file.parent.stat().st_ino]
+
+
+def test_a_file_keeps_its_owner_and_its_group(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give a file away")
+    os.chown(file, 1234, 2345)
+    replace_file(file, b"after", 0o640)
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o640)
+
+
+def test_another_users_file_is_not_taken_away(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    status = os.fstat
+
+    def as_another(descriptor: int) -> os.stat_result:
+        found = list(status(descriptor))
+        found[stat.ST_UID] += 1
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", as_another)
+    monkeypatch.setattr(os, "fchown", fail)
+    with pytest.raises(PermissionError):
+        replace_file(file, b"after")
+    assert (file.read_text(), list(file.parent.iterdir())) == ("before", [file])
+
+
+def test_a_group_that_cannot_be_kept_hands_its_rights_to_no_other_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    status = os.fstat
+
+    def in_another_group(descriptor: int) -> os.stat_result:
+        found = list(status(descriptor))
+        found[stat.ST_GID] += 1
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", in_another_group)
+    monkeypatch.setattr(os, "fchown", fail)
+    replace_file(file, b"after", 0o664)
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("after", 0o604)
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
+def test_only_a_regular_file_is_exchanged(tmp_path: Path, file: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(file if kind == "link" else "nothing")
+    before = place.lstat()
+    with pytest.raises(OSError, match="no regular file"):
+        replace_file(place, b"after")
+    assert (file.read_text(), place.lstat().st_ino) == ("before", before.st_ino)
+    assert sorted(tmp_path.iterdir()) == [file, place]

@@ -13,6 +13,7 @@ from orwatch.cli.interruption import interruptible
 from orwatch.cli.notices import notice
 from orwatch.cli.options import is_confirmed, json_option, yes_option
 from orwatch.config import settings, values
+from orwatch.config.own_files import refuse_own_file
 from orwatch.errors import EXIT_NEEDS_PERSON, UsageError
 from orwatch.text import is_terminal, printable
 
@@ -120,6 +121,7 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
     """
     if str(file) == "-":
         raise UsageError("a backup is not written to standard output. Give the name of a file.")
+    refuse_own_file(file.absolute(), context.settings)
     from orwatch.jobs.db import backup as db_backup
     from orwatch.render import console, db
 

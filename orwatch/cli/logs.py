@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 
 from orwatch.cli import notices
+from orwatch.config.own_files import check_log_file
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
@@ -53,6 +54,7 @@ def start_log(settings: Settings, job: Job, *, is_verbose: bool, is_quiet: bool)
 def _to_file(settings: Settings) -> logging.Handler | None:
     if settings.log_file is None:
         return None
+    check_log_file(settings.log_file, settings)
     try:
         # Opens the file again when logrotate has put it away.
         return _LogFile(settings.log_file, encoding="utf-8", errors="backslashreplace")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from datetime import date
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, read_day, read_span, span_start
+from orwatch.config.own_files import refuse_own_file
 from orwatch.domain.usage import Dimension
 from orwatch.errors import OrwatchError, TryAgainError, UsageError
+from orwatch.files import regular_file, replace_file
 from orwatch.jobs.report.result import ReportResult
 
 _DEFAULT_SPAN = "30d"
 _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "text"}
+_LONGEST_START = 1000  # enough to tell what a file is
 
 
 @click.command("report")
@@ -61,8 +66,9 @@ _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "te
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write to FILE; its ending chooses the form: .svg, .csv, .json or .txt.",
+    help="Write to FILE; its ending chooses the form: .svg, .csv, .json or .txt. - is standard output.",
 )
+@click.option("--force", is_flag=True, help="Let FILE be replaced, even where it is no such report.")
 @pass_context
 def command(
     context: Context,
@@ -77,6 +83,7 @@ def command(
     as_json: bool,
     as_csv: bool,
     output: Path | None,
+    force: bool,
 ) -> None:
     """Show what was used and what it cost.
 
@@ -108,10 +115,11 @@ def command(
     result = report_job.run(context.store, request)
     if as_json or as_csv or output:
         text = _text(result, form)
-        if output is None:
+        if output is None or str(output) == "-":
             click.echo(text, nl=not text.endswith("\n"))
         else:
-            _write(output, text)
+            refuse_own_file(output, context.settings)
+            _write(output, text, form, is_forced=force)
         return
     from orwatch.render import console
     from orwatch.render import report as render
@@ -155,11 +163,36 @@ def _text(result: ReportResult, form: str) -> str:
     return console.as_text(render.view(result))
 
 
-def _write(output: Path, text: str) -> None:
+def _write(output: Path, text: str, form: str, *, is_forced: bool) -> None:
+    """Exchange a report that is there, whole or not at all."""
     try:
-        output.write_text(text, encoding="utf-8")
+        there = regular_file(output)
+        if there is not None and there.st_size and not is_forced:
+            _check_kind(output, form)
+        mode = _mode_of_new_file() if there is None else stat.S_IMODE(there.st_mode)
+        replace_file(output, text.encode("utf-8"), mode)
     except OSError as error:
         message = f"cannot write {str(output)!r}: {error.strerror}."
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}:
             raise TryAgainError(message) from error
         raise OrwatchError(message) from error
+
+
+def _check_kind(output: Path, form: str) -> None:
+    """Raises ``UsageError`` for a file that is no report of this form."""
+    from orwatch.render import report as render
+
+    with output.open("rb") as file:
+        start = file.read(_LONGEST_START).decode("utf-8", "replace")
+    if not render.is_report(start, form):
+        raise UsageError(
+            f"{str(output)!r} is there and is no report of the form {form}. "
+            "Name another file, or replace it with --force."
+        )
+
+
+def _mode_of_new_file() -> int:
+    """For all to read where the umask lets them, and for its owner alone to write."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o644 & ~umask

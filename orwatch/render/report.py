@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
@@ -41,6 +42,14 @@ _HOW_TO_FETCH = "`orwatch sync` fetches what OpenRouter has."
 _HOW_TO_ADD_A_KEY = "Add a key: `orwatch key add NAME`."
 _LONGEST_BAR = 24
 _SHORTEST_BAR = 4
+
+# How a file begins that is a report of a form.
+_STARTS = {
+    "svg": re.compile(r"<svg [^>]*>.{0,300}\.orwatch-", re.DOTALL),
+    "csv": re.compile(rf"([a-z]+,)+{','.join(MEASURES)}\n"),
+    "json": re.compile(r'\{\s*"schema_version": \d+,\s*"since": "'),
+    "text": re.compile(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d · "),
+}
 
 # A cell that begins with one of these is a formula to a spreadsheet.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -235,6 +244,11 @@ def as_csv(result: ReportResult) -> str:
         counted_numbers = (getattr(row.totals, attribute) for attribute in MEASURES.values())
         writer.writerow([*(_defused(value or "") for value in row.values), *map(_exact, counted_numbers)])
     return buffer.getvalue()
+
+
+def is_report(start: str, form: str) -> bool:
+    """Whether a file that begins so is a report of this form, made by any version."""
+    return _STARTS[form].match(start) is not None
 
 
 def _exact(number: int | Decimal | None) -> str:

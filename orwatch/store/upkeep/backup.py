@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from orwatch.config.own_files import SQLITE_LOGS, is_companion
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.files import move_into_place
 from orwatch.store.engine.database import Store
@@ -18,9 +19,6 @@ from orwatch.store.engine.sqlite import SqliteBackend
 
 # 4 MiB of SQLite's usual pages: often enough for a progress bar, and for Ctrl-C.
 PAGES_PER_STEP = 1024
-
-# What SQLite keeps beside a database.
-LOGS = ("-wal", "-shm", "-journal")
 
 OnPages = Callable[[int, int], None]
 
@@ -75,7 +73,7 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
 def _check_place(database: Path, file: Path, *, is_forced: bool) -> None:
     if file.is_dir():
         raise UsageError(f"{file} is a folder. Name a file in it.")
-    if _is_companion(file, database):
+    if is_companion(file, database):
         raise UsageError(f"{file} belongs to the database itself. Name another file.")
     if file.exists() and file.samefile(database):
         raise UsageError(f"{file} is the database itself. Name another file.")
@@ -91,16 +89,6 @@ def _check_place(database: Path, file: Path, *, is_forced: bool) -> None:
         raise UsageError(f"{file} is a database in use: {file.name}-wal is beside it. Name another file.")
 
 
-def _is_companion(file: Path, database: Path) -> bool:
-    """Whether a file would be SQLite's log of this database, or one of its locks; there now or not."""
-    for named in (database, database.resolve()):
-        if file.parent.resolve() == named.parent.resolve() and file.name.startswith(named.name):
-            ending = file.name.removeprefix(named.name)
-            if ending in LOGS or (ending.startswith(".") and ending.endswith(".lock")):
-                return True
-    return False
-
-
 @contextmanager
 def temporary_file(file: Path) -> Iterator[Path]:
     """A new file beside another, mode 0600; gone at the end where it has not been renamed."""
@@ -110,7 +98,7 @@ def temporary_file(file: Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        for suffix in ("", *LOGS):
+        for suffix in ("", *SQLITE_LOGS):
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from shutil import copyfile
 from urllib.parse import quote
 
+from orwatch.config.own_files import SQLITE_LOGS
 from orwatch.errors import StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.files import move_into_place
 from orwatch.store.engine.backend import DamagedError
@@ -22,7 +23,7 @@ from orwatch.store.engine.database import (
     stored_revision,
 )
 from orwatch.store.engine.sqlite import SqliteBackend
-from orwatch.store.upkeep.backup import LOGS, PAGES_PER_STEP, OnPages, back_up, temporary_file
+from orwatch.store.upkeep.backup import PAGES_PER_STEP, OnPages, back_up, temporary_file
 from orwatch.store.upkeep.checks import read_file_state
 
 # What is being done, and how many pages of how many are.
@@ -69,7 +70,7 @@ def _blaming(file: Path, copy: Path) -> Iterator[None]:
 
 def _copy_file(file: Path, copy: Path) -> None:
     """Read a database of which nothing is known but its name."""
-    has_log = any(file.with_name(file.name + suffix).exists() for suffix in LOGS)
+    has_log = any(file.with_name(file.name + suffix).exists() for suffix in SQLITE_LOGS)
     # Without a log nobody writes to it, and it can be read where its folder cannot be written.
     mode = "ro" if has_log else "ro&immutable=1"
     try:
@@ -171,7 +172,7 @@ def _replace_damaged(source: sqlite3.Connection, file: Path, kept: Path) -> None
         with temporary_file(file) as new:
             with closing(sqlite3.connect(new)) as target:
                 source.backup(target)
-            logs = [log for log in LOGS if file.with_name(file.name + log).exists()]
+            logs = [log for log in SQLITE_LOGS if file.with_name(file.name + log).exists()]
             for suffix in ("", *logs):
                 copy = kept.with_name(kept.name + suffix)
                 copy.touch(mode=0o600)
