@@ -1,4 +1,7 @@
-"""Files that are exchanged in one step: nobody ever reads half of one."""
+"""The one place that makes files and folders, with their modes and owners, and never through a link.
+
+A file is exchanged in one step: nobody ever reads half of one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,35 @@ import errno
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+_NO_REGULAR_FILE = "it is a link, a device or the like, and no regular file"
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create the folder and the missing ones above it, mode 0700; one that is there is left as it is."""
+    for missing in reversed([folder, *folder.parents]):
+        if not missing.exists():
+            missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_file(path: Path, flags: int, *, owner_of: Path | None = None) -> int:
+    """The descriptor of a regular file; where there is none, of a new one with mode 0600.
+
+    What root makes belongs to the owner of ``owner_of``: whose files are beside it can go on using it.
+    Raises ``OSError``.
+    """
+    # Without O_NONBLOCK a pipe would keep us waiting for its other end.
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        with suppress(FileNotFoundError):
+            return _open_regular(path, flags)
+        with suppress(FileExistsError):  # another process was faster
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            if owner_of is not None and os.geteuid() == 0:
+                _give_new(descriptor, owner_of)
+            return descriptor
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -50,8 +81,28 @@ def regular_file(path: Path) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is a link, a device or the like, and no regular file")
+        raise OSError(errno.EINVAL, _NO_REGULAR_FILE)
     return found
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, _NO_REGULAR_FILE) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _NO_REGULAR_FILE)
+    return descriptor
+
+
+def _give_new(descriptor: int, owner_of: Path) -> None:
+    # A file system of another machine may not let this one's root.
+    with suppress(OSError):
+        owner = owner_of.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _give(descriptor: int, old: os.stat_result) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
@@ -17,6 +19,8 @@ NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 TODAY = NOW.date()
 SECRET = "sk-or-v1-" + "0123456789abcdef" * 3 + "a29f"
 API_URL = "https://openrouter.example/api/v1"
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
 class FakeClock:

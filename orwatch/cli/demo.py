@@ -20,6 +20,7 @@ from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import StoppedBySignal, interruptible
 from orwatch.config.settings import PREFIX
 from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
+from orwatch.files import make_private_folder, replace_file
 
 if TYPE_CHECKING:
     from orwatch.demo.account import FakeAccount
@@ -84,13 +85,12 @@ def command(context: Context, keep: Path | None, is_served: bool, port: int | No
     )
     with folder as place, FakeServer(api.answer) as server:
         env_file = Path(place) / ".env"
-        env_file.touch(mode=0o600)
-        env_file.write_text(
+        settings = (
             f"ORWATCH_DATABASE_URL=sqlite:///{env_file.parent / 'orwatch.db'}\n"
             "# The fake server ends with the demo, and made-up keys shall ask no real one.\n"
-            "ORWATCH_OPENROUTER_API_URL=http://127.0.0.1:9/api/v1\n",
-            encoding="utf-8",
+            "ORWATCH_OPENROUTER_API_URL=http://127.0.0.1:9/api/v1\n"
         )
+        replace_file(env_file, settings.encode("utf-8"))
         with _environment(
             ORWATCH_ENV_FILE=str(env_file),
             ORWATCH_OPENROUTER_API_URL=server.url,
@@ -210,7 +210,7 @@ def _environment(**settings: str) -> Iterator[None]:
 def _empty(folder: Path) -> Path:
     """The folder, made if need be. Raises ``UsageError`` for one that holds anything."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         if any(folder.iterdir()):
             raise UsageError(f"--keep {str(folder)!r}: the folder is not empty.")
     except OSError as error:

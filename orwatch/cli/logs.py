@@ -11,12 +11,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
+from pathlib import Path
 
 from orwatch.cli import notices
 from orwatch.config.own_files import check_log_file
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
+from orwatch.files import open_file
 from orwatch.text import is_terminal, printable
 
 
@@ -74,7 +76,10 @@ def _to_stderr(settings: Settings, is_quiet: bool) -> logging.Handler | None:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    """What is there may be a link or a device; a new file is never made through a link."""
+    if os.path.lexists(path):
+        return os.open(path, flags & ~os.O_CREAT)
+    return open_file(Path(path), flags & ~os.O_CREAT, owner_of=Path(path).parent)
 
 
 class _LogFile(WatchedFileHandler):

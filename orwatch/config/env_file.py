@@ -6,33 +6,44 @@ import fcntl
 import os
 import re
 import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orwatch.errors import SettingsError
-from orwatch.files import replace_file
+from orwatch.files import make_private_folder, open_file, regular_file, replace_file
 
 
 def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
-    """Put ``ORWATCH_ENCRYPTION_KEY`` into the env file: whole or not at all, mode 0600, folder 0700.
+    """Put ``ORWATCH_ENCRYPTION_KEY`` into the env file: whole or not at all.
 
-    Every other line stays as it is, to the byte. Raises ``SettingsError`` when the file cannot be written.
+    A new file has mode 0600, its folder 0700; one that is there keeps its owner, and its mode where that
+    gives others nothing. Every other line stays as it is, to the byte. Raises ``SettingsError`` when the
+    file cannot be written.
     """
     try:
         make_private_folder(env_file.parent)
         # Where the file is a link, the file behind it is the one to change. It has to last on the disk: the
         # secrets are only as durable as the key that opens them.
         target = env_file.resolve()
-        before = target.read_bytes() if target.exists() else b""
-        replace_file(target, _with_encryption_keys(before, ",".join(keys).encode("ascii")))
+        there = regular_file(target)
+        before = b"" if there is None else target.read_bytes()
+        line_value = ",".join(keys).encode("ascii")
+        replace_file(target, _with_encryption_keys(before, line_value), _private_mode(there))
     except OSError as error:
         raise SettingsError(
             f"cannot write the encryption key to {env_file}: {error.strerror}. "
             "Make that file writable, name another one with --env-file, "
             "or set ORWATCH_ENCRYPTION_KEY in the environment."
         ) from error
+
+
+def _private_mode(there: os.stat_result | None) -> int:
+    """The mode of a file that its group may read at most, such as one for a service; else 0600."""
+    mode = 0o600 if there is None else stat.S_IMODE(there.st_mode)
+    return 0o600 if mode & 0o027 else mode
 
 
 # python-dotenv can set a value too, but takes the blank lines above it away and leaves the disk to itself.
@@ -63,13 +74,6 @@ def env_file_lock(env_file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def make_private_folder(folder: Path) -> None:
-    """Create the folder and the missing ones above it, mode 0700; one that is there is left as it is."""
-    for missing in reversed([folder, *folder.parents]):
-        if not missing.exists():
-            missing.mkdir(mode=0o700, exist_ok=True)
-
-
 def missing_env_file(environ: Mapping[str, str], env_file_option: str | None = None) -> Path | None:
     """The env file that was named and is not there; None: all is well.
 
@@ -87,7 +91,7 @@ def create_env_file(env_file: Path) -> None:
     """An empty env file, mode 0600. Raises ``SettingsError``."""
     try:
         make_private_folder(env_file.parent)
-        env_file.touch(mode=0o600)
+        os.close(open_file(env_file, os.O_RDWR))
     except OSError as error:
         raise SettingsError(f"cannot create the env file {env_file}: {error.strerror}.") from error
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -193,6 +195,19 @@ def test_a_file_is_added_to_and_opened_anew_when_logrotate_has_moved_it(start: S
 def test_a_file_that_cannot_be_opened_is_a_settings_error(start: Start, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot open ORWATCH_LOG_FILE=.*No such file or directory"):
         start(FILE=f"{tmp_path}/missing/o.log")
+
+
+def test_a_new_file_is_its_owners_alone_and_not_made_through_a_link(start: Start, tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        start(FILE=f"{tmp_path}/o.log")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "o.log").stat().st_mode) == 0o600
+    (tmp_path / "link.log").symlink_to(tmp_path / "nothing")
+    with pytest.raises(SettingsError, match="cannot open ORWATCH_LOG_FILE="):
+        start(FILE=f"{tmp_path}/link.log")
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_other_libraries_say_nothing(start: Start, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from orwatch.config.env_file import env_file_lock, make_private_folder, write_encryption_keys
+from orwatch.config.env_file import create_env_file, env_file_lock, write_encryption_keys
 from orwatch.config.settings import examine_settings
 from orwatch.errors import SettingsError
+from orwatch.files import make_private_folder
+from tests.support import root_only
 
 KEY, OTHER_KEY = "A" * 43 + "=", "B" * 43 + "="
 OTHER_LINES = (
@@ -145,3 +147,43 @@ def test_every_other_byte_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
     env_file.write_bytes(lines.format(f"export ORWATCH_ENCRYPTION_KEY='{OTHER_KEY}'").encode())
     write_encryption_keys(env_file, (KEY,))
     assert env_file.read_bytes() == lines.format(f"ORWATCH_ENCRYPTION_KEY={KEY}").encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(0o640, 0o640), (0o600, 0o600), (0o400, 0o400), (0o644, 0o600), (0o660, 0o600)]
+)
+def test_a_mode_that_gives_others_nothing_stays(tmp_path: Path, before: int, after: int) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text("")
+    env_file.chmod(before)
+    write_encryption_keys(env_file, (KEY,))
+    assert mode(env_file) == after
+
+
+@root_only
+def test_an_env_file_that_root_writes_stays_its_owners(tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text("")
+    os.chown(env_file, 1234, 2345)
+    write_encryption_keys(env_file, (KEY,))
+    assert (env_file.stat().st_uid, env_file.stat().st_gid) == (1234, 2345)
+
+
+def test_a_device_or_a_pipe_is_never_turned_into_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for place in (pipe, link):
+        with pytest.raises(SettingsError, match="it is a link, a device or the like, and no regular file"):
+            write_encryption_keys(place, (KEY,))
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+def test_an_env_file_is_not_created_through_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match=r"cannot create the env file .* it is a link"):
+        create_env_file(link)
+    assert list(tmp_path.iterdir()) == [link]

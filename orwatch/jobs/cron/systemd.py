@@ -12,6 +12,7 @@ from typing import ClassVar
 from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, UsageError
+from orwatch.files import make_private_folder
 from orwatch.jobs.cron.host import Host, delete_file, read_file, write_file
 from orwatch.jobs.cron.ours import Found, InstallRequest, check_invocation, refuse_other, wanted_invocation
 from orwatch.jobs.cron.result import CronChange, CronInstallResult, CronPlace, CronWarning
@@ -234,7 +235,7 @@ class Systemd:
                     f"{folder / name} was not written by orwatch; nothing was changed. Move it away first."
                 )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
         except OSError as error:
             raise OrwatchError(f"cannot create {folder}: {error.strerror}.") from error
         for name, text in files.items():

@@ -19,9 +19,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from orwatch.clock import Clock
-from orwatch.config.env_file import make_private_folder
 from orwatch.domain.runs import Job
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.files import make_private_folder, open_file
 from orwatch.store.engine import backend
 from orwatch.store.engine.backend import Backend, DamagedError, Holder, NoDatabaseError, Writing
 
@@ -229,7 +229,7 @@ def _open_lock_file(database: Path, purpose: str) -> Iterator[IO[str]]:
     """The lock file for a purpose, open and not yet locked. It stays behind."""
     path = database.with_name(f"{database.name}.{purpose}.lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_file(path, os.O_RDWR, owner_of=database)
     except OSError as error:
         message = f"cannot open the lock file {path} for writing: {error.strerror}."
         if error.errno == errno.ENOSPC:
@@ -252,7 +252,7 @@ def _create_file(path: Path) -> None:
     """An empty file that only its owner may read, in a folder that only its owner may enter."""
     try:
         make_private_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_file(Path(os.path.realpath(path)), os.O_RDWR)
         try:
             # An empty file that was there, of whatever mode. Where it is another user's, doctor finds it.
             with suppress(PermissionError):

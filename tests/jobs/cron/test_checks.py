@@ -13,6 +13,7 @@ from orwatch.jobs.cron.checks import running_daemons
 from orwatch.jobs.cron.result import CronPlace, CronWarning
 from orwatch.jobs.cron.text import Invocation, entries
 from tests.jobs.cron.machine import CronMachine, write_program
+from tests.support import root_only
 
 BLOCK = entries(Invocation("/bin/orwatch", "/env"))
 
@@ -291,7 +292,7 @@ def test_a_file_in_cron_d_that_cron_skips_is_told(tmp_path: Path) -> None:
     assert (warning.is_fatal, "no regular file" in warning.text) == (True, True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@root_only
 def test_a_file_in_cron_d_that_is_not_roots_is_told(tmp_path: Path) -> None:
     path = tmp_path / "orwatch"
     path.write_text(BLOCK, encoding="utf-8")

@@ -321,7 +321,12 @@ def test_what_only_root_may_remove_is_told(machine: CronMachine) -> None:
 def test_the_units_are_written_for_their_owner_alone_and_started(machine: CronMachine) -> None:
     machine.add_systemctl()
     (machine.folder / "linger" / "me").touch()
-    result = installed(machine, SYSTEMD)
+    umask = os.umask(0)
+    try:
+        result = installed(machine, SYSTEMD)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(machine.unit_folder.stat().st_mode) == 0o700
     assert (result.change, result.warnings) == (CronChange.INSTALLED, ())
     expected = units(Invocation(str(machine.program), str(machine.env_file)))
     assert {path.name: path.read_text(encoding="utf-8") for path in machine.unit_folder.iterdir()} == expected

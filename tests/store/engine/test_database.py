@@ -116,6 +116,28 @@ def test_an_empty_file_becomes_a_private_database(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_no_regular_file_is_no_database(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"  # as root a device would be changed for all, were it not refused
+    os.mkfifo(pipe, 0o644)
+    link = tmp_path / "link.db"
+    link.symlink_to(pipe)
+
+    with pytest.raises(StoreUnusableError, match=r"cannot create the database .* it is a link, a device"):
+        open_store(url_of(link), NOW)
+
+    assert (pipe.is_fifo(), mode_of(pipe)) == (True, 0o644)
+
+
+def test_a_new_database_behind_a_link_is_made_where_the_link_leads(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "real.db")
+
+    open_store(url_of(link), NOW).close()
+
+    assert link.is_symlink()
+    assert mode_of(tmp_path / "real.db") == 0o600
+
+
 @sqlite_only
 def test_a_new_database_logs_ahead_and_can_shrink(store: Store) -> None:
     assert scalar(store, "PRAGMA journal_mode") == "wal"

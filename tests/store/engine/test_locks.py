@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableEr
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.engine.locks import is_held, job_lock
 from tests.store.support import execute, path_of, postgres_only, run_python, sqlite_only, start_python
-from tests.support import NOW, FakeClock
+from tests.support import NOW, FakeClock, root_only
 
 HOLD_UNTIL_KILLED = """
 import sys
@@ -184,6 +185,32 @@ def test_lock_files_are_private(store: Store) -> None:
 
 
 @sqlite_only
+@pytest.mark.parametrize("doing", [take, lambda store: is_held(store, Job.SYNC)])
+def test_a_lock_file_that_is_a_link_is_refused_and_its_target_left_alone(
+    store: Store, tmp_path: Path, doing: Callable[[Store], object]
+) -> None:
+    dear = tmp_path / "dear"
+    dear.write_text("dear")
+    lock_file = path_of(store).with_name("orwatch.db.sync.lock")
+    lock_file.symlink_to(dear)
+
+    with pytest.raises(StoreUnusableError, match=r"orwatch.db.sync.lock for writing: it is a link"):
+        doing(store)
+
+    assert dear.read_text() == "dear"
+
+
+@sqlite_only
+@root_only
+def test_a_lock_file_that_root_makes_is_the_databases_owners(store: Store) -> None:
+    os.chown(path_of(store), 1234, 2345)
+    take(store)
+
+    made = path_of(store).with_name("orwatch.db.sync.lock").stat()
+    assert (made.st_uid, made.st_gid) == (1234, 2345)
+
+
+@sqlite_only
 @pytest.mark.parametrize(
     ("number", "expected"), [(errno.ENOSPC, StoreUnavailableError), (errno.EACCES, StoreUnusableError)]
 )
@@ -193,7 +220,7 @@ def test_a_lock_file_that_cannot_be_created_is_told_with_its_path(
     def refuse(*_arguments: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("orwatch.store.engine.sqlite.os.open", refuse)
+    monkeypatch.setattr("orwatch.files.os.open", refuse)
 
     with pytest.raises(expected, match=r"cannot open the lock file .*orwatch.db.sync.lock for writing: "):
         take(store)
