@@ -23,6 +23,13 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well; for cron.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log every request.")
 
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def is_agreed(question: str) -> bool:
+    """The answer; yes without a terminal, as under cron, where nobody can be asked."""
+    return not is_terminal(sys.stdin) or click.confirm(question, err=True)
+
 
 def json_option(command: Command) -> Command:
     """``--json``, and ``--json-schema`` for what it answers."""
@@ -61,7 +68,6 @@ wait_option = click.option(
     metavar="SECONDS",
     help="Wait so long for another run of this job to end.",
 )
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Show what would change; write nothing.")
 
 

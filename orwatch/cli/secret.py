@@ -5,11 +5,19 @@ from __future__ import annotations
 import click
 
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.notices import notice
+from orwatch.cli.options import is_agreed, yes_option
 from orwatch.config import env_file as config
+from orwatch.errors import EXIT_NEEDS_PERSON
 
 _OTHER_MACHINES = (
     "Every other machine that shares the database needs the new ORWATCH_ENCRYPTION_KEY line: until it has "
     "it, it cannot read the stored keys."
+)
+
+_OLD_BACKUPS = (
+    "Backups of the database from before now need the old key, and it is not kept (--keep-old keeps it). "
+    "Rotate?"
 )
 
 
@@ -27,14 +35,15 @@ def command() -> None:
 @click.option(
     "--keep-old", is_flag=True, help="Keep the old encryption key listed, for backups that need it."
 )
+@yes_option
 @pass_context
-def rotate(context: Context, keep_old: bool) -> None:
+def rotate(context: Context, keep_old: bool, yes: bool) -> None:
     """Re-encrypt every stored key under a new encryption key.
 
     The new key is written to the env file first and the old one goes last, so that a rotation that is killed
-    has lost nothing; run it again. Machines that share a database all need the new line. Where
-    ORWATCH_ENCRYPTION_KEY comes from the environment, list the new key there before the old one; this
-    re-encrypts under the first and leaves the rest to you.
+    has lost nothing; run it again. Backups from before need the old key: on a terminal it asks. Machines that
+    share a database all need the new line. Where ORWATCH_ENCRYPTION_KEY comes from the environment, list the
+    new key there before the old one; this re-encrypts under the first and leaves the rest to you.
 
     \b
     Example:
@@ -55,6 +64,9 @@ def rotate(context: Context, keep_old: bool) -> None:
         else:
             click.echo("It lists one key only. To change it, list a new one first: <new>,<old>.")
         return
+    if not (keep_old or yes or is_agreed(_OLD_BACKUPS)):
+        notice("nothing was changed.")
+        raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     env_file = context.settings.env_file
     with config.env_file_lock(env_file):
         context.reload_settings()

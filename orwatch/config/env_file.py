@@ -68,7 +68,13 @@ def env_file_lock(env_file: Path) -> Iterator[None]:
     except OSError as error:
         raise SettingsError(f"cannot use the folder {env_file.parent}: {error.strerror}.") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot lock the folder {env_file.parent}: {error.strerror}",
+                "Its file system has no locks: move the env file to a local disk.",
+            ) from error
         yield
     finally:
         os.close(descriptor)

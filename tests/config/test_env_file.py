@@ -141,6 +141,21 @@ def test_only_one_process_at_a_time_may_write_the_env_file(tmp_path: Path) -> No
     assert not is_locked()
 
 
+def test_a_file_system_without_locks_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(SettingsError) as raised, env_file_lock(tmp_path / "env"):
+        pass
+    assert str(raised.value) == (
+        f"cannot lock the folder {tmp_path}: No locks available. "
+        "Its file system has no locks: move the env file to a local disk."
+    )
+
+
 def test_every_other_byte_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
     env_file = tmp_path / "env"
     lines = "# mine\r\n\n\nORWATCH_SYNC_DAYS=3  # note\n\n{}\n\n# ORWATCH_ENCRYPTION_KEY=old\nNAME='a b'\n"

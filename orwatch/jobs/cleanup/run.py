@@ -8,13 +8,15 @@ from decimal import Decimal
 
 from orwatch.clock import Clock
 from orwatch.domain.money import ZERO, add_exactly
-from orwatch.domain.runs import Job
+from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import WrongClockError
 from orwatch.jobs.cleanup.result import CleanupResult
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run
+from orwatch.store import runs
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import retention, spans
+from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.retention import RemovedDay
 
 # The rate limit looks back one minute, `status` at the last run of each job: a day and the retention of
@@ -24,6 +26,9 @@ _REQUESTS_KEPT = timedelta(days=1)
 # Cleanup asks no server for the time; a good sync has compared the clock with the API's. So long after the
 # last one the clock is believed.
 _CLOCK_IS_BELIEVED = timedelta(days=30)
+
+# Among so many of the latest runs there is one that did not fail.
+_RUNS_LOOKED_AT = 100
 
 # Who waits to write to SQLite, as long as a day's removal takes, looks every 15 ms whether it may: without
 # a pause in which it finds the database free it would wait until all is done.
@@ -56,6 +61,15 @@ def run(
             "bytes_freed": result.bytes_freed,
         }
     return result
+
+
+def last_retention(store: Store) -> int | None:
+    """How many days the last cleanup kept; None where none is known."""
+    with store.read() as connection:
+        kept_from = ledger.kept_from(connection)
+        past = runs.list_runs(connection, Job.CLEANUP, _RUNS_LOOKED_AT)
+    done = next((run for run in past if run.status is RunStatus.OK), None)
+    return None if done is None or kept_from is None else (done.started_at.date() - kept_from).days
 
 
 def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: bool) -> CleanupResult:

@@ -20,11 +20,22 @@ from sqlalchemy.exc import DBAPIError
 
 from orwatch.clock import Clock
 from orwatch.domain.runs import Job
-from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError
 from orwatch.files import make_private_folder, open_file
 from orwatch.store.engine import backend
 from orwatch.store.engine.backend import Backend, DamagedError, Holder, NoDatabaseError, Writing
 
+# How SQLite calls a lock that the system refuses, but for "busy".
+_LOCK_ERRORS = frozenset(
+    {
+        "SQLITE_PROTOCOL",
+        "SQLITE_IOERR_LOCK",
+        "SQLITE_IOERR_RDLOCK",
+        "SQLITE_IOERR_UNLOCK",
+        "SQLITE_IOERR_CHECKRESERVEDLOCK",
+        "SQLITE_IOERR_SHMLOCK",
+    }
+)
 _PAGES_PER_STEP = 256  # 1 MiB of SQLite's usual pages: some 4 ms
 
 
@@ -64,7 +75,7 @@ class SqliteBackend:
         """One upgrade at a time."""
         # A file of its own: closing any other handle of the database would drop SQLite's locks on it.
         with _open_lock_file(self.file, "upgrade") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            FileLock(file, self.file).wait()
             yield
 
     def prepare_new(self) -> None:
@@ -79,16 +90,12 @@ class SqliteBackend:
     def job_lock(self, job: Job) -> Iterator[FileLock]:
         """The lock of a job: a file beside the database."""
         with _open_lock_file(self.file, job) as file:
-            yield FileLock(file)
+            yield FileLock(file, self.file)
 
     def is_held(self, job: Job) -> bool:
         """Whether a process holds the lock of a job right now."""
         with _open_lock_file(self.file, job) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+            return not FileLock(file, self.file).share()
 
     def now_ms(self, _connection: Connection, clock: Clock) -> int:
         """The time of this machine: no other one uses the file."""
@@ -141,6 +148,9 @@ class SqliteBackend:
         except OSError as error:
             raise StoreUnusableError(f"cannot open the database {self.file}: {error.strerror}.") from error
         except sqlite3.Error as error:
+            busy = _lock_error(error, self.file)
+            if busy is not None:
+                raise busy from error
             raise StoreUnusableError(
                 f"the database {self.file} cannot be read ({error}). Check the owner and the mode of the "
                 "file and of its folder; where it is damaged, go back to a backup with `orwatch db restore`."
@@ -191,17 +201,34 @@ def _page_bytes(connection: sqlite3.Connection) -> int:
 
 
 class FileLock:
-    """A file that the kernel locks for its process."""
+    """A file that the kernel locks for its process.
 
-    def __init__(self, file: IO[str]) -> None:
+    Raises ``StoreUnusableError`` where the file system has no locks.
+    """
+
+    def __init__(self, file: IO[str], database: Path) -> None:
         self._file = file
+        self._database = database
 
     def take(self) -> bool:
         """Whether it is held now."""
+        return self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def share(self) -> bool:
+        """Whether it is held now, together with others that do not hold it alone."""
+        return self._lock(fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def wait(self) -> None:
+        """Hold it, as soon as nobody else does."""
+        self._lock(fcntl.LOCK_EX)
+
+    def _lock(self, how: int) -> bool:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, how)
         except BlockingIOError:
             return False
+        except OSError as error:
+            raise _without_locks(self._database, error.strerror) from error
         return True
 
     def name_holder(self, now: datetime, doing: str) -> None:
@@ -226,8 +253,12 @@ class FileLock:
 
 @contextmanager
 def _open_lock_file(database: Path, purpose: str) -> Iterator[IO[str]]:
-    """The lock file for a purpose, open and not yet locked. It stays behind."""
-    path = database.with_name(f"{database.name}.{purpose}.lock")
+    """The lock file for a purpose, open and not yet locked. It stays behind.
+
+    It is beside the file itself: whoever comes by way of a link finds the same one.
+    """
+    file_itself = Path(os.path.realpath(database))
+    path = file_itself.with_name(f"{file_itself.name}.{purpose}.lock")
     try:
         descriptor = open_file(path, os.O_RDWR, owner_of=database)
     except OSError as error:
@@ -292,13 +323,52 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(options.get("begins_with", "BEGIN"))
 
 
-def _translated(error: sqlite3.Error, path: Path) -> Exception:
+def _lock_error(error: sqlite3.Error, path: Path) -> OrwatchError | None:
+    """What a lock that could not be had means; None for an error that has nothing to do with locks."""
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    is_held = name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    if not is_held and name not in _LOCK_ERRORS:
+        return None
+    # SQLite calls a database busy also where the system refuses every lock.
+    why = _why_no_locks(path)
+    if why is not None:
+        return _without_locks(path, why)
+    if is_held:
         return StoreUnavailableError(
             f"the database {path} is locked: another process has been writing to it "
             f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds. Try again later."
         )
+    return StoreUnavailableError(
+        f"the database {path} cannot be locked ({error}). Try again; where it stays so, "
+        "move it to a local disk: not every file system has locks that SQLite can use."
+    )
+
+
+def _why_no_locks(path: Path) -> str | None:
+    """Why the system locks no file beside the database; None where it does."""
+    try:
+        # Never the database: closing any other handle of it would drop SQLite's locks.
+        with _open_lock_file(path, "upgrade") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError, OrwatchError):
+        return None
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def _without_locks(path: Path, why: str | None) -> StoreUnusableError:
+    return StoreUnusableError(
+        f"the database {path} cannot be locked ({why}): its file system has no locks. "
+        "Move it to a local disk, and name its new place in ORWATCH_DATABASE_URL."
+    )
+
+
+def _translated(error: sqlite3.Error, path: Path) -> Exception:
+    busy = _lock_error(error, path)
+    if busy is not None:
+        return busy
+    name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return StoreUnavailableError(
             f"the database {path} cannot be written ({error}): is its disk full? "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -182,6 +183,43 @@ def test_lock_files_are_private(store: Store) -> None:
         os.umask(umask)
 
     assert (path_of(store).parent / "orwatch.db.sync.lock").stat().st_mode & 0o777 == 0o600
+
+
+@sqlite_only
+def test_a_database_has_one_lock_by_whatever_link_it_is_reached(store: Store, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(path_of(store))
+    folder = tmp_path / "folder"
+    folder.symlink_to(path_of(store).parent)
+    for path in (link, folder / path_of(store).name):
+        with closing(open_store(f"sqlite:///{path}", NOW)) as other, job_lock(store, Job.SYNC, FakeClock()):
+            assert is_held(other, Job.SYNC)
+            with pytest.raises(LockHeldError):
+                take(other)
+            take(other, Job.VALIDATE)
+
+
+@sqlite_only
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_with_the_database_and_what_to_do(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    new = tmp_path / "new.db"
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for path, doing in (
+        (path_of(store), lambda: take(store)),
+        (path_of(store), lambda: is_held(store, Job.SYNC)),
+        (new, lambda: open_store(f"sqlite:///{new}", NOW)),
+    ):
+        with pytest.raises(StoreUnusableError) as raised:
+            doing()
+        assert str(raised.value) == (
+            f"the database {path} cannot be locked ({os.strerror(number)}): its file system has no locks. "
+            "Move it to a local disk, and name its new place in ORWATCH_DATABASE_URL."
+        )
 
 
 @sqlite_only
