@@ -67,8 +67,10 @@ class Context:
         self._log = self._resources.enter_context(ExitStack())
         self._is_verbose = False
         self.is_quiet = False
-        # Whether an env file that was named need not be there; it is created with the database then.
+        # Whether an env file that was named need not be there.
         self.may_lack_env_file = False
+        # Whether the database, that env file and the encryption key are made where they are missing.
+        self.may_create = False
         self.clock = SystemClock()
 
     def __enter__(self) -> Context:
@@ -108,7 +110,7 @@ class Context:
     def settings(self) -> Settings:
         """The settings; unknown names in them are reported once. Raises ``SettingsError``."""
         missing = config.missing_env_file(os.environ, self._env_file_option)
-        if missing is not None and not self.may_lack_env_file:
+        if missing is not None and not (self.may_lack_env_file or self.may_create):
             path = shlex.quote(str(missing))
             raise SettingsError(
                 f"there is no env file {missing}",
@@ -122,14 +124,26 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        """The database, created on first use and closed with the context.
+        """The database, created where ``may_create`` says so, and closed with the context.
 
         Raises ``SettingsError``, ``StoreUnusableError``, ``StoreUnavailableError``.
         """
+        from orwatch.store.engine.backend import NoDatabaseError
         from orwatch.store.engine.database import open_store
 
-        store = open_store(self.settings.database_url, self.now)
+        try:
+            store = open_store(self.settings.database_url, self.now, may_create=self.may_create)
+        except NoDatabaseError as error:
+            from orwatch.jobs.db.opening import absent
+
+            raise absent(error) from error
         self._resources.callback(store.close)
+        if self.may_create:
+            self._create_what_is_missing(store)
+        return store
+
+    def _create_what_is_missing(self, store: Store) -> None:
+        """An env file that was named, and an encryption key."""
         if store.is_new:
             notice(f"created the database {store.location}")
         missing = config.missing_env_file(os.environ, self._env_file_option)
@@ -137,7 +151,6 @@ class Context:
             config.create_env_file(missing)
         if not self.settings.encryption_keys:
             self._create_encryption_key(store)
-        return store
 
     def existing_store(self) -> Store | None:
         """The database if there is one; nothing is created and nothing said. For the shell's completion.

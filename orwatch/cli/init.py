@@ -12,14 +12,14 @@ from orwatch.cli.context import Context, pass_context
 def command(context: Context) -> None:
     """Create the data folder, the database and an encryption key.
 
-    Every command does the same when it is the first; this one does nothing else. What is there already
-    stays as it is.
+    `orwatch key add` does the same where it is the first; no other command creates any of them. What is
+    there already stays as it is.
 
     \b
     Example:
       orwatch init
     """
-    context.may_lack_env_file = True
+    context.may_create = True
     store = context.store
     origin = (
         "the environment" if context.settings.encryption_keys_from_environment else context.settings.env_file

@@ -69,7 +69,7 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
       orwatch key add ops            # a management key
       pass show openrouter/ci | orwatch key add ci
     """
-    context.may_lack_env_file = True
+    context.may_create = True
     from orwatch.jobs.key import change as key_jobs
 
     name = key_jobs.clean_name(name)

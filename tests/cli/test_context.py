@@ -79,6 +79,7 @@ def test_a_clock_that_is_stopped_ends_all_waiting() -> None:
 
 def test_the_end_of_a_context_stops_its_clock_and_closes_its_database(home: Home) -> None:
     with Context(None) as context:
+        context.may_create = True
         store = context.store
         with store.read() as connection:
             assert connection.exec_driver_sql("SELECT 1").scalar() == 1
@@ -87,15 +88,14 @@ def test_the_end_of_a_context_stops_its_clock_and_closes_its_database(home: Home
 
 
 def test_first_use_creates_what_is_missing_and_says_so_once(orwatch: Orwatch, home: Home) -> None:
-    first = orwatch("key", "list")
+    first = orwatch("init")
     assert first.code == 0
-    assert first.out == "No keys yet. Add one: `orwatch key add NAME`.\n"
     assert first.err.splitlines() == [
         f"orwatch: created the database {home.database}",
         f"orwatch: wrote a new encryption key to {home.env_file}; keep a copy of it, "
         "stored API keys cannot be read without it",
     ]
-    assert orwatch("key", "list") == (0, first.out, "")
+    assert orwatch("key", "list") == (0, "No keys yet. Add one: `orwatch key add NAME`.\n", "")
 
 
 def test_an_encryption_key_for_a_shared_database_is_said_to_be_needed_by_every_machine(
@@ -134,7 +134,7 @@ def test_an_encryption_key_of_the_environment_is_used_and_none_is_written(
     orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY", ENCRYPTION_KEY)
-    result = orwatch("key", "list")
+    result = orwatch("init")
     assert result.code == 0
     assert "encryption key" not in result.err
     assert not home.env_file.exists()
@@ -155,6 +155,7 @@ def test_an_encryption_key_that_another_process_wrote_meanwhile_is_kept(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Context(None) as context:
+        context.may_create = True
         assert context.settings.encryption_keys == ()
         write_encryption_keys(home.env_file, (OTHER_ENCRYPTION_KEY,))
         assert context.store.is_new
@@ -169,7 +170,7 @@ def test_an_env_file_that_cannot_be_written_is_a_settings_error(
         raise SettingsError("cannot write the encryption key to there: Permission denied.")
 
     monkeypatch.setattr(env_file, "write_encryption_keys", refuse)
-    code, out, err = orwatch("key", "list")
+    code, out, err = orwatch("init")
     assert (code, out) == (78, "")
     assert err.endswith("orwatch: cannot write the encryption key to there: Permission denied.\n")
 

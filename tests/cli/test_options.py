@@ -134,7 +134,10 @@ def test_what_is_no_stretch_of_time_is_a_usage_error_that_shows_the_ways(orwatch
 
 
 @pytest.mark.parametrize("text", ["all", "ALL", " all "])
-def test_all_is_written_as_carelessly_as_any_other_stretch_of_time(orwatch: Orwatch, text: str) -> None:
+def test_all_is_written_as_carelessly_as_any_other_stretch_of_time(
+    orwatch: Orwatch, home: Home, text: str
+) -> None:
+    home.set_up()
     assert orwatch("report", "--last", text).code == 0
 
 
@@ -142,7 +145,8 @@ def test_all_is_written_as_carelessly_as_any_other_stretch_of_time(orwatch: Orwa
     ("moment", "today"),
     [("2026-11-20T23:59:59Z", "2026-11-20"), ("2026-11-21T00:00:00Z", "2026-11-21")],
 )
-def test_today_ends_at_midnight_and_not_before(orwatch: Orwatch, moment: str, today: str) -> None:
+def test_today_ends_at_midnight_and_not_before(orwatch: Orwatch, home: Home, moment: str, today: str) -> None:
+    home.set_up()
     with freeze_time(moment):
         out = orwatch("report", "--since", "today", "--json").out
         assert f'"since": "{today}",\n  "until": "{today}"' in out

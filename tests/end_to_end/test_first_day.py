@@ -106,13 +106,18 @@ def test_what_the_first_use_creates_is_for_its_owner_only(machine: Machine) -> N
 
 
 @pytest.mark.parametrize("command", [("report",), ("sync",)])
-def test_any_command_may_be_the_first_and_says_once_what_it_made(
+def test_init_may_be_the_first_and_says_once_what_it_made_and_no_other_makes_it(
     machine: Machine, command: tuple[str, ...]
 ) -> None:
-    first = machine.run(*command)
-    again = machine.run(*command)
+    refused = machine.run(*command)
+    assert (refused.code, refused.stdout) == (78, "")
+    assert f"there is no database {machine.database}. `orwatch init` creates it" in refused.stderr
+    assert machine.files() == {}
 
-    assert (first.code, again.code) == (0, 0)
+    first = machine.run("init")
+    again = machine.run("init")
+
+    assert (first.code, again.code, machine.run(*command).code) == (0, 0, 0)
     assert len(first.stderr.splitlines()) == 2
     assert str(machine.database) in first.stderr
     assert str(machine.env_file) in first.stderr

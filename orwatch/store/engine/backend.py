@@ -91,8 +91,11 @@ class Backend(Protocol):
         """Turns what the database says into orwatch's errors; what cannot be the user's doing stays a bug."""
         ...
 
-    def create(self) -> None:
-        """Create what a database needs before it can be read, where it is not there."""
+    def ensure(self, *, may_create: bool) -> None:
+        """Create what a database needs before it can be read, where it is not there.
+
+        Raises ``NoDatabaseError`` where that may not be.
+        """
         ...
 
     def upgrade_lock(self) -> AbstractContextManager[None]:

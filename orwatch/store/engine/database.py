@@ -87,18 +87,19 @@ class Store:
         self.backend.engine.dispose()
 
 
-def open_store(url: str, now: datetime) -> Store:
+def open_store(url: str, now: datetime, *, may_create: bool = True) -> Store:
     """Open the database; create it, or bring its schema up to date, where that is needed.
 
-    Raises ``StoreUnusableError`` when it cannot be opened, is not orwatch's, or is newer than this
-    program; ``StoreUnavailableError`` when another process keeps it locked or its server does not answer.
+    Raises ``NoDatabaseError`` when there is none and it may not be created; ``StoreUnusableError`` when it
+    cannot be opened, is not orwatch's, or is newer than this program; ``StoreUnavailableError`` when another
+    process keeps it locked or its server does not answer.
     Nothing is changed then.
     """
     backend = open_backend(url)
     store = Store(backend, is_new=False)
     try:
-        backend.create()
-        revision = checked_revision(store)
+        backend.ensure(may_create=may_create)
+        revision = checked_revision(store) if may_create else _found_revision(store)
         store.is_new = revision is None
         if revision != SCHEMA_REVISION:
             _upgrade(store, now)
@@ -151,6 +152,14 @@ def peek_revision(url: str) -> str:
         store.backend.require_exists()
         with store.read() as connection:
             revision = stored_revision(connection, store.location)
+    return _finished(revision, store)
+
+
+def _found_revision(store: Store) -> str:
+    return _finished(checked_revision(store), store)
+
+
+def _finished(revision: str | None, store: Store) -> str:
     if revision is None:
         raise NoDatabaseError(f"the database {store.location} was never finished: it has no tables.")
     return revision

@@ -112,7 +112,7 @@ class PostgresBackend:
             is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
             raise self._translated(error, is_lost=is_lost) from error
 
-    def create(self) -> None:
+    def ensure(self, *, may_create: bool) -> None:
         """Nothing: whoever runs the server creates the database."""
 
     def upgrade_lock(self) -> AbstractContextManager[None]:

@@ -65,10 +65,13 @@ class SqliteBackend:
         except sqlite3.Error as error:
             raise _translated(error, self.file) from error
 
-    def create(self) -> None:
-        """Create an empty file where there is none, that only its owner may read."""
-        if not _holds_data(self.file):
-            _create_file(self.file)
+    def ensure(self, *, may_create: bool) -> None:
+        """An empty file where there is none, that only its owner may read."""
+        if _holds_data(self.file):
+            return
+        if not may_create:
+            raise NoDatabaseError(f"there is no database {self.file}.")
+        _create_file(self.file)
 
     @contextmanager
     def upgrade_lock(self) -> Iterator[None]:
