@@ -47,7 +47,7 @@ def test_a_shorter_retention_than_the_last_one_is_asked_about(
         "The last cleanup kept 365 days, this one keeps 90: 2 rows of 2 days before 2026-08-22 ($5.00) "
         "go to the monthly totals, and their days are gone. Clean up? [y/N]:"
     ) in out + err
-    assert "Nothing was removed.\n" in err
+    assert "orwatch: nothing was removed.\n" in err
     assert days_kept(home) == 3
     answer(monkeypatch, "y\n")
     assert orwatch("cleanup", "--retention-days", "90").code == 0
@@ -106,7 +106,7 @@ def test_a_rotation_says_that_old_backups_need_the_old_key_and_asks(
         "Backups of the database from before now need the old key, and it is not kept (--keep-old keeps it). "
         "Rotate? [y/N]:"
     ) in out + err
-    assert "Nothing was changed.\n" in err
+    assert "orwatch: nothing was changed.\n" in err
     assert home.env_file.read_text() == before
     answer(monkeypatch, "y\n")
     assert orwatch("secret", "rotate").code == 0
