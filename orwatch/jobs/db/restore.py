@@ -69,7 +69,7 @@ def run(backup: Backup, clock: Clock, on_progress: OnProgress) -> DbRestoreResul
     """
     database = backup.database
     kept = _free_name(database.file.resolve(), clock.now())
-    database.create()  # where there is none: its locks are beside it
+    database.ensure(may_create=True)  # where there is none: its locks are beside it
     present = Store(database, is_new=False)
     with locks.all_jobs(present, clock, "restore"), database.upgrade_lock():
         had_one = replace_database(database, backup.store, kept, on_progress)
