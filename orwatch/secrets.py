@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orwatch.errors import EncryptionKeyError
@@ -91,6 +91,26 @@ class Vault:
         if unopened and not secrets:
             raise next(reversed(unopened.values()))
         return secrets, unopened
+
+
+class Keyring:
+    """The encryption keys, newest first, as they were last read. A rotation may change them meanwhile."""
+
+    def __init__(self, keys: Sequence[str], read: Callable[[], Sequence[str]] | None = None) -> None:
+        """``read`` reads them anew; None: they cannot change."""
+        self.keys = tuple(keys)
+        self._read = read
+
+    def vault(self) -> Vault:
+        """What opens and seals with them. Raises as ``Vault`` does."""
+        return Vault(self.keys)
+
+    def read_again(self) -> bool:
+        """Read them anew; whether they are others now. Raises ``SettingsError``."""
+        before = self.keys
+        if self._read is not None:
+            self.keys = tuple(self._read())
+        return self.keys != before
 
 
 def _multi_fernet(encryption_keys: Sequence[str]) -> MultiFernet:

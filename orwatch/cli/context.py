@@ -31,6 +31,7 @@ from orwatch.text import is_terminal, printable
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
     from orwatch.openrouter.outage import Patience
+    from orwatch.secrets import Keyring
     from orwatch.store.engine.database import Store
 
 
@@ -116,7 +117,7 @@ class Context:
                 f"there is no env file {missing}",
                 f"Correct --env-file or ORWATCH_ENV_FILE, or create it: `orwatch --env-file {path} init`.",
             )
-        settings = settings_module.load_settings(os.environ, self._env_file_option)
+        settings = self._load_settings()
         for name, nearest in settings.unknown_names:
             hint = f" Did you mean {nearest}?" if nearest else ""
             notice(f"unknown setting {printable(name)} is ignored.{hint}")
@@ -160,7 +161,7 @@ class Context:
         from orwatch.store.engine.backend import NoDatabaseError
         from orwatch.store.engine.database import open_existing
 
-        settings = settings_module.load_settings(os.environ, self._env_file_option)
+        settings = self._load_settings()
         try:
             store = open_existing(settings.database_url)
         except NoDatabaseError:
@@ -168,9 +169,11 @@ class Context:
         return self._resources.enter_context(closing(store))
 
     @property
-    def encryption_keys(self) -> tuple[str, ...]:
+    def keyring(self) -> Keyring:
         """The Fernet keys, newest first; none only where secrets are stored that need a lost one."""
-        return self.settings.encryption_keys
+        from orwatch.secrets import Keyring
+
+        return Keyring(self.settings.encryption_keys, lambda: self._load_settings().encryption_keys)
 
     def _create_encryption_key(self, store: Store) -> None:
         """Make an encryption key where nothing is stored that would need another one."""
@@ -198,7 +201,10 @@ class Context:
 
     def reload_settings(self) -> None:
         """Read the settings anew; unknown names are not reported again."""
-        self.__dict__["settings"] = settings_module.load_settings(os.environ, self._env_file_option)
+        self.__dict__["settings"] = self._load_settings()
+
+    def _load_settings(self) -> Settings:
+        return settings_module.load_settings(os.environ, self._env_file_option)
 
     @contextmanager
     def client(self, patience: Patience | None = None) -> Iterator[Client]:

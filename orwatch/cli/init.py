@@ -25,9 +25,8 @@ def command(context: Context) -> None:
         "the environment" if context.settings.encryption_keys_from_environment else context.settings.env_file
     )
     click.echo(f"Database:       {store.location}")
-    click.echo(f"Encryption key: in {origin}" if context.encryption_keys else "Encryption key: missing")
+    keyring = context.keyring
+    click.echo(f"Encryption key: in {origin}" if keyring.keys else "Encryption key: missing")
     click.echo(f"Settings:       {context.settings.env_file}")
-    if not context.encryption_keys:
-        from orwatch.secrets import Vault
-
-        Vault(context.encryption_keys)
+    if not keyring.keys:
+        keyring.vault()  # says what to do

@@ -76,13 +76,12 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     if (existing := context.existing_store()) is not None:
         key_jobs.check_name(existing, name)
     secret = _read_secret(name)
-    key_jobs.check_can_add(context.store, context.encryption_keys, name, secret)
+    store, keyring = context.store, context.keyring
+    key_jobs.check_can_add(store, keyring, name, secret)
     facts = None if no_check else _ask(context, secret)
     setting = None if source == AUTO else UsageSource(source)
-    key = key_jobs.add(
-        context.store, context.encryption_keys, name, secret, facts, context.now, source_setting=setting
-    )
-    click.echo(_addition_text(key, facts, key_jobs.lister_of(context.store, key)))
+    key = key_jobs.add(store, keyring, name, secret, facts, context.now, source_setting=setting)
+    click.echo(_addition_text(key, facts, key_jobs.lister_of(store, key)))
     needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
     if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
         notice(

@@ -7,7 +7,6 @@ import click
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import is_agreed, yes_option
-from orwatch.config import env_file as config
 from orwatch.errors import EXIT_NEEDS_PERSON
 
 _OTHER_MACHINES = (
@@ -49,15 +48,14 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
     Example:
       orwatch secret rotate
     """
-    from orwatch.jobs.key import change as key_jobs
-    from orwatch.secrets import generate_encryption_key
+    from orwatch.jobs.key import rotation
 
-    store = context.store
+    store, keyring = context.store, context.keyring
     is_shared = store.backend.file is None
     if context.settings.encryption_keys_from_environment:
-        count = key_jobs.reencrypt(store, context.encryption_keys)
+        count = rotation.reencrypt(store, keyring)
         click.echo(f"Re-encrypted {count} secrets under the first key of ORWATCH_ENCRYPTION_KEY.")
-        if len(context.encryption_keys) > 1:
+        if len(keyring.keys) > 1:
             click.echo("The others are needed only for older backups of the database.")
             if is_shared:
                 click.echo(_OTHER_MACHINES)
@@ -68,15 +66,7 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
         notice("nothing was changed.")
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     env_file = context.settings.env_file
-    with config.env_file_lock(env_file):
-        context.reload_settings()
-        old = context.encryption_keys
-        key_jobs.check_all_open(store, old)
-        new = generate_encryption_key()
-        config.write_encryption_keys(env_file, (new, *old))
-        count = key_jobs.reencrypt(store, (new, *old))
-        if not keep_old:
-            config.write_encryption_keys(env_file, (new,))
+    count = rotation.rotate(store, env_file, keyring, keeps_old=keep_old)
     click.echo(f"Re-encrypted {count} secrets under a new encryption key, which is in {env_file}.")
     if not keep_old:
         click.echo(

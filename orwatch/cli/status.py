@@ -28,7 +28,7 @@ def command(context: Context, as_json: bool) -> int:
 
     store = context.store
     shown = look_at_schedule(context, context.settings)
-    result = status_job.run(store, context.now, shown, encryption_keys=context.encryption_keys)
+    result = status_job.run(store, context.now, shown, keyring=context.keyring)
     from orwatch.render import console
     from orwatch.render import status as render
 

@@ -113,7 +113,7 @@ def command(
         result = sync_job.run(
             store,
             lambda: opened.enter_context(context.client()),
-            context.encryption_keys,
+            context.keyring,
             request,
             context.clock,
             on_progress,

@@ -63,7 +63,7 @@ def run_validate(
         result = validate_job.run(
             store,
             lambda: opened.enter_context(context.client()),
-            context.encryption_keys,
+            context.keyring,
             context.clock,
             key_names=key_names,
             concurrency=context.settings.concurrency,

@@ -61,12 +61,15 @@ def _with_encryption_keys(content: bytes, value: bytes) -> bytes:
 
 @contextmanager
 def env_file_lock(env_file: Path) -> Iterator[None]:
-    """Keep other orwatch processes from writing the env file; dies with the process."""
+    """Keep other orwatch processes from writing the env file, by whatever name; dies with the process."""
+    folder = env_file.parent
     try:
-        make_private_folder(env_file.parent)
-        descriptor = os.open(env_file.parent, os.O_RDONLY)
+        make_private_folder(folder)
+        folder = env_file.resolve().parent
+        make_private_folder(folder)
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise SettingsError(f"cannot use the folder {env_file.parent}: {error.strerror}.") from error
+        raise SettingsError(f"cannot use the folder {folder}: {error.strerror}.") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -10,7 +10,7 @@ from pathlib import Path
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer, UsageRow
 from orwatch.jobs.key import change as key_jobs
-from orwatch.secrets import generate_encryption_key
+from orwatch.secrets import Keyring, generate_encryption_key
 from orwatch.store.engine.database import open_store
 from orwatch.store.ledger import write as ledger
 from tests.bench.measure import Options, Row, in_turn, process_seconds, user_environment
@@ -56,7 +56,7 @@ def _fill(database: Path, encryption_key: str) -> None:
     now = datetime.now(UTC)
     today = now.date()
     store = open_store(f"sqlite:///{database}", now)
-    key_jobs.add(store, [encryption_key], "laptop", "sk-or-v1-bench-00000000", None, now)
+    key_jobs.add(store, Keyring([encryption_key]), "laptop", "sk-or-v1-bench-00000000", None, now)
     key_jobs.disable(store, "laptop", now)
     rows = tuple(
         UsageRow(today - timedelta(days=day), f"maker/model-{model}", None, 5, 50, 125, Decimal("0.015"))

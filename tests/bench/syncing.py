@@ -15,7 +15,7 @@ from orwatch.demo.server import FakeServer, Request, Response, json_response
 from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.request import SyncRequest, last_days
 from orwatch.openrouter.client import Client
-from orwatch.secrets import Vault, generate_encryption_key, hash_secret
+from orwatch.secrets import Keyring, Vault, generate_encryption_key, hash_secret
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.engine.rate_limit import RateLimiter
 from orwatch.store.keys import table as stored_keys
@@ -102,7 +102,7 @@ def _sync(store: Store, encryption_key: str, url: str, clock: Clock, requests_pe
     request = SyncRequest(last_days(today, _DAYS), today, reaches_back=True, concurrency=_CONCURRENCY)
     limiter = RateLimiter(store, requests_per_minute, clock)
     with Client(url, clock=clock, wait_for_turn=limiter.wait_for_turn, connections=_CONCURRENCY) as client:
-        result = sync_job.run(store, lambda: client, [encryption_key], request, clock)
+        result = sync_job.run(store, lambda: client, Keyring([encryption_key]), request, clock)
     assert result.exit_code == 0, result.status
 
 

@@ -16,7 +16,7 @@ from orwatch.config.env_file import write_encryption_keys
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.usage import UsageAnswer, UsageRow
 from orwatch.jobs.key import change as key_jobs
-from orwatch.secrets import Vault
+from orwatch.secrets import Keyring, Vault
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
@@ -111,7 +111,7 @@ class Home:
 
 
 def add_key(store: Store, name: str) -> None:
-    key_jobs.add(store, (ENCRYPTION_KEY,), name, secret_of(name), KeyFacts(KeyKind.INFERENCE), NOW)
+    key_jobs.add(store, Keyring((ENCRYPTION_KEY,)), name, secret_of(name), KeyFacts(KeyKind.INFERENCE), NOW)
 
 
 def write_usage(home: Home, name: str, *rows: UsageRow) -> None:

@@ -159,7 +159,7 @@ def test_an_encryption_key_that_another_process_wrote_meanwhile_is_kept(
         assert context.settings.encryption_keys == ()
         write_encryption_keys(home.env_file, (OTHER_ENCRYPTION_KEY,))
         assert context.store.is_new
-        assert context.encryption_keys == (OTHER_ENCRYPTION_KEY,)
+        assert context.keyring.keys == (OTHER_ENCRYPTION_KEY,)
     assert "encryption key" not in capsys.readouterr().err
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
-from orwatch.config import env_file as config
+from orwatch.config.env_file import write_encryption_keys
 from orwatch.errors import EncryptionKeyError
-from orwatch.jobs.key import change as key_jobs
-from orwatch.store.engine.database import Store
+from orwatch.jobs.key import rotation
+from orwatch.store.keys import table as stored_keys
 from tests.cli.support import CI_SECRET, ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, SECRET, Home, Orwatch
 
 
@@ -75,8 +76,8 @@ def test_killed_at_any_step_it_has_lost_nothing_and_can_be_run_again(
         return maybe_die
 
     with monkeypatch.context() as patch:
-        patch.setattr(key_jobs, "reencrypt", dying("reencrypt", key_jobs.reencrypt))
-        patch.setattr(config, "write_encryption_keys", dying("write", config.write_encryption_keys))
+        patch.setattr(stored_keys, "replace_secrets", dying("reencrypt", stored_keys.replace_secrets))
+        patch.setattr(rotation, "write_encryption_keys", dying("write", write_encryption_keys))
         assert orwatch("secret", "rotate").code == 130
     assert steps == ["write", "reencrypt", "write"][:killed_at]
     assert home.opened_secret("production", *listed(home)) == SECRET
@@ -127,20 +128,13 @@ def test_the_env_file_is_read_again_under_its_lock(
     orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another rotation may have ended while this one waited."""
-    seen: list[Sequence[str]] = []
-    reencrypt = key_jobs.reencrypt
+    lock = rotation.env_file_lock
 
-    def note(store: Store, encryption_keys: Sequence[str]) -> int:
-        seen.append(encryption_keys)
-        return reencrypt(store, encryption_keys)
+    def lock_after_another(env_file: Path) -> AbstractContextManager[None]:
+        write_encryption_keys(home.env_file, (OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY))
+        return lock(env_file)
 
-    lock = config.env_file_lock
-
-    def lock_after_another(env_file: object) -> object:
-        config.write_encryption_keys(home.env_file, (OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY))
-        return lock(env_file)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(key_jobs, "reencrypt", note)
-    monkeypatch.setattr(config, "env_file_lock", lock_after_another)
-    assert orwatch("secret", "rotate").code == 0
-    assert seen[-1][1:] == (OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY)
+    monkeypatch.setattr(rotation, "env_file_lock", lock_after_another)
+    assert orwatch("secret", "rotate", "--keep-old").code == 0
+    assert listed(home)[1:] == [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY]
+    assert home.opened_secret("production", listed(home)[0]) == SECRET

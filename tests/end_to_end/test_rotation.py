@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import random
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer
 from orwatch.demo.usage import FakeKey
 from orwatch.secrets import Vault, generate_encryption_key
-from tests.end_to_end.support import DEADLINE_SECONDS, Machine, kill, make_keys, told
+from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, kill, make_keys, told
+from tests.end_to_end.test_at_once import Gate
 
 ROUNDS = 10
 MANY = 100  # so many secrets that a rotation takes long enough to be met in its midst
 LONGEST_WAIT_SECONDS = 0.15
+TIME_TO_OVERTAKE_SECONDS = 2.0  # for a rotation that nothing keeps waiting
+
+# Stops when it has seen what is stored, and before it writes anything, until a file is there.
+_SLOW = """
+import sys, time
+from pathlib import Path
+from orwatch import secrets
+folder, generate = Path(sys.argv[1]), secrets.generate_encryption_key
+def slowly():
+    (folder / "reached").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    return generate()
+secrets.generate_encryption_key = slowly
+from orwatch.cli import run
+sys.exit(run(sys.argv[3:]))
+"""
 
 
 def test_after_a_rotation_every_key_works_and_the_old_encryption_key_opens_nothing(
@@ -82,6 +103,56 @@ def opened_secrets(machine: Machine) -> list[str]:
     return [
         vault.open(token) for (token,) in machine.query("SELECT secret_encrypted FROM api_keys ORDER BY id")
     ]
+
+
+def test_two_rotations_through_two_names_of_one_env_file_lose_nothing(
+    watching: Machine, keys: tuple[FakeKey, ...], tmp_path: Path
+) -> None:
+    link = tmp_path / "linked" / "orwatch.env"
+    link.parent.mkdir(mode=0o700)
+    link.symlink_to(watching.env_file)
+    slow = watching.start("secret", "rotate", launcher=(sys.executable, "-c", _SLOW, str(tmp_path)))
+    try:
+        wait_for(lambda: (tmp_path / "reached").exists())
+        other = watching.start("--env-file", link, "secret", "rotate")
+        deadline = time.monotonic() + TIME_TO_OVERTAKE_SECONDS
+        while other.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        (tmp_path / "go").touch()
+    ended = [finish(slow), finish(other)]
+
+    assert [(each.code, each.stderr) for each in ended] == [(0, "")] * 2
+    assert opened_secrets(watching) == [key.secret for key in keys]
+    assert "," not in watching.encryption_key()
+
+
+def test_the_first_key_of_all_is_added_while_a_rotation_runs(
+    machine: Machine, api: FakeOpenRouter, keys: tuple[FakeKey, ...], serve: Callable[[Answer], FakeServer]
+) -> None:
+    assert machine.run("init").code == 0
+    gate = Gate(api.answer)
+    machine.api_url = serve(gate.answer).url
+    adding = machine.start("key", "add", "production", stdin=subprocess.PIPE)
+    try:
+        assert adding.stdin is not None
+        adding.stdin.write(keys[0].secret)
+        adding.stdin.close()
+        adding.stdin = None
+        assert gate.is_reached.wait(DEADLINE_SECONDS)
+        rotated = machine.run("secret", "rotate")
+    finally:
+        gate.open()
+
+    assert (rotated.code, finish(adding).code) == (0, 0)
+    assert opened_secrets(machine) == [keys[0].secret]
+
+
+def wait_for(is_there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not is_there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_rotation_that_is_killed_has_lost_nothing(

@@ -15,6 +15,7 @@ from orwatch.clock import Clock
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.jobs.key import change as key_jobs
 from orwatch.openrouter.client import Client
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.ledger import write as ledger
 from tests.support import API_URL, NOW, TODAY, no_limit, secret_of, usage_answer, usage_row
@@ -32,7 +33,7 @@ def days_ago(number: int) -> date:
 def add_key(
     store: Store, name: str = "work", *, encryption_key: str = ENCRYPTION_KEY, facts: KeyFacts | None = None
 ) -> StoredKey:
-    return key_jobs.add(store, [encryption_key], name, secret_of(name), facts, NOW)
+    return key_jobs.add(store, Keyring([encryption_key]), name, secret_of(name), facts, NOW)
 
 
 def spend(store: Store, *spent: tuple[date, str | None, str], key_id: int = 1) -> None:

@@ -13,7 +13,8 @@ from orwatch.domain.keys import StoredKey
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
 from orwatch.jobs.doctor.result import Check, CheckArea
 from orwatch.jobs.doctor.settings import database_mode_checks
-from orwatch.secrets import Vault
+from orwatch.jobs.key.secrets import open_secrets
+from orwatch.secrets import Keyring
 from orwatch.store.engine.backend import NoDatabaseError
 from orwatch.store.engine.database import SchemaBehindError, Store, open_existing
 from orwatch.store.ledger import rollups
@@ -151,22 +152,20 @@ class FoundSecrets:
     checks: tuple[Check, ...]
 
 
-def open_secrets(keys: Sequence[StoredKey], encryption_keys: Sequence[str]) -> FoundSecrets:
+def find_secrets(store: Store, keys: Sequence[StoredKey], keyring: Keyring) -> FoundSecrets:
     """Open every secret, to see whether each can be opened."""
-    sealed = {key.id: key.secret_encrypted for key in keys if key.secret_encrypted is not None}
+    sealed = [key for key in keys if key.secret_encrypted is not None]
     if not sealed:
         return FoundSecrets({}, (CheckArea.SECRETS.skipped(_KEY, "no secret is stored yet"),))
     try:
-        vault = Vault(encryption_keys)
+        keyring.vault()
     except EncryptionKeyError as error:
         return FoundSecrets({}, (_unopened_secrets(error.problem),))
-    opened: dict[int, str] = {}
-    for key_id, token in sealed.items():
-        try:
-            opened[key_id] = vault.open(token)
-        except EncryptionKeyError:
-            continue
-    closed = [key.name for key in keys if key.id in sealed and key.id not in opened]
+    try:
+        opened, unopened = open_secrets(store, keyring, sealed)
+    except EncryptionKeyError as error:
+        opened, unopened = {}, {key.id: error for key in sealed}
+    closed = [key.name for key in sealed if key.id in unopened]
     if not closed:
         return FoundSecrets(opened, (CheckArea.SECRETS.ok(_KEY, f"it opens every secret ({len(opened):,})"),))
     return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {_list(closed)}"),))

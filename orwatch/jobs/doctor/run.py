@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 from orwatch.clock import Clock
-from orwatch.config.settings import Settings
+from orwatch.config.settings import Settings, examine_settings
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import SettingsError, StoreUnavailableError, StoreUnusableError
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.doctor import api as doctor_api
 from orwatch.jobs.doctor import settings as doctor_settings
 from orwatch.jobs.doctor.account_totals import compare_accounts
-from orwatch.jobs.doctor.database import FoundDatabase, FoundSecrets, free_bytes, open_database, open_secrets
+from orwatch.jobs.doctor.database import FoundDatabase, FoundSecrets, find_secrets, free_bytes, open_database
 from orwatch.jobs.doctor.days import check_days
 from orwatch.jobs.doctor.jobs import check_jobs, check_schedule
 from orwatch.jobs.doctor.key_totals import compare_keys
 from orwatch.jobs.doctor.result import Check, CheckArea, DoctorResult
 from orwatch.jobs.doctor.stored import read_stored
 from orwatch.openrouter.client import Client
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 
@@ -44,6 +45,13 @@ class Surroundings:
     show_schedule: Callable[[Settings], CronShowResult]
     free_bytes: Callable[[Path], int] = free_bytes
 
+    def keyring(self, settings: Settings) -> Keyring:
+        """The encryption keys of these settings, and how to read them anew."""
+        return Keyring(
+            settings.encryption_keys,
+            lambda: examine_settings(self.environ, self.env_file_option)[0].encryption_keys,
+        )
+
 
 def run(
     surroundings: Surroundings,
@@ -63,10 +71,9 @@ def run(
     else:
         database = _open(found.settings, found.wrong, surroundings)
         checks += database.checks
-        shown = surroundings.show_schedule(found.settings)
         try:
             checks += _look_inside(
-                found.settings, found.wrong, database.store, shown, open_client, clock, on_asking
+                found.settings, found.wrong, database.store, surroundings, open_client, clock, on_asking
             )
         finally:
             if database.store is not None:
@@ -84,19 +91,20 @@ def _look_inside(
     settings: Settings,
     wrong: frozenset[str],
     store: Store | None,
-    shown: CronShowResult,
+    surroundings: Surroundings,
     open_client: OpenClient,
     clock: Clock,
     on_asking: Callable[[int, Settings], None],
 ) -> Iterator[Check]:
     """Secrets, API, totals, days and jobs."""
+    shown = surroundings.show_schedule(settings)
     keys: Sequence[StoredKey] = ()
     secrets = FoundSecrets({}, (_skipped(CheckArea.SECRETS, "the database cannot be read"),))
     if store is not None:
         with store.read() as connection:
             listed = stored_keys.list_keys(connection)
         keys = [key for key in listed if not key.is_deleted]
-        secrets = open_secrets(keys, settings.encryption_keys)
+        secrets = find_secrets(store, keys, surroundings.keyring(settings))
     yield from secrets.checks
     began_on = clock.now().date()
     reported = doctor_api.Reported((_skipped(CheckArea.API, "ORWATCH_OPENROUTER_API_URL is wrong"),))

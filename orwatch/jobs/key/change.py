@@ -1,4 +1,4 @@
-"""Keys: added, named, watched or not, removed, and re-encrypted."""
+"""Keys: added, named, watched or not, and removed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
-from orwatch.errors import EncryptionKeyError, OrwatchError, UsageError
+from orwatch.errors import OrwatchError, UsageError
+from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import find_key, find_known_key
-from orwatch.secrets import Vault, hash_secret
+from orwatch.secrets import Keyring, Vault, hash_secret
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import Members, current_members, detach, release_members
@@ -78,16 +79,17 @@ def check_name(store: Store, name: str) -> None:
         raise OrwatchError(f"a key named {name!r} exists already.")
 
 
-def check_can_add(store: Store, encryption_keys: Sequence[str], name: str, secret: str) -> None:
+def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> None:
     """Find out whether ``add`` could store this key, before OpenRouter is asked about it.
 
     Raises ``OrwatchError`` naming the key that has this name or this secret already, and
     ``EncryptionKeyError`` as ``add`` does.
     """
-    vault = Vault(encryption_keys)
+    keyring.vault()
     with store.read() as connection:
         _refuse_known(connection, name, hash_secret(secret))
-        _check_fits(connection, vault)
+        sealed = [key for key in stored_keys.list_keys(connection) if key.secret_encrypted is not None]
+    open_secrets(store, keyring, sealed[:1])
 
 
 def ask_about(client: Client, secret: str) -> KeyFacts:
@@ -100,7 +102,7 @@ def ask_about(client: Client, secret: str) -> KeyFacts:
 
 def add(
     store: Store,
-    encryption_keys: Sequence[str],
+    keyring: Keyring,
     name: str,
     secret: str,
     facts: KeyFacts | None,
@@ -114,13 +116,15 @@ def add(
     taken, ``UsageError`` for a source that the key cannot have, ``EncryptionKeyError`` when the encryption
     key does not open what is stored already.
     """
-    vault = Vault(encryption_keys)
     key_hash = hash_secret(secret)
-    token = vault.seal(secret)
     with store.write() as connection:
-        # Under the write lock: nothing can come between the checks and the insertion.
+        # Under the write lock: nothing can come between the checks and the insertion, and no encryption key
+        # that a secret is sealed with leaves the env file.
+        keyring.read_again()
+        vault = keyring.vault()
         _refuse_known(connection, name, key_hash)
         _check_fits(connection, vault)
+        token = vault.seal(secret)
         known = stored_keys.find_by_hash(connection, key_hash)
         _refuse_source(known, facts, source_setting)
         if known is None:
@@ -249,41 +253,6 @@ def _plan_removal(connection: Connection, name: str, with_history: bool) -> Remo
 def _lister_of(keys: Sequence[StoredKey], key: StoredKey) -> str | None:
     owner_id = None if key.listing is None else key.listing.account_key_id
     return next((other.name for other in keys if other.id == owner_id), None)
-
-
-def check_all_open(store: Store, encryption_keys: Sequence[str]) -> None:
-    """Raises ``EncryptionKeyError`` when one of the stored secrets is opened by none of the keys."""
-    with store.read() as connection:
-        _open_all(connection, Vault(encryption_keys))
-
-
-def reencrypt(store: Store, encryption_keys: Sequence[str]) -> int:
-    """Seal every secret under the first of ``encryption_keys``, all or none; how many.
-
-    Raises ``EncryptionKeyError`` when one of them is opened by none.
-    """
-    vault = Vault(encryption_keys)
-    with store.write() as connection:
-        secrets = _open_all(connection, vault)
-        stored_keys.replace_secrets(
-            connection, {key_id: vault.seal(secret) for key_id, secret in secrets.items()}
-        )
-    return len(secrets)
-
-
-def _open_all(connection: Connection, vault: Vault) -> dict[int, str]:
-    """The secrets by key id."""
-    secrets = {}
-    for key in stored_keys.list_keys(connection):
-        try:
-            if key.secret_encrypted is not None:
-                secrets[key.id] = vault.open(key.secret_encrypted)
-        except EncryptionKeyError:
-            raise EncryptionKeyError(
-                f"ORWATCH_ENCRYPTION_KEY does not open the secret of {key.name!r}; nothing was changed. "
-                "List the key that it was stored with too (newest,older), or remove that API key."
-            ) from None
-    return secrets
 
 
 def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:

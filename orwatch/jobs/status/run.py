@@ -14,10 +14,11 @@ from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.cron.summary import overdue, summarise
+from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
-from orwatch.secrets import Vault
+from orwatch.secrets import Keyring
 from orwatch.store import runs
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
@@ -33,11 +34,11 @@ def run(
     now: datetime,
     shown: CronShowResult | None = None,
     *,
-    encryption_keys: Sequence[str] | None = None,
+    keyring: Keyring | None = None,
 ) -> StatusResult:
     """Read everything in one transaction. ``shown``: what is installed; None: not looked up.
 
-    ``encryption_keys`` are tried on every stored secret; None: they are not.
+    The keys of ``keyring`` are tried on every stored secret; None: they are not.
 
     Raises ``StoreUnusableError``, ``StoreUnavailableError``.
     """
@@ -57,7 +58,7 @@ def run(
     # With no key to watch there is nothing to miss.
     watched_since = max(created_at, min(watched.values())) if watched else None
     sealed = [key for key in all_keys if key.secret_encrypted is not None]
-    unopened = _unopened(sealed, encryption_keys) if encryption_keys else set()
+    unopened = _unopened(store, sealed, keyring) if keyring is not None and keyring.keys else set()
     opens_no_secret = bool(sealed) and len(unopened) == len(sealed)
     balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
     summary = None if shown is None else summarise(shown)
@@ -95,16 +96,16 @@ def run(
         accounts=tuple(balances.values()),
         allowances=tuple(_allowances(keys, balances, now)),
         schedule=summary,
-        lacks_encryption_key=bool(sealed) and encryption_keys is not None and not encryption_keys,
+        lacks_encryption_key=bool(sealed) and keyring is not None and not keyring.keys,
         opens_no_secret=opens_no_secret,
         runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
     )
 
 
-def _unopened(sealed: Sequence[StoredKey], encryption_keys: Sequence[str]) -> set[int]:
+def _unopened(store: Store, sealed: Sequence[StoredKey], keyring: Keyring) -> set[int]:
     """The ids of the keys whose secret does not open."""
     try:
-        return set(Vault(encryption_keys).open_all({key.id: key.secret_encrypted for key in sealed})[1])
+        return set(open_secrets(store, keyring, sealed)[1])
     except EncryptionKeyError:
         return {key.id for key in sealed}
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
@@ -17,6 +17,7 @@ from orwatch.domain.runs import Job
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
+from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.sync.outage import Done, conclude_outage, unanswered
@@ -31,7 +32,7 @@ from orwatch.jobs.sync.result import (
 from orwatch.jobs.sync.session import SyncSession, log_synced
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch
-from orwatch.secrets import Vault
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
@@ -59,7 +60,7 @@ class _Task:
 def run(
     store: Store,
     open_client: Callable[[], Client],
-    encryption_keys: Sequence[str],
+    keyring: Keyring,
     request: SyncRequest,
     clock: Clock,
     on_progress: Callable[[SyncProgress], None] = lambda _progress: None,
@@ -73,7 +74,7 @@ def run(
     and what ``open_client`` does.
     """
     check_names(store, request.key_names)
-    session = SyncSession(store, cache(open_client), lambda: Vault(encryption_keys), clock, request)
+    session = SyncSession(store, cache(open_client), partial(open_secrets, store, keyring), clock, request)
     if request.is_dry_run:
         with store.scratch_copy() as copy:
             return _sync(replace(session, store=copy), on_progress)
@@ -153,10 +154,12 @@ def _sync_accounts(
         if owner not in selected and owner.id not in listed_by:
             continue
         try:
-            secret = session.vault().open(owner.secret_encrypted or "")
+            secrets, _ = session.open_secrets([owner])
         except EncryptionKeyError:
             continue  # _plan reports it
-        account = _sync_account(session, owner, secret)
+        if owner.id not in secrets:
+            continue  # removed meanwhile
+        account = _sync_account(session, owner, secrets[owner.id])
         handled |= account.done_ids
         done[owner.id] = account.keys
     return done, handled
@@ -176,9 +179,9 @@ def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task],
     """
     request = session.request
     watermark = _watermark(session)
-    tokens = {key.id: key.secret_encrypted for key in keys if _has_secret(key)}
-    vault = session.vault() if tokens else None
-    secrets, unopened = vault.open_all(tokens) if vault and watermark <= request.until else ({}, {})
+    with_secret = {key.id: key for key in keys if _has_secret(key)}
+    is_all_removed = watermark > request.until
+    secrets, unopened = session.open_secrets([] if is_all_removed else [*with_secret.values()])
     tasks: list[_Task] = []
     done: Done = {}
     for key in keys:
@@ -191,7 +194,7 @@ def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task],
             tasks.append(_Task(key, secrets[key.id], since, request.until, follows_from, notes))
         elif key.id in unopened:
             done[key.id] = (_failed(session.store, key, since, str(unopened[key.id])),)
-        elif key.id in tokens:
+        elif key.id in with_secret:
             done[key.id] = (SyncedKey(key.name, SyncKeyStatus.OK, request.since, notes=notes),)
         elif request.key_names:
             why = f"the key is {key.inactive_reason}"

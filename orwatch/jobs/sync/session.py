@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
+from orwatch.domain.keys import StoredKey
+from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.sync.request import SyncRequest
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
-from orwatch.secrets import Vault
 from orwatch.store.engine.database import Store
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ log = logging.getLogger(__name__)
 class SyncSession:
     """One sync: what it was asked for, and what it works with.
 
-    ``client`` and ``vault`` are made when they are first called: a sync with nothing to ask needs neither.
+    ``client`` is made when it is first called: a sync with nothing to ask needs none. ``open_secrets``
+    opens those of the database itself, also where ``store`` is a copy of it.
     """
 
     store: Store
     client: Callable[[], Client]
-    vault: Callable[[], Vault]
+    open_secrets: Callable[[Sequence[StoredKey]], tuple[dict[int, str], dict[int, EncryptionKeyError]]]
     clock: Clock
     request: SyncRequest
 

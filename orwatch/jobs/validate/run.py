@@ -12,12 +12,13 @@ from orwatch.clock import Clock
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job
 from orwatch.errors import ApiError, KeyRejectedError
+from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch_key_facts
-from orwatch.secrets import Vault
+from orwatch.secrets import Keyring
 from orwatch.store import runs
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 def run(
     store: Store,
     open_client: Callable[[], Client],
-    encryption_keys: Sequence[str],
+    keyring: Keyring,
     clock: Clock,
     *,
     key_names: Sequence[str] = (),
@@ -66,7 +67,7 @@ def run(
     check_names(store, key_names)
     with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
         second = _SecondQuestion(clock, refusal_wait_seconds, on_refused)
-        result = _validate(store, open_client, encryption_keys, second, key_names, concurrency)
+        result = _validate(store, open_client, keyring, second, key_names, concurrency)
         outcome.status = result.status
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
         if result.is_all_refused:
@@ -94,7 +95,7 @@ class _SecondQuestion:
 def _validate(
     store: Store,
     open_client: Callable[[], Client],
-    encryption_keys: Sequence[str],
+    keyring: Keyring,
     second: _SecondQuestion,
     key_names: Sequence[str],
     concurrency: int,
@@ -104,8 +105,7 @@ def _validate(
     with store.read() as connection:
         keys = select_keys(stored_keys.list_keys(connection), key_names)
         was_all_refused = _was_all_refused(connection)
-    tokens = {key.id: key.secret_encrypted for key in keys if _is_asked_about(key)}
-    secrets, unopened = Vault(encryption_keys).open_all(tokens) if tokens else ({}, {})
+    secrets, unopened = open_secrets(store, keyring, [key for key in keys if _is_asked_about(key)])
     done = {
         key.id: ValidatedKey(key.name, Verdict.UNKNOWN, str(unopened[key.id]), needs_person=True)
         for key in keys

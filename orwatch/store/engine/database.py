@@ -47,13 +47,18 @@ class Store:
 
     @contextmanager
     def write(
-        self, writing: Writing = Writing.DATA, *, checks_references: bool = True
+        self, writing: Writing = Writing.DATA, *, checks_references: bool = True, is_durable: bool = False
     ) -> Iterator[Connection]:
         """A transaction that holds the write lock from its start; undone when the block raises.
 
         ``checks_references`` False: for one that only removes rows to which none refers, faster on SQLite.
+        ``is_durable``: not even a crash of the machine undoes it, once the block has ended.
         """
-        options = {**self.backend.write_options(writing), "checks_references": checks_references}
+        options = {
+            **self.backend.write_options(writing),
+            "checks_references": checks_references,
+            "is_durable": is_durable,
+        }
         with self.backend.errors(), self.backend.engine.connect() as connection:
             connection = connection.execution_options(**options)
             with connection.begin():

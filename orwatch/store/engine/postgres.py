@@ -55,6 +55,11 @@ _SET_SESSION = (
     "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 )
 
+# A server may be set to say that a transaction is written before it is.
+_WAIT_FOR_DISK = (
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
 # The first half of each advisory lock's key: the bytes of "orwa". Such locks are those of one database.
 _LOCK_SPACE = 0x6F727761
 _JOB_NUMBERS = {Job.SYNC: 11, Job.VALIDATE: 12, Job.CLEANUP: 13}
@@ -346,9 +351,12 @@ def _prepare_connection(connection: psycopg.Connection[Any], _record: Any) -> No
 
 
 def _begin(connection: Connection) -> None:
-    number = connection.get_execution_options().get("write_lock")
+    options = connection.get_execution_options()
+    number = options.get("write_lock")
     if number is not None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, number))
+    if options.get("is_durable"):
+        connection.exec_driver_sql(_WAIT_FOR_DISK)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -313,8 +313,6 @@ def _engine(path: Path) -> Engine:
 
 def _prepare_connection(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
-    # With the write-ahead log a crash of the machine may undo the last commits, but never tears one.
-    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _begin(connection: Connection) -> None:
@@ -323,6 +321,8 @@ def _begin(connection: Connection) -> None:
     # outside of transactions only.
     checks = "ON" if options.get("checks_references", True) else "OFF"
     connection.exec_driver_sql(f"PRAGMA foreign_keys = {checks}")
+    # With the write-ahead log a crash of the machine may undo the last commits, but never tears one.
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('is_durable') else 'NORMAL'}")
     connection.exec_driver_sql(options.get("begins_with", "BEGIN"))
 
 

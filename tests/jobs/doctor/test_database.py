@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from orwatch.config.database_url import describe
-from orwatch.jobs.doctor.database import FoundDatabase, open_database, open_secrets
+from orwatch.jobs.doctor.database import FoundDatabase, find_secrets, open_database
 from orwatch.jobs.doctor.result import CheckStatus
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.postgres import PostgresBackend
 from orwatch.store.keys import table as stored_keys
@@ -200,7 +201,8 @@ def test_the_real_disk_can_be_asked(store: Store) -> None:
 
 def secrets_checks(store: Store, *encryption_keys: str) -> list[tuple[str, str, str]]:
     with store.read() as connection:
-        return told(open_secrets(stored_keys.list_keys(connection), encryption_keys).checks)
+        keys = stored_keys.list_keys(connection)
+    return told(find_secrets(store, keys, Keyring(encryption_keys)).checks)
 
 
 def test_an_encryption_key_that_opens_everything_is_fine(store: Store) -> None:
@@ -209,9 +211,18 @@ def test_an_encryption_key_that_opens_everything_is_fine(store: Store) -> None:
     add_key(store, "home")
     assert secrets_checks(store, ENCRYPTION_KEY) == [("encryption key", "ok", "it opens every secret (2)")]
     with store.read() as connection:
-        found = open_secrets(stored_keys.list_keys(connection), [ENCRYPTION_KEY])
+        keys = stored_keys.list_keys(connection)
+    found = find_secrets(store, keys, Keyring([ENCRYPTION_KEY]))
     assert found.secrets == {1: secret_of("work"), 2: secret_of("home")}
     assert secret_of("work") not in repr(found)
+
+
+def test_a_rotation_under_way_is_no_finding(store: Store) -> None:
+    add_key(store, "work")
+    with store.read() as connection:
+        keys = stored_keys.list_keys(connection)
+    keyring = Keyring([OTHER_ENCRYPTION_KEY], lambda: [ENCRYPTION_KEY])
+    assert find_secrets(store, keys, keyring).secrets == {1: secret_of("work")}
 
 
 def test_the_names_of_secrets_that_do_not_open_are_told(store: Store) -> None:

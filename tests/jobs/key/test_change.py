@@ -1,4 +1,4 @@
-"""Keys: added, named, switched, removed and re-encrypted."""
+"""Keys: added, named, switched and removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orwatch.errors import EncryptionKeyError, KeyRejectedError, OrwatchError, U
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key.overview import describe
 from orwatch.openrouter.client import Client
-from orwatch.secrets import Vault, hash_secret
+from orwatch.secrets import Keyring, Vault, hash_secret
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import (
@@ -26,7 +26,7 @@ from tests.jobs.support import (
     refusal,
     spend,
 )
-from tests.store.support import dump, execute, get_key
+from tests.store.support import dump, get_key
 from tests.support import NOW, SECRET, TODAY, secret_of
 
 
@@ -35,11 +35,11 @@ def names(store: Store) -> list[str]:
 
 
 def add(store: Store, name: str, secret: str, *encryption_keys: str) -> None:
-    key_jobs.add(store, encryption_keys or [ENCRYPTION_KEY], name, secret, None, NOW)
+    key_jobs.add(store, Keyring(encryption_keys or [ENCRYPTION_KEY]), name, secret, None, NOW)
 
 
 def check(store: Store, name: str, secret: str) -> None:
-    key_jobs.check_can_add(store, [ENCRYPTION_KEY], name, secret)
+    key_jobs.check_can_add(store, Keyring([ENCRYPTION_KEY]), name, secret)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_name_that_cannot_be_shown_is_refused(text: str, message: str) -> None
 
 def test_a_new_key_is_stored_sealed_with_a_hint_and_its_hash(store: Store) -> None:
     known = KeyFacts(KeyKind.INFERENCE, label="laptop")
-    key = key_jobs.add(store, [ENCRYPTION_KEY], "work", SECRET, known, NOW)
+    key = key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "work", SECRET, known, NOW)
 
     assert (key.name, key.hint, key.is_active, key.facts) == ("work", "sk-or-…a29f", True, known)
     assert key.key_hash == hash_secret(SECRET)
@@ -160,7 +160,7 @@ def test_a_removed_key_that_is_added_again_gets_its_history_back_under_its_new_n
     key_jobs.remove(store, "work", NOW, with_history=False)
 
     check(store, "again", secret_of("work"))
-    after = key_jobs.add(store, [ENCRYPTION_KEY], "again", secret_of("work"), None, NOW)
+    after = key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "again", secret_of("work"), None, NOW)
 
     assert after == replace(before, name="again", secret_encrypted=after.secret_encrypted)
     assert Vault([ENCRYPTION_KEY]).open(after.secret_encrypted or "") == secret_of("work")
@@ -254,83 +254,13 @@ def test_an_invalid_key_that_a_person_enables_is_watched_again(store: Store) -> 
     assert key_jobs.get_key(store, "work") == key
 
 
-def test_all_secrets_are_sealed_again_under_the_newest_encryption_key(store: Store) -> None:
-    for name in ("a", "b"):
-        add_key(store, name)
-    add_key(store, "gone")
-    key_jobs.remove(store, "gone", NOW, with_history=False)
-
-    assert key_jobs.reencrypt(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY]) == 2
-
-    vault = Vault([OTHER_ENCRYPTION_KEY])
-    opened = [vault.open(key.secret_encrypted or "") for key in key_jobs.list_keys(store)]
-    assert opened == [secret_of("a"), secret_of("b")]
-
-
-def test_secrets_of_different_ages_are_all_opened_by_a_list_of_encryption_keys(store: Store) -> None:
-    add_key(store, "a")
-    key_jobs.add(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY], "b", SECRET, None, NOW)
-
-    key_jobs.check_all_open(store, [ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY])
-    assert key_jobs.reencrypt(store, [ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY]) == 2
-    key_jobs.check_all_open(store, [ENCRYPTION_KEY])
-
-
-def test_when_one_secret_does_not_open_none_is_changed(store: Store) -> None:
-    add_key(store, "a")
-    key_jobs.add(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY], "b", SECRET, None, NOW)
-    before = dump(store, "api_keys")
-
-    for refuse in (key_jobs.reencrypt, key_jobs.check_all_open):
-        with pytest.raises(EncryptionKeyError, match="the secret of 'b'; nothing was changed"):
-            refuse(store, [ENCRYPTION_KEY])
-
-    assert dump(store, "api_keys") == before
-
-
-def test_a_reencryption_that_is_killed_half_way_has_changed_nothing(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("a", "b"):
-        add_key(store, name)
-    before = dump(store, "api_keys")
-    update = stored_keys.update_key
-    updated: list[object] = []
-
-    def update_one_and_die(*arguments: object) -> None:
-        if updated:
-            raise KeyboardInterrupt
-        update(*arguments)  # type: ignore[arg-type]
-        updated.append(arguments)
-
-    monkeypatch.setattr(stored_keys, "update_key", update_one_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        key_jobs.reencrypt(store, [OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY])
-
-    assert dump(store, "api_keys") == before
-
-
-def test_without_keys_there_is_nothing_to_reencrypt(store: Store) -> None:
-    assert key_jobs.reencrypt(store, [ENCRYPTION_KEY]) == 0
-
-
-def test_a_key_whose_secret_is_lost_is_passed_over(store: Store) -> None:
-    add_key(store, "lost")
-    add_key(store, "kept")
-    execute(store, "UPDATE api_keys SET secret_encrypted = NULL WHERE name = 'lost'")
-
-    with pytest.raises(EncryptionKeyError):
-        add(store, "other", SECRET, OTHER_ENCRYPTION_KEY)
-    assert key_jobs.reencrypt(store, [ENCRYPTION_KEY]) == 1
-
-
 def test_an_encryption_key_that_does_not_fit_is_found_before_anybody_is_asked(store: Store) -> None:
     add_key(store)
 
     with pytest.raises(EncryptionKeyError, match="does not open the stored secret"):
-        key_jobs.check_can_add(store, [OTHER_ENCRYPTION_KEY], "other", SECRET)
+        key_jobs.check_can_add(store, Keyring([OTHER_ENCRYPTION_KEY]), "other", SECRET)
     with pytest.raises(EncryptionKeyError, match="is not set"):
-        key_jobs.check_can_add(store, [], "other", SECRET)
+        key_jobs.check_can_add(store, Keyring([]), "other", SECRET)
 
 
 def test_a_removed_key_can_be_shown_renamed_and_purged(store: Store) -> None:

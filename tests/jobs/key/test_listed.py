@@ -10,7 +10,7 @@ from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import OrwatchError, UsageError
 from orwatch.jobs.key import change as key_jobs
-from orwatch.secrets import Vault
+from orwatch.secrets import Keyring, Vault
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import ENCRYPTION_KEY, add_key
@@ -52,8 +52,8 @@ def test_the_secret_of_a_discovered_key_becomes_its_own_and_its_history_stays(
 ) -> None:
     before = get_key(store, "production")
 
-    key_jobs.check_can_add(store, [ENCRYPTION_KEY], "prod", secret_of("production"))
-    added = key_jobs.add(store, [ENCRYPTION_KEY], "prod", secret_of("production"), None, NOW)
+    key_jobs.check_can_add(store, Keyring([ENCRYPTION_KEY]), "prod", secret_of("production"))
+    added = key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "prod", secret_of("production"), None, NOW)
 
     assert added == replace(
         before,
@@ -68,7 +68,7 @@ def test_the_secret_of_a_discovered_key_becomes_its_own_and_its_history_stays(
 
 
 def test_a_discovered_key_may_keep_its_name(store: Store, owner: StoredKey) -> None:
-    added = key_jobs.add(store, [ENCRYPTION_KEY], "production", secret_of("production"), None, NOW)
+    added = key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "production", secret_of("production"), None, NOW)
 
     assert added.secret_encrypted is not None
     assert names(store) == ["ops", "production", "ci"]
@@ -78,12 +78,12 @@ def test_a_secret_that_was_added_is_refused_the_second_time(store: Store, owner:
     add_key(store, "production")
 
     with pytest.raises(OrwatchError, match="this secret is stored already, as 'production'"):
-        key_jobs.add(store, [ENCRYPTION_KEY], "again", secret_of("production"), None, NOW)
+        key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "again", secret_of("production"), None, NOW)
 
 
 def test_the_name_of_another_discovered_key_is_refused(store: Store, owner: StoredKey) -> None:
     with pytest.raises(OrwatchError, match="a key named 'ci' exists already"):
-        key_jobs.add(store, [ENCRYPTION_KEY], "ci", secret_of("production"), None, NOW)
+        key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "ci", secret_of("production"), None, NOW)
 
 
 def test_a_persons_name_outlives_the_next_list(store: Store, owner: StoredKey) -> None:
@@ -106,7 +106,7 @@ def test_a_management_key_has_no_usage_of_its_own_to_ask_for(store: Store, is_kn
     with pytest.raises(UsageError, match=r"a management key has no usage of its own.*Nothing was stored"):
         key_jobs.add(
             store,
-            [ENCRYPTION_KEY],
+            Keyring([ENCRYPTION_KEY]),
             "ops",
             secret_of("ops"),
             None if is_known else MANAGEMENT,
@@ -120,7 +120,7 @@ def test_a_management_key_has_no_usage_of_its_own_to_ask_for(store: Store, is_kn
 @pytest.mark.parametrize("source", [UsageSource.ACTIVITY, UsageSource.ANALYTICS, UsageSource.COUNTERS])
 def test_a_management_key_may_have_any_other_source(store: Store, source: UsageSource) -> None:
     key = key_jobs.add(
-        store, [ENCRYPTION_KEY], "ops", secret_of("ops"), MANAGEMENT, NOW, source_setting=source
+        store, Keyring([ENCRYPTION_KEY]), "ops", secret_of("ops"), MANAGEMENT, NOW, source_setting=source
     )
 
     assert key.source_setting is source
@@ -211,7 +211,7 @@ def test_a_management_key_that_comes_back_finds_its_keys_and_their_history(
     ids = {key.name: key.id for key in key_jobs.list_keys(store)}
     key_jobs.remove(store, "ops", NOW, with_history=False)
 
-    back = key_jobs.add(store, [ENCRYPTION_KEY], "ops", secret_of("ops"), MANAGEMENT, NOW)
+    back = key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "ops", secret_of("ops"), MANAGEMENT, NOW)
     list_under(store, back, listed("production"), listed("ci"))
 
     assert {key.name: key.id for key in key_jobs.list_keys(store)} == ids
@@ -225,7 +225,7 @@ def test_a_key_that_went_with_its_management_key_comes_back_as_an_ordinary_one(
     key_jobs.remove(store, "ops", NOW, with_history=False)
 
     for name in ("production", "ci"):
-        back = key_jobs.add(store, [ENCRYPTION_KEY], name, secret_of(name), None, NOW)
+        back = key_jobs.add(store, Keyring([ENCRYPTION_KEY]), name, secret_of(name), None, NOW)
         assert (back.listing, back.is_active, key_jobs.lister_of(store, back)) == (None, True, None)
         key_jobs.remove(store, name, NOW, with_history=True)
 
@@ -263,7 +263,7 @@ def test_a_discovered_key_cannot_be_disabled_here(store: Store, owner: StoredKey
 def test_a_management_key_and_a_listed_key_with_a_secret_can_be_disabled(
     store: Store, owner: StoredKey
 ) -> None:
-    key_jobs.add(store, [ENCRYPTION_KEY], "ci", secret_of("ci"), KeyFacts(KeyKind.INFERENCE), NOW)
+    key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "ci", secret_of("ci"), KeyFacts(KeyKind.INFERENCE), NOW)
 
     assert key_jobs.disable(store, "ops", NOW)
     assert key_jobs.disable(store, "ci", NOW)

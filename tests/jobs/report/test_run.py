@@ -16,6 +16,7 @@ from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.report import run as report_job
 from orwatch.jobs.report.result import ReportResult, ReportTable
 from orwatch.jobs.report.run import ReportRequest
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import ENCRYPTION_KEY, add_key, days_ago, spend
@@ -279,7 +280,7 @@ def test_a_removed_key_keeps_its_history_under_a_name_that_says_so(store: Store)
 def test_keys_of_one_name_are_kept_apart(store: Store) -> None:
     for number in range(3):
         if number:
-            key_jobs.add(store, [ENCRYPTION_KEY], "first", f"sk-or-v1-{number:030}", None, NOW)
+            key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "first", f"sk-or-v1-{number:030}", None, NOW)
             spend(store, (TODAY, "a", str(number)), key_id=2 + number)
         if number < 2:
             key_jobs.remove(store, "first", NOW, with_history=False)
@@ -296,7 +297,7 @@ def test_keys_of_one_name_are_kept_apart(store: Store) -> None:
 @pytest.mark.parametrize("name", ["first (removed)", "first (removed) #3"])
 def test_a_watched_key_keeps_its_name_whatever_the_removed_ones_are_called(store: Store, name: str) -> None:
     key_jobs.remove(store, "first", NOW, with_history=False)
-    key_jobs.add(store, [ENCRYPTION_KEY], "first", f"sk-or-v1-{1:030}", None, NOW)
+    key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "first", f"sk-or-v1-{1:030}", None, NOW)
     key_jobs.remove(store, "first", NOW, with_history=False)
     key_jobs.rename(store, "second", name)
 

@@ -10,7 +10,7 @@ import pytest
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.status import run as status_job
-from orwatch.secrets import Vault, generate_encryption_key
+from orwatch.secrets import Keyring, Vault, generate_encryption_key
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import add_key
@@ -23,11 +23,11 @@ NO_LIMIT_LEFT = "its limit is used up (it {}). Raise it at OpenRouter, or use an
 
 def add(store: Store, name: str, encryption_key: str = KEY, **facts: Any) -> None:
     known = KeyFacts(KeyKind.INFERENCE, **facts)
-    key_jobs.add(store, [encryption_key], name, secret_of(name), known, NOW)
+    key_jobs.add(store, Keyring([encryption_key]), name, secret_of(name), known, NOW)
 
 
 def problems(store: Store, *encryption_keys: str) -> tuple[str, ...]:
-    result = status_job.run(store, NOW, encryption_keys=encryption_keys or None)
+    result = status_job.run(store, NOW, keyring=Keyring(encryption_keys) if encryption_keys else None)
     assert result.exit_code == bool(result.problems)
     return result.problems
 
@@ -88,7 +88,13 @@ def test_a_secret_that_alone_does_not_open_is_told_with_its_key(store: Store) ->
 
 
 def test_a_lost_encryption_key_is_told_where_it_is_needed(store: Store) -> None:
-    assert status_job.run(store, NOW, encryption_keys=()).problems == ()
+    assert status_job.run(store, NOW, keyring=Keyring([])).problems == ()
     add(store, "a")
-    [problem] = status_job.run(store, NOW, encryption_keys=()).problems
+    [problem] = status_job.run(store, NOW, keyring=Keyring([])).problems
     assert problem.startswith("ORWATCH_ENCRYPTION_KEY is not set, ")
+
+
+def test_a_rotation_under_way_is_no_lost_encryption_key(store: Store) -> None:
+    add(store, "a")
+    keyring = Keyring([OTHER_KEY], lambda: [KEY])
+    assert status_job.run(store, NOW, keyring=keyring).problems == ()

@@ -21,7 +21,7 @@ from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.request import SyncRequest, last_days
 from orwatch.jobs.sync.result import SyncedKey, SyncResult
 from orwatch.jobs.validate import run as validate_job
-from orwatch.secrets import hash_secret
+from orwatch.secrets import Keyring, hash_secret
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import write as ledger
@@ -393,13 +393,15 @@ class AccountWatcher:
         request = SyncRequest(options.pop("since", last_days(today, days)), **options)
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            self.result = sync_job.run(self.store, lambda: client, [ENCRYPTION_KEY], request, self.clock)
+            self.result = sync_job.run(
+                self.store, lambda: client, Keyring([ENCRYPTION_KEY]), request, self.clock
+            )
         return {key.name: key for key in self.result.keys}
 
     def validate(self) -> None:
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            validate_job.run(self.store, lambda: client, [ENCRYPTION_KEY], self.clock)
+            validate_job.run(self.store, lambda: client, Keyring([ENCRYPTION_KEY]), self.clock)
 
     def clean_up(self, days: int) -> None:
         cleanup_job.run(self.store, days, self.clock)

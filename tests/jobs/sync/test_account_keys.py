@@ -10,6 +10,7 @@ import pytest
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.sync.result import SyncKeyStatus
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from tests.jobs.support import ENCRYPTION_KEY, add_key
@@ -209,7 +210,7 @@ def test_a_key_that_is_to_be_read_with_its_own_secret_is_counted_once(
     red = watcher.server.create("red", secret_name="laptop")
     key_jobs.add(
         watcher.store,
-        [ENCRYPTION_KEY],
+        Keyring([ENCRYPTION_KEY]),
         "laptop",
         secret_of("laptop"),
         None,

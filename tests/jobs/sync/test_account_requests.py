@@ -9,6 +9,7 @@ import pytest
 
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key import change as key_jobs
+from orwatch.secrets import Keyring
 from tests.jobs.support import ENCRYPTION_KEY
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use
 from tests.support import NOW, TODAY, secret_of
@@ -124,7 +125,13 @@ def test_a_key_that_counts_dollars_only_by_its_own_secret_makes_nobody_be_asked_
     others = [watcher.server.create(f"key {number}") for number in range(5)]
     setting = UsageSource.COUNTERS
     key_jobs.add(
-        watcher.store, [ENCRYPTION_KEY], "own", secret_of("laptop"), None, NOW, source_setting=setting
+        watcher.store,
+        Keyring([ENCRYPTION_KEY]),
+        "own",
+        secret_of("laptop"),
+        None,
+        NOW,
+        source_setting=setting,
     )
     for key_hash in (own, *others):
         watcher.server.use(key_hash)

@@ -22,6 +22,7 @@ from orwatch.jobs.report.run import ReportRequest
 from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.validate import run as validate_job
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store, open_store
 from tests.jobs.support import ENCRYPTION_KEY, add_key, item, make_client, usage
 from tests.jobs.sync.account_server import AccountServer, usd
@@ -69,13 +70,15 @@ class Watcher:
         request = sync_job.SyncRequest(sync_job.last_days(today, days), today, **options)
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            (key,) = sync_job.run(self.store, lambda: client, [ENCRYPTION_KEY], request, self.clock).keys
+            (key,) = sync_job.run(
+                self.store, lambda: client, Keyring([ENCRYPTION_KEY]), request, self.clock
+            ).keys
         return key
 
     def validate(self) -> None:
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
-            validate_job.run(self.store, lambda: client, [ENCRYPTION_KEY], self.clock)
+            validate_job.run(self.store, lambda: client, Keyring([ENCRYPTION_KEY]), self.clock)
 
     def costs(self, *by: Dimension, since: date | None = None) -> dict[str | None, Decimal | None]:
         request = ReportRequest(since, self.clock.now().date(), by or (Dimension.DAY,))
@@ -254,7 +257,9 @@ def test_an_answer_without_the_counters_is_an_error_of_the_key(watcher: Watcher)
         router.get("/usage").respond(404)
         router.get("/key").respond(json={"data": {"label": "a"}})
         request = sync_job.SyncRequest(TODAY, TODAY)
-        (synced,) = sync_job.run(watcher.store, lambda: client, [ENCRYPTION_KEY], request, watcher.clock).keys
+        (synced,) = sync_job.run(
+            watcher.store, lambda: client, Keyring([ENCRYPTION_KEY]), request, watcher.clock
+        ).keys
     assert synced.status is SyncKeyStatus.FAILED
     assert "does not report the counters" in (synced.error or "")
 

@@ -19,6 +19,7 @@ from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.jobs.sync.run import SyncProgress, SyncRequest
 from orwatch.openrouter.client import Client
+from orwatch.secrets import Keyring
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
 from orwatch.store.ledger import retention
@@ -43,7 +44,7 @@ class Runner:
 
     def __init__(self, store: Store, client: Client, clock: FakeClock) -> None:
         self.store, self.client, self.clock = store, client, clock
-        self.encryption_keys = [ENCRYPTION_KEY]
+        self.keyring = Keyring([ENCRYPTION_KEY])
         self.progress: list[SyncProgress] = []
 
     def __call__(self, days: int = 7, **others: Any) -> SyncResult:
@@ -54,7 +55,7 @@ class Runner:
     def of(self, since: date, until: date, **others: Any) -> SyncResult:
         request = SyncRequest(since, until, **others)
         return sync_job.run(
-            self.store, lambda: self.client, self.encryption_keys, request, self.clock, self.progress.append
+            self.store, lambda: self.client, self.keyring, request, self.clock, self.progress.append
         )
 
 
@@ -388,7 +389,7 @@ def test_inactive_keys_are_not_asked_and_only_told_of_when_they_are_named(run: R
 def test_an_encryption_key_that_opens_nothing_ends_the_sync_before_anything_is_asked(
     run: Runner, api: FakeApi, work: StoredKey
 ) -> None:
-    run.encryption_keys = [OTHER_ENCRYPTION_KEY]
+    run.keyring = Keyring([OTHER_ENCRYPTION_KEY])
 
     with pytest.raises(EncryptionKeyError, match="does not open the stored secret"):
         run()
@@ -398,8 +399,18 @@ def test_an_encryption_key_that_opens_nothing_ends_the_sync_before_anything_is_a
     assert dump(run.store, "job_runs")[0][4] == "failed"
 
 
+@pytest.mark.parametrize("is_dry_run", [False, True])
+def test_a_rotation_that_began_before_the_secrets_were_read_does_not_end_the_sync(
+    run: Runner, api: FakeApi, work: StoredKey, is_dry_run: bool
+) -> None:
+    run.keyring = Keyring([OTHER_ENCRYPTION_KEY], lambda: [ENCRYPTION_KEY])
+    api.on("work", usage())
+
+    assert run(is_dry_run=is_dry_run).exit_code == 0
+
+
 def test_no_encryption_key_is_needed_where_no_key_is_watched(run: Runner) -> None:
-    run.encryption_keys = []
+    run.keyring = Keyring([])
     assert run().exit_code == 0
 
     add_key(run.store)

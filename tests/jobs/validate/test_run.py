@@ -18,6 +18,7 @@ from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.validate import run as validate_job
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.openrouter.client import Client
+from orwatch.secrets import Keyring
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
@@ -33,10 +34,10 @@ class Runner:
 
     def __init__(self, store: Store, client: Client, clock: FakeClock) -> None:
         self.store, self.client, self.clock = store, client, clock
-        self.encryption_keys = [ENCRYPTION_KEY]
+        self.keyring = Keyring([ENCRYPTION_KEY])
 
     def __call__(self, **others: Any) -> ValidateResult:
-        return validate_job.run(self.store, lambda: self.client, self.encryption_keys, self.clock, **others)
+        return validate_job.run(self.store, lambda: self.client, self.keyring, self.clock, **others)
 
 
 @pytest.fixture
@@ -437,7 +438,7 @@ def test_a_secret_that_does_not_open_tells_nothing_about_its_key(run: Runner, ap
 def test_an_encryption_key_that_opens_nothing_ends_it_before_anything_is_asked(
     run: Runner, api: FakeApi
 ) -> None:
-    run.encryption_keys = [OTHER_ENCRYPTION_KEY]
+    run.keyring = Keyring([OTHER_ENCRYPTION_KEY])
 
     with pytest.raises(EncryptionKeyError):
         run()
@@ -446,8 +447,17 @@ def test_an_encryption_key_that_opens_nothing_ends_it_before_anything_is_asked(
     assert get_key(run.store).is_active
 
 
+def test_a_rotation_that_began_before_the_secrets_were_read_does_not_end_it(
+    run: Runner, api: FakeApi
+) -> None:
+    run.keyring = Keyring([OTHER_ENCRYPTION_KEY], lambda: [ENCRYPTION_KEY])
+    api.on("work", facts())
+
+    assert run().exit_code == 0
+
+
 def test_without_keys_there_is_nothing_to_do(store: Store, client: Client, clock: FakeClock) -> None:
-    result = validate_job.run(store, lambda: client, [], clock)
+    result = validate_job.run(store, lambda: client, Keyring([]), clock)
 
     assert (result.keys, result.status, result.exit_code) == ((), RunStatus.OK, 0)
 

@@ -1,0 +1,39 @@
+"""The stored secrets, opened; also while a rotation changes them and the encryption keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orwatch.domain.keys import StoredKey
+from orwatch.errors import EncryptionKeyError
+from orwatch.secrets import Keyring
+from orwatch.store.engine.database import Store
+from orwatch.store.keys import table as stored_keys
+
+
+def open_secrets(
+    store: Store, keyring: Keyring, keys: Sequence[StoredKey]
+) -> tuple[dict[int, str], dict[int, EncryptionKeyError]]:
+    """The secrets of these keys by their ids, and why the others do not open.
+
+    Raises ``EncryptionKeyError`` when there are some and none of them opens.
+    """
+    tokens: Mapping[int, str | None] = {key.id: key.secret_encrypted for key in keys}
+    # A rotation writes a new encryption key to the env file before it uses it: where the env file is the
+    # same after the secrets were read as it was before, it has all the encryption keys that they need.
+    while tokens:
+        try:
+            secrets, unopened = keyring.vault().open_all(tokens)
+        except EncryptionKeyError:
+            if not keyring.read_again():
+                raise
+        else:
+            if not unopened or not keyring.read_again():
+                return secrets, unopened
+        tokens = _as_stored_now(store, tokens)
+    return {}, {}
+
+
+def _as_stored_now(store: Store, tokens: Mapping[int, str | None]) -> dict[int, str | None]:
+    with store.read() as connection:
+        return {key.id: key.secret_encrypted for key in stored_keys.list_keys(connection) if key.id in tokens}
