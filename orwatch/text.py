@@ -1,9 +1,16 @@
-"""Text from outside made safe for a terminal and a log, names that come near to one, counted nouns."""
+"""Text from outside made safe to show, what looks like a secret, names that come near to one, counted nouns."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import IO
+
+# Keys of OpenRouter, keys of others that begin alike, and encryption keys. No hint (``sk-or-…a29f``) and no
+# label of OpenRouter's (``sk-or-v1-012...a29f``) is one.
+_SECRET = re.compile(
+    r"sk-or-v\d+-[\w-]{8,}|(?<![A-Za-z0-9])sk-(?=[\w-]*\d)[\w-]{20,}|(?<![\w-])[\w-]{43}=(?![\w=])", re.ASCII
+)
 
 
 def printable(text: str) -> str:
@@ -22,6 +29,16 @@ def secret_hint(secret: str) -> str:
         return "…"
     prefix = "sk-or-" if secret.startswith("sk-or-") else ""
     return f"{prefix}…{secret[-4:]}"
+
+
+def has_secret(text: str) -> bool:
+    """Whether something in the text looks like an API key or an encryption key."""
+    return _SECRET.search(text) is not None
+
+
+def without_secrets(text: str) -> str:
+    """The text with the hint in the place of whatever looks like a secret."""
+    return _SECRET.sub(lambda found: secret_hint(found[0]), text)
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.text import counted, holding_or_nearest, nearest, printable, secret_hint
-from tests.support import SECRET
+from orwatch.text import (
+    counted,
+    has_secret,
+    holding_or_nearest,
+    nearest,
+    printable,
+    secret_hint,
+    without_secrets,
+)
+from tests.support import SECRET, secret_of
+
+ENCRYPTION_KEY = base64.urlsafe_b64encode(bytes(range(224, 256))).decode()
 
 
 @given(st.text())
@@ -87,3 +98,44 @@ def test_the_nearest_name_is_found_in_capitals_or_not(text: str, near: list[str]
 )
 def test_names_that_hold_a_text_come_before_those_that_are_like_it(text: str, near: list[str]) -> None:
     assert holding_or_nearest(text, ["ci", "production", "old-production", "My app"], 2) == near
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        f"--key={secret_of('a')}",
+        f"my key {SECRET}!",
+        "sk-or-v1-01234567",
+        "sk-proj-4Tb0Zq8Xk2Lm9Nv7Rw3Yc5",
+        ENCRYPTION_KEY,
+        f"{ENCRYPTION_KEY},{ENCRYPTION_KEY}",
+    ],
+)
+def test_what_looks_like_a_secret_is_found_and_its_hint_is_left(text: str) -> None:
+    assert has_secret(text)
+    shown = without_secrets(text)
+    assert not has_secret(shown)
+    assert "…" in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "production",
+        "sk-or-…a29f",
+        "sk-or-v1-012...a29f",
+        "sk-or-v1",
+        "task-2026-11-github-actions-production",
+        "sk-or-the-backend-of-production",
+        "desk-0123456789-0123456789",
+        "openai/gpt-4.1",
+        "github-actions-production-backend-eu-central-1-a",
+        "0123456789abcdef" * 4,
+        "/tmp/pytest-of-root/pytest-0/popen-gw0/test_of_a_long_name_that_has_43_characters0/a.csv",
+    ],
+)
+def test_other_names_paths_hints_and_hashes_are_no_secrets(text: str) -> None:
+    assert not has_secret(text)
+    assert without_secrets(text) == text

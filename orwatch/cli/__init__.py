@@ -22,7 +22,7 @@ from orwatch.errors import (
     UsageError,
     WrongSettingsError,
 )
-from orwatch.text import nearest, printable
+from orwatch.text import has_secret, nearest, printable
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -122,13 +122,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from orwatch.cli import completion
 
         completion.register()
-    with notices.as_asked(sys.argv[1:] if arguments is None else arguments) as is_json:
-        return _run(arguments, _fail_in_json if is_json else _fail)
+    words = sys.argv[1:] if arguments is None else arguments
+    with notices.as_asked(words) as is_json:
+        return _run(words, _fail_in_json if is_json else _fail)
 
 
-def _run(arguments: Sequence[str] | None, fail: Callable[[OrwatchError, int], int]) -> int:
+def _run(words: Sequence[str], fail: Callable[[OrwatchError, int], int]) -> int:
     try:
-        code = cli.main(arguments, prog_name="orwatch", standalone_mode=False)
+        _refuse_secrets(words)
+        code = cli.main(words, prog_name="orwatch", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except StoppedBySignal as stop:
@@ -161,6 +163,16 @@ def _run(arguments: Sequence[str] | None, fail: Callable[[OrwatchError, int], in
         traceback.print_exc()
         return fail(OrwatchError("this is a bug; please report it with the lines above."), EXIT_BUG)
     return code if isinstance(code, int) else 0
+
+
+def _refuse_secrets(words: Sequence[str]) -> None:
+    """Before anything is made of them: a name would be stored, and errors show what they were given."""
+    if any(map(has_secret, words)):
+        raise UsageError(
+            "the command line has an API key or an encryption key in it; nothing was done",
+            "A secret is asked for, or read from standard input: `orwatch key add NAME`. Others may have "
+            "seen this one, and the shell remembers it: replace it at OpenRouter.",
+        )
 
 
 def _silence_stdout() -> None:

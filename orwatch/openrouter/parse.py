@@ -29,6 +29,7 @@ from orwatch.openrouter.values import (
     list_of,
     load_json,
     model_of,
+    optional_label,
     optional_text,
     optional_time,
     optional_usd,
@@ -139,7 +140,7 @@ def key_facts(data: dict[str, Json]) -> KeyFacts:
     is_management = next((value for value in flags if isinstance(value, bool)), False)
     return KeyFacts(
         kind=KeyKind.MANAGEMENT if is_management else KeyKind.INFERENCE,
-        label=optional_text(data.get("label")),
+        label=optional_label(data.get("label")),
         usage_usd=optional_usd(data.get("usage")),
         usage_daily_usd=optional_usd(data.get("usage_daily")),
         usage_weekly_usd=optional_usd(data.get("usage_weekly")),

@@ -30,11 +30,12 @@ from orwatch.openrouter.values import (
     model_of,
     name_of,
     number_of,
+    optional_label,
     optional_text,
     optional_time,
     optional_usd,
 )
-from orwatch.text import printable
+from orwatch.text import printable, without_secrets
 
 # Of what was not used since then, the last use is null.
 _LAST_USE_KNOWN_FROM = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,7 +76,7 @@ def parse_workspaces(body: bytes) -> tuple[list[Workspace], int | None]:
         number = optional_text(item.get("id")) if isinstance(item, dict) else None
         if number is None:
             raise UnexpectedAnswerError("a workspace in the answer has no id")
-        workspaces.append(Workspace(number, optional_text(item.get("name")) or number))
+        workspaces.append(Workspace(number, optional_label(item.get("name")) or number))
     total = number_of(load_json(body).get("total_count"))
     return workspaces, None if total is None else int(total)
 
@@ -111,9 +112,9 @@ def _unused_since(item: dict[str, Json]) -> datetime | None:
 
 
 def _key_name(item: dict[str, Json]) -> str:
-    """The name as it was given: analytics answers with exactly that."""
+    """The name as it was given: analytics answers with exactly that. No secret is one, in either of them."""
     name = item.get("name")
-    return name if isinstance(name, str) and is_storable(name) else ""
+    return without_secrets(name) if isinstance(name, str) and is_storable(name) else ""
 
 
 def parse_activity(body: bytes, since: date, until: date) -> Activity:
@@ -182,7 +183,7 @@ def _owner_of(item: dict[str, Json], day: date) -> str | None:
     owner: Json = item.get("api_key_id")
     if owner is not None and (not isinstance(owner, str) or not is_storable(owner)):
         raise RowError(f"{day}: the api_key_id is not a name")
-    return owner
+    return None if owner is None else without_secrets(owner)
 
 
 def _analytics_row(item: dict[str, Json], day: date) -> UsageRow:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from orwatch.domain.money import ZERO, round_to_nano
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
-from orwatch.text import printable
+from orwatch.text import printable, without_secrets
 
 # Far beyond what a key spends or uses in a day, and so far below what a 64-bit integer holds (of
 # nano-dollars, too) that sums over a whole ledger stay within it.
@@ -227,6 +227,12 @@ def optional_text(value: Json) -> str | None:
     if not isinstance(value, str) or not value or len(value) > MAX_NAME_LENGTH or not is_storable(value):
         return None
     return value
+
+
+def optional_label(value: Json) -> str | None:
+    """As ``optional_text``, for what is shown: no secret stands in it."""
+    text = optional_text(value)
+    return None if text is None else without_secrets(text)
 
 
 def optional_time(value: Json) -> datetime | None:

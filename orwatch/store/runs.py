@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.store.schema import job_runs
+from orwatch.text import without_secrets
 
 
 def start_run(connection: Connection, job: Job, now: datetime, slot: datetime | None = None) -> int:
@@ -102,7 +103,7 @@ def _to_run(row: RowMapping) -> JobRun:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         status=RunStatus(row["status"]),
-        error=row["error"],
+        error=None if row["error"] is None else without_secrets(row["error"]),
         slot=row["slot"],
         counts=json.loads(row["counts"]) if row["counts"] else {},
     )

@@ -110,10 +110,30 @@ def test_of_a_pipe_that_never_ends_only_the_start_is_read(
     assert home.keys() == {}
 
 
-def test_the_secret_is_no_argument(orwatch: Orwatch) -> None:
-    code, out, err = orwatch("key", "add", "production", SECRET)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "add", "production", SECRET),
+        ("key", "add", SECRET),
+        ("key", "add", "--no-check", f" {SECRET}"),
+        ("key", "rename", "production", SECRET),
+        ("sync", "--key", SECRET),
+        ("report", f"--model={SECRET}"),
+        (SECRET,),
+        ("--env-file", ENCRYPTION_KEY, "init"),
+        ("status", "--json", SECRET),
+    ],
+)
+def test_a_secret_on_the_command_line_is_neither_stored_nor_shown(
+    orwatch: Orwatch, home: Home, api: respx.MockRouter, arguments: tuple[str, ...]
+) -> None:
+    code, out, err = orwatch(*arguments)
     assert (code, out) == (2, "")
-    assert "unexpected extra argument" in err
+    assert "the command line has an API key or an encryption key in it; nothing was done" in err
+    assert SECRET not in err
+    assert ENCRYPTION_KEY not in err
+    assert not api.calls
+    assert home.keys() == {}
 
 
 def test_a_secret_that_openrouter_refuses_is_not_stored(

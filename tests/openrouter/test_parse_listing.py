@@ -15,11 +15,14 @@ from orwatch.openrouter.parse_account import (
 )
 from orwatch.openrouter.values import MAX_NAME_LENGTH
 from tests.openrouter.management_answers import (
+    ANALYTICS_ROW,
     HASH,
     LISTED_KEY,
+    analytics,
     exact_json,
     keys,
 )
+from tests.support import SECRET
 
 
 def test_a_listed_key_is_told_in_full() -> None:
@@ -49,6 +52,14 @@ def test_a_key_is_disabled_only_where_the_server_says_so(told: object, is_disabl
 
 def test_a_hash_in_upper_case_is_the_same_key() -> None:
     assert keys(LISTED_KEY | {"hash": HASH.upper()})[0].key_hash == HASH
+
+
+def test_a_secret_is_no_name_no_label_and_no_workspace() -> None:
+    [key] = keys(LISTED_KEY | {"name": f"my {SECRET}", "label": SECRET})
+    assert (key.name, key.facts.label) == ("my sk-or-…a29f", "sk-or-…a29f")
+    assert [row.owner for row in analytics(ANALYTICS_ROW | {"api_key_id": f"my {SECRET}"}).rows] == [key.name]
+    body = exact_json({"data": [{"id": "w1", "name": SECRET}]})
+    assert parse_workspaces(body)[0] == [Workspace("w1", "sk-or-…a29f")]
 
 
 @pytest.mark.parametrize("name", [None, 5, True, [], {}, "\ud800", "a\0b"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -169,6 +170,17 @@ def find_secrets(store: Store, keys: Sequence[StoredKey], keyring: Keyring) -> F
     if not closed:
         return FoundSecrets(opened, (CheckArea.SECRETS.ok(_KEY, f"it opens every secret ({len(opened):,})"),))
     return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {_list(closed)}"),))
+
+
+def check_names(like_secrets: Sequence[str]) -> Iterator[Check]:
+    """A finding where secrets are stored as names. ``like_secrets``: these names, as they are shown."""
+    if like_secrets:
+        yield CheckArea.SECRETS.finding(
+            "names",
+            f"secrets stand unencrypted in the database, as names or labels of {_list(like_secrets)}",
+            f"`orwatch key rename {shlex.quote(like_secrets[0])} NAME` gives another name; a name that "
+            "OpenRouter has is changed there. Replace these keys at OpenRouter, and delete older backups.",
+        )
 
 
 def _unopened_secrets(message: str) -> Check:

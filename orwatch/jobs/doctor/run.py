@@ -17,7 +17,14 @@ from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.doctor import api as doctor_api
 from orwatch.jobs.doctor import settings as doctor_settings
 from orwatch.jobs.doctor.account_totals import compare_accounts
-from orwatch.jobs.doctor.database import FoundDatabase, FoundSecrets, find_secrets, free_bytes, open_database
+from orwatch.jobs.doctor.database import (
+    FoundDatabase,
+    FoundSecrets,
+    check_names,
+    find_secrets,
+    free_bytes,
+    open_database,
+)
 from orwatch.jobs.doctor.days import check_days
 from orwatch.jobs.doctor.jobs import check_jobs, check_schedule
 from orwatch.jobs.doctor.key_totals import compare_keys
@@ -103,6 +110,8 @@ def _look_inside(
     if store is not None:
         with store.read() as connection:
             listed = stored_keys.list_keys(connection)
+            like_secrets = stored_keys.names_like_secrets(connection)
+        yield from check_names(like_secrets)
         keys = [key for key in listed if not key.is_deleted]
         secrets = find_secrets(store, keys, surroundings.keyring(settings))
     yield from secrets.checks

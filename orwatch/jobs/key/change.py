@@ -16,7 +16,7 @@ from orwatch.secrets import Keyring, Vault, hash_secret
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import Members, current_members, detach, release_members
-from orwatch.text import printable, secret_hint
+from orwatch.text import has_secret, printable, secret_hint
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
@@ -47,6 +47,8 @@ def clean_name(text: str) -> str:
     name = text.strip()
     if not name:
         raise UsageError("the name is empty.")
+    if has_secret(name):
+        raise UsageError("the name looks like a secret. Choose another one; the secret is asked for.")
     if not name.isprintable():
         raise UsageError(f"the name {printable(name)!r} has control characters in it.")
     if len(name) > MAX_NAME_LENGTH:

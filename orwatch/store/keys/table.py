@@ -21,6 +21,7 @@ from orwatch.store.schema import (
     usage_months,
     usage_spans,
 )
+from orwatch.text import has_secret, without_secrets
 
 _FACT_COLUMNS = {
     "label": "label",
@@ -60,6 +61,13 @@ def has_secrets(connection: Connection) -> bool:
     """Whether any secret is stored that an encryption key must open."""
     query = select(exists().where(api_keys.c.secret_encrypted.is_not(None)))
     return bool(connection.execute(query).scalar())
+
+
+def names_like_secrets(connection: Connection) -> list[str]:
+    """The names of the keys in whose name or label stands what looks like a secret, as they are shown."""
+    columns = api_keys.c.name, api_keys.c.listed_name, api_keys.c.label, api_keys.c.workspace
+    rows = connection.execute(select(*columns).order_by(api_keys.c.id))
+    return [without_secrets(row.name) for row in rows if any(has_secret(text or "") for text in row)]
 
 
 def insert_key(
@@ -242,7 +250,7 @@ def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
 def _to_key(row: RowMapping) -> StoredKey:
     return StoredKey(
         id=row["id"],
-        name=row["name"],
+        name=without_secrets(row["name"]),
         key_hash=row["key_hash"],
         hint=row["hint"],
         secret_encrypted=row["secret_encrypted"],
@@ -258,12 +266,17 @@ def _to_key(row: RowMapping) -> StoredKey:
         last_synced_at=row["last_synced_at"],
         last_sync_error=row["last_sync_error"],
         last_validated_at=row["last_validated_at"],
-        facts=KeyFacts(
-            kind=KeyKind(row["kind"]),
-            **{name: row[column] for name, column in _FACT_COLUMNS.items()},
-        ),
+        facts=_to_facts(row),
         facts_read_at=row["facts_read_at"],
         listing=_to_listing(row),
+    )
+
+
+def _to_facts(row: RowMapping) -> KeyFacts:
+    values = {name: row[column] for name, column in _FACT_COLUMNS.items()}
+    label = values.pop("label")
+    return KeyFacts(
+        kind=KeyKind(row["kind"]), label=None if label is None else without_secrets(label), **values
     )
 
 
@@ -272,8 +285,8 @@ def _to_listing(row: RowMapping) -> Listing | None:
         return None
     return Listing(
         account_key_id=row["account_key_id"],
-        name=row["listed_name"] or "",
-        workspace=row["workspace"],
+        name=without_secrets(row["listed_name"] or ""),
+        workspace=None if row["workspace"] is None else without_secrets(row["workspace"]),
         is_disabled=bool(row["is_listed_disabled"]),
         created_at=row["listed_created_at"],
         deleted_at=row["deleted_at"],

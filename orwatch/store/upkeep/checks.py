@@ -20,6 +20,7 @@ from orwatch.store.schema import (
     usage_months,
     usage_stats,
 )
+from orwatch.text import without_secrets
 
 _PROBLEMS_SHOWN = 3
 
@@ -69,7 +70,8 @@ def _missing(connection: Connection) -> tuple[list[str], list[str]]:
 
 def wrong_spans(connection: Connection) -> list[str]:
     """What is wrong with the sums of several days, in sentences."""
-    names = {row.id: row.name for row in connection.execute(select(api_keys.c.id, api_keys.c.name))}
+    query = select(api_keys.c.id, api_keys.c.name)
+    names = {row.id: without_secrets(row.name) for row in connection.execute(query)}
     problems = []
     latest: dict[int, UsageSpan] = {}
     for each in list_spans(connection, date.min, date.max):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from orwatch.config.database_url import describe
-from orwatch.jobs.doctor.database import FoundDatabase, find_secrets, open_database
+from orwatch.jobs.doctor.database import FoundDatabase, check_names, find_secrets, open_database
 from orwatch.jobs.doctor.result import CheckStatus
+from orwatch.jobs.key import change as key_jobs
 from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.postgres import PostgresBackend
@@ -20,8 +22,15 @@ from orwatch.store.keys import table as stored_keys
 from orwatch.store.schema import SCHEMA_REVISION
 from tests.jobs.doctor.support import findings, much_room, told
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key, spend
-from tests.store.support import execute, path_of, postgres_only, pretend_older_schema, without_transaction
-from tests.support import TODAY, secret_of
+from tests.store.support import (
+    execute,
+    get_key,
+    path_of,
+    postgres_only,
+    pretend_older_schema,
+    without_transaction,
+)
+from tests.support import SECRET, TODAY, secret_of
 
 
 @pytest.fixture
@@ -237,6 +246,28 @@ def test_the_names_of_secrets_that_do_not_open_are_told(store: Store) -> None:
         add_key(store, f"k{number:02}")
     [(_, status, message)] = secrets_checks(store, OTHER_ENCRYPTION_KEY)
     assert (status, message.count(","), message.endswith(" and 4 more")) == ("finding", 9, True)
+
+
+@pytest.mark.parametrize("column", ["name", "listed_name", "label", "workspace"])
+def test_a_secret_that_is_stored_as_a_name_is_a_finding_and_can_be_renamed(store: Store, column: str) -> None:
+    key = add_key(store, "work")
+    with store.write() as connection:
+        stored_keys.update_key(connection, key.id, {column: f"my {SECRET}"})
+
+    with store.read() as connection:
+        like_secrets = stored_keys.names_like_secrets(connection)
+    [check] = check_names(like_secrets)
+    name = "my sk-or-…a29f" if column == "name" else "work"
+    assert like_secrets == [name]
+    assert check.message.endswith(f"as names or labels of {name}")
+    assert f"`orwatch key rename {shlex.quote(name)} NAME`" in (check.advice or "")
+    assert SECRET not in repr((check, get_key(store, name)))
+    key_jobs.rename(store, name, "home")
+    assert get_key(store, "home").id == key.id
+
+
+def test_a_name_of_every_day_is_no_finding() -> None:
+    assert [*check_names([])] == []
 
 
 @pytest.mark.parametrize("encryption_keys", [(), ("nonsense",)])

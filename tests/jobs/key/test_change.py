@@ -57,6 +57,8 @@ def test_a_name_loses_the_white_space_around_it(text: str, name: str) -> None:
         ("a\x1b[31mb", "the name 'a�[31mb' has control characters in it"),
         ("a\nb", "has control characters"),
         ("a\u202eb", "has control characters"),
+        (f"my {SECRET}", "the name looks like a secret"),
+        (f"{SECRET}\x1b", "the name looks like a secret"),
         ("x" * 101, "the name has 101 characters; 100 are allowed"),
     ],
 )
@@ -65,6 +67,7 @@ def test_a_name_that_cannot_be_shown_is_refused(text: str, message: str) -> None
         key_jobs.clean_name(text)
 
     assert message in str(refused.value)
+    assert SECRET not in str(refused.value)
 
 
 def test_a_new_key_is_stored_sealed_with_a_hint_and_its_hash(store: Store) -> None:
