@@ -1,4 +1,4 @@
-"""Text from outside made safe to show, what looks like a secret, names that come near to one, counted nouns."""
+"""Text from outside made safe to show, what looks like a secret, near names, counted nouns."""
 
 from __future__ import annotations
 

@@ -118,6 +118,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what the terminal cannot show is no reason to fail
+    _forbid_core_dumps()
     if COMPLETION_VARIABLE in os.environ:
         from orwatch.cli import completion
 
@@ -163,6 +164,13 @@ def _run(words: Sequence[str], fail: Callable[[OrwatchError, int], int]) -> int:
         traceback.print_exc()
         return fail(OrwatchError("this is a bug; please report it with the lines above."), EXIT_BUG)
     return code if isinstance(code, int) else 0
+
+
+def _forbid_core_dumps() -> None:
+    """No secret that is in use shall lie on the disk after a crash."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _refuse_secrets(words: Sequence[str]) -> None:

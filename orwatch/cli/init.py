@@ -21,9 +21,9 @@ def command(context: Context) -> None:
     """
     context.may_create = True
     store = context.store
-    origin = (
-        "the environment" if context.settings.encryption_keys_from_environment else context.settings.env_file
-    )
+    elsewhere = context.settings.encryption_keys_elsewhere
+    origin = "the environment" if elsewhere == "ORWATCH_ENCRYPTION_KEY" else elsewhere
+    origin = origin or str(context.settings.env_file)
     click.echo(f"Database:       {store.location}")
     keyring = context.keyring
     click.echo(f"Encryption key: in {origin}" if keyring.keys else "Encryption key: missing")

@@ -41,8 +41,8 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
 
     The new key is written to the env file first and the old one goes last, so that a rotation that is killed
     has lost nothing; run it again. Backups from before need the old key: on a terminal it asks. Machines that
-    share a database all need the new line. Where ORWATCH_ENCRYPTION_KEY comes from the environment, list the
-    new key there before the old one; this re-encrypts under the first and leaves the rest to you.
+    share a database all need the new line. Where the key comes from the environment, a file or a command, list
+    the new key there before the old one; this re-encrypts under the first and leaves the rest to you.
 
     \b
     Example:
@@ -52,9 +52,10 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
 
     store, keyring = context.store, context.keyring
     is_shared = store.backend.file is None
-    if context.settings.encryption_keys_from_environment:
+    elsewhere = context.settings.encryption_keys_elsewhere
+    if elsewhere is not None:
         count = rotation.reencrypt(store, keyring)
-        click.echo(f"Re-encrypted {count} secrets under the first key of ORWATCH_ENCRYPTION_KEY.")
+        click.echo(f"Re-encrypted {count} secrets under the first key of {elsewhere}.")
         if len(keyring.keys) > 1:
             click.echo("The others are needed only for older backups of the database.")
             if is_shared:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orwatch.config import values
+from orwatch.config import elsewhere, values
 from orwatch.config.env_file import EnvLine, base_folder, find_env_file, read_env_file
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import SettingsError, UsageError, WrongSettingsError
@@ -25,13 +25,14 @@ class Settings:
     """Everything that can be set. Secrets are left out of the ``repr``.
 
     ``env_file`` is the file that was read, or the one that would be written when there is none yet.
+    ``encryption_keys_elsewhere``: the setting that gives the encryption keys where they are not in that file.
     ``unknown_names`` pairs each unknown ``ORWATCH_`` name of the environment with the nearest known one, or
     None; in the env file such a name is an error.
     """
 
     database_url: str = field(repr=False)
     encryption_keys: tuple[str, ...] = field(repr=False)
-    encryption_keys_from_environment: bool
+    encryption_keys_elsewhere: str | None
     api_url: str
     usage_source: UsageSource | None
     retention_days: int
@@ -54,7 +55,8 @@ class Setting:
 
     ``read`` makes the value of a text, or raises ``SettingsError``. ``default``: the text that counts where
     there is none; ``unset``: the value where there is no such text. ``default_help``: what the README says
-    of the default that is no text. ``bounds``: of a number.
+    of the default that is no text. ``bounds``: of a number. ``fetch`` gets the value from a file or a
+    command: the setting stands for the one of the same field.
     """
 
     name: str
@@ -65,11 +67,20 @@ class Setting:
     default_help: str = ""
     unset: object = None
     bounds: tuple[int, int] | None = None
+    fetch: Callable[[str, str], str] | None = None
 
 
 def _number(name: str, field: str, help: str, default: int, least: int, most: int) -> Setting:
     read = values.whole_number(least, most)
     return Setting(name, field, help, read, str(default), bounds=(least, most))
+
+
+def _from_file(name: str, field: str, help: str, read: Callable[[str, str], object]) -> Setting:
+    return Setting(name, field, help, read, fetch=elsewhere.file_content)
+
+
+def _from_command(name: str, field: str, help: str, read: Callable[[str, str], object]) -> Setting:
+    return Setting(name, field, help, read, fetch=elsewhere.command_output)
 
 
 def _usage_source(text: str, name: str) -> UsageSource | None:
@@ -87,6 +98,10 @@ SETTINGS = (
         values.database_url,
         default_help="SQLite",
     ),
+    _from_file("ORWATCH_DATABASE_URL_FILE", "database_url", "a file with that address", values.database_url),
+    _from_command(
+        "ORWATCH_DATABASE_URL_COMMAND", "database_url", "a command that prints it", values.database_url
+    ),
     Setting(
         "ORWATCH_ENCRYPTION_KEY",
         "encryption_keys",
@@ -94,6 +109,15 @@ SETTINGS = (
         values.encryption_keys,
         default_help="made on first use",
         unset=(),
+    ),
+    _from_file(
+        "ORWATCH_ENCRYPTION_KEY_FILE", "encryption_keys", "a file with that key", values.encryption_keys
+    ),
+    _from_command(
+        "ORWATCH_ENCRYPTION_KEY_COMMAND",
+        "encryption_keys",
+        "a command that prints it",
+        values.encryption_keys,
     ),
     Setting(
         "ORWATCH_OPENROUTER_API_URL",
@@ -203,27 +227,53 @@ def examine_settings(
     from_environment = {
         name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()
     }
-    texts = {name: value.strip() for name, value in {**from_file, **from_environment}.items()}
+    places = from_environment, {name: value for name, value in from_file.items() if value.strip()}
     found: dict[str, Any] = {}
+    origins: dict[str, Setting] = {}
     wrong = [*_line_errors(lines, env_file)]
-    for setting in SETTINGS:
-        text = texts.get(setting.name) or setting.default
-        try:
-            found[setting.field] = setting.unset if text is None else setting.read(text, setting.name)
-        except SettingsError as error:
-            place = "" if setting.name in from_environment else f" (set in {env_file})"
-            wrong.append(_blamed(error, setting, place))
-            default = setting.default
-            found[setting.field] = setting.unset if default is None else setting.read(default, setting.name)
+    for setting in (each for each in SETTINGS if each.fetch is None):
+        found[setting.field] = (
+            setting.unset if setting.default is None else setting.read(setting.default, setting.name)
+        )
+        for place in places:
+            given = [each for each in SETTINGS if each.field == setting.field and each.name in place]
+            if given:
+                origins[setting.field] = given[-1]
+                try:
+                    found[setting.field] = _value(given, place)
+                except SettingsError as error:
+                    shown = "" if place is from_environment else f" (set in {env_file})"
+                    wrong.append(_blamed(error, given[-1], shown))
+                break
     found["env_file"] = env_file  # which also an option names
     found["database_url"] = found["database_url"] or _default_database_url(environ)
     unknown = [name for name in sorted(from_environment) if name not in SETTING_NAMES]
     settings = Settings(
         **found,
-        encryption_keys_from_environment="ORWATCH_ENCRYPTION_KEY" in from_environment,
+        encryption_keys_elsewhere=_elsewhere(origins.get("encryption_keys"), from_environment),
         unknown_names=tuple((name, _nearest_name(name)) for name in unknown),
     )
     return settings, tuple(wrong)
+
+
+def _value(given: Sequence[Setting], place: Mapping[str, str]) -> object:
+    """What a place gives for one field, by one of several names. Raises ``SettingsError``."""
+    *others, setting = given
+    if others:
+        raise SettingsError(f"{setting.name} and {others[0].name} are both set", "Keep one of them.")
+    text = place[setting.name].strip()
+    if setting.fetch is None:
+        return setting.read(text, setting.name)
+    value = setting.read(setting.fetch(text, setting.name), setting.name)
+    if not value:
+        raise SettingsError(f"{setting.name} gives no value: there is no text.")
+    return value
+
+
+def _elsewhere(origin: Setting | None, from_environment: Mapping[str, str]) -> str | None:
+    if origin is None or (origin.fetch is None and origin.name not in from_environment):
+        return None
+    return origin.name
 
 
 def _line_errors(lines: Sequence[EnvLine], env_file: Path) -> Iterator[SettingsError]:

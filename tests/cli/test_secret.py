@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -110,6 +111,28 @@ def test_a_key_of_the_environment_is_only_applied_and_the_env_file_left_alone(
     )
     assert home.opened_secret("production", OTHER_ENCRYPTION_KEY) == SECRET
     assert home.env_file.read_bytes() == before
+
+
+def test_a_key_of_a_file_is_only_applied_and_read_from_there(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home.folder / "key"
+    file.write_text(f"{OTHER_ENCRYPTION_KEY},{ENCRYPTION_KEY}\n", encoding="utf-8")
+    before = home.env_file.read_bytes()
+    monkeypatch.setenv("ORWATCH_ENCRYPTION_KEY_FILE", str(file))
+    assert "Encryption key: in ORWATCH_ENCRYPTION_KEY_FILE\n" in orwatch("init").out
+    code, out, err = orwatch("secret", "rotate")
+    assert (code, err) == (0, "")
+    assert out.startswith("Re-encrypted 2 secrets under the first key of ORWATCH_ENCRYPTION_KEY_FILE.\n")
+    assert home.opened_secret("production", OTHER_ENCRYPTION_KEY) == SECRET
+    assert home.env_file.read_bytes() == before
+
+
+def test_no_core_dump_can_hold_a_key(orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, tuple[int, int]]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *limit: limits.append(limit))
+    assert orwatch("secret", "rotate").code == 0
+    assert [(name, soft) for name, (soft, _hard) in limits] == [(resource.RLIMIT_CORE, 0)]
 
 
 def test_a_single_key_of_the_environment_gets_told_how_to_change_it(

@@ -50,7 +50,7 @@ def test_everything_has_a_default(home: Path) -> None:
     assert load_settings({}) == Settings(
         database_url=f"sqlite:///{home}/.local/share/orwatch/orwatch.db",
         encryption_keys=(),
-        encryption_keys_from_environment=False,
+        encryption_keys_elsewhere=None,
         api_url=DEFAULT_API_URL,
         usage_source=None,
         retention_days=365,
@@ -125,7 +125,7 @@ PATH=/somewhere
     assert load_settings({}) == Settings(
         database_url="sqlite:////srv/orwatch.db",
         encryption_keys=(KEY, OTHER_KEY),
-        encryption_keys_from_environment=False,
+        encryption_keys_elsewhere=None,
         api_url="https://gateway.example/v1",
         usage_source=UsageSource.COUNTERS,
         retention_days=90,
@@ -151,14 +151,14 @@ def test_empty_values_count_as_unset_wherever_they_are(home: Path, empty: str) -
     write_env_file(home, f"ORWATCH_SYNC_DAYS=30\nORWATCH_ENCRYPTION_KEY={KEY}\n")
     settings = load_settings(nothing)
     assert (settings.sync_days, settings.encryption_keys) == (30, (KEY,))
-    assert not settings.encryption_keys_from_environment
+    assert settings.encryption_keys_elsewhere is None
 
 
 def test_it_is_known_whether_the_encryption_keys_are_the_environment_s(home: Path) -> None:
     write_env_file(home, f"ORWATCH_ENCRYPTION_KEY={KEY}\n")
     settings = load_settings({"ORWATCH_ENCRYPTION_KEY": OTHER_KEY})
     assert settings.encryption_keys == (OTHER_KEY,)
-    assert settings.encryption_keys_from_environment
+    assert settings.encryption_keys_elsewhere == "ORWATCH_ENCRYPTION_KEY"
 
 
 # Which env file.

@@ -17,7 +17,7 @@ from orwatch.jobs.cron.text import Invocation
 
 _DAEMONS = frozenset({"cron", "crond"})
 # Without these from the environment, a run under cron fails or works on another database.
-_DECISIVE = frozenset({"ORWATCH_DATABASE_URL", "ORWATCH_ENCRYPTION_KEY"})
+_DECISIVE = ("ORWATCH_DATABASE_URL", "ORWATCH_ENCRYPTION_KEY")
 DATA_HOME = "XDG_DATA_HOME"
 _READ, _WRITE, _EXECUTE = 4, 2, 1
 
@@ -224,12 +224,14 @@ def check_environment(
         if not value or name == f"{PREFIX}ENV_FILE" or name in dict(invocation.variables):
             continue
         with_it = load_settings({**bare, name: value}, env_file)
-        if replace(with_it, encryption_keys_from_environment=False) != under_cron:
+        if replace(with_it, encryption_keys_elsewhere=None) != under_cron:
             yield CronWarning(
                 f"{name} is set in this shell, and cron will not have it: put it into {env_file}.",
-                is_fatal=name in _DECISIVE,
+                is_fatal=name.startswith(_DECISIVE),
             )
-    is_set_here = bool(host.environ.get("ORWATCH_DATABASE_URL", "").strip())
+    is_set_here = any(
+        value.strip() for name, value in host.environ.items() if name.startswith("ORWATCH_DATABASE_URL")
+    )
     if is_their_shell and not is_set_here and settings.database_url != under_cron.database_url:
         yield CronWarning(
             f"this shell works on the database {describe(settings.database_url)}, and cron would on "

@@ -175,7 +175,7 @@ def check_redirections(text: str, invocation: Invocation, host: Host) -> Iterato
         except SettingsError as error:
             yield CronWarning(f"the crontab sets {name} above the entries: {error} So {way_out}.", True)
             continue
-        if replace(with_it, encryption_keys_from_environment=False) == as_meant:
+        if replace(with_it, encryption_keys_elsewhere=None) == as_meant:
             continue
         is_fatal = with_it.database_url != as_meant.database_url or (
             with_it.encryption_keys != as_meant.encryption_keys

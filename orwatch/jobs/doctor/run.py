@@ -89,7 +89,7 @@ def run(
 
 
 def _open(settings: Settings, wrong: frozenset[str], surroundings: Surroundings) -> FoundDatabase:
-    if "ORWATCH_DATABASE_URL" in wrong:
+    if any(name.startswith("ORWATCH_DATABASE_URL") for name in wrong):
         return FoundDatabase(None, (_skipped(CheckArea.DATABASE, "ORWATCH_DATABASE_URL is wrong"),))
     return open_database(settings.database_url, surroundings.free_bytes)
 

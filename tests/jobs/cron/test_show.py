@@ -88,6 +88,17 @@ def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(machine: C
     assert "the crontab sets HOME above the entries" in text_of(result)
 
 
+def test_an_address_that_a_file_gives_to_this_shell_is_not_shown(
+    machine: CronMachine, tmp_path: Path
+) -> None:
+    put(machine)
+    (tmp_path / "url").write_text("postgresql+psycopg://me:hunter2@db/orwatch")
+    environ = {"ORWATCH_DATABASE_URL_FILE": f"{tmp_path}/url"}
+    result = show(machine.host(**environ), machine.settings(**environ), NOW, compares_shell=True)
+    assert text_of(result).startswith("ORWATCH_DATABASE_URL_FILE is set in this shell, and cron will not")
+    assert (result.exit_code, "hunter2" in text_of(result)) == (1, False)
+
+
 def test_a_shell_that_works_on_another_database_is_told_where_that_is_asked(machine: CronMachine) -> None:
     put(machine)
     environ = {"ORWATCH_DATABASE_URL": "sqlite:////srv/other.db"}

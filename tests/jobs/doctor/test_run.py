@@ -124,12 +124,13 @@ def test_a_wrong_setting_keeps_nothing_else_from_being_checked(
     )
 
 
+@pytest.mark.parametrize("name", ["ORWATCH_DATABASE_URL", "ORWATCH_DATABASE_URL_FILE"])
 def test_a_wrong_database_setting_leaves_the_api_to_look_at(
-    surroundings: Surroundings, clock: FakeClock, respx_mock: respx.MockRouter
+    surroundings: Surroundings, clock: FakeClock, respx_mock: respx.MockRouter, name: str
 ) -> None:
     respx_mock.get(f"{API_URL}/models").mock(return_value=dated({}))
-    result = examine(with_environ(surroundings, ORWATCH_DATABASE_URL="sqlite:///here.db"), clock)
-    assert [subject for subject, _ in findings(result.checks)] == ["ORWATCH_DATABASE_URL"]
+    result = examine(with_environ(surroundings, **{name: "sqlite:///here.db"}), clock)
+    assert [subject for subject, _ in findings(result.checks)] == [name]
     assert told(in_area(result, CheckArea.DATABASE)) == [
         ("database", "skipped", "not checked: ORWATCH_DATABASE_URL is wrong")
     ]
