@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orwatch.errors import EncryptionKeyError
+from orwatch.redaction import keep_api_key, keep_secret
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -22,7 +23,9 @@ MAX_SECRET_LENGTH = 512
 
 def generate_encryption_key() -> str:
     """A new Fernet key: 32 random bytes in URL-safe base64, the format that Fernet's specification gives."""
-    return base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
+    key = base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
+    keep_secret(key)
+    return key
 
 
 def hash_secret(secret: str) -> str:
@@ -44,6 +47,7 @@ def clean_secret(text: str) -> str:
         raise ValueError("the secret has spaces or other characters that no API key has")
     if len(secret) > MAX_SECRET_LENGTH:
         raise ValueError(f"the secret has {len(secret):,} characters; API keys have fewer than 100")
+    keep_api_key(secret)
     return secret
 
 
@@ -57,6 +61,8 @@ class Vault:
                 "ORWATCH_ENCRYPTION_KEY is not set, and there are stored keys that need it. "
                 "Put back the one they were stored with; without it, remove and add them again."
             )
+        for key in encryption_keys:
+            keep_secret(key)
         self._fernet = _multi_fernet(encryption_keys)
 
     def seal(self, secret: str) -> str:
@@ -68,12 +74,14 @@ class Vault:
         from cryptography.fernet import InvalidToken
 
         try:
-            return self._fernet.decrypt(token.encode("ascii")).decode("utf-8")
+            secret = self._fernet.decrypt(token.encode("ascii")).decode("utf-8")
         except (InvalidToken, UnicodeError):
             raise EncryptionKeyError(
                 "ORWATCH_ENCRYPTION_KEY does not open the stored secret. "
                 "Put back the one it was stored with; without it, remove and add the key again."
             ) from None
+        keep_api_key(secret)
+        return secret
 
     def open_all(
         self, tokens: Mapping[int, str | None]

@@ -12,6 +12,7 @@ from pathlib import Path
 import freezegun
 import pytest
 
+from orwatch import redaction
 from orwatch.store.engine.database import Store, open_store
 from tests.support import NOW, FakeClock
 
@@ -46,6 +47,11 @@ def _certificates_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_test_knows_the_secrets_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", redaction._Known())
 
 
 @pytest.fixture

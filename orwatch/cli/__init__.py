@@ -22,6 +22,7 @@ from orwatch.errors import (
     UsageError,
     WrongSettingsError,
 )
+from orwatch.redaction import presentable, redact
 from orwatch.text import has_secret, nearest, printable
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
@@ -161,7 +162,7 @@ def _run(words: Sequence[str], fail: Callable[[OrwatchError, int], int]) -> int:
     except Exception:
         import traceback
 
-        traceback.print_exc()
+        click.echo(presentable(traceback.format_exc().rstrip()), err=True)
         return fail(OrwatchError("this is a bug; please report it with the lines above."), EXIT_BUG)
     return code if isinstance(code, int) else 0
 
@@ -194,7 +195,7 @@ def _silence_stdout() -> None:
 def _fail(error: OrwatchError, code: int) -> int:
     """Say what failed, a line for each thing; the exit code."""
     for each in error.errors if isinstance(error, WrongSettingsError) else (error,):
-        click.echo(f"orwatch: {printable(str(each))}", err=True)
+        click.echo(f"orwatch: {printable(redact(str(each)))}", err=True)
     return code
 
 
@@ -205,7 +206,7 @@ def _fail_in_json(error: OrwatchError, code: int) -> int:
     if isinstance(error, WrongSettingsError) and len(error.errors) == 1:
         (error,) = error.errors
     failure = Failure(code, error.problem, error.advice, error.setting)
-    click.echo(dumps(FAILURE.read(failure)), err=True)
+    click.echo(redact(dumps(FAILURE.read(failure))), err=True)
     return code
 
 

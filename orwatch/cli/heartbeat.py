@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from orwatch import __version__
 from orwatch.domain.runs import Job
+from orwatch.redaction import presentable
 
 _TIMEOUT_SECONDS = 5.0
 # A server that is slow to answer has heard of the start all the same: the end need not wait for that.
@@ -68,7 +69,7 @@ class Heartbeat:
         try:
             answer = httpx.post(
                 _with_suffix(self._url or "", suffix),
-                content=body.encode("utf-8", "replace")[:_MAX_BODY_BYTES],
+                content=presentable(body).encode("utf-8", "replace")[:_MAX_BODY_BYTES],
                 headers={"User-Agent": f"orwatch/{__version__}"},
                 timeout=_TIMEOUT_SECONDS,
             )

@@ -19,6 +19,7 @@ from orwatch.config.settings import Settings
 from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
 from orwatch.files import open_file
+from orwatch.redaction import redact
 from orwatch.text import is_terminal, printable
 
 
@@ -133,7 +134,7 @@ class _TextFormatter(logging.Formatter):
             parts.append(f"key={key if ' ' not in key else json.dumps(key, ensure_ascii=False)}")
         if seconds is not None:
             parts.append(f"duration={seconds:.2f}s")
-        return printable(f"{' '.join(parts)}: {record.getMessage()}")
+        return printable(redact(f"{' '.join(parts)}: {record.getMessage()}"))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -144,12 +145,13 @@ class _JsonFormatter(logging.Formatter):
         self._job = job
 
     def format(self, record: logging.LogRecord) -> str:
+        key = getattr(record, "key", None)
         members = {
             "time": _time(record),
             "level": record.levelname,
             "job": self._job.value,
-            "key": getattr(record, "key", None),
+            "key": None if key is None else redact(key),
             "duration_seconds": getattr(record, "duration_seconds", None),
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
         }
         return json.dumps({name: value for name, value in members.items() if value is not None})

@@ -40,9 +40,10 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
     """Re-encrypt every stored key under a new encryption key.
 
     The new key is written to the env file first and the old one goes last, so that a rotation that is killed
-    has lost nothing; run it again. Backups from before need the old key: on a terminal it asks. Machines that
-    share a database all need the new line. Where the key comes from the environment, a file or a command, list
-    the new key there before the old one; this re-encrypts under the first and leaves the rest to you.
+    has lost nothing; run it again. Backups from before need the old key: on a terminal it asks. Machines
+    that share a database all need the new line. Where the key comes from the environment, a file or a
+    command, list the new key there before the old one; this re-encrypts under the first and leaves the rest
+    to you.
 
     \b
     Example:

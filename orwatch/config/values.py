@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from orwatch.config.database_url import is_postgres, parse_postgres
 from orwatch.config.env_file import expanded_path
 from orwatch.errors import SettingsError
+from orwatch.redaction import keep_address, keep_password, keep_secret
 
 DEFAULT_API_URL = "https://openrouter.ai/api/v1"
 
@@ -50,7 +51,10 @@ def absolute_path(text: str, name: str) -> Path:
 
 def encryption_keys(text: str, _name: str) -> tuple[str, ...]:
     """The keys between the commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
+    for key in keys:
+        keep_secret(key)
+    return keys
 
 
 def database_url(text: str, name: str) -> str:
@@ -68,13 +72,16 @@ def database_url(text: str, name: str) -> str:
     # The value may hold a password: only its scheme is shown.
     if is_postgres(text):
         try:
-            parse_postgres(text)
+            address = parse_postgres(text)
         except ValueError as error:
             raise SettingsError(
                 f"{name} cannot be used: {error}",
                 "Write postgresql+psycopg://user:password@host:5432/database; in the password %40 for @, "
                 "%2F for /, %3F for ?, %23 for #, %25 for %, %5B and %5D for [ and ], and %20 for a blank.",
             ) from None
+        # Also as the address writes it, with %40 for @.
+        for password in (address.password, urlsplit(text).password, dict(address.options).get("password")):
+            keep_password(password)
         return text
     wrong = f"begins with {text.split(':', 1)[0]!r}" if ":" in text else "is not an address"
     raise SettingsError(
@@ -124,6 +131,7 @@ def heartbeat_url(text: str, name: str) -> str:
         raise SettingsError(
             f"{name} has braces in it that are not {{job}}", "Write other ones as %7B and %7D."
         )
+    keep_address(text)
     return text.rstrip("/")
 
 

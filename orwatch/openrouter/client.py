@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from traceback import walk_tb
 
 import httpx
 
@@ -24,6 +26,7 @@ from orwatch.errors import (
     ApiUnavailableError,
     EndpointMissingError,
     KeyRejectedError,
+    OrwatchError,
     QueryTooHeavyError,
     SettingsError,
     UnexpectedAnswerError,
@@ -31,6 +34,7 @@ from orwatch.errors import (
 )
 from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
+from orwatch.redaction import keep_api_key, redact
 from orwatch.text import printable, secret_hint
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -174,15 +178,24 @@ class Client:
 
     def _try(self, question: _Question, secret: str, deadline: float) -> tuple[bytes, datetime]:
         """One try, following redirects within the origin."""
+        keep_api_key(secret)
         url = httpx.URL(self._base_url + question.path, params=question.params)
-        try:
-            for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
+        for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
+            with self._errors_of(question, secret):
                 response, body = self._exchange(question, url, secret, deadline)
-                if not response.has_redirect_location:
-                    return self._checked(response, body, question, secret), self._answered_at(response)
-                url = self._redirect_target(response, url, secret)
-                if redirects_left:
-                    self._wait_for_turn()
+                target = self._redirect_target(response, url, secret)
+            if target is None:
+                return self._checked(response, body, question, secret), self._answered_at(response)
+            url = target
+            if redirects_left:
+                self._wait_for_turn()
+        raise UnexpectedAnswerError(f"{question} is redirected more than {MAX_REDIRECTS} times")
+
+    @contextmanager
+    def _errors_of(self, question: _Question, secret: str) -> Iterator[None]:
+        """Make whatever a request raises an error of this one, whatever the libraries below call it."""
+        try:
+            yield
         except httpx.TimeoutException as error:
             what = "connection" if isinstance(error, httpx.ConnectTimeout) else "answer"
             raise _PassingError(
@@ -194,11 +207,12 @@ class Client:
             raise _PassingError(
                 f"cannot reach {self._base_url}: {reason}", f"does not answer ({_plain_reason(reason)})"
             ) from error
-        except (httpx.DecodingError, httpx.InvalidURL, UnicodeError) as error:
-            # The latter two are about a redirect's target, which httpx reads even where it is not to follow.
-            reason = _presentable(str(error), secret)
+        except Exception as error:
+            if _is_our_own(error):
+                raise
+            # httpx reads the target of a redirect even where it is not to follow it.
+            reason = _presentable(str(error), secret) or type(error).__name__
             raise UnexpectedAnswerError(f"the answer to {question} cannot be read: {reason}") from error
-        raise UnexpectedAnswerError(f"{question} is redirected more than {MAX_REDIRECTS} times")
 
     def _exchange(
         self, question: _Question, url: httpx.URL, secret: str, deadline: float
@@ -294,7 +308,9 @@ class Client:
             return f"but it is dated {theirs:%Y-%m-%d %H:%M} UTC: from a cache, or a clock is wrong"
         return None
 
-    def _redirect_target(self, response: httpx.Response, url: httpx.URL, secret: str) -> httpx.URL:
+    def _redirect_target(self, response: httpx.Response, url: httpx.URL, secret: str) -> httpx.URL | None:
+        if not response.has_redirect_location:
+            return None
         target = url.join(response.headers["Location"])
         if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
             port = "" if target.port is None else f":{target.port}"
@@ -361,9 +377,18 @@ def _open_http(base_url: str, connections: int) -> httpx.Client:
         ) from None
 
 
+def _is_our_own(error: Exception) -> bool:
+    """Whether our code raised it, or it is about how our code uses a library: then it is no key's error."""
+    *_, (frame, _line) = walk_tb(error.__traceback__)
+    is_raised_here = frame.f_globals.get("__name__", "").partition(".")[0] == "orwatch"
+    # RuntimeError: a client that is closed.
+    return is_raised_here or isinstance(error, OrwatchError | RuntimeError | AssertionError)
+
+
 def _presentable(text: str, secret: str) -> str:
-    """What a server said, without the secret, safe for a terminal, and short."""
-    return printable(text.replace(secret, secret_hint(secret)))[:_MAX_MESSAGE_LENGTH]
+    """What a server said, without secrets, safe for a terminal, and short."""
+    # Its own secret even where that is too short to be kept.
+    return printable(redact(text.replace(secret, secret_hint(secret))))[:_MAX_MESSAGE_LENGTH]
 
 
 def _retry_after_seconds(value: str | None, now: datetime) -> float | None:

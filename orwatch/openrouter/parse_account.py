@@ -35,6 +35,7 @@ from orwatch.openrouter.values import (
     optional_time,
     optional_usd,
 )
+from orwatch.redaction import redact
 from orwatch.text import printable, without_secrets
 
 # Of what was not used since then, the last use is null.
@@ -169,7 +170,7 @@ def _warnings(value: Json) -> tuple[str, ...]:
     """The warnings, whatever shape they have."""
     warnings = value if isinstance(value, list) else [value]
     return tuple(
-        printable(each if isinstance(each, str) else json.dumps(each, default=str))
+        printable(redact(each if isinstance(each, str) else json.dumps(each, default=str)))
         for each in warnings
         if each
     )

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from orwatch.domain.money import ZERO, round_to_nano
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
+from orwatch.redaction import may_hold_secret, redact
 from orwatch.text import printable, without_secrets
 
 # Far beyond what a key spends or uses in a day, and so far below what a 64-bit integer holds (of
@@ -25,6 +26,7 @@ MAX_COUNT = 10**13
 _LEAST_EXPONENT, _MOST_EXPONENT = -399, 29
 _LEAST_USD = Decimal(1).scaleb(_LEAST_EXPONENT)
 MAX_NAME_LENGTH = 256
+_BYTES_TO_LOOK_AT = 4000  # of what is not JSON
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 
@@ -42,11 +44,28 @@ class RowError(Exception):
 
 
 def load_json(body: bytes) -> Json:
-    """The value of a JSON text, its numbers as ``int`` and ``Decimal``. Raises ``UnexpectedAnswerError``."""
+    """The value of a JSON text, without secrets, its numbers as ``int`` and ``Decimal``.
+
+    Raises ``UnexpectedAnswerError``.
+    """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, InvalidOperation, RecursionError):
-        return _load_with_care(body)
+        value = _load_with_care(body)
+    return _redacted(value) if may_hold_secret(body) else value
+
+
+def _redacted(value: Json) -> Json:
+    """The value with no secret in its texts; the names of members are never shown."""
+    whole = [value]
+    parts: list[Json] = [whole]
+    for part in parts:
+        for place, item in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(item, str):
+                part[place] = redact(item)
+            elif isinstance(item, dict | list):
+                parts.append(item)
+    return whole[0]
 
 
 def _load_with_care(body: bytes) -> Json:
@@ -54,7 +73,8 @@ def _load_with_care(body: bytes) -> Json:
     try:
         return json.loads(body, parse_float=_exactly, parse_int=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        start = printable(body[:40].decode("utf-8", "replace").strip())
+        text = body[:_BYTES_TO_LOOK_AT].decode(json.detect_encoding(body), "replace")
+        start = printable(redact(text.strip())[:40])
         what = f"begins with {start!r}" if start else "is empty"
         raise UnexpectedAnswerError(f"the answer is not JSON: it {what} ({len(body):,} bytes)") from error
 

@@ -11,8 +11,10 @@ import respx
 from orwatch.cli.interruption import StoppedBySignal
 from orwatch.errors import OrwatchError, SettingsError, TryAgainError, WrongSettingsError
 from orwatch.jobs.status import run as status_job
-from tests.cli.support import Home, Orwatch, refusal
+from orwatch.secrets import Vault
+from tests.cli.support import ENCRYPTION_KEY, Home, Orwatch, refusal
 from tests.cli.test_command_line import raising
+from tests.support import secret_of
 
 WRONG = SettingsError("ORWATCH_A='x' is wrong", "Write a number.", setting="ORWATCH_A")
 
@@ -114,6 +116,32 @@ def test_a_bug_ends_in_json_after_its_traceback(
     assert code == 70
     assert "RuntimeError: not thought of" in trace
     assert json.loads(last)["error"]["code"] == 70
+
+
+@pytest.mark.parametrize(("mistake", "code"), [(RuntimeError, 70), (OrwatchError, 1)])
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"]])
+def test_no_secret_is_in_a_traceback_or_a_failure(
+    orwatch: Orwatch,
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    mistake: type[Exception],
+    code: int,
+) -> None:
+    home.set_up("work")
+
+    def break_down(*_arguments: object, **_options: object) -> None:
+        (key,) = home.keys().values()
+        secret = Vault([ENCRYPTION_KEY]).open(key.secret_encrypted or "")
+        raise mistake(f"with {secret} and {ENCRYPTION_KEY}\x1b[2J\nhere")
+
+    monkeypatch.setattr(status_job, "run", break_down)
+    found_code, _out, err = orwatch(*arguments)
+    assert found_code == code
+    assert secret_of("work")[:20] not in err
+    assert ENCRYPTION_KEY[:12] not in err
+    assert "\x1b" not in err
+    assert f"with sk-or-…{secret_of('work')[-4:]} and …" in err
 
 
 def test_a_group_without_a_command_still_shows_its_help(orwatch: Orwatch) -> None:

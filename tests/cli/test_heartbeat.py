@@ -18,6 +18,8 @@ from orwatch.cli import heartbeat as module
 from orwatch.cli.heartbeat import Heartbeat
 from orwatch.cli.interruption import StoppedBySignal, interruptible
 from orwatch.domain.runs import Job
+from orwatch.redaction import keep_api_key
+from tests.support import SECRET
 
 URL = "https://ping.example/secret-uuid"
 
@@ -45,6 +47,14 @@ def test_a_run_that_broke_off_is_a_failure_with_its_reason(router: respx.MockRou
     heartbeat.start()
     heartbeat.fail("stopped by SIGTERM")
     assert pinged(router)[1] == ("/secret-uuid/fail", b"stopped by SIGTERM")
+
+
+def test_no_secret_is_in_what_is_reported(router: respx.MockRouter) -> None:
+    keep_api_key(SECRET)
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.fail(f"\x1b[1mno {SECRET}\nand no more")
+    assert pinged(router)[1][1].decode() == "\ufffd[1mno sk-or-…a29f\nand no more"
 
 
 def test_the_address_may_name_the_job(router: respx.MockRouter) -> None:

@@ -21,8 +21,9 @@ from orwatch.cli.logs import start_log
 from orwatch.config.settings import load_settings
 from orwatch.domain.runs import Job
 from orwatch.errors import SettingsError
+from orwatch.redaction import keep_api_key
 from tests.cli.support import CI_SECRET, Home, Orwatch, Terminal, key_answer, usage_json
-from tests.support import NOW
+from tests.support import NOW, SECRET
 
 log = logging.getLogger("orwatch.jobs.somewhere")
 
@@ -178,6 +179,18 @@ def test_a_key_whose_name_has_blanks_cannot_pose_as_other_fields(
     start()
     log.warning("said", extra={"key": "ci duration=9.99s: all is well"})
     assert 'key="ci duration=9.99s: all is well": said' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_secret_is_logged_whatever_is_said(
+    start: Start, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    keep_api_key(SECRET)
+    start(FORMAT=form)
+    log.warning("no %s", SECRET, extra={"key": SECRET})
+    text = capsys.readouterr().err
+    assert SECRET[:12] not in text
+    assert text.encode().decode("unicode_escape" if form == "json" else "utf-8").count("sk-or-…") == 2
 
 
 def test_a_file_is_added_to_and_opened_anew_when_logrotate_has_moved_it(start: Start, tmp_path: Path) -> None:

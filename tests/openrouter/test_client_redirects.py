@@ -105,7 +105,11 @@ def test_a_redirect_that_carries_the_secret_in_its_host_is_refused_without_showi
 
 
 @pytest.mark.parametrize(
-    "location", ["https://xn--/", "https://host:port/", "https://\x7f/", "/\x01", "javascript:x"]
+    "location",
+    [
+        *["https://xn--/", "https://host:port/", "https://\x7f/", "/\x01", "javascript:x"],
+        *["https:////[xn--a", "//[", "https://[::1", "https://[xn--a]/", f"https:////[{SECRET}"],
+    ],
 )
 def test_a_redirect_to_no_address_is_an_api_error(
     client: Client, respx_mock: respx.MockRouter, location: str
@@ -114,6 +118,7 @@ def test_a_redirect_to_no_address_is_an_api_error(
     with pytest.raises(ApiError) as raised:
         client.get("/key", SECRET)
     assert str(raised.value).isprintable()
+    assert SECRET[:12] not in str(raised.value)
 
 
 @pytest.mark.parametrize(("redirects", "turns_taken"), [(1, 2), (2, 3), (3, 4)])

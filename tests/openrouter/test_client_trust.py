@@ -96,6 +96,47 @@ def test_a_secret_quoted_by_a_broken_connection_is_shown_as_its_hint(
     assert SECRET[:12] not in str(raised.value)
 
 
+@pytest.mark.parametrize("error", [ValueError, UnicodeError, KeyError, TypeError, ArithmeticError, Exception])
+def test_whatever_a_library_raises_is_an_error_of_that_request(
+    client: Client, respx_mock: respx.MockRouter, error: type[Exception]
+) -> None:
+    respx_mock.get(KEY_URL).mock(side_effect=error(f"\x1b[1m{SECRET}"))
+    with pytest.raises(UnexpectedAnswerError) as raised:
+        client.get("/key", SECRET)
+    assert str(raised.value).startswith("the answer to GET /key cannot be read: ")
+    assert HINT in str(raised.value)
+    assert SECRET[:12] not in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+def test_a_mistake_of_our_own_is_no_error_of_a_key(
+    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    respx_mock.get(KEY_URL).respond(200)
+    monkeypatch.setattr(client_module, "TIMEOUT_SECONDS", "thirty")
+    with pytest.raises(TypeError):
+        client.get("/key", SECRET)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-be"])
+def test_a_secret_that_is_echoed_in_other_bytes_is_shown_as_its_hint(
+    question: Question, encoding: str
+) -> None:
+    letters = "".join(f"\\u{ord(letter):04X}" for letter in SECRET)
+    body = f'{{"error": {{"message": "no {letters}, {SECRET}"}}}}'.encode(encoding)
+    question.route.respond(403, content=body)
+    assert error_of(question.ask) == f"{question.name} answered 403: no {HINT}, {HINT}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_a_secret_is_not_quoted_from_what_is_no_json_in_another_encoding(
+    client: Client, respx_mock: respx.MockRouter, encoding: str
+) -> None:
+    respx_mock.get(KEY_URL).respond(content=f"<{SECRET}>".encode(encoding))
+    with pytest.raises(UnexpectedAnswerError, match=f"it begins with '<{HINT}>'"):
+        fetch_key_facts(client, SECRET)
+
+
 def test_no_secret_is_in_the_repr_of_the_client(client: Client, respx_mock: respx.MockRouter) -> None:
     respx_mock.get(KEY_URL).respond(200)
     client.get("/key", SECRET)

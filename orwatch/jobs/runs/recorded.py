@@ -12,6 +12,7 @@ from orwatch.clock import Clock
 from orwatch.domain import schedule
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import InterruptedRunError, OrwatchError, WrongClockError
+from orwatch.redaction import presentable
 from orwatch.store import runs
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
@@ -91,6 +92,6 @@ def _finish(store: Store, run_id: int, outcome: RunOutcome, clock: Clock, *, has
             run_id,
             status=outcome.status,
             counts=outcome.counts,
-            error=outcome.error,
+            error=None if outcome.error is None else presentable(outcome.error),
             now=clock.now(),
         )

@@ -15,11 +15,12 @@ from orwatch.errors import (
     WrongClockError,
 )
 from orwatch.jobs.runs.recorded import recorded_run
+from orwatch.redaction import keep_api_key
 from orwatch.store import runs
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store
 from tests.store.support import dump, on_each_engine, run_python
-from tests.support import NOW, FakeClock
+from tests.support import NOW, SECRET, FakeClock
 
 KILLED_RUN = """
 import os, sys
@@ -145,3 +146,14 @@ def test_a_killed_run_stays_running_until_the_next_one_calls_it_interrupted(
         "interrupted",
         "the run ended without saying so (killed, or power lost)",
     )
+
+
+def test_no_secret_is_in_the_record_of_a_run(store: Store, clock: FakeClock) -> None:
+    keep_api_key(SECRET)
+    with pytest.raises(RuntimeError), recorded_run(store, Job.SYNC, clock):
+        raise RuntimeError(f"\x1b[1mno {SECRET}")
+    with recorded_run(store, Job.SYNC, clock) as outcome:
+        outcome.error = f"ci: {SECRET}"
+    with store.read() as connection:
+        later, first = runs.list_runs(connection, Job.SYNC, 2)
+    assert (first.error, later.error) == ("\ufffd[1mno sk-or-…a29f", "ci: sk-or-…a29f")
