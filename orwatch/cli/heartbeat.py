@@ -67,14 +67,16 @@ class Heartbeat:
         import httpx
 
         try:
-            answer = httpx.post(
+            # The answer itself is not read, however long it is.
+            with httpx.stream(
+                "POST",
                 _with_suffix(self._url or "", suffix),
                 content=presentable(body).encode("utf-8", "replace")[:_MAX_BODY_BYTES],
                 headers={"User-Agent": f"orwatch/{__version__}"},
                 timeout=_TIMEOUT_SECONDS,
-            )
-            if not answer.is_success:
-                log.info("heartbeat: answered %d", answer.status_code)
+            ) as answer:
+                if not answer.is_success:
+                    log.info("heartbeat: answered %d", answer.status_code)
         except Exception as error:
             # Whatever it is: the run matters, its ping does not. The address is a secret.
             log.info("heartbeat: %s", type(error).__name__)

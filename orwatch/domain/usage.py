@@ -68,11 +68,15 @@ class UsageSpan:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row of an answer that was not believed; ``day`` None where even that could not be read."""
+    """A row of an answer that was not believed; ``day`` None where even that could not be read.
+
+    ``count``: it stands for so many of that day, where there are too many to keep each.
+    """
 
     reason: str
     day: date | None
     is_outside_window: bool = False
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

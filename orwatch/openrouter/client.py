@@ -8,19 +8,17 @@ from __future__ import annotations
 import logging
 import random
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from traceback import walk_tb
 
 import httpx
 
-from orwatch import __version__
 from orwatch.clock import Clock
-from orwatch.config.values import is_loopback
 from orwatch.errors import (
     ApiError,
     ApiUnavailableError,
@@ -28,12 +26,13 @@ from orwatch.errors import (
     KeyRejectedError,
     OrwatchError,
     QueryTooHeavyError,
-    SettingsError,
     UnexpectedAnswerError,
     WrongClockError,
 )
+from orwatch.openrouter.network import Network, open_http
 from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
+from orwatch.openrouter.unpacking import Body, packing_of
 from orwatch.redaction import keep_api_key, redact
 from orwatch.text import printable, secret_hint
 
@@ -104,7 +103,8 @@ class Client:
         self._patience = patience or Patience()
         self._jitter = jitter
         self._outage = Outage(clock, self._patience)
-        self._http = _open_http(base_url, connections)
+        self._network = Network(clock.monotonic)
+        self._http = open_http(base_url, connections, self._network)
 
     def __enter__(self) -> Client:
         return self
@@ -231,21 +231,14 @@ class Client:
             headers = {"Authorization": f"Bearer {secret}"}
             if question.content is not None:
                 headers["Content-Type"] = "application/json"
-            with self._http.stream(
-                question.method, url, content=question.content, headers=headers, timeout=timeout
-            ) as response:
+            with (
+                self._network.until(deadline),
+                self._http.stream(
+                    question.method, url, content=question.content, headers=headers, timeout=timeout
+                ) as response,
+            ):
                 status = str(response.status_code)
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise UnexpectedAnswerError(
-                            f"the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB",
-                            response.status_code,
-                        )
-                    if self._clock.monotonic() > deadline:
-                        raise httpx.ReadTimeout("the answer trickles in")
-                return response, bytes(body)
+                return response, self._read(response, question, deadline)
         finally:
             duration_ms = (self._clock.monotonic() - started_at) * 1000
             log.debug(
@@ -256,6 +249,24 @@ class Client:
                 duration_ms,
                 extra={"key": secret_hint(secret)},
             )
+
+    def _read(self, response: httpx.Response, question: _Question, deadline: float) -> bytes:
+        encodings = response.headers.get_list("Content-Encoding", split_commas=True)
+        try:
+            body = Body(packing_of(encodings), MAX_ANSWER_BYTES)
+        except ValueError as error:
+            if response.status_code != 200:
+                return b""  # the status says enough
+            reason = printable(redact(str(error)))[:_MAX_MESSAGE_LENGTH]
+            raise UnexpectedAnswerError(f"the answer to {question} cannot be read: {reason}") from None
+        for chunk in response.iter_raw():
+            if not body.add(chunk):
+                raise UnexpectedAnswerError(
+                    f"the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB", response.status_code
+                )
+            if self._clock.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer trickles in")
+        return body.whole()
 
     def _check_clock(self, response: httpx.Response) -> None:
         theirs, now = _http_date(response.headers.get("Date", "")), self._clock.now()
@@ -352,33 +363,10 @@ def _is_passing(status: int) -> bool:
     return status in _PASSING_STATUSES or status >= 500
 
 
-def _open_http(base_url: str, connections: int) -> httpx.Client:
-    try:
-        host = httpx.URL(base_url).host
-    except (httpx.InvalidURL, ValueError) as error:
-        raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={base_url!r} is not an address: {error}.") from error
-    try:
-        return httpx.Client(
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"User-Agent": f"orwatch/{__version__}", "Accept": "application/json"},
-            follow_redirects=False,
-            # One client serves many keys: a gateway's session cookie of one must not go out with another.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # Proxies of the environment are for the world outside, not for this machine.
-            trust_env=not is_loopback(host),
-        )
-    except (ImportError, OSError) as error:
-        reason = str(error).rstrip(".")
-        raise SettingsError(f"cannot use the environment's proxy or certificates: {reason}.") from error
-    except (httpx.InvalidURL, ValueError):
-        # Without what was found: a proxy's address may hold a password.
-        raise SettingsError(
-            "cannot use the environment's proxy: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is not an address."
-        ) from None
-
-
 def _is_our_own(error: Exception) -> bool:
     """Whether our code raised it, or it is about how our code uses a library: then it is no key's error."""
+    if isinstance(error, zlib.error):
+        return False
     *_, (frame, _line) = walk_tb(error.__traceback__)
     is_raised_here = frame.f_globals.get("__name__", "").partition(".")[0] == "orwatch"
     # RuntimeError: a client that is closed.

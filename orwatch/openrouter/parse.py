@@ -6,7 +6,8 @@ the rest kept; an answer that is not the promised shape is an ``UnexpectedAnswer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date
 from functools import reduce
 from typing import TypeAlias
@@ -21,6 +22,7 @@ from orwatch.openrouter.values import (
     MAX_USD,
     Json,
     RowError,
+    check_names,
     cost_of,
     count_of,
     data_of,
@@ -35,6 +37,8 @@ from orwatch.openrouter.values import (
     optional_usd,
 )
 from orwatch.text import printable
+
+MAX_REJECTED_KEPT = 100  # of one answer
 
 _Part: TypeAlias = tuple[str | None, date]  # owner and day
 _Cell: TypeAlias = tuple[str, str]  # model and provider
@@ -63,18 +67,18 @@ def read_rows(
     # By owner and day first: to sort many small groups is much quicker than to sort them all as one.
     parts: dict[_Part, dict[_Cell, UsageRow]] = {}
     repeated: dict[tuple[_Part, _Cell], list[UsageRow]] = {}
-    rejected: list[RejectedRow] = []
+    rejections = _Rejections()
     for item in items:
         day = None
         try:
             day = read_day(item)
             if not since <= day <= until:
-                rejected.append(RejectedRow(f"{day} is outside of {since} to {until}", day, True))
+                rejections.add(f"{day} is outside of {since} to {until}", day, is_outside=True)
                 continue
             part = (None if read_owner is None else read_owner(item, day), day)
             row = read_row(item, day)
         except RowError as error:
-            rejected.append(RejectedRow(str(error), day))
+            rejections.add(str(error), day)
             continue
         rows = parts.get(part)
         if rows is None:
@@ -83,12 +87,34 @@ def read_rows(
         first = rows.setdefault(cell, row)
         if first is not row:
             repeated.setdefault((part, cell), [first]).append(row)
-    rejected.extend(_add_up(parts, repeated))
+    check_names({name for rows in parts.values() for cell in rows for name in cell})
+    _add_up(parts, repeated, rejections)
     by_owner: dict[str | None, list[UsageRow]] = {}
     for part in sorted(parts, key=_order):
         rows = parts[part]
         by_owner.setdefault(part[0], []).extend([_rounded(rows[cell]) for cell in sorted(rows)])
-    return by_owner, tuple(rejected)
+    return by_owner, rejections.rows()
+
+
+class _Rejections:
+    """Rejected rows: the first each by itself, of the others how many there were of each day."""
+
+    def __init__(self) -> None:
+        self._first: list[RejectedRow] = []
+        self._others: dict[tuple[date | None, bool], RejectedRow] = {}
+
+    def add(self, reason: str, day: date | None, *, is_outside: bool = False) -> None:
+        row = RejectedRow(reason, day, is_outside)
+        if len(self._first) < MAX_REJECTED_KEPT:
+            self._first.append(row)
+            return
+        # The days outside of the window, of which there can be any number, concern nobody.
+        place = (None if is_outside else day, is_outside)
+        before = self._others.get(place)
+        self._others[place] = row if before is None else replace(before, count=before.count + 1)
+
+    def rows(self) -> tuple[RejectedRow, ...]:
+        return (*self._first, *self._others.values())
 
 
 def _order(part: _Part) -> tuple[bool, str, date]:
@@ -98,9 +124,11 @@ def _order(part: _Part) -> tuple[bool, str, date]:
 
 
 def _add_up(
-    parts: dict[_Part, dict[_Cell, UsageRow]], repeated: dict[tuple[_Part, _Cell], list[UsageRow]]
-) -> Iterator[RejectedRow]:
-    """Put the sums of repeated rows in their place in ``parts``; yield those that are implausible.
+    parts: dict[_Part, dict[_Cell, UsageRow]],
+    repeated: dict[tuple[_Part, _Cell], list[UsageRow]],
+    rejections: _Rejections,
+) -> None:
+    """Put the sums of repeated rows in their place in ``parts``, and those that are implausible elsewhere.
 
     They are rejected as a whole: which of the rows is the wrong one is not known.
     """
@@ -110,7 +138,8 @@ def _add_up(
             parts[part][cell] = _plausible(reduce(add_rows, group))
         except RowError as error:
             del parts[part][cell]
-            yield from (RejectedRow(str(error), row.day) for row in group)
+            for row in group:
+                rejections.add(str(error), row.day)
 
 
 def _rounded(row: UsageRow) -> UsageRow:

@@ -19,6 +19,7 @@ from orwatch.openrouter.values import (
     MAX_NAME_LENGTH,
     Json,
     RowError,
+    check_names,
     cost_of,
     count_of,
     data_of,
@@ -241,6 +242,7 @@ def _model_names(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
         if isinstance(permaslug, str) and isinstance(slug, str) and permaslug and slug
         if max(len(permaslug), len(slug)) <= MAX_NAME_LENGTH and is_storable(permaslug) and is_storable(slug)
     ]
+    check_names({permaslug for permaslug, _ in valid})
     # The last one stays: the plain one, and of several plain ones always the same.
     valid.sort(key=lambda pair: (":" not in pair[1], pair[1]))
     return dict(valid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -26,6 +27,10 @@ MAX_COUNT = 10**13
 _LEAST_EXPONENT, _MOST_EXPONENT = -399, 29
 _LEAST_USD = Decimal(1).scaleb(_LEAST_EXPONENT)
 MAX_NAME_LENGTH = 256
+# Of one answer: far more than the largest has, and so few that they fit into some hundred megabytes.
+MAX_VALUES = 5_000_000
+MAX_OBJECTS = 1_000_000
+MAX_NAMES = 20_000  # of models and providers
 _BYTES_TO_LOOK_AT = 4000  # of what is not JSON
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
@@ -48,11 +53,27 @@ def load_json(body: bytes) -> Json:
 
     Raises ``UnexpectedAnswerError``.
     """
+    _check_number_of_values(body)
     try:
         value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, InvalidOperation, RecursionError):
         value = _load_with_care(body)
     return _redacted(value) if may_hold_secret(body) else value
+
+
+def _check_number_of_values(body: bytes) -> None:
+    """Raises ``UnexpectedAnswerError``. A value may take two bytes of JSON, and a hundred of memory."""
+    # Before each value but the first of its object or list stands a comma.
+    if body.count(b",") > MAX_VALUES or body.count(b"{") + body.count(b"[") > MAX_OBJECTS:
+        raise UnexpectedAnswerError(
+            f"the answer has more than {MAX_VALUES:,} values or {MAX_OBJECTS:,} objects ({len(body):,} bytes)"
+        )
+
+
+def check_names(names: Collection[str]) -> None:
+    """Raises ``UnexpectedAnswerError`` for more names than there are models and providers."""
+    if len(names) > MAX_NAMES:
+        raise UnexpectedAnswerError(f"the answer has more than {MAX_NAMES:,} names of models and providers")
 
 
 def _redacted(value: Json) -> Json:

@@ -98,6 +98,22 @@ def test_an_answer_that_is_no_success_is_logged(
     assert len(pinged(router)[1][1]) == 10_000
 
 
+def test_the_answer_is_not_read_however_long_it_is(router: respx.MockRouter) -> None:
+    read: list[int] = []
+
+    def flood() -> Iterator[bytes]:
+        while len(read) < 1000:
+            read.append(1)
+            yield b"x" * 100_000
+
+    router.post(host="ping.example").mock(side_effect=lambda _request: httpx.Response(200, content=flood()))
+    heartbeat = Heartbeat(URL, Job.SYNC)
+    heartbeat.start()
+    heartbeat.finish(0, "ok")
+    assert [path for path, _ in pinged(router)] == ["/secret-uuid/start", "/secret-uuid/0"]
+    assert read == []
+
+
 def test_a_query_stays_behind_the_path(router: respx.MockRouter) -> None:
     heartbeat = Heartbeat("https://ping.example/uuid/?create=1", Job.SYNC)
     heartbeat.start()

@@ -15,7 +15,7 @@ from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EndpointMissingError
 from orwatch.jobs.sync.analytics_windows import WindowReader
 from orwatch.jobs.sync.contradictions import contradictions_text
-from orwatch.jobs.sync.result import rejections_text
+from orwatch.jobs.sync.result import number_of_rows, rejections_text
 from orwatch.jobs.sync.session import SyncSession
 from orwatch.openrouter.account import ACTIVITY_DAYS, AccountListing
 from orwatch.store.engine.database import Connection
@@ -75,7 +75,7 @@ class Tally:
         """Note which rows of an answer were rejected; those of other days are expected."""
         misfits = [row for row in answer.rejected if not row.is_outside_window]
         if misfits:
-            self.rejected += len(misfits)
+            self.rejected += number_of_rows(misfits)
             self.add_error(rejections_text(misfits), is_passing=False)
 
 

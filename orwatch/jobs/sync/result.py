@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -54,8 +54,14 @@ _REJECTIONS_LISTED = 3
 def rejections_text(rows: Sequence[RejectedRow]) -> str:
     """Which rows of an answer were rejected."""
     listed = "; ".join(row.reason for row in rows[:_REJECTIONS_LISTED])
-    more = f"; and {len(rows) - _REJECTIONS_LISTED} more" if len(rows) > _REJECTIONS_LISTED else ""
-    return f"{counted(len(rows), 'row')} of the answer rejected: {listed}{more}"
+    count = number_of_rows(rows)
+    more = f"; and {count - _REJECTIONS_LISTED:,} more" if count > _REJECTIONS_LISTED else ""
+    return f"{counted(count, 'row')} of the answer rejected: {listed}{more}"
+
+
+def number_of_rows(rows: Iterable[RejectedRow]) -> int:
+    """How many rows were rejected."""
+    return sum(row.count for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from orwatch.jobs.sync.result import (
     SyncedKey,
     SyncKeyStatus,
     SyncResult,
+    number_of_rows,
     rejections_text,
 )
 from orwatch.jobs.sync.session import SyncSession, log_synced
@@ -303,12 +304,13 @@ def _write_usage(
     )
     notes = task.notes
     if answer.rejected and not misfits:
-        notes = (*notes, f"left out {counted(len(answer.rejected), 'row')} of days that were not asked for")
+        left_out = counted(number_of_rows(answer.rejected), "row")
+        notes = (*notes, f"left out {left_out} of days that were not asked for")
     return _synced(
         task,
         counts,
         SyncKeyStatus.PARTIAL if misfits else SyncKeyStatus.OK,
-        rejected=len(answer.rejected),
+        rejected=number_of_rows(answer.rejected),
         error=error,
         notes=notes,
     )

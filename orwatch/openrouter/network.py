@@ -1,0 +1,166 @@
+"""The connections to the API: where they may lead, and one deadline for all that a request does on them.
+
+Time-outs of the libraries below hold for one read or write each. Here each gets what is left of the whole
+request's time, from the look-up of the name to the last byte: slow headers end with it, and so does what
+only ever begins to be an answer.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpcore
+import httpx
+
+from orwatch import __version__
+from orwatch.config.values import is_loopback
+from orwatch.errors import SettingsError
+from orwatch.openrouter.unpacking import PACKINGS
+
+# At once; a server that takes one byte at a time shall not keep a long query beyond its time.
+_WRITTEN_BYTES = 16 * 1024
+
+
+class Network(httpcore.NetworkBackend):
+    """Opens connections on which requests end in time. ``monotonic``: the clock of the deadlines."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._backend = httpcore.SyncBackend()
+        self._monotonic = monotonic
+        # Each thread has one request under way at a time.
+        self._request = threading.local()
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """Let what this thread does in the block end by then, with a time-out of httpcore."""
+        self._request.deadline = deadline
+        try:
+            yield
+        finally:
+            del self._request.deadline
+
+    def seconds_left(self, timeout: float | None, error: type[Exception]) -> float | None:
+        """The time-out, or what is left of the request's time where that is less. Raises ``error``."""
+        deadline: float | None = getattr(self._request, "deadline", None)
+        if deadline is None:
+            return timeout
+        left = deadline - self._monotonic()
+        if left <= 0:
+            raise error("the time for the request is over")
+        return left if timeout is None else min(timeout, left)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect. The time-out is for each address of the host."""
+        each = self.seconds_left(timeout, httpcore.ConnectTimeout)
+
+        def connect() -> httpcore.NetworkStream:
+            return self._backend.connect_tcp(host, port, each, local_address, socket_options)
+
+        return _Stream(_within(self.seconds_left(None, httpcore.ConnectTimeout), connect), self)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that knows the time of the request that it is used for."""
+
+    def __init__(self, stream: httpcore.NetworkStream, network: Network) -> None:
+        self._stream = stream
+        self._network = network
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._network.seconds_left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for place in range(0, len(buffer), _WRITTEN_BYTES):
+            seconds = self._network.seconds_left(timeout, httpcore.WriteTimeout)
+            self._stream.write(buffer[place : place + _WRITTEN_BYTES], seconds)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        seconds = self._network.seconds_left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._network)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _within(seconds: float | None, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
+    """The connection, unless it takes longer: by itself no look-up of a name ends in time."""
+    connected: Future[httpcore.NetworkStream] = Future()
+
+    def run() -> None:
+        try:
+            stream = connect()
+        except BaseException as error:
+            with suppress(InvalidStateError):
+                connected.set_exception(error)
+            return
+        try:
+            connected.set_result(stream)
+        except InvalidStateError:  # nobody waits for it any more
+            stream.close()
+
+    threading.Thread(target=run, name="connect", daemon=True).start()
+    try:
+        return connected.result(seconds)
+    except TimeoutError:
+        if connected.cancel():
+            raise httpcore.ConnectTimeout("the time for the request is over") from None
+        return connected.result()
+    except BaseException:  # a signal
+        connected.cancel()
+        raise
+
+
+def open_http(base_url: str, connections: int, network: Network) -> httpx.Client:
+    """The HTTP client for this address. Raises ``SettingsError`` for what cannot be used."""
+    try:
+        host = httpx.URL(base_url).host
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={base_url!r} is not an address: {error}.") from error
+    try:
+        http = httpx.Client(
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            headers={
+                "User-Agent": f"orwatch/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": PACKINGS,
+            },
+            follow_redirects=False,
+            # One client serves many keys: a gateway's session cookie of one must not go out with another.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # Proxies of the environment are for the world outside, not for this machine.
+            trust_env=not is_loopback(host),
+        )
+    except (ImportError, OSError) as error:
+        reason = str(error).rstrip(".")
+        raise SettingsError(f"cannot use the environment's proxy or certificates: {reason}.") from error
+    except (httpx.InvalidURL, ValueError):
+        # Without what was found: a proxy's address may hold a password.
+        raise SettingsError(
+            "cannot use the environment's proxy: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is not an address."
+        ) from None
+    # httpx has no parameter for it.
+    for transport in (http._transport, *http._mounts.values()):
+        if isinstance(transport, httpx.HTTPTransport):
+            transport._pool._network_backend = network
+    return http
