@@ -5,9 +5,6 @@ Whoever opens, reads or makes a secret keeps it here; whoever logs, prints, stor
 
 from __future__ import annotations
 
-import json
-from urllib.parse import quote, urlsplit
-
 from orwatch.text import printable, secret_hint
 
 # Shorter ones, and short plain words, would take parts of words out of every message.
@@ -48,6 +45,10 @@ def keep_secret(secret: str, hint: str = "…") -> None:
         return
     if len(secret) < (_LEAST_LENGTH_OF_LETTERS if secret.isalpha() else _LEAST_LENGTH):
         return
+    # Most commands keep none, and `--help` loads neither.
+    import json
+    from urllib.parse import quote
+
     _known.secrets.add(secret)
     # As it is, as a host's name, in a literal, in JSON and in an address.
     for form in {
@@ -71,6 +72,8 @@ def keep_password(password: str | None) -> None:
 
 def keep_address(url: str) -> None:
     """Have those parts of an address shown as ``…`` that whoever knows them can use it by."""
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     for part in (*parts.path.split("/"), *parts.query.replace("&", "=").split("="), parts.password):
         if part and "{" not in part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -61,8 +62,9 @@ def _open_client(context: Context, settings: Settings, store: Store | None) -> C
     from orwatch.openrouter.outage import OF_A_PERSON
     from orwatch.store.engine.rate_limit import RateLimiter
 
-    def start_at_once() -> None:
+    def start_at_once() -> Callable[[], None]:
         """Without a database the requests of all processes cannot be counted; it is one or two then."""
+        return lambda: None
 
     limit = settings.rate_limit_per_minute
     return Client(

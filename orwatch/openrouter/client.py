@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from traceback import walk_tb
+from typing import TypeAlias
 
 import httpx
 
@@ -29,7 +30,7 @@ from orwatch.errors import (
     UnexpectedAnswerError,
     WrongClockError,
 )
-from orwatch.openrouter.network import Network, open_http
+from orwatch.openrouter.network import Network, open_http, when_sent
 from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
 from orwatch.openrouter.unpacking import Body, packing_of
@@ -49,6 +50,8 @@ _MAX_MESSAGE_LENGTH = 200
 _MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
 _PASSING_STATUSES = frozenset({408, 425, 429})  # and 5xx
+
+Turn: TypeAlias = Callable[[], None]
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +89,14 @@ class Client:
         base_url: str,
         *,
         clock: Clock,
-        wait_for_turn: Callable[[], None],
+        wait_for_turn: Callable[[], Turn],
         connections: int = 8,
         patience: Patience | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """``wait_for_turn`` is called before each request and returns when it may start.
+
+        What it returns is called when the request leaves: by then a connection may have been opened.
 
         Raises ``SettingsError`` for an address, a proxy or certificates that cannot be used.
         """
@@ -148,7 +153,7 @@ class Client:
         attempt = 0
         failure: _PassingError | None = None
         while True:
-            self._wait_for_turn()
+            turn = self._wait_for_turn()
             started_at = self._clock.monotonic()
             if deadline is None:
                 deadline = started_at + self._patience.max_seconds
@@ -156,7 +161,7 @@ class Client:
                 raise self._given_up(failure, attempt) from failure
             attempt += 1
             try:
-                answer = self._try(question, secret, deadline)
+                answer = self._try(question, secret, deadline, turn)
             except _PassingError as error:
                 failure = error
                 self._outage.note_failed_try(started_at)
@@ -176,19 +181,19 @@ class Client:
         """Whether there is time for one more try, after a wait."""
         return self._clock.monotonic() + wait < deadline and self._outage.allows_wait(wait)
 
-    def _try(self, question: _Question, secret: str, deadline: float) -> tuple[bytes, datetime]:
+    def _try(self, question: _Question, secret: str, deadline: float, turn: Turn) -> tuple[bytes, datetime]:
         """One try, following redirects within the origin."""
         keep_api_key(secret)
         url = httpx.URL(self._base_url + question.path, params=question.params)
         for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
             with self._errors_of(question, secret):
-                response, body = self._exchange(question, url, secret, deadline)
+                response, body = self._exchange(question, url, secret, deadline, turn)
                 target = self._redirect_target(response, url, secret)
             if target is None:
                 return self._checked(response, body, question, secret), self._answered_at(response)
             url = target
             if redirects_left:
-                self._wait_for_turn()
+                turn = self._wait_for_turn()
         raise UnexpectedAnswerError(f"{question} is redirected more than {MAX_REDIRECTS} times")
 
     @contextmanager
@@ -215,7 +220,7 @@ class Client:
             raise UnexpectedAnswerError(f"the answer to {question} cannot be read: {reason}") from error
 
     def _exchange(
-        self, question: _Question, url: httpx.URL, secret: str, deadline: float
+        self, question: _Question, url: httpx.URL, secret: str, deadline: float, turn: Turn
     ) -> tuple[httpx.Response, bytes]:
         started_at = self._clock.monotonic()
         status = "no answer"
@@ -234,7 +239,12 @@ class Client:
             with (
                 self._network.until(deadline),
                 self._http.stream(
-                    question.method, url, content=question.content, headers=headers, timeout=timeout
+                    question.method,
+                    url,
+                    content=question.content,
+                    headers=headers,
+                    timeout=timeout,
+                    extensions={"trace": when_sent(turn)},
                 ) as response,
             ):
                 status = str(response.status_code)
@@ -367,10 +377,12 @@ def _is_our_own(error: Exception) -> bool:
     """Whether our code raised it, or it is about how our code uses a library: then it is no key's error."""
     if isinstance(error, zlib.error):
         return False
-    *_, (frame, _line) = walk_tb(error.__traceback__)
-    is_raised_here = frame.f_globals.get("__name__", "").partition(".")[0] == "orwatch"
+    modules = [frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__)]
+    # The rate limit is asked from within httpx, and asks a library in its turn.
+    is_called_back = any(name.startswith("orwatch.store.") for name in modules)
+    is_raised_here = modules[-1].startswith("orwatch.")
     # RuntimeError: a client that is closed.
-    return is_raised_here or isinstance(error, OrwatchError | RuntimeError | AssertionError)
+    return is_called_back or is_raised_here or isinstance(error, OrwatchError | RuntimeError | AssertionError)
 
 
 def _presentable(text: str, secret: str) -> str:

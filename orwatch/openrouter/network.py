@@ -103,6 +103,17 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
+def when_sent(call: Callable[[], None]) -> Callable[[str, dict[str, Any]], None]:
+    """A ``trace`` extension for a request: it calls when the connection is there and the request leaves."""
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        # A proxy is asked first to make the connection.
+        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            call()
+
+    return trace
+
+
 def _within(seconds: float | None, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
     """The connection, unless it takes longer: by itself no look-up of a name ends in time."""
     connected: Future[httpcore.NetworkStream] = Future()

@@ -18,12 +18,17 @@ class Turns:
 
     def __init__(self, clock: FakeClock) -> None:
         self.count = 0
+        self.sent = 0
         self.seconds_each = 0.0
         self._clock = clock
 
-    def __call__(self) -> None:
+    def __call__(self) -> Callable[[], None]:
         self.count += 1
         self._clock.advance(seconds=self.seconds_each)
+        return self._leave
+
+    def _leave(self) -> None:
+        self.sent += 1
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -239,3 +239,77 @@ def test_machines_whose_clocks_differ_share_the_server_s(
 
     starts = [row[1] / 1000 for row in dump(store, "request_log")]
     assert all(before - 1 < start < before + 60 for start in starts), (before, starts)
+
+
+# A request leaves later than its turn came: its connection took time.
+
+
+def test_a_request_that_takes_time_to_connect_counts_from_when_it_leaves(
+    store: Store, clock: FakeClock
+) -> None:
+    limiter = RateLimiter(store, 2, clock)
+    leave = limiter.wait_for_turn()
+    clock.advance(seconds=20)
+    leave()
+    limiter.wait_for_turn()
+    now_ms = int(NOW.timestamp() * 1000)
+    assert [row[1] - now_ms for row in dump(store, "request_log")] == [20_000, 20_000]
+    assert starts_of(limiter, clock, 1) == [NOW + timedelta(seconds=20) + WINDOW]
+
+
+def test_a_request_that_leaves_at_once_is_logged_once(store: Store, clock: FakeClock) -> None:
+    leave = RateLimiter(store, 2, clock).wait_for_turn()
+    clock.advance(seconds=0.25)
+    leave()
+    assert [row[1] for row in dump(store, "request_log")] == [int(NOW.timestamp() * 1000)]
+
+
+def test_a_request_that_leaves_after_its_turn_is_forgotten_takes_another(
+    store: Store, clock: FakeClock
+) -> None:
+    limiter = RateLimiter(store, 1, clock)
+    leave = limiter.wait_for_turn()
+    clock.advance(seconds=61)
+    limiter.wait_for_turn()
+    leave()
+    assert clock.now() == NOW + timedelta(seconds=61) + WINDOW
+    assert len(dump(store, "request_log")) == 3
+
+
+def test_without_a_limit_nothing_is_logged_when_a_request_leaves(store: Store, clock: FakeClock) -> None:
+    leave = RateLimiter(store, 0, clock).wait_for_turn()
+    clock.advance(seconds=20)
+    leave()
+    assert dump(store, "request_log") == []
+
+
+@given(
+    limit=st.integers(1, 4),
+    requests=st.lists(st.tuples(st.floats(0, 40), st.floats(0, 70)), min_size=1, max_size=15),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_never_more_than_the_limit_leave_within_any_minute_however_long_they_take_to_connect(
+    new_database: Path, limit: int, requests: list[tuple[float, float]]
+) -> None:
+    clock = FakeClock()
+    left: list[datetime] = []
+    waiting: list[tuple[datetime, Callable[[], None]]] = []
+
+    def let_leave(until: datetime) -> None:
+        for entry in sorted(waiting, key=lambda entry: entry[0]):
+            due, leave = entry
+            if due <= until:
+                waiting.remove(entry)
+                clock.current = max(clock.current, due)
+                leave()
+                left.append(clock.now())
+
+    with two_stores(new_database) as stores:
+        limiters = [RateLimiter(store, limit, clock) for store in stores]
+        for number, (seconds_later, connecting) in enumerate(requests):
+            let_leave(clock.now() + timedelta(seconds=seconds_later))
+            leave = limiters[number % 2].wait_for_turn()
+            waiting.append((clock.now() + timedelta(seconds=connecting), leave))
+        let_leave(clock.now() + timedelta(days=1))
+    assert len(left) == len(requests)
+    assert most_within_a_minute(left) <= limit
