@@ -123,8 +123,9 @@ def _warn(warnings: Sequence[CronWarning]) -> None:
 def show(context: Context, as_json: bool) -> int:
     """Show what is installed, what it runs and when.
 
-    Exits with 1 when nothing is installed, when it is not as this version would write it, or when something
-    keeps it from running.
+    Exits with 1 when something keeps it from running, when it is not as this version would write it, or when
+    it cannot be looked at. Nothing installed is no failure: something else may start the jobs, and `orwatch
+    status` says when one was missed.
 
     \b
     Example:

@@ -103,6 +103,8 @@ def _schedule_lines(result: StatusResult, width: int) -> list[Text]:
         text, style = found.message, ""
     elif found.state is ScheduleState.UNCLEAR:
         text = "it is unclear which lines are orwatch's: see below"
+    elif found.state is ScheduleState.DIFFERS:
+        text = f"{found.message}: see below"
     elif found.state is ScheduleState.BROKEN:
         text = f"{', '.join(found.locations)} cannot work: see below"
     elif found.state is ScheduleState.NOT_INSTALLED and result.runs_by_itself:

@@ -61,9 +61,9 @@ def test_a_dry_run_prints_the_lines_alone_on_standard_output(orwatch: Orwatch, m
     assert not (machine / "tab").exists()
 
 
-def test_nothing_installed_exits_with_1(orwatch: Orwatch) -> None:
+def test_nothing_installed_is_no_failure(orwatch: Orwatch) -> None:
     code, out, err = orwatch("cron", "show", "--json")
-    assert (code, err) == (1, "")
+    assert (code, err) == (0, "")
     assert json.loads(out)["state"] == "not-installed"
 
 

@@ -77,7 +77,9 @@ def test_from_nothing_to_installed_shown_and_removed(cron: Cron) -> None:
     assert (shown.code, shown.json["state"], shown.json["warnings"]) == (0, "as-installed", [])
     assert cron.run("remove").code == 0
     assert cron.tab.read_bytes() == MINE + b"\n"
-    assert cron.run("show").code == 1
+    assert cron.run("show") == Finished(
+        0, "Not installed: `orwatch cron install` lets cron run the jobs.\n", ""
+    )
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", ""])

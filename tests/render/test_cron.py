@@ -143,11 +143,7 @@ def test_json_has_places_entries_and_times_in_both_zones() -> None:
 
 def test_json_of_nothing_installed() -> None:
     document = json.loads(as_json(CronShowResult(NOW, ())))
-    assert (document["state"], document["schedules"], document["status"]) == (
-        "not-installed",
-        [],
-        "attention",
-    )
+    assert (document["state"], document["schedules"], document["status"]) == ("not-installed", [], "ok")
 
 
 @pytest.mark.parametrize("change", list(CronChange))

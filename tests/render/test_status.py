@@ -128,7 +128,6 @@ def summary(state: ScheduleState, message: str = "the crontab of me") -> Schedul
         (ScheduleState.INSTALLED, "the crontab of me"),
         (ScheduleState.OWN, "the crontab of me"),
         (ScheduleState.OTHER_SETTINGS, "the crontab of me"),
-        (ScheduleState.DIFFERS, "the crontab of me. `orwatch cron install` corrects it."),
         (ScheduleState.NOT_INSTALLED, "the crontab of me. `orwatch cron install` corrects it."),
         (ScheduleState.UNKNOWN, "the crontab of me. `orwatch cron install` corrects it."),
     ],
@@ -149,6 +148,12 @@ def test_a_schedule_that_cannot_work_is_told_once_and_at_the_end() -> None:
     assert text.endswith("\n! schedule: the crontab of me: /o is gone. `orwatch cron install` corrects it.\n")
 
 
+def test_a_schedule_of_another_version_is_told_at_the_end() -> None:
+    text = rendered(view(replace(GOOD, schedule=summary(ScheduleState.DIFFERS))), 100)
+    assert "\nSchedule: the crontab of me: see below\n" in text
+    assert text.endswith("\n! schedule: the crontab of me. `orwatch cron install` corrects it.\n")
+
+
 def test_marks_that_are_no_pair_are_told_at_the_end() -> None:
     result = replace(GOOD, schedule=summary(ScheduleState.UNCLEAR, "tab: the marks are no pair"))
     text = rendered(view(result), 100)
@@ -157,7 +162,7 @@ def test_marks_that_are_no_pair_are_told_at_the_end() -> None:
 
 
 def test_a_long_schedule_line_goes_on_beneath_its_beginning() -> None:
-    lines = rendered(view(replace(GOOD, schedule=summary(ScheduleState.DIFFERS))), 50).splitlines()
+    lines = rendered(view(replace(GOOD, schedule=summary(ScheduleState.UNKNOWN))), 50).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("Schedule: "))
     assert lines[first + 1].startswith(" " * 10 + "install` corrects it")
     assert lines[first + 2].startswith("Database: ")

@@ -56,6 +56,14 @@ class ScheduleState(StrEnum):
     NOT_INSTALLED = "not-installed"
     UNKNOWN = "unknown"
 
+    @property
+    def needs_person(self) -> bool:
+        """Whether it does, also where no job was missed: for status, doctor and ``cron show`` alike.
+
+        Without a schedule of orwatch's the jobs may well be started by hand or by something else.
+        """
+        return self in {ScheduleState.DIFFERS, ScheduleState.BROKEN, ScheduleState.UNCLEAR}
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSummary:
@@ -148,10 +156,32 @@ class CronShowResult:
         """``AS_INSTALLED`` when everything of this command's that is there is as this version writes it."""
         if self.broken:
             return CronState.BROKEN
-        if not any(schedule.other_env_file is None for schedule in self.schedules):
+        if not self.ours:
             return CronState.UNKNOWN if self.unreadable else CronState.NOT_INSTALLED
-        differs = any(schedule.state is CronState.DIFFERS for schedule in self.schedules)
+        differs = any(schedule.state is CronState.DIFFERS for schedule in self.ours)
         return CronState.DIFFERS if differs else CronState.AS_INSTALLED
+
+    @property
+    def ours(self) -> tuple[CronSchedule, ...]:
+        """Those that read this command's env file."""
+        return tuple(schedule for schedule in self.schedules if schedule.other_env_file is None)
+
+    @property
+    def schedule_state(self) -> ScheduleState:
+        """What it comes to, whether the jobs can run included."""
+        if self.broken:
+            return ScheduleState.UNCLEAR
+        if self.ours:
+            own = (warning for schedule in self.ours for warning in schedule.warnings)
+            if _has_fatal((*own, *self.warnings)):
+                return ScheduleState.BROKEN
+            differs = self.state is CronState.DIFFERS
+            return ScheduleState.DIFFERS if differs else ScheduleState.INSTALLED
+        if self.schedules:
+            return ScheduleState.OTHER_SETTINGS
+        if self.unreadable:
+            return ScheduleState.UNKNOWN
+        return ScheduleState.OWN if self.own_lines else ScheduleState.NOT_INSTALLED
 
     @property
     def general_warnings(self) -> tuple[CronWarning, ...]:
@@ -167,9 +197,10 @@ class CronShowResult:
 
     @property
     def exit_code(self) -> int:
-        """1 when nothing is installed, or not as it should be, or when it will not work."""
-        is_fine = self.state is CronState.AS_INSTALLED
-        return EXIT_DONE if is_fine and not _has_fatal(self.all_warnings) else EXIT_NEEDS_PERSON
+        """1 when it needs a person, or could not be looked at."""
+        state = self.schedule_state
+        is_fine = not state.needs_person and state is not ScheduleState.UNKNOWN
+        return EXIT_DONE if is_fine else EXIT_NEEDS_PERSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,36 +27,27 @@ _NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}
 
 def summarise(shown: CronShowResult) -> ScheduleSummary:
     """What there is, and what to do where jobs do not run."""
-    if shown.broken:
-        error = shown.broken[0]
-        return ScheduleSummary(ScheduleState.UNCLEAR, (), error.problem, error.advice or "")
-    ours = [found for found in shown.schedules if found.other_env_file is None]
-    if ours:
-        return _installed(ours)
-    if shown.schedules:
-        other = shown.schedules[0]
-        return ScheduleSummary(
-            ScheduleState.OTHER_SETTINGS,
-            _locations(shown.schedules),
-            f"{other.location} runs the jobs with other settings, of {other.other_env_file}",
-            _how_to_have_both(other),
-        )
-    if shown.unreadable:
-        reason = shown.unreadable[0].problem
-        return ScheduleSummary(ScheduleState.UNKNOWN, (), reason, "`orwatch cron show` says what to do.")
-    if shown.own_lines:
-        return ScheduleSummary(
-            ScheduleState.OWN,
-            shown.own_lines,
-            f"lines of your own in {', '.join(shown.own_lines)}",
-            "See that they are right, and that cron runs.",
-        )
-    return ScheduleSummary(
-        ScheduleState.NOT_INSTALLED,
-        (),
-        "not installed",
-        "`orwatch cron install` lets cron run the jobs.",
-    )
+    state = shown.schedule_state
+    locations: tuple[str, ...] = ()
+    match state:
+        case ScheduleState.UNCLEAR:
+            message, advice = shown.broken[0].problem, shown.broken[0].advice or ""
+        case ScheduleState.INSTALLED | ScheduleState.DIFFERS | ScheduleState.BROKEN:
+            locations = _locations(shown.ours)
+            message, advice = _words_of_ours(shown)
+        case ScheduleState.OTHER_SETTINGS:
+            other, locations = shown.schedules[0], _locations(shown.schedules)
+            message = f"{other.location} runs the jobs with other settings, of {other.other_env_file}"
+            advice = _how_to_have_both(other)
+        case ScheduleState.UNKNOWN:
+            message, advice = shown.unreadable[0].problem, "`orwatch cron show` says what to do."
+        case ScheduleState.OWN:
+            locations = shown.own_lines
+            message = f"lines of your own in {', '.join(locations)}"
+            advice = "See that they are right, and that cron runs."
+        case ScheduleState.NOT_INSTALLED:
+            message, advice = "not installed", "`orwatch cron install` lets cron run the jobs."
+    return ScheduleSummary(state, locations, message, advice)
 
 
 def _how_to_have_both(other: CronSchedule) -> str:
@@ -69,31 +60,22 @@ def _how_to_have_both(other: CronSchedule) -> str:
     )
 
 
-def _installed(found: Sequence[CronSchedule]) -> ScheduleSummary:
-    locations = _locations(found)
-    for each in found:
-        fatal = next((warning.text for warning in each.warnings if warning.is_fatal), None)
-        if fatal is not None:
-            return ScheduleSummary(
-                ScheduleState.BROKEN,
-                locations,
-                f"{each.location}: {fatal.rstrip('.')}",
-                "`orwatch cron show` says what to do.",
-            )
-    for each in found:
+def _words_of_ours(shown: CronShowResult) -> tuple[str, str]:
+    """What is installed, with the first thing that is wrong with it; and what to do."""
+    advice = "`orwatch cron show` says what to do."
+    for each in shown.ours:
+        for warning in each.warnings:
+            if warning.is_fatal:
+                return f"{each.location}: {warning.text.rstrip('.')}", advice
+    for warning in shown.warnings:
+        if warning.is_fatal:
+            return warning.text.rstrip("."), advice
+    for each in shown.ours:
         if each.state is CronState.DIFFERS:
-            return ScheduleSummary(
-                ScheduleState.DIFFERS,
-                locations,
-                f"{each.location}, not as this version writes it",
-                f"`{each.place.install_command}` corrects it.",
-            )
-    return ScheduleSummary(
-        ScheduleState.INSTALLED,
-        locations,
-        ", ".join(locations),
-        "`orwatch cron show` says whether cron runs and can start them.",
-    )
+            message = f"{each.location}, not as this version writes it"
+            return message, f"`{each.place.install_command}` corrects it."
+    locations = ", ".join(_locations(shown.ours))
+    return locations, "`orwatch cron show` says whether cron runs and can start them."
 
 
 def _locations(found: Sequence[CronSchedule]) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
-from orwatch.jobs.cron.result import ScheduleState
 from orwatch.jobs.cron.summary import why_ahead
 from orwatch.jobs.key.problems import REFUSED, problem_of
 from orwatch.text import counted
@@ -93,11 +92,11 @@ def _is_low(account: AccountBalance) -> bool:
 
 
 def _schedule_needs(result: StatusResult) -> Iterator[str]:
-    """What is to be done about the schedule; while the jobs run when they should, it may be anything."""
+    """What is to be done about the schedule."""
     if result.schedule is None:
         return
     is_missed = any(job.is_missed for job in result.jobs)
-    if is_missed or result.schedule.state in {ScheduleState.BROKEN, ScheduleState.UNCLEAR}:
+    if is_missed or result.schedule.state.needs_person:
         yield result.schedule.sentence
 
 

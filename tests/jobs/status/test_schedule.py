@@ -10,10 +10,11 @@ import pytest
 from orwatch.domain.runs import Job
 from orwatch.errors import BrokenMarksError, UnreadableError
 from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState, CronWarning, ScheduleState
+from orwatch.jobs.doctor.jobs import check_schedule
 from orwatch.jobs.status import run as status_job
 from orwatch.jobs.status.result import StatusResult
 from orwatch.store.engine.database import Store
-from tests.jobs.doctor.support import GOOD_SCHEDULE, INSTALLED
+from tests.jobs.doctor.support import GOOD_SCHEDULE, INSTALLED, findings
 from tests.jobs.status.test_run import all_ran, make_old, record
 from tests.jobs.support import add_key
 from tests.support import NOW
@@ -33,7 +34,7 @@ GONE = CronShowResult(
 BROKEN_MARKS = CronShowResult(
     NOW, (), broken=(BrokenMarksError("tab: the marks are no pair", "Delete them."),)
 )
-ALL = (GOOD_SCHEDULE, NOTHING, UNREADABLE, OWN, DIFFERENT, OTHER)
+NO_NEED = (GOOD_SCHEDULE, NOTHING, UNREADABLE, OWN, OTHER)
 
 
 @pytest.fixture
@@ -55,10 +56,20 @@ def state_of(result: StatusResult) -> ScheduleState:
     return result.schedule.state
 
 
-@pytest.mark.parametrize("shown", ALL)
-def test_jobs_that_run_on_time_are_fine_whatever_is_installed(watched: Store, shown: CronShowResult) -> None:
+@pytest.mark.parametrize("shown", NO_NEED)
+def test_jobs_that_run_on_time_are_fine_whatever_starts_them(watched: Store, shown: CronShowResult) -> None:
     all_ran(watched)
     assert status_job.run(watched, NOW, shown).problems == ()
+
+
+@pytest.mark.parametrize("shown", [GOOD_SCHEDULE, NOTHING, OWN, OTHER, DIFFERENT, GONE, BROKEN_MARKS])
+def test_status_doctor_and_cron_show_agree_on_what_needs_a_person(
+    watched: Store, shown: CronShowResult
+) -> None:
+    all_ran(watched)
+    result = status_job.run(watched, NOW, shown)
+    assert result.exit_code == shown.exit_code == bool(findings(list(check_schedule(shown, is_missed=False))))
+    assert bool(result.problems) == (shown in {DIFFERENT, GONE, BROKEN_MARKS})
 
 
 @pytest.mark.parametrize("shown", [NOTHING, UNREADABLE, OWN, OTHER])
