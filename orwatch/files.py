@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+from orwatch.leftovers import new_file, remove_leftovers
 
 _NO_REGULAR_FILE = "it is a link, a device or the like, and no regular file"
 
@@ -45,15 +46,16 @@ def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
 
     What is there keeps its owner and group, and has to be a regular file. Raises ``OSError``.
     """
-    # A name that begins with a dot is read neither by cron nor by systemd.
-    descriptor, name = tempfile.mkstemp(prefix=".orwatch-", dir=path.parent)
+    remove_leftovers(path.parent)
+    descriptor, temporary = new_file(path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
             os.fchmod(file.fileno(), mode)
-        move_into_place(Path(name), path)
+            move_into_place(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

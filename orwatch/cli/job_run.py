@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from orwatch.cli.context import Context
 from orwatch.cli.heartbeat import Heartbeat
@@ -12,6 +13,7 @@ from orwatch.cli.interruption import interruptible
 from orwatch.domain.runs import Job
 from orwatch.errors import EXIT_DONE
 from orwatch.jobs.runs.recorded import RunOptions
+from orwatch.leftovers import remove_leftovers
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ def job_run(
 
     ``is_whole`` False: it does a part of the job only, of which the heartbeat hears nothing.
     """
+    _clean_up_after_killed_runs(context)
     heartbeat = Heartbeat(context.settings.heartbeat_url if is_whole else None, job)
     try:
         with interruptible(context.settings.job_timeout_minutes, wait_seconds) as restart_limit:
@@ -45,3 +48,13 @@ def job_run(
         heartbeat.fail(str(error) or type(error).__name__)
         raise
     heartbeat.finish(ending.exit_code, ending.summary)
+
+
+def _clean_up_after_killed_runs(context: Context) -> None:
+    """Remove the temporary files that they left: beside the env file, some of them hold encryption keys."""
+    temporary = context.environ.get("TMPDIR") or "/tmp"  # noqa: S108 (nothing is made there)
+    folders = {context.env_file.resolve().parent, Path(temporary)}
+    if context.store.backend.file is not None:
+        folders.add(context.store.backend.file.resolve().parent)
+    for folder in folders:
+        remove_leftovers(folder)

@@ -8,9 +8,7 @@ from pathlib import Path
 from orwatch.config.database_url import is_postgres, sqlite_path
 from orwatch.config.settings import Settings
 from orwatch.errors import SettingsError, UsageError
-
-# What SQLite keeps beside a database.
-SQLITE_LOGS = ("-wal", "-shm", "-journal")
+from orwatch.leftovers import SQLITE_LOGS
 
 
 def refuse_own_file(file: Path, settings: Settings) -> None:

@@ -263,3 +263,24 @@ def test_status_tells_of_an_encryption_key_that_is_lost(orwatch: Orwatch, home: 
     assert (code, err) == (1, "")
     assert "! ORWATCH_ENCRYPTION_KEY is not set" in out
     assert "Nothing needs you." not in out
+
+
+@pytest.mark.parametrize("job", [("sync",), ("validate",), ("cleanup",)])
+def test_a_job_removes_what_killed_programs_left(
+    orwatch: Orwatch,
+    home: Home,
+    api: respx.MockRouter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    job: tuple[str, ...],
+) -> None:
+    api.get("/key").mock(return_value=key_answer())
+    api.get("/usage").mock(return_value=usage_json())
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    beside = [folder / ".orwatch-part-abcdefgh" for folder in (home.env_file.parent, home.database.parent)]
+    for file in beside:
+        file.write_text("ORWATCH_ENCRYPTION_KEY=old", encoding="utf-8")
+    copy = tmp_path / "orwatch-copy-abcdefgh"
+    copy.mkdir()
+    assert orwatch(*job).code == 0
+    assert not [path for path in (*beside, copy) if path.exists()]

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
@@ -22,6 +21,7 @@ from orwatch.clock import Clock
 from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError
 from orwatch.files import make_private_folder, open_file
+from orwatch.leftovers import temporary_folder
 from orwatch.store.engine import backend
 from orwatch.store.engine.backend import Backend, DamagedError, Holder, NoDatabaseError, Writing
 
@@ -107,8 +107,8 @@ class SqliteBackend:
     @contextmanager
     def scratch_copy(self) -> Iterator[Backend]:
         """A copy in a temporary folder."""
-        with tempfile.TemporaryDirectory(prefix="orwatch-") as folder:
-            path = Path(folder) / "copy.db"
+        with temporary_folder() as folder:
+            path = folder / "copy.db"
             with self.without_transaction() as source, closing(sqlite3.connect(path)) as target:
                 source.backup(target)
             copy = SqliteBackend(path)

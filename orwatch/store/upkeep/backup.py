@@ -6,14 +6,14 @@ import errno
 import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from orwatch.config.own_files import SQLITE_LOGS, is_companion
+from orwatch.config.own_files import is_companion
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.files import move_into_place
+from orwatch.leftovers import new_file, remove_leftovers, remove_with_logs
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.sqlite import SqliteBackend
 
@@ -92,14 +92,13 @@ def _check_place(database: Path, file: Path, *, is_forced: bool) -> None:
 @contextmanager
 def temporary_file(file: Path) -> Iterator[Path]:
     """A new file beside another, mode 0600; gone at the end where it has not been renamed."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    remove_leftovers(file.parent)
+    descriptor, temporary = new_file(file.parent)
     try:
         yield temporary
     finally:
-        for suffix in ("", *SQLITE_LOGS):
-            temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+        remove_with_logs(temporary)
+        os.close(descriptor)
 
 
 def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:

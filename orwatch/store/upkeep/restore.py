@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -11,9 +10,9 @@ from pathlib import Path
 from shutil import copyfile
 from urllib.parse import quote
 
-from orwatch.config.own_files import SQLITE_LOGS
 from orwatch.errors import StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.files import move_into_place
+from orwatch.leftovers import SQLITE_LOGS, temporary_folder
 from orwatch.store.engine.backend import DamagedError
 from orwatch.store.engine.database import (
     Store,
@@ -41,8 +40,8 @@ def open_backup(file: Path, database: SqliteBackend, now: datetime) -> Iterator[
         raise UsageError(f"there is no file {file}. Name a backup that `orwatch db backup` wrote.")
     if database.file.exists() and file.samefile(database.file):
         raise UsageError(f"{file} is the database itself. Name a backup of it.")
-    with tempfile.TemporaryDirectory(prefix="orwatch-") as folder:
-        copy = Path(folder) / "backup.db"
+    with temporary_folder() as folder:
+        copy = folder / "backup.db"
         url = f"sqlite:///{copy}"
         with _blaming(file, copy):
             _copy_file(file, copy)
