@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +35,8 @@ def is_json() -> bool:
 def notice(text: str) -> None:
     """Say something that is neither the answer nor an error."""
     if is_json():
+        import json
+
         click.echo(json.dumps({"notice": {"message": text}}), err=True)
     else:
         click.echo(f"orwatch: {printable(text)}", err=True)
