@@ -87,7 +87,7 @@ def read_rows(
         first = rows.setdefault(cell, row)
         if first is not row:
             repeated.setdefault((part, cell), [first]).append(row)
-    check_names({name for rows in parts.values() for cell in rows for name in cell})
+    check_names(set().union(*parts.values()))
     _add_up(parts, repeated, rejections)
     by_owner: dict[str | None, list[UsageRow]] = {}
     for part in sorted(parts, key=_order):

@@ -30,7 +30,8 @@ MAX_NAME_LENGTH = 256
 # Of one answer: far more than the largest has, and so few that they fit into some hundred megabytes.
 MAX_VALUES = 5_000_000
 MAX_OBJECTS = 1_000_000
-MAX_NAMES = 20_000  # of models and providers
+MAX_NAMES = 20_000  # models, each with each of its providers
+_SMALL_BYTES = 8 * 1024**2  # too small to hold too many
 _BYTES_TO_LOOK_AT = 4000  # of what is not JSON
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
@@ -63,6 +64,8 @@ def load_json(body: bytes) -> Json:
 
 def _check_number_of_values(body: bytes) -> None:
     """Raises ``UnexpectedAnswerError``. A value may take two bytes of JSON, and a hundred of memory."""
+    if len(body) <= _SMALL_BYTES:
+        return
     # Before each value but the first of its object or list stands a comma.
     if body.count(b",") > MAX_VALUES or body.count(b"{") + body.count(b"[") > MAX_OBJECTS:
         raise UnexpectedAnswerError(
@@ -70,10 +73,10 @@ def _check_number_of_values(body: bytes) -> None:
         )
 
 
-def check_names(names: Collection[str]) -> None:
-    """Raises ``UnexpectedAnswerError`` for more names than there are models and providers."""
+def check_names(names: Collection[object]) -> None:
+    """Raises ``UnexpectedAnswerError`` for more models and providers than there are."""
     if len(names) > MAX_NAMES:
-        raise UnexpectedAnswerError(f"the answer has more than {MAX_NAMES:,} names of models and providers")
+        raise UnexpectedAnswerError(f"the answer has more than {MAX_NAMES:,} models and providers")
 
 
 def _redacted(value: Json) -> Json:

@@ -60,6 +60,7 @@ def test_a_day_that_is_only_counted_is_doubtful_still() -> None:
 def test_an_answer_of_too_many_values_is_not_even_read(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setattr(values, "MAX_VALUES", 50_000)
     monkeypatch.setattr(values, "MAX_OBJECTS", 20_000)
+    monkeypatch.setattr(values, "_SMALL_BYTES", 100_000)
     body = f'{{"data": [{",".join([value] * 60_000)}]}}'.encode()
     tracemalloc.start()
     try:
@@ -98,5 +99,5 @@ def test_more_names_than_there_can_be_are_an_unexpected_answer(
 ) -> None:
     monkeypatch.setattr(values, "MAX_NAMES", 50)
     ask(range(49))
-    with pytest.raises(UnexpectedAnswerError, match="more than 50 names of models and providers"):
+    with pytest.raises(UnexpectedAnswerError, match="more than 50 models and providers"):
         ask(range(51))
