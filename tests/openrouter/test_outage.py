@@ -128,7 +128,9 @@ def test_an_api_that_has_answered_once_is_asked_for_each_key(
     client: Client, respx_mock: respx.MockRouter, status: int
 ) -> None:
     route = respx_mock.get(KEY_URL)
-    route.side_effect = [httpx.Response(status), *[REFUSED] * 30, httpx.Response(200, content=b"back")]
+    # An error of OpenRouter's own: any other 401 is doubted, and no answer.
+    first = httpx.Response(status, json={"error": {"code": status, "message": "no"}})
+    route.side_effect = [first, *[REFUSED] * 30, httpx.Response(200, content=b"back")]
     with suppress(ApiError):
         client.get("/key", SECRET)
     while route.call_count < 31:
