@@ -9,6 +9,7 @@ from contextvars import ContextVar
 
 import click
 
+from orwatch.redaction import redact
 from orwatch.text import printable
 
 # --json, alone or among other short options that take no value.
@@ -34,6 +35,7 @@ def is_json() -> bool:
 
 def notice(text: str) -> None:
     """Say something that is neither the answer nor an error."""
+    text = redact(text)
     if is_json():
         import json
 

@@ -8,9 +8,11 @@ import click
 import pytest
 import respx
 
+from orwatch.cli import notices
 from orwatch.cli.interruption import StoppedBySignal
 from orwatch.errors import OrwatchError, SettingsError, TryAgainError, WrongSettingsError
 from orwatch.jobs.status import run as status_job
+from orwatch.redaction import keep_api_key
 from orwatch.secrets import Vault
 from tests.cli.support import ENCRYPTION_KEY, Home, Orwatch, refusal
 from tests.cli.test_command_line import raising
@@ -233,3 +235,12 @@ def test_the_log_is_json_lines_where_json_was_asked_for(
     assert (code, json.loads(out)["status"]) == (1, "failed")
     assert (record["level"], record["job"], record["key"]) == ("WARNING", "sync", "work")
     assert orwatch("sync", "--quiet").err.startswith("2026-11-20T12:30:00Z WARNING sync key=work")
+
+
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"]])
+def test_no_secret_is_in_a_notice(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    keep_api_key(secret_of("work"))
+    with notices.as_asked(words):
+        notices.notice(f"it is {secret_of('work')}")
+    assert "it is sk-or-" in (err := capsys.readouterr().err)
+    assert secret_of("work")[:20] not in err
