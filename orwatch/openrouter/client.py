@@ -237,7 +237,8 @@ class Client:
             if question.content is not None:
                 headers["Content-Type"] = "application/json"
             with (
-                self._network.until(deadline),
+                # Until its headers have come it is no answer, however it begins.
+                self._network.until(started_at + self._outage.try_seconds(seconds_left)),
                 self._http.stream(
                     question.method,
                     url,
@@ -246,6 +247,7 @@ class Client:
                     timeout=timeout,
                     extensions={"trace": when_sent(turn)},
                 ) as response,
+                self._network.until(deadline),
             ):
                 status = str(response.status_code)
                 return response, self._read(response, question, deadline)

@@ -38,12 +38,13 @@ class Network(httpcore.NetworkBackend):
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
-        """Let what this thread does in the block end by then, with a time-out of httpcore."""
+        """Let what this thread does in the block end by then, with a time-out of httpcore; may be nested."""
+        before: float | None = getattr(self._request, "deadline", None)
         self._request.deadline = deadline
         try:
             yield
         finally:
-            del self._request.deadline
+            self._request.deadline = before
 
     def seconds_left(self, timeout: float | None, error: type[Exception]) -> float | None:
         """The time-out, or what is left of the request's time where that is less. Raises ``error``."""

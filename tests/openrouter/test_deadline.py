@@ -15,7 +15,9 @@ import pytest
 
 from orwatch.cli.context import SystemClock
 from orwatch.errors import ApiUnavailableError
-from orwatch.openrouter.client import Client, Patience
+from orwatch.openrouter import outage
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.outage import Patience
 from tests.openrouter.raw_server import raw_server
 from tests.support import SECRET, no_limit
 
@@ -166,6 +168,40 @@ def test_connections_through_a_proxy_have_the_deadline_too(
             if isinstance(transport, httpx.HTTPTransport)
         ]
         assert backends == [client._network] * 2
+
+
+@pytest.fixture
+def of_a_person(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    monkeypatch.setattr(outage, "_SHORT_TRY_SECONDS", 0.1)
+    return Patience(max_tries=1, max_seconds=60, max_outage_seconds=SECONDS)
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a status line", "headers", "1xx"])
+def test_where_a_person_waits_what_is_no_answer_ends_with_the_outage(
+    of_a_person: Patience, kind: str
+) -> None:
+    with (
+        raw_server(lambda connection: send_for_ever(connection, *ENDLESS[kind])) as base_url,
+        Client(base_url, clock=SystemClock(), wait_for_turn=no_limit, patience=of_a_person) as client,
+    ):
+        began = time.monotonic()
+        with pytest.raises(ApiUnavailableError):
+            client.get("/key", SECRET)
+        assert SECONDS * 0.9 < time.monotonic() - began < SECONDS + 2
+
+
+def test_where_a_person_waits_an_answer_that_has_begun_is_read_to_its_end(of_a_person: Patience) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(HEAD + b"Content-Length: 20\r\n\r\n")
+        for _ in range(10):
+            time.sleep(SECONDS / 6)
+            connection.sendall(b"{}")
+
+    with (
+        raw_server(serve) as base_url,
+        Client(base_url, clock=SystemClock(), wait_for_turn=no_limit, patience=of_a_person) as client,
+    ):
+        assert client.get("/key", SECRET) == b"{}" * 10
 
 
 def test_a_connection_that_is_refused_says_so(ask: Callable[..., float]) -> None:
