@@ -195,7 +195,10 @@ def test_a_whole_account_agrees_and_takes_few_requests(
 
     finished = examine(machine, "--json")
 
-    assert (finished.code, findings(finished)) == (0, [])
+    # The account has a key that expires within the week.
+    (expiring,) = (key for key in account.keys if key.expires_at is not None)
+    assert finished.code == 1
+    assert [(area, name.partition(" ")[0]) for area, name in findings(finished)] == [("api", expiring.name)]
     paths = [request.path for _, request in server.received[asked_before:]]
     assert sorted(paths) == ["/credits", "/key", "/keys", "/keys", "/workspaces"]
     compared = [check for check in finished.json["checks"] if "difference_usd" in check]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -202,12 +203,15 @@ def test_verbose_logs_each_request_without_headers_or_secrets(
     finished = watching.run("sync", "--json", "-v")
 
     assert (finished.code, finished.json["status"]) == (0, "ok")
-    requests = re.findall(r" DEBUG sync[^:]*: GET /api/v1/usage 200 \d+ ms\n", finished.stderr)
-    assert len(requests) == 3
+    lines = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert (
+        sum(re.fullmatch(r"GET /api/v1/usage 200 \d+ ms", line["message"]) is not None for line in lines) == 3
+    )
     assert not [word for word in ("Authorization", "Bearer", "sk-or-v1") if word in finished.stderr]
     assert not [key.name for key in keys if key.secret in finished.stderr]
-    for line in finished.stderr.splitlines():
-        assert re.match(rf"{utc_today()}T\d\d:\d\d:\d\dZ (DEBUG|INFO) sync", line), line
+    for line in lines:
+        assert re.fullmatch(rf"{utc_today()}T\d\d:\d\d:\d\dZ", line["time"]), line
+        assert (line["level"] in {"DEBUG", "INFO"}, line["job"]) == (True, "sync")
 
 
 def test_without_keys_there_is_nothing_to_do_and_it_says_how_to_begin(machine: Machine) -> None:
