@@ -32,7 +32,7 @@ def command(
 
     A key is invalid when it is refused (401) twice, ORWATCH_REFUSAL_WAIT_SECONDS (30) apart. One that is
     accepted again becomes active again; one that you disabled is not asked about. When OpenRouter has
-    trouble, nothing changes; nor when it refuses all of three keys or more, unless it did the last time.
+    trouble, nothing changes; nor when it refuses all of three keys or more, unless it did an hour ago.
 
     \b
     Examples:

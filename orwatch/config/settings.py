@@ -281,7 +281,13 @@ def _line_errors(lines: Sequence[EnvLine], env_file: Path) -> Iterator[SettingsE
 
     Neither line nor name is shown: either may be a secret that something was left out of.
     """
+    numbers: dict[str, int] = {}
     for line in lines:
+        if line.name in SETTING_NAMES and numbers.setdefault(line.name, line.number) != line.number:
+            yield SettingsError(
+                f"lines {numbers[line.name]} and {line.number} of {env_file} both set {line.name}",
+                "Remove the one that is not to count.",
+            )
         if line.value is None:
             yield SettingsError(
                 f"line {line.number} of {env_file} is not NAME=value",

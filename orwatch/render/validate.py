@@ -24,7 +24,7 @@ _VERDICT_STYLES = {
 
 _ALL_REFUSED = (
     "OpenRouter refuses all keys at once. That is more often its own trouble than theirs, so none was "
-    "deactivated; the next validate of all keys decides."
+    "deactivated. A validate of all keys decides that finds it so in an hour or later."
 )
 
 
@@ -53,7 +53,7 @@ def validate_view(result: ValidateResult) -> View:
             for text in (key.detail, key.warning)
             if text
         ]
-        if result.is_all_refused and not result.invalid:
+        if result.is_all_refused:
             shown.append(Text(_ALL_REFUSED, style="red"))
         return [*shown, *trouble, Text(_verdict_sentence(result), style="bold")]
 
@@ -97,7 +97,9 @@ ANSWER = Shape(
     Member("valid", "How many keys are valid."),
     Member("invalid", "How many keys OpenRouter refuses."),
     Member("unknown", "How many keys could not be checked."),
-    Member("is_all_refused", "Whether three keys or more were refused and none was accepted."),
+    Member(
+        "is_all_refused", "Whether so many keys were refused, and none accepted, that none was deactivated."
+    ),
     Member("keys", "The keys that were asked about.", shape=_KEY),
 )
 

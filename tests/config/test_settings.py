@@ -479,6 +479,16 @@ def test_a_line_of_the_env_file_that_is_no_setting_is_an_error_and_never_shown(
     assert KEY not in shown
 
 
+def test_a_setting_that_stands_twice_in_the_env_file_is_an_error(home: Path) -> None:
+    write_env_file(home, "OTHER=1\nORWATCH_ENCRYPTION_KEY=\nOTHER=2\nORWATCH_ENCRYPTION_KEY=abc\n")
+    with pytest.raises(SettingsError) as raised:
+        load_settings({})
+    assert f"lines 2 and 4 of {home / '.config/orwatch/.env'} both set ORWATCH_ENCRYPTION_KEY" in str(
+        raised.value
+    )
+    assert "abc" not in str(raised.value)
+
+
 def test_every_wrong_line_and_value_is_told_at_once(home: Path) -> None:
     write_env_file(home, "ORWATCH_APES=1\nno\nORWATCH_CONCURRENCY=0\n")
     settings, errors = examine_settings({}, None)

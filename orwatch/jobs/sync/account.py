@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orwatch.domain.keys import Credits, StoredKey
@@ -16,7 +16,7 @@ from orwatch.jobs.sync.account_today import read_back, read_today
 from orwatch.jobs.sync.outage import unanswered
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.sync.session import SyncSession, log_synced
-from orwatch.openrouter.account import fetch_credits, fetch_listing
+from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_credits, fetch_listing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts, listings
 from orwatch.store.keys import table as stored_keys
@@ -65,6 +65,7 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
             connection, owner, listing.keys, now, has_workspaces=listing.has_workspaces
         )
         accounts.update_account(connection, owner.id, account_id=account_id)
+        _read_back_again(connection, owner, changes, now.date())
         reader = AccountReader(session, connection, owner, secret, listing)
         reader.notes += _change_notes(changes)
         return reader
@@ -77,6 +78,18 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
     read_back(reader)
     _read_credits(reader)
     return _finish(reader, has_today=has_today)
+
+
+def _read_back_again(connection: Connection, owner: StoredKey, changes: ListingChanges, today: date) -> None:
+    """Have the account's past read once more for a key that is discovered after that was read.
+
+    So it is with a key that was removed with its usage and is found again.
+    """
+    recent = today - timedelta(days=ACTIVITY_DAYS)
+    reached = accounts.account_state(connection, owner.id).backfilled_from
+    is_older = changes.oldest is not None and changes.oldest.date() < recent
+    if is_older and reached is not None and reached < recent:
+        accounts.update_account(connection, owner.id, backfilled_from=recent)
 
 
 def _unlisted(session: SyncSession, owner: StoredKey, error: ApiError) -> SyncedAccount:

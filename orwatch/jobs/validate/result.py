@@ -43,7 +43,7 @@ class ValidatedKey:
 class ValidateResult:
     """What ``orwatch validate`` found.
 
-    ``is_all_refused``: three keys or more were refused, and none accepted.
+    ``is_all_refused``: three keys or more were refused and none accepted, so that none was deactivated.
     """
 
     job: ClassVar[Job] = Job.VALIDATE

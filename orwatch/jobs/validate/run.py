@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
@@ -36,6 +37,9 @@ _RUNS_LOOKED_AT = 200
 
 _DOUBTED_FOR = timedelta(days=1)
 
+# To run it again at once is no second opinion.
+_SECOND_OPINION_AFTER = timedelta(hours=1)
+
 # In the counts of a run that found it so.
 _ALL_REFUSED = "all_refused"
 
@@ -58,11 +62,11 @@ def run(
 
     A key that is answered 401 twice, ``refusal_wait_seconds`` apart at least, is deactivated; one that
     validate had deactivated and that is answered 200 becomes active again. Any other answer changes nothing.
-    Three keys or more that are refused while none is accepted stay active, unless the last run of all keys
-    found it so already. ``on_refused`` gets the number of keys to ask about again, before the wait.
-    ``open_client`` is called once, or never where there is nothing to ask. Raises ``UsageError``,
-    ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``, ``StoreUnusableError``,
-    ``StoreUnavailableError``, and what ``open_client`` does.
+    Three keys or more that are refused while none is accepted stay active, unless a run of all keys found it
+    so an hour ago or earlier, and none otherwise since. ``on_refused`` gets the number of keys to ask about
+    again, before the wait. ``open_client`` is called once, or never where there is nothing to ask. Raises
+    ``UsageError``, ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
+    ``StoreUnusableError``, ``StoreUnavailableError``, and what ``open_client`` does.
     """
     check_names(store, key_names)
     with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
@@ -104,7 +108,7 @@ def _validate(
     started_at = clock.monotonic()
     with store.read() as connection:
         keys = select_keys(stored_keys.list_keys(connection), key_names)
-        was_all_refused = _was_all_refused(connection)
+        was_all_refused = _was_all_refused(connection, clock.now())
     secrets, unopened = open_secrets(store, keyring, [key for key in keys if _is_asked_about(key)])
     done = {
         key.id: ValidatedKey(key.name, Verdict.UNKNOWN, str(unopened[key.id]), needs_person=True)
@@ -129,9 +133,9 @@ def _validate(
                 answer.is_passing or isinstance(answer, KeyRejectedError)
             )
             done.update(_conclude(store, key, answer, clock))
-        is_all_refused = len(refused) >= _MANY_KEYS and not knows_a_key
+        is_all_refused = len(refused) >= _MANY_KEYS and not knows_a_key and not was_all_refused
         for key, refusal in refused:
-            if is_all_refused and not was_all_refused:
+            if is_all_refused:
                 detail = f"not deactivated, though refused twice: {refusal}"
                 done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, detail, needs_person=True)
             else:
@@ -153,11 +157,12 @@ def _without_outage(result: ValidateResult) -> list[ValidatedKey]:
     return [key for key in result.keys if result.outage is None or key.name not in result.outage.names]
 
 
-def _was_all_refused(connection: Connection) -> bool:
-    """Whether the last run of all keys found them all refused; this run is the latest recorded."""
+def _was_all_refused(connection: Connection, now: datetime) -> bool:
+    """Whether the runs of all keys found them all refused for an hour; this run is the latest recorded."""
     earlier = runs.list_runs(connection, Job.VALIDATE, _RUNS_LOOKED_AT)[1:]
-    counts = next((run.counts for run in earlier if run.slot is not None), {})
-    return _ALL_REFUSED in counts
+    whole = (run for run in earlier if run.slot is not None)
+    refused = takewhile(lambda run: _ALL_REFUSED in run.counts, whole)
+    return any(now - run.started_at >= _SECOND_OPINION_AFTER for run in refused)
 
 
 def recently_deactivated(store: Store, now: datetime) -> tuple[str, ...]:

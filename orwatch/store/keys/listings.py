@@ -21,13 +21,17 @@ _SHORT_HASH = 6
 
 @dataclass(frozen=True, slots=True)
 class ListingChanges:
-    """What a list of keys has changed, by the keys' names in orwatch; ``renamed`` are (before, now)."""
+    """What a list of keys has changed, by the keys' names in orwatch; ``renamed`` are (before, now).
+
+    ``oldest``: when the oldest of the discovered keys was created; None where none is or that is not known.
+    """
 
     discovered: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
     disabled: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    oldest: datetime | None = None
 
 
 def merge_listing(
@@ -51,6 +55,7 @@ def merge_listing(
     in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
     deleted = _mark_deleted(connection, owner, listed, now, has_workspaces=has_workspaces)
     discovered, renamed, disabled, enabled = [], [], [], []
+    oldest: datetime | None = None
     names = _Names(connection)
     for key in in_order:
         known = by_hash.get(key.key_hash)
@@ -59,6 +64,8 @@ def merge_listing(
             _insert(connection, owner, key, name, now)
             names.give(name, key.key_hash)
             discovered.append(name)
+            if key.created_at is not None:
+                oldest = min(key.created_at, oldest or key.created_at)
             continue
         name = _followed_name(names, known, key)
         names.give(name, key.key_hash, before=known.name)
@@ -78,7 +85,7 @@ def merge_listing(
         if known.is_removed:
             values |= ACTIVE
         update_key(connection, known.id, values)
-    return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted)
+    return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted, oldest)
 
 
 def _mark_deleted(

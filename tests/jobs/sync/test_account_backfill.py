@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from orwatch.domain.keys import AccountState
+from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.sync.result import SyncKeyStatus
 from orwatch.store.keys import accounts
-from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Json
+from tests.jobs.support import add_key
+from tests.jobs.sync.account_server import CLAUDE, GPT, MANAGEMENT, AccountWatcher, Json
 from tests.store.support import on_each_engine
 from tests.support import NOW, TODAY
 
@@ -36,6 +38,28 @@ def windows(watcher: AccountWatcher) -> list[tuple[int, int]]:
 
 def day(body: Json, end: str) -> date:
     return date.fromisoformat(body["time_range"][end][:10])
+
+
+def test_a_key_that_was_removed_with_its_usage_and_is_found_again_is_read_back_again(
+    watcher: AccountWatcher,
+) -> None:
+    red = watcher.server.create("red", created_at=LONG_AGO)
+    for days in (0, 20, 100, 300):
+        watcher.server.use(red, "2", day=ago(days))
+        watcher.server.use(None, "1", day=ago(days))
+    watcher.sync()
+    key_jobs.remove(watcher.store, "boss", NOW, with_history=False)
+    key_jobs.remove(watcher.store, "red", NOW, with_history=True)
+    assert watcher.total_nano() < watcher.server.spent().cost_nano
+    add_key(watcher.store, "boss", facts=MANAGEMENT)
+    watcher.sync()
+    assert watcher.total_nano() == watcher.server.spent().cost_nano
+    assert watcher.costs(ago(300)) == {"red": 2, "boss": 1}
+    asked = len(watcher.server.requests)
+    watcher.server.create("new", created_at=NOW)
+    watcher.sync()
+    assert {since for since, _ in windows(watcher)[-1:]} == {0}
+    assert len(watcher.server.requests) - asked < 10
 
 
 def test_the_first_sync_reads_a_year_back(watcher: AccountWatcher) -> None:

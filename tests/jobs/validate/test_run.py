@@ -120,24 +120,29 @@ def add_keys(run: Runner, api: FakeApi, *names: str) -> None:
         api.on(name, refusal(401))
 
 
-def test_three_keys_refused_at_once_stay_active_until_the_next_run_of_all_keys_finds_it_so_again(
+def test_keys_that_are_all_refused_stay_active_until_a_run_of_all_keys_finds_it_so_an_hour_later(
     run: Runner, api: FakeApi
 ) -> None:
-    add_keys(run, api, "second", "third")
+    names = ("work", "second", "third", "fourth")
+    add_keys(run, api, *names[1:])
     untold = f"not deactivated, though {REFUSED}"
 
     first = run()
 
     assert {(key.verdict, key.detail) for key in first.keys} == {(Verdict.UNKNOWN, untold)}
     assert (first.is_all_refused, first.status, first.exit_code) == (True, RunStatus.FAILED, 1)
-    assert all(get_key(run.store, name).is_active for name in ("work", "second", "third"))
+    assert all(get_key(run.store, name).is_active for name in names)
     # A look at one key is no second opinion of them all.
-    assert run(key_names=("second",)).count(Verdict.INVALID) == 1
+    assert run(key_names=("fourth",)).count(Verdict.INVALID) == 1
+
+    # Nor is a second run at once.
+    assert (run().is_all_refused, get_key(run.store).is_active) == (True, True)
+    run.clock.advance(hours=1)
 
     second = run()
 
-    assert second.count(Verdict.INVALID) == 3
-    assert not any(get_key(run.store, name).is_active for name in ("work", "second", "third"))
+    assert second.count(Verdict.INVALID) == 4
+    assert not any(get_key(run.store, name).is_active for name in names)
 
 
 @pytest.mark.parametrize(
