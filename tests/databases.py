@@ -62,6 +62,12 @@ def fill(store: Store, days: int = 40) -> None:
     counted = add_key(store, "four")
     with store.write() as connection:
         stored_keys.rename_key(connection, counted.id, "two")  # the removed one has given it back
+        old = stored_keys.find_by_hash(connection, counted.key_hash)
+        assert old is not None
+    new = add_key(store, "five")
+    with store.write() as connection:
+        stored_keys.mark_replaced(connection, old, new.id)
+        stored_keys.rename_key(connection, new.id, "two")
     for back, usage in ((9, "1"), (5, "7.123456789"), (0, "9")):
         reading = CounterReading(TODAY - timedelta(days=back), Decimal(usage), Decimal("0.5"))
         with store.write() as connection:

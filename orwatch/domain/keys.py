@@ -144,7 +144,7 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """One row of ``api_keys``.
+    """One row of ``api_keys``: a key, or a secret that it had before.
 
     ``secret_encrypted`` is the Fernet token; None for a key that was removed, or that only a management key
     lists.
@@ -172,6 +172,18 @@ class StoredKey:
     source_checked_at: datetime | None = None
     # None: no management key lists it.
     listing: Listing | None = None
+    # The id of the row with the key's present secret; None: it is this one.
+    replaced_by: int | None = None
+
+    @property
+    def current_id(self) -> int:
+        """The id of the row that stands for the whole key: the one with its present secret."""
+        return self.id if self.replaced_by is None else self.replaced_by
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the key has another secret now; what this one spent stays the key's."""
+        return self.replaced_by is not None
 
     @property
     def is_management(self) -> bool:

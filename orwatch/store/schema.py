@@ -30,7 +30,7 @@ from sqlalchemy import (
 from orwatch.domain.money import from_nano, to_nano
 
 # The revisions in migrations/versions, oldest first.
-KNOWN_REVISIONS = ("1",)
+KNOWN_REVISIONS = ("1", "2")
 SCHEMA_REVISION = KNOWN_REVISIONS[-1]
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not reported"
@@ -94,6 +94,8 @@ class Usd(TypeDecorator[Decimal]):
 
 metadata = MetaData()
 
+_HAS_ITS_NAME = "removed_at IS NULL AND replaced_by IS NULL"
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -142,8 +144,10 @@ api_keys = Table(
     Column("activity_read_at", Moment),
     Column("activity_before_nano", Usd),
     Column("activity_byok_before_nano", Usd),
+    # The row of the secret that is in use now, where this one was replaced. All rows of a key bear its name.
+    Column("replaced_by", Integer, ForeignKey("api_keys.id")),
     # A removed key gives its name back.
-    Index("ix_api_keys_name", "name", unique=True, sqlite_where=text("removed_at IS NULL")),
+    Index("ix_api_keys_name", "name", unique=True, sqlite_where=text(_HAS_ITS_NAME)),
 )
 
 
@@ -151,7 +155,7 @@ api_keys = Table(
 def _names_are_unique_among_keys_in_use(table: Table, *_: object, **__: object) -> None:
     """On PostgreSQL, too: said above, it would make every command load SQLAlchemy's module for it."""
     (index,) = table.indexes
-    index.dialect_options["postgresql"]["where"] = text("removed_at IS NULL")
+    index.dialect_options["postgresql"]["where"] = text(_HAS_ITS_NAME)
 
 
 models = Table(

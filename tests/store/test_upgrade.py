@@ -22,6 +22,7 @@ from orwatch.store.schema import SCHEMA_REVISION
 from tests.postgres import PostgresServer
 from tests.store.support import (
     add_key,
+    dump,
     execute,
     postgres_only,
     pretend_next_schema,
@@ -196,6 +197,35 @@ def test_an_upgrade_that_fails_halfway_changes_nothing(
 
     assert tables_of(database_url) == before
     assert scalar(store, "SELECT version_num FROM alembic_version") == SCHEMA_REVISION
+
+
+def test_a_database_of_the_first_schema_takes_replaced_secrets(
+    another_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = another_url()
+    monkeypatch.setattr(database, "SCHEMA_REVISION", "1")
+    first = open_store(url, NOW)
+    columns = "(name, key_hash, hint, is_active, created_at, kind, removed_at)"
+    for name, removed_at in (("work", None), ("work", 1), ("other", None)):
+        values = (name, f"hash {name} {removed_at}", "#", True, 1, "unknown", removed_at)
+        execute(first, f"INSERT INTO api_keys {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
+    write(first, usage_answer(usage_row()))
+    before = dump(first, "usage_daily")
+    first.close()
+    monkeypatch.undo()
+
+    store = open_store(url, NOW)
+
+    assert scalar(store, "SELECT version_num FROM alembic_version") == SCHEMA_REVISION
+    assert scalar(store, "SELECT count(*) FROM api_keys WHERE replaced_by IS NULL") == 3
+    assert dump(store, "usage_daily") == before
+    execute(store, "UPDATE api_keys SET replaced_by = 3 WHERE id = 1")
+    execute(store, "UPDATE api_keys SET name = 'work' WHERE id = 3")
+    with pytest.raises(Exception, match=r"(?i)unique constraint"):
+        execute(store, "UPDATE api_keys SET replaced_by = NULL WHERE id = 1")
+    with pytest.raises(Exception, match=r"(?i)foreign key constraint"):
+        execute(store, "UPDATE api_keys SET replaced_by = 99 WHERE id = 1")
+    store.close()
 
 
 @pytest.mark.parametrize("revision", ["0001", "0005"])

@@ -13,7 +13,7 @@ from orwatch.domain.keys import AccountState, Credits, KeyFacts, StoredKey
 from orwatch.domain.money import from_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageRow
-from orwatch.store.keys.table import list_keys, update_key
+from orwatch.store.keys.table import list_keys, list_rows, update_key
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import (
     account_credits,
@@ -34,7 +34,7 @@ _TAKEN_OVER_WITHIN = timedelta(days=30)
 
 def members(connection: Connection, owner_id: int) -> list[StoredKey]:
     """The keys of an account, deleted ones included, by id."""
-    keys = list_keys(connection, with_removed=True)
+    keys = list_rows(connection)
     return [key for key in keys if key.listing is not None and key.listing.account_key_id == owner_id]
 
 
@@ -71,29 +71,45 @@ def take_over(
 
     What was kept under them then counts as a part of the account, and nothing is counted twice.
     """
-    keys = list_keys(connection, with_removed=True)
+    keys = list_rows(connection)
     listers = {key.listing.account_key_id for key in keys if key.listing and key.key_hash in hashes}
     for key in keys:
         if not key.is_management or key.id == owner.id:
             continue
-        before = account_state(connection, key.id)
-        if key.id not in listers and (account_id is None or before.account_id != account_id):
-            continue
-        connection.execute(
-            api_keys.update().where(api_keys.c.account_key_id == key.id).values(account_key_id=owner.id)
+        is_same = account_id is not None and account_state(connection, key.id).account_id == account_id
+        if key.id in listers or is_same:
+            _take_over_from(connection, owner.id, key, today)
+
+
+def _take_over_from(connection: Connection, owner_id: int, key: StoredKey, today: date) -> None:
+    connection.execute(
+        api_keys.update().where(api_keys.c.account_key_id == key.id).values(account_key_id=owner_id)
+    )
+    if key.listing is not None and key.listing.account_key_id == owner_id:
+        return
+    update_key(connection, key.id, {"account_key_id": owner_id, "listed_name": key.name})
+    # Days that were not read since are read with the rest of the past.
+    if key.synced_through is not None and key.synced_through >= today - _TAKEN_OVER_WITHIN:
+        before, state = account_state(connection, key.id), account_state(connection, owner_id)
+        update_account(
+            connection,
+            owner_id,
+            backfill_from=_earlier(state.backfill_from, before.backfill_from),
+            backfilled_from=_earlier(state.backfilled_from, before.backfilled_from),
         )
-        if key.listing is not None and key.listing.account_key_id == owner.id:
-            continue
-        update_key(connection, key.id, {"account_key_id": owner.id, "listed_name": key.name})
-        # Days that were not read since are read with the rest of the past.
-        if key.synced_through is not None and key.synced_through >= today - _TAKEN_OVER_WITHIN:
-            state = account_state(connection, owner.id)
-            update_account(
-                connection,
-                owner.id,
-                backfill_from=_earlier(state.backfill_from, before.backfill_from),
-                backfilled_from=_earlier(state.backfilled_from, before.backfilled_from),
-            )
+
+
+def hand_over(connection: Connection, old: StoredKey, new_id: int, today: date) -> None:
+    """Make the account of a management key that of the one which replaces it, with its credits."""
+    _take_over_from(connection, new_id, old, today)
+    update_account(connection, new_id, account_id=account_state(connection, old.id).account_id)
+    credits = account_credits.c
+    known = select(credits.date).where(credits.api_key_id == new_id)
+    connection.execute(
+        account_credits.update()
+        .where(credits.api_key_id == old.id, credits.date.not_in(known))
+        .values(api_key_id=new_id)
+    )
 
 
 def _earlier(first: date | None, second: date | None) -> date | None:

@@ -11,7 +11,16 @@ from sqlalchemy import Connection
 
 from orwatch.domain.keys import KeyFacts, ListedKey, StoredKey
 from orwatch.store.keys.accounts import members
-from orwatch.store.keys.table import ACTIVE, fact_values, forget_secret, list_keys, update_key
+from orwatch.store.keys.table import (
+    ACTIVE,
+    fact_values,
+    forget_old_secret,
+    forget_secret,
+    list_keys,
+    list_rows,
+    rename_key,
+    update_key,
+)
 from orwatch.store.schema import api_keys
 from orwatch.text import printable
 
@@ -47,11 +56,12 @@ def merge_listing(
     Without workspaces (``has_workspaces``) it is the default one's list, and says nothing of the others.
     New keys are stored without a secret; a hash that is known is the known key. A key that is not listed any
     more counts as deleted, and keeps its history. Names stay unique in orwatch: a key that has its name from
-    the list follows it, with a piece of its hash behind it where another key has that name already.
+    the list follows it, with a piece of its hash behind it where another key has that name already. A secret
+    that was replaced is no key of its own: that it is disabled or deleted was to be expected.
     """
     listed = list(listed)
     _mark_listed(connection, owner, {key.key_hash for key in listed})
-    by_hash = {key.key_hash: key for key in list_keys(connection, with_removed=True)}
+    by_hash = {key.key_hash: key for key in list_rows(connection)}
     in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
     deleted = _mark_deleted(connection, owner, listed, now, has_workspaces=has_workspaces)
     discovered, renamed, disabled, enabled = [], [], [], []
@@ -67,24 +77,25 @@ def merge_listing(
             if key.created_at is not None:
                 oldest = min(key.created_at, oldest or key.created_at)
             continue
+        kind = known.facts.kind if known.is_management else key.facts.kind
+        values = {**_listing_values(owner, key), **fact_values(replace(key.facts, kind=kind), now)}
+        if known.is_replaced:
+            update_key(connection, known.id, values)
+            if key.is_disabled:
+                forget_old_secret(connection, known.id)
+            continue
         name = _followed_name(names, known, key)
         names.give(name, key.key_hash, before=known.name)
         if name != known.name:
             renamed.append((known.name, name))
+            rename_key(connection, known.id, name)
         if key.is_disabled and not known.is_listed_disabled:
             disabled.append(name)
         elif known.is_listed_disabled and not key.is_disabled:
             enabled.append(name)
-        kind = known.facts.kind if known.is_management else key.facts.kind
-        values = {
-            "name": name,
-            "removed_at": None,
-            **_listing_values(owner, key),
-            **fact_values(replace(key.facts, kind=kind), now),
-        }
         if known.is_removed:
             values |= ACTIVE
-        update_key(connection, known.id, values)
+        update_key(connection, known.id, {**values, "removed_at": None})
     return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted, oldest)
 
 
@@ -110,7 +121,9 @@ def _mark_deleted(
     ]
     for key in gone:
         update_key(connection, key.id, {"deleted_at": now})
-    return tuple(key.name for key in gone)
+        if key.is_replaced:
+            forget_old_secret(connection, key.id)
+    return tuple(key.name for key in gone if not key.is_replaced)
 
 
 def _mark_listed(connection: Connection, owner: StoredKey, hashes: Collection[str]) -> None:
@@ -184,7 +197,7 @@ class _Names:
         if holder in self._deleted_ids:
             # The dead give their names to the living.
             numbered = _numbered(base, holder)
-            update_key(self._connection, self._deleted_ids[holder], {"name": numbered})
+            rename_key(self._connection, self._deleted_ids[holder], numbered)
             self.give(numbered, holder, before=base)
             return base
         return _numbered(base, key.key_hash)
@@ -231,7 +244,11 @@ class Members:
 
 def current_members(connection: Connection, owner_id: int) -> Members:
     """The keys of an account that were not removed; other management keys are none of them."""
-    keys = [key for key in members(connection, owner_id) if not key.is_management and not key.is_removed]
+    keys = [
+        key
+        for key in members(connection, owner_id)
+        if not key.is_management and not key.is_removed and not key.is_replaced
+    ]
     return Members(
         tuple(key for key in keys if key.secret_encrypted is None),
         tuple(key for key in keys if key.secret_encrypted is not None),

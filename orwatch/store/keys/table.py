@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, select
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.domain.sources import UsageSource
@@ -44,11 +44,28 @@ ACTIVE: Mapping[str, Any] = {"is_active": True, "inactive_reason": None, "inacti
 
 
 def list_keys(connection: Connection, *, with_removed: bool = False) -> list[StoredKey]:
-    """All keys, by id; removed ones, whose history is kept, only when asked for."""
+    """All keys, in the order they came; removed ones, whose history is kept, only when asked for."""
+    places: dict[int, int] = {}
+    rows = list_rows(connection)
+    for row in rows:
+        places.setdefault(row.current_id, row.id)
+    keys = [row for row in rows if not row.is_replaced and (with_removed or not row.is_removed)]
+    return sorted(keys, key=lambda key: places[key.id])
+
+
+def list_rows(connection: Connection) -> list[StoredKey]:
+    """Every row, by id: the keys, removed ones too, and the secrets that they had before."""
     query = select(api_keys).order_by(api_keys.c.id)
-    if not with_removed:
-        query = query.where(api_keys.c.removed_at.is_(None))
     return [_to_key(row) for row in connection.execute(query).mappings()]
+
+
+def list_with_old_secrets(connection: Connection) -> list[StoredKey]:
+    """The keys that were not removed, and of their replaced secrets those that are still used, by id."""
+    return [
+        key
+        for key in list_rows(connection)
+        if not key.is_removed and (not key.is_replaced or key.secret_encrypted is not None)
+    ]
 
 
 def find_by_hash(connection: Connection, key_hash: str) -> StoredKey | None:
@@ -79,9 +96,10 @@ def insert_key(
     secret_encrypted: str,
     facts: KeyFacts | None,
     source_setting: UsageSource | None = None,
+    kind: KeyKind = KeyKind.UNKNOWN,
     now: datetime,
 ) -> None:
-    """Store a new key, active. ``facts`` None: the API was not asked."""
+    """Store a new key, active. ``facts`` None: the API was not asked, and ``kind`` is all that is known."""
     connection.execute(
         api_keys.insert().values(
             name=name,
@@ -91,7 +109,7 @@ def insert_key(
             is_active=True,
             source_setting=source_setting,
             created_at=now,
-            **{"kind": KeyKind.UNKNOWN, **fact_values(facts, now)},
+            **{"kind": kind, **fact_values(facts, now)},
         )
     )
 
@@ -111,14 +129,15 @@ def restore_key(
 
     ``hint`` None: it has the right one already.
     """
+    rename_key(connection, key_id, name)
     update_key(
         connection,
         key_id,
         {
-            "name": name,
             **({} if hint is None else {"hint": hint}),
             "secret_encrypted": secret_encrypted,
             "removed_at": None,
+            "replaced_by": None,
             **ACTIVE,
             "last_sync_error": None,
             "source_setting": source_setting,
@@ -130,26 +149,55 @@ def restore_key(
 
 def rename_key(connection: Connection, key_id: int, name: str) -> None:
     """Give the key another name; the caller has seen that it is free."""
-    update_key(connection, key_id, {"name": name})
+    connection.execute(api_keys.update().where(_is_part_of(key_id)).values(name=name))
 
 
 def set_active(connection: Connection, key_id: int) -> None:
-    """Watch the key again."""
-    update_key(connection, key_id, ACTIVE)
+    """Watch the key again, and with the secrets that it had before."""
+    connection.execute(api_keys.update().where(_is_part_of(key_id)).values(**ACTIVE))
 
 
 def set_inactive(connection: Connection, key_id: int, reason: InactiveReason, now: datetime) -> None:
-    """Stop watching the key."""
-    update_key(connection, key_id, {"is_active": False, "inactive_reason": reason, "inactive_since": now})
+    """Stop watching the key; a person's decision is one for the secrets that it had before, too."""
+    rows = _is_part_of(key_id) if reason is InactiveReason.DISABLED else api_keys.c.id == key_id
+    values = {"is_active": False, "inactive_reason": reason, "inactive_since": now}
+    connection.execute(api_keys.update().where(rows).values(**values))
+
+
+def mark_replaced(connection: Connection, key: StoredKey, new_id: int) -> None:
+    """Let another row stand for the key: all that this one and those before it have spent is that one's.
+
+    The caller gives that row the key's name.
+    """
+    rows = _is_part_of(key.id) & (api_keys.c.id != new_id)
+    connection.execute(api_keys.update().where(rows).values(replaced_by=new_id))
+
+
+def forget_old_secret(connection: Connection, key_id: int) -> None:
+    """Ask no more with a secret that was replaced."""
+    update_key(connection, key_id, {"secret_encrypted": None, "is_active": False, "last_sync_error": None})
+
+
+def _forget_old_secrets(connection: Connection, key_id: int) -> None:
+    for row in list_rows(connection):
+        if row.replaced_by == key_id:
+            forget_old_secret(connection, row.id)
+
+
+def _is_part_of(key_id: int) -> ColumnElement[bool]:
+    """The row of a key and those of the secrets that it had before."""
+    return (api_keys.c.id == key_id) | (api_keys.c.replaced_by == key_id)
 
 
 def forget_secret(connection: Connection, key_id: int, now: datetime) -> None:
     """Remove the key but for its name and its history."""
+    _forget_old_secrets(connection, key_id)
     update_key(connection, key_id, {"secret_encrypted": None, "removed_at": now, "is_active": False})
 
 
 def drop_secret(connection: Connection, key_id: int) -> None:
     """Make a key that a management key lists one that was merely discovered."""
+    _forget_old_secrets(connection, key_id)
     update_key(
         connection,
         key_id,
@@ -165,6 +213,12 @@ def drop_secret(connection: Connection, key_id: int) -> None:
 
 def purge_key(connection: Connection, key_id: int) -> int:
     """Delete the key with all its history; how many rows of usage went."""
+    before = select(api_keys.c.id).where(api_keys.c.replaced_by == key_id)
+    parts = [*connection.execute(before).scalars(), key_id]
+    return sum(_purge_row(connection, part) for part in parts)
+
+
+def _purge_row(connection: Connection, key_id: int) -> int:
     of_months = select(func.sum(usage_months.c.row_count)).where(usage_months.c.api_key_id == key_id)
     of_spans = select(func.count()).where(usage_spans.c.api_key_id == key_id)
     rows = int(connection.execute(of_months).scalar() or 0) + connection.execute(of_spans).scalar_one()
@@ -269,6 +323,7 @@ def _to_key(row: RowMapping) -> StoredKey:
         facts=_to_facts(row),
         facts_read_at=row["facts_read_at"],
         listing=_to_listing(row),
+        replaced_by=row["replaced_by"],
     )
 
 

@@ -102,7 +102,9 @@ def differing_tables(source: Connection, target: Connection, on_rows: OnRows) ->
 def _chunks(connection: Connection, table: Table) -> Iterator[list[_Row]]:
     """All rows as they are stored, in the order of the key."""
     names = ", ".join(column.name for column in table.columns)
-    order = ", ".join(column.name for column in table.primary_key)
+    # A row that refers to one of its own table comes after all that do not.
+    own = [key.parent.name for key in table.foreign_keys if key.column.table is table]
+    order = ", ".join([*(f"{name} IS NOT NULL" for name in own), *(each.name for each in table.primary_key)])
     found = connection.exec_driver_sql(
         f"SELECT {names} FROM {table.name} ORDER BY {order}",
         execution_options={"stream_results": True},

@@ -92,13 +92,14 @@ def test_a_secret_that_is_forgotten_changes_nothing_of_what_is_read(
 @on_each_engine
 def test_a_purge_clears_every_table_that_points_at_a_key(store: Store, watcher: AccountWatcher) -> None:
     pointing = {
-        table.name
+        table.name: key.parent.name
         for table in metadata.tables.values()
-        if any(key.column.table is api_keys for key in table.foreign_keys)
+        for key in table.foreign_keys
+        if key.column.table is api_keys
     }
 
     key_jobs.remove(store, "boss", watcher.clock.now(), with_history=True)
 
-    assert {"accounts", "account_credits", "usage_stats"} <= pointing
-    for table in pointing:
-        assert scalar(store, f"SELECT count(*) FROM {table} WHERE api_key_id = {watcher.boss.id}") == 0
+    assert {"accounts", "account_credits", "usage_stats", "api_keys"} <= pointing.keys()
+    for table, column in pointing.items():
+        assert scalar(store, f"SELECT count(*) FROM {table} WHERE {column} = {watcher.boss.id}") == 0
