@@ -37,6 +37,8 @@ from tests.support import NOW, TODAY
 HOME_IN_DOCUMENTS = "/home/you"
 ACCOUNT = demo_account(TODAY)
 SECRETS = {"ops": ACCOUNT.management_secret} | {key.name: key.secret for key in reversed(ACCOUNT.keys)}
+# Other keys of the account: each is to be the new one of a key that was rotated.
+NEW_SECRETS = {"production": SECRETS["research"], "ci": SECRETS["old-laptop"]}
 PLACEHOLDERS = {
     "COMMAND": "sync",
     "DIR": "folder",
@@ -95,14 +97,14 @@ def home(tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a command as at a terminal; asked for a secret, it types that of the key it adds."""
+    """Runs a command as at a terminal; asked for a secret, it types that of the key it adds or replaces."""
 
     def show(words: list[str]) -> Shown:
         screen = io.StringIO()
 
         def ask_hidden(prompt: str) -> str:
             screen.write(f"{prompt}\n")
-            return SECRETS[words[-1]]
+            return (NEW_SECRETS if "replace" in words else SECRETS)[words[-1]]
 
         with monkeypatch.context() as patch:
             patch.setattr(getpass, "getpass", ask_hidden)

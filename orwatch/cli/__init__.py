@@ -179,8 +179,9 @@ def _refuse_secrets(words: Sequence[str]) -> None:
     if any(map(has_secret, words)):
         raise UsageError(
             "the command line has an API key or an encryption key in it; nothing was done",
-            "A secret is asked for, or read from standard input: `orwatch key add NAME`. Others may have "
-            "seen this one, and the shell remembers it: replace it at OpenRouter.",
+            "`orwatch key add NAME` and `orwatch key replace NAME` ask for a secret, or read it from "
+            "standard input. Others may have seen this one, and the shell remembers it: replace it at "
+            "OpenRouter.",
         )
 
 

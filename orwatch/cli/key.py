@@ -1,4 +1,4 @@
-"""``orwatch key``: add, list, show, rename, enable, disable, remove."""
+"""``orwatch key``: add, replace, list, show, rename, enable, disable, remove."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from orwatch.text import counted, is_terminal, printable
 
 if TYPE_CHECKING:
     from orwatch.jobs.key.change import Removal
+    from orwatch.jobs.key.replace import Replacement
 
 
 name_argument = click.argument("name", shell_complete=complete_key_name)
@@ -90,6 +91,46 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
         )
 
 
+@command.command("replace")
+@name_argument
+@click.option("--no-check", is_flag=True, help="Store the secret without asking OpenRouter about it.")
+@pass_context
+def replace(context: Context, name: str, no_check: bool) -> None:
+    """Take a new secret for a key that was rotated: it stays one key, with all its history.
+
+    The new secret's counters begin at zero; reports add up what each secret has spent. The old one is
+    asked on until OpenRouter refuses it, so that nothing it spends is lost. The new secret may be that of a
+    key which a management key has discovered: that one is then this key.
+
+    \b
+    Examples:
+      orwatch key replace production
+      pass show openrouter/ci | orwatch key replace ci
+    """
+    from orwatch.jobs.key import change as key_jobs
+    from orwatch.jobs.key import replace as replacing
+
+    store, keyring = context.store, context.keyring
+    key_jobs.get_key(store, name)
+    secret = _read_secret(name, "New secret")
+    replacing.check_can_replace(store, keyring, name, secret)
+    facts = None if no_check else _ask(context, secret)
+    replacement = replacing.replace(store, keyring, name, secret, facts, context.now)
+    click.echo(_replacement_text(replacement))
+
+
+def _replacement_text(replacement: Replacement) -> str:
+    key, old = replacement.key, replacement.old
+    name = printable(key.name)
+    sentences = [f"{name!r} has a new secret ({key.hint}); its history stays."]
+    if replacement.linked is not None:
+        sentences.append(f"It is the key that was listed as {printable(replacement.linked)!r}.")
+    if replacement.is_old_asked:
+        sentences.append(f"The old one ({old.hint}) is asked until OpenRouter refuses it.")
+    sentences.append("`orwatch sync` fetches its usage.")
+    return " ".join(sentences)
+
+
 def _addition_text(key: StoredKey, facts: KeyFacts | None, lister: str | None) -> str:
     kind = "" if facts is None else f", {key.facts.kind.value}"
     stored = f"Stored {printable(key.name)!r} ({key.hint}{kind})."
@@ -102,11 +143,13 @@ def _addition_text(key: StoredKey, facts: KeyFacts | None, lister: str | None) -
     return f"{stored} `orwatch sync` fetches its usage."
 
 
-def _read_secret(name: str) -> str:
+def _read_secret(name: str, what: str = "Secret") -> str:
     from orwatch.secrets import MAX_SECRET_LENGTH, clean_secret
 
     if is_terminal(sys.stdin):
-        text = click.prompt(f"Secret of {name} (what you type stays hidden)", hide_input=True, err=True)
+        text = click.prompt(
+            f"{what} of {printable(name)} (what you type stays hidden)", hide_input=True, err=True
+        )
     else:
         # Enough to see that it is too long, and never a whole disk.
         stream = sys.stdin.buffer if sys.stdin is not None else None

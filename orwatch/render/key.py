@@ -183,6 +183,7 @@ def _lines(details: KeyDetails) -> list[tuple[str, str]]:
         *_listing_lines(key.listing, details.overview.listed_by, now),
         ("Source", _source_and_why(key, details.overview.listed_by)),
         ("Added", f"{numbers.moment(key.created_at)} UTC"),
+        *_replaced_lines(details.replaced),
         ("Last sync", _time(key.last_synced_at, now)),
         ("Synced through", key.synced_through.isoformat() if key.synced_through else numbers.UNKNOWN),
         ("Last validate", _time(key.last_validated_at, now)),
@@ -196,6 +197,13 @@ def _lines(details: KeyDetails) -> list[tuple[str, str]]:
     if key.facts_read_at is None:
         return [*lines, ("Limits", "unknown; `orwatch validate` asks OpenRouter")]
     return [*lines, *_fact_lines(key, now)]
+
+
+def _replaced_lines(replaced: Sequence[StoredKey]) -> list[tuple[str, str]]:
+    hints = [
+        f"{row.hint} (still asked)" if row.secret_encrypted is not None else row.hint for row in replaced
+    ]
+    return [("Secrets before", ", ".join(hints))] if hints else []
 
 
 def _state_and_since(overview: KeyOverview, now: datetime) -> str:
@@ -387,6 +395,7 @@ _DETAILS = Shape(
     KeyDetails,
     Merged("overview", _KEY),
     Merged("overview.key", _MORE),
+    Member("replaced_hints", "The secrets that it had before, abbreviated, the last one first."),
     Member("account", "The account of a management key; null for other keys.", shape=_ACCOUNT),
 )
 SHOW = Shape(KeyDetails, Member("key", "The key.", "", _DETAILS))

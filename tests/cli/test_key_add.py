@@ -117,6 +117,7 @@ def test_of_a_pipe_that_never_ends_only_the_start_is_read(
         ("key", "add", SECRET),
         ("key", "add", "--no-check", f" {SECRET}"),
         ("key", "rename", "production", SECRET),
+        ("key", "replace", "production", SECRET),
         ("sync", "--key", SECRET),
         ("report", f"--model={SECRET}"),
         (SECRET,),

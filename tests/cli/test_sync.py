@@ -297,6 +297,7 @@ def test_where_every_key_is_invalid_nothing_is_watched_and_that_is_exit_1(
     code, out, err = orwatch("sync", "--quiet")
     assert (code, out) == (1, "")
     assert f"WARNING sync: n{told}" in err
+    assert "store a new secret with `orwatch key replace NAME`, or remove or disable them." in err
     code, out, _err = orwatch("sync")
     assert (code, out.startswith(f"N{told}")) == (1, True)
     document = json.loads(orwatch("sync", "--json").out)

@@ -126,7 +126,7 @@ def _check_clock(connection: Connection, now: datetime) -> None:
 
     With a clock that is years ahead everything would be expired, and no sync could bring it back.
     """
-    synced = [key.last_synced_at for key in stored_keys.list_keys(connection) if key.is_active]
+    synced = [key.last_synced_at for key in stored_keys.list_with_old_secrets(connection) if key.is_active]
     last = max((moment for moment in synced if moment is not None), default=now)
     if now - last > _CLOCK_IS_BELIEVED:
         raise WrongClockError(

@@ -86,15 +86,14 @@ def run(backup: Backup, clock: Clock, on_progress: OnProgress) -> DbRestoreResul
 
 def _unopened(store: Store, encryption_keys: Sequence[str]) -> tuple[str, ...]:
     with store.read() as connection:
-        keys = stored_keys.list_keys(connection)
+        keys = stored_keys.list_sealed(connection)
     unopened = []
     for key in keys:
         try:
-            if key.secret_encrypted is not None:
-                Vault(encryption_keys).open(key.secret_encrypted)
+            Vault(encryption_keys).open(key.secret_encrypted or "")
         except EncryptionKeyError:
             unopened.append(key.name)
-    return tuple(unopened)
+    return tuple(dict.fromkeys(unopened))
 
 
 def _free_name(database: Path, now: datetime) -> Path:

@@ -166,7 +166,7 @@ def find_secrets(store: Store, keys: Sequence[StoredKey], keyring: Keyring) -> F
         opened, unopened = open_secrets(store, keyring, sealed)
     except EncryptionKeyError as error:
         opened, unopened = {}, {key.id: error for key in sealed}
-    closed = [key.name for key in sealed if key.id in unopened]
+    closed = list(dict.fromkeys(key.name for key in sealed if key.id in unopened))
     if not closed:
         return FoundSecrets(opened, (CheckArea.SECRETS.ok(_KEY, f"it opens every secret ({len(opened):,})"),))
     return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {_list(closed)}"),))

@@ -24,7 +24,7 @@ def check_days(stored: Stored, now: datetime) -> Iterator[Check]:
     for key in stored.keys:
         if key.is_removed or not key.is_active or stored.is_read_by_account(key):
             continue
-        if key.is_deleted or key.is_listed_disabled:
+        if key.is_deleted or key.is_listed_disabled or key.is_replaced:
             continue
         if key.last_synced_at is None:
             yield _unsynced(key, now)

@@ -109,11 +109,12 @@ def _look_inside(
     secrets = FoundSecrets({}, (_skipped(CheckArea.SECRETS, "the database cannot be read"),))
     if store is not None:
         with store.read() as connection:
-            listed = stored_keys.list_keys(connection)
+            listed = stored_keys.list_with_old_secrets(connection)
             like_secrets = stored_keys.names_like_secrets(connection)
         yield from check_names(like_secrets)
-        keys = [key for key in listed if not key.is_deleted]
-        secrets = find_secrets(store, keys, surroundings.keyring(settings))
+        keys = [key for key in listed if not key.is_deleted and not key.is_replaced]
+        old = [key for key in listed if key.is_replaced]
+        secrets = find_secrets(store, [*keys, *old], surroundings.keyring(settings))
     yield from secrets.checks
     began_on = clock.now().date()
     reported = doctor_api.Reported((_skipped(CheckArea.API, "ORWATCH_OPENROUTER_API_URL is wrong"),))

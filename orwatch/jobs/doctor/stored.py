@@ -29,7 +29,7 @@ class Stored:
 
     today: date
     kept_from: date
-    # Of all keys, removed ones included: an account's totals have them, too.
+    # All rows, of removed keys and replaced secrets too: an account's totals have them.
     keys: tuple[StoredKey, ...]
     month_before: Mapping[int, KeySum]
     life_before: Mapping[int, KeySum]
@@ -71,7 +71,7 @@ def read_stored(connection: Connection, today: date) -> Stored:
     """Read it all in one transaction."""
     month_start = today.replace(day=1)
     histories = reads.histories(connection, date.min, today)
-    keys = stored_keys.list_keys(connection, with_removed=True)
+    keys = stored_keys.list_rows(connection)
     for key in keys:
         if key.is_management and key.id in histories:
             read_back_to = accounts.account_state(connection, key.id).backfilled_from

@@ -90,7 +90,7 @@ def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> Non
     keyring.vault()
     with store.read() as connection:
         _refuse_known(connection, name, hash_secret(secret))
-        sealed = [key for key in stored_keys.list_keys(connection) if key.secret_encrypted is not None]
+        sealed = stored_keys.list_sealed(connection)
     open_secrets(store, keyring, sealed[:1])
 
 
@@ -125,7 +125,7 @@ def add(
         keyring.read_again()
         vault = keyring.vault()
         _refuse_known(connection, name, key_hash)
-        _check_fits(connection, vault)
+        check_fits(connection, vault)
         token = vault.seal(secret)
         known = stored_keys.find_by_hash(connection, key_hash)
         _refuse_source(known, facts, source_setting)
@@ -141,19 +141,33 @@ def add(
                 now=now,
             )
         else:
-            if not known.is_management and _lister_of(stored_keys.list_keys(connection), known) is None:
-                detach(connection, [known.id])
-            stored_keys.restore_key(
-                connection,
-                known.id,
-                name=name,
-                secret_encrypted=token,
-                facts=facts,
-                source_setting=source_setting,
-                hint=secret_hint(secret),
-                now=now,
-            )
+            give_secret(connection, known, name, secret, token, facts, source_setting, now)
         return find_key(stored_keys.list_keys(connection), name)
+
+
+def give_secret(
+    connection: Connection,
+    known: StoredKey,
+    name: str,
+    secret: str,
+    token: str,
+    facts: KeyFacts | None,
+    source_setting: UsageSource | None,
+    now: datetime,
+) -> None:
+    """Let a key that is known already be watched with its secret, under that name; ``token``: it sealed."""
+    if not known.is_management and _lister_of(stored_keys.list_keys(connection), known) is None:
+        detach(connection, [known.id])
+    stored_keys.restore_key(
+        connection,
+        known.id,
+        name=name,
+        secret_encrypted=token,
+        facts=facts,
+        source_setting=source_setting,
+        hint=secret_hint(secret),
+        now=now,
+    )
 
 
 def _refuse_source(known: StoredKey | None, facts: KeyFacts | None, setting: UsageSource | None) -> None:
@@ -241,8 +255,11 @@ def _plan_removal(connection: Connection, name: str, with_history: bool) -> Remo
         raise OrwatchError(f"{name!r} is removed already; its usage is kept.", "--purge deletes that too.")
     if key.is_management:
         return Removal(key, members=current_members(connection, key.id))
-    lister = _lister_of(keys, key)
-    if lister is None or key.is_deleted:
+    # A purge takes the replaced secrets along, of which the account may list one still.
+    parts = [row for row in stored_keys.list_rows(connection) if row.current_id == key.id]
+    listers = (_lister_of(keys, row) for row in (parts if with_history else [key]) if not row.is_deleted)
+    lister = next(filter(None, listers), None)
+    if lister is None:
         return Removal(key)
     if with_history or key.secret_encrypted is None:
         raise OrwatchError(
@@ -258,7 +275,12 @@ def _lister_of(keys: Sequence[StoredKey], key: StoredKey) -> str | None:
 
 
 def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
-    for key in stored_keys.list_keys(connection):
+    keys = stored_keys.list_keys(connection)
+    ids = {key.id for key in keys}
+    for key in stored_keys.list_rows(connection):
+        if key.key_hash == key_hash and key.is_replaced and key.current_id in ids:
+            raise OrwatchError(f"this secret is one that {key.name!r} had before.")
+    for key in keys:
         if key.key_hash == key_hash:
             if key.secret_encrypted is not None:
                 raise OrwatchError(f"this secret is stored already, as {key.name!r}.")
@@ -266,9 +288,7 @@ def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
             raise OrwatchError(f"a key named {name!r} exists already.")
 
 
-def _check_fits(connection: Connection, vault: Vault) -> None:
+def check_fits(connection: Connection, vault: Vault) -> None:
     """A secret sealed with a key that opens no other one would be the first sign of a lost key."""
-    for key in stored_keys.list_keys(connection):
-        if key.secret_encrypted is not None:
-            vault.open(key.secret_encrypted)
-            return
+    for key in stored_keys.list_sealed(connection)[:1]:
+        vault.open(key.secret_encrypted or "")

@@ -35,7 +35,7 @@ def describe(store: Store, name: str, now: datetime) -> KeyDetails:
         spending = read_spending(connection, now)
         account = _account(connection, key, spending) if key.is_management else None
     overview = next(each for each in _overviews(keys, spending, now) if each.key.id == key.id)
-    return KeyDetails(now, overview, account)
+    return KeyDetails(now, overview, account, tuple(reversed(spending.replaced.get(key.id, ()))))
 
 
 def _overviews(keys: Sequence[StoredKey], spending: Spending, now: datetime) -> list[KeyOverview]:

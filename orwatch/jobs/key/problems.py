@@ -7,7 +7,7 @@ from datetime import datetime
 
 from orwatch.domain.keys import KeyFacts
 
-SUCCESSOR = "Add its successor with `orwatch key add`"
+SUCCESSOR = "Store its successor's secret with `orwatch key replace NAME`"
 
 _LISTED_SUCCESSOR = "Create its successor at OpenRouter; the next sync finds it"
 
@@ -23,7 +23,7 @@ class KeyProblem:
         return f"{self.message}. {self.advice}"
 
 
-REFUSED = KeyProblem("OpenRouter refuses it", f"{SUCCESSOR}, and remove or disable this one")
+REFUSED = KeyProblem("OpenRouter refuses it", f"{SUCCESSOR}, or remove or disable this one")
 
 
 def problem_of(facts: KeyFacts, now: datetime, *, has_secret: bool) -> KeyProblem | None:

@@ -56,8 +56,17 @@ class AccountDetails:
 
 @dataclass(frozen=True, slots=True)
 class KeyDetails:
-    """What ``orwatch key show`` shows; ``account`` for a management key only."""
+    """What ``orwatch key show`` shows; ``account`` for a management key only.
+
+    ``replaced``: the secrets that it had before, the last one first.
+    """
 
     now: datetime
     overview: KeyOverview
     account: AccountDetails | None = None
+    replaced: tuple[StoredKey, ...] = ()
+
+    @property
+    def replaced_hints(self) -> tuple[str, ...]:
+        """How the secrets that it had before are abbreviated."""
+        return tuple(row.hint for row in self.replaced)

@@ -80,10 +80,9 @@ def _seal_all(connection: Connection, secrets: dict[int, str], vault: Vault) -> 
 def _open_all(connection: Connection, vault: Vault) -> dict[int, str]:
     """The secrets by key id."""
     secrets = {}
-    for key in stored_keys.list_keys(connection):
+    for key in stored_keys.list_sealed(connection):
         try:
-            if key.secret_encrypted is not None:
-                secrets[key.id] = vault.open(key.secret_encrypted)
+            secrets[key.id] = vault.open(key.secret_encrypted or "")
         except EncryptionKeyError:
             raise EncryptionKeyError(
                 f"ORWATCH_ENCRYPTION_KEY does not open the secret of {key.name!r}; nothing was changed. "

@@ -36,4 +36,5 @@ def open_secrets(
 
 def _as_stored_now(store: Store, tokens: Mapping[int, str | None]) -> dict[int, str | None]:
     with store.read() as connection:
-        return {key.id: key.secret_encrypted for key in stored_keys.list_keys(connection) if key.id in tokens}
+        keys = stored_keys.list_with_old_secrets(connection)
+    return {key.id: key.secret_encrypted for key in keys if key.id in tokens}

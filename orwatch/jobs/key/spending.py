@@ -13,6 +13,7 @@ from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import MEASURES, Totals
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
+from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger.read import Grouping, UsageFilter, UsageSum
 from orwatch.store.ledger.spans import list_spans
@@ -34,6 +35,8 @@ class Spending:
     # Of keys with sums of several days that touch the last 30.
     in_spans: frozenset[int]
     accounts: Mapping[int, AccountState]
+    # The rows of replaced secrets, by the id of the key that they are a part of.
+    replaced: Mapping[int, Sequence[StoredKey]]
 
     @property
     def today(self) -> date:
@@ -51,14 +54,20 @@ class Spending:
         return total_usd([sums.cost_usd for sums in self.last_30_days.values()])
 
     def spent_30_days_by(self, key: StoredKey) -> Decimal | None:
-        """What the key has spent; None where nothing was read."""
-        return self._known(key, self.last_30_days, self.since)
+        """What the key has spent, with each of its secrets; None where nothing was read."""
+        return total_usd([self._known(row, self.last_30_days, self.since) for row in self._rows(key)])
 
     def spent_month_by(self, key: StoredKey) -> Decimal | None:
-        """What the key has spent this month; None where nothing was read.
+        """What the key has spent this month, with each of its secrets; None where nothing was read."""
+        return total_usd([self._spent_month(row) for row in self._rows(key)])
 
-        A key that is watched by its counters may have been added in the middle of the month: they have more
-        than the ledger then.
+    def _rows(self, key: StoredKey) -> Sequence[StoredKey]:
+        return (key, *self.replaced.get(key.id, ()))
+
+    def _spent_month(self, key: StoredKey) -> Decimal | None:
+        """A key that is watched by its counters may have been added in the middle of the month.
+
+        They have more than the ledger then.
         """
         month = self.today.replace(day=1)
         stored = self._known(key, self.this_month, month)
@@ -88,9 +97,11 @@ class Spending:
 
     def is_unused(self, key: StoredKey) -> bool:
         """Whether the key is known to have had no use on any of the last 30 days."""
-        sums = self.last_30_days.get(key.id, Totals())
-        used = [getattr(sums, attribute) for attribute in MEASURES.values()]
-        return not any(used) and key.id not in self.in_spans and self._is_known_throughout(key)
+        return not any(map(self._has_use, self._rows(key))) and self._is_known_throughout(key)
+
+    def _has_use(self, row: StoredKey) -> bool:
+        sums = self.last_30_days.get(row.id, Totals())
+        return row.id in self.in_spans or any(getattr(sums, attribute) for attribute in MEASURES.values())
 
     def _is_known_throughout(self, key: StoredKey) -> bool:
         if key.last_synced_at is None or self.now - key.last_synced_at > _PROMPT_SYNC:
@@ -111,6 +122,10 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
     today = now.date()
     since, month = today - timedelta(days=WINDOW_DAYS - 1), today.replace(day=1)
     by_key = Grouping(by_key=True)
+    replaced: dict[int, list[StoredKey]] = {}
+    for row in stored_keys.list_rows(connection):
+        if row.is_replaced:
+            replaced.setdefault(row.current_id, []).append(row)
     in_spans = {
         each.key_id
         for each in list_spans(connection, since, today)
@@ -128,6 +143,7 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
         covered=usage_reads.covered_spans(connection, min(since, month), today),
         in_spans=frozenset(in_spans),
         accounts=accounts.account_states(connection),
+        replaced=replaced,
     )
 
 

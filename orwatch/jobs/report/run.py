@@ -63,7 +63,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         since = request.since or usage_reads.first_known_day(connection) or request.until
         if since > request.until:
             raise UsageError(f"the report would end ({request.until}) before it begins ({since}).")
-        keys = stored_keys.list_keys(connection, with_removed=True)
+        keys = stored_keys.list_rows(connection)
         names = _Names(
             key_labels(keys), usage_reads.model_names(connection), usage_reads.provider_names(connection)
         )
@@ -97,7 +97,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         table,
         tuple(part for part in top_tables if part.rows),
         notes,
-        has_keys=any(not key.is_removed for key in keys),
+        has_keys=any(not key.is_removed and not key.is_replaced for key in keys),
         known_days=known_days,
         left_out=left_out,
     )
@@ -108,10 +108,13 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
 
 
 def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
-    """A unique name for each key id: removed and deleted ones say so, and their number where they must."""
+    """A unique name for each key: removed and deleted ones say so, and their number where they must.
+
+    By the id of each row: that of a secret which was replaced is labelled as the key that it is a part of.
+    """
     labels: dict[int, str] = {}
     # The watched ones first: they keep the names that they have.
-    for key in sorted(keys, key=lambda key: key.is_removed):
+    for key in sorted((key for key in keys if not key.is_replaced), key=lambda key: key.is_removed):
         label = key.name
         if key.is_removed:
             label = f"{key.name} (removed)"
@@ -120,7 +123,7 @@ def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
         while label in labels.values():
             label = f"{label} #{key.id}"
         labels[key.id] = label
-    return labels
+    return {key.id: labels[key.current_id] for key in keys}
 
 
 def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], names: _Names) -> UsageFilter:
@@ -245,7 +248,7 @@ def _notes_on_accounts(keys: Sequence[StoredKey], table: ReportTable) -> tuple[s
         return ()
     place = table.by.index(Dimension.KEY)
     shown = {row.values[place] for row in table.rows}
-    owners = [label for key, label in _labelled(keys) if key.is_management and label in shown]
+    owners = dict.fromkeys(label for key, label in _labelled(keys) if key.is_management and label in shown)
     return tuple(
         f"{label}: usage of its account without a listed key (deleted keys, the chat room)"
         for label in owners

@@ -47,6 +47,7 @@ def run(
         last_runs = {job: runs.last_run(connection, job) for job in Job}
         slots = {job: runs.recent_slots(connection, job, schedule.SLOTS_OF_A_RHYTHM, now) for job in Job}
         all_keys = stored_keys.list_keys(connection, with_removed=True)
+        sealed = stored_keys.list_sealed(connection)
         extent = usage_reads.ledger_extent(connection)
         spending = read_spending(connection, now)
         spent_today = spent_on(connection, now.date())
@@ -57,9 +58,9 @@ def run(
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
     watched_since = max(created_at, min(watched.values())) if watched else None
-    sealed = [key for key in all_keys if key.secret_encrypted is not None]
     unopened = _unopened(store, sealed, keyring) if keyring is not None and keyring.keys else set()
     opens_no_secret = bool(sealed) and len(unopened) == len(sealed)
+    with_unopened = {row.current_id for row in sealed if row.id in unopened}
     balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
     summary = None if shown is None else summarise(shown)
     sets_times = summary is None or summary.sets_times
@@ -70,7 +71,7 @@ def run(
         return overdue(job, last_runs[job], slots[job], watched_since, now, sets_times=sets_times)
 
     def key_problem(key: StoredKey) -> str | None:
-        is_unopened = key.id in unopened and not opens_no_secret
+        is_unopened = key.id in with_unopened and not opens_no_secret
         return key_need(key, now, is_watched=key.id in watched, is_unopened=is_unopened)
 
     return StatusResult(
@@ -103,7 +104,7 @@ def run(
 
 
 def _unopened(store: Store, sealed: Sequence[StoredKey], keyring: Keyring) -> set[int]:
-    """The ids of the keys whose secret does not open."""
+    """The ids of the rows whose secret does not open."""
     try:
         return set(open_secrets(store, keyring, sealed)[1])
     except EncryptionKeyError:

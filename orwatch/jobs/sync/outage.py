@@ -11,7 +11,7 @@ from typing import TypeAlias
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import ApiError, StoreUnavailableError
 from orwatch.jobs.runs.outage import common_outage
-from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
+from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, merge_by_name
 from orwatch.jobs.sync.session import log_synced
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -39,8 +39,9 @@ def conclude_outage(store: Store, keys: Sequence[StoredKey], done: Done) -> None
 
     What concerns too few of the keys to be the API's trouble is logged with their names.
     """
-    failed = {synced.name: synced for group in done.values() for synced in group if synced.outage is not None}
-    common = common_outage([synced for group in done.values() for synced in group])
+    merged = merge_by_name(synced for group in done.values() for synced in group)
+    failed = {synced.name: synced for synced in merged if synced.outage is not None}
+    common = common_outage(merged)
     if common is not None:
         failed = {name: replace(synced, error=common.sentence) for name, synced in failed.items()}
         for key_id, group in done.items():
@@ -48,7 +49,7 @@ def conclude_outage(store: Store, keys: Sequence[StoredKey], done: Done) -> None
     else:
         for synced in failed.values():
             log_synced(synced)
-    ids = {key.name: key.id for key in keys}
+    ids = {key.name: key.current_id for key in keys}
 
     def record(connection: Connection) -> None:
         for name, synced in failed.items():

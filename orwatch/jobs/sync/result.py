@@ -43,6 +43,32 @@ class SyncedKey:
     outage: str | None = None
 
 
+def merge_by_name(synced: Iterable[SyncedKey]) -> tuple[SyncedKey, ...]:
+    """One part for each key: what came of the secrets that it had before is the key's."""
+    merged: dict[str, SyncedKey] = {}
+    for each in synced:
+        before = merged.get(each.name)
+        merged[each.name] = each if before is None else _together(before, each)
+    return tuple(merged.values())
+
+
+def _together(first: SyncedKey, second: SyncedKey) -> SyncedKey:
+    errors = dict.fromkeys(each.error for each in (first, second) if each.error is not None)
+    return SyncedKey(
+        first.name,
+        first.status if first.status is second.status else SyncKeyStatus.PARTIAL,
+        min(first.since, second.since),
+        rows_written=first.rows_written + second.rows_written,
+        rows_unchanged=first.rows_unchanged + second.rows_unchanged,
+        rows_removed=first.rows_removed + second.rows_removed,
+        rows_rejected=first.rows_rejected + second.rows_rejected,
+        error="; ".join(errors) or None,
+        is_passing=first.is_passing and second.is_passing,
+        notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
+        outage=None if second.outage is None else first.outage,
+    )
+
+
 COUNTERS_WENT_DOWN = (
     "its counters went down (a reset?): what it spent between the last sync and today is unknown"
 )
@@ -91,11 +117,11 @@ class SyncResult:
             return self.outage.text("read")
         if not self.lost_keys:
             return None
+        are, them = ("is", "it") if self.lost_keys == 1 else ("are", "them")
         return (
-            f"no key is active, so nothing is watched: {counted(self.lost_keys, 'key')} "
-            f"{'is' if self.lost_keys == 1 else 'are'} invalid. `orwatch validate` asks about "
-            f"{'it' if self.lost_keys == 1 else 'them'} again. If that does not help, add a new one with "
-            "`orwatch key add NAME`, and remove or disable the old."
+            f"no key is active, so nothing is watched: {counted(self.lost_keys, 'key')} {are} invalid. "
+            f"`orwatch validate` asks about {them} again. If that does not help, store a new secret with "
+            f"`orwatch key replace NAME`, or remove or disable {them}."
         )
 
     @property

@@ -27,6 +27,7 @@ from orwatch.jobs.sync.result import (
     SyncedKey,
     SyncKeyStatus,
     SyncResult,
+    merge_by_name,
     number_of_rows,
     rejections_text,
 )
@@ -105,7 +106,7 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     request = session.request
     started_at = session.clock.monotonic()
     with session.store.read() as connection:
-        keys = stored_keys.list_keys(connection)
+        keys = stored_keys.list_with_old_secrets(connection)
     selected = select_keys(keys, request.key_names)
     done, handled = _sync_accounts(session, keys, selected)
     tasks, not_asked = _plan(session, [key for key in selected if key.id not in handled])
@@ -117,6 +118,9 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     new_owners = []
     for task, answer, seconds in _answers(session, tasks):
         synced = _conclude(session, task, answer)
+        if synced is None:
+            key_count -= 1
+            continue
         if synced.outage is None:
             log_synced(synced, seconds)
         if isinstance(answer, CounterReading) and answer.facts and answer.facts.kind is KeyKind.MANAGEMENT:
@@ -132,7 +136,7 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     result = SyncResult(
         since=min((synced.since for group in done.values() for synced in group), default=request.since),
         until=request.until,
-        keys=tuple(synced for key in keys for synced in done.get(key.id, ())),
+        keys=merge_by_name(synced for key in keys for synced in done.get(key.id, ())),
         duration_seconds=session.clock.monotonic() - started_at,
         is_dry_run=request.is_dry_run,
         lost_keys=0 if done or request.key_names else len(lost),
@@ -254,10 +258,13 @@ def _answers(
 
 def _conclude(
     session: SyncSession, task: _Task, answer: UsageAnswer | CounterReading | ApiError
-) -> SyncedKey:
-    """Write one key's answer, or record why there is none."""
+) -> SyncedKey | None:
+    """Write one key's answer, or record why there is none; None for a replaced secret that has ended."""
     if isinstance(answer, ApiError) and answer.outage is not None:
         return unanswered(task.key, task.since, answer)
+    if isinstance(answer, ApiError) and task.key.is_replaced and not answer.is_passing:
+        log.info("its replaced secret %s: %s", task.key.hint, answer, extra={"key": task.key.name})
+        return None
     if isinstance(answer, ApiError):
         return _failed(session.store, task.key, task.since, str(answer), is_passing=answer.is_passing)
     now = session.clock.now()

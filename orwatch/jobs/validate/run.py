@@ -107,7 +107,7 @@ def _validate(
     clock = second.clock
     started_at = clock.monotonic()
     with store.read() as connection:
-        keys = select_keys(stored_keys.list_keys(connection), key_names)
+        keys = select_keys(stored_keys.list_with_old_secrets(connection), key_names)
         was_all_refused = _was_all_refused(connection, clock.now())
     secrets, unopened = open_secrets(store, keyring, [key for key in keys if _is_asked_about(key)])
     done = {
@@ -141,7 +141,8 @@ def _validate(
             else:
                 done.update(_conclude(store, key, refusal, clock))
     result = ValidateResult(
-        keys=tuple(done[key.id] for key in keys if key.id in done),
+        # What is known of a key is what its present secret is told.
+        keys=tuple(done[key.id] for key in keys if key.id in done and not key.is_replaced),
         duration_seconds=clock.monotonic() - started_at,
         is_all_refused=is_all_refused,
     )
@@ -217,6 +218,11 @@ def _conclude(
         # As it is stored now: it may have been disabled, enabled or removed while it was asked about.
         current = stored_keys.find_by_hash(connection, key.key_hash)
         if current is None or current.is_removed or current.inactive_reason is InactiveReason.DISABLED:
+            return {}
+        if current.is_replaced and isinstance(answer, KeyRejectedError):
+            # That was to be expected.
+            stored_keys.forget_old_secret(connection, current.id)
+            log.info("its replaced secret %s is refused: forgotten", key.hint, extra={"key": key.name})
             return {}
         if isinstance(answer, KeyRejectedError):
             stored_keys.record_check(connection, current.id, now)

@@ -68,6 +68,11 @@ def list_with_old_secrets(connection: Connection) -> list[StoredKey]:
     ]
 
 
+def list_sealed(connection: Connection) -> list[StoredKey]:
+    """Every row with a secret, that of a key or one that it had before, by id."""
+    return [row for row in list_rows(connection) if row.secret_encrypted is not None]
+
+
 def find_by_hash(connection: Connection, key_hash: str) -> StoredKey | None:
     """The key with this SHA-256, removed or not."""
     row = connection.execute(select(api_keys).where(api_keys.c.key_hash == key_hash)).mappings().first()
@@ -84,7 +89,8 @@ def names_like_secrets(connection: Connection) -> list[str]:
     """The names of the keys in whose name or label stands what looks like a secret, as they are shown."""
     columns = api_keys.c.name, api_keys.c.listed_name, api_keys.c.label, api_keys.c.workspace
     rows = connection.execute(select(*columns).order_by(api_keys.c.id))
-    return [without_secrets(row.name) for row in rows if any(has_secret(text or "") for text in row)]
+    names = [row.name for row in rows if any(has_secret(text or "") for text in row)]
+    return [without_secrets(name) for name in dict.fromkeys(names)]
 
 
 def insert_key(

@@ -15,6 +15,8 @@ from orwatch.errors import LockHeldError, StoreUnavailableError, StoreUnusableEr
 from orwatch.jobs.db import backup as db_backup
 from orwatch.jobs.db import restore as db_restore
 from orwatch.jobs.db.result import DbRestoreResult
+from orwatch.jobs.key import replace as replacing
+from orwatch.secrets import Keyring
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import open_as_it_is, open_store
 from orwatch.store.upkeep import restore as store_restore
@@ -29,7 +31,7 @@ from tests.store.support import (
     pretend_next_schema,
     start_python,
 )
-from tests.support import NOW, FakeClock
+from tests.support import NOW, FakeClock, secret_of
 
 KEPT = "orwatch-before-restore-20261120T123000Z.db"
 
@@ -368,6 +370,7 @@ def test_keys_that_the_encryption_key_does_not_open_are_named(place: Path, tmp_p
     url = f"sqlite:///{tmp_path}/sealed.db"
     with closing(open_store(url, NOW)) as store:
         add_key(store, "production")
+        replacing.replace(store, Keyring([ENCRYPTION_KEY]), "production", secret_of("new"), None, NOW)
     file = tmp_path / "sealed.db"
     assert restore(place, file, ENCRYPTION_KEY).unopened == ()
     assert restore(place, file, OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY).unopened == ()

@@ -15,6 +15,7 @@ from orwatch.config.database_url import describe
 from orwatch.jobs.doctor.database import FoundDatabase, check_names, find_secrets, open_database
 from orwatch.jobs.doctor.result import CheckStatus
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key import replace as replacing
 from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.postgres import PostgresBackend
@@ -30,7 +31,7 @@ from tests.store.support import (
     pretend_older_schema,
     without_transaction,
 )
-from tests.support import SECRET, TODAY, secret_of
+from tests.support import NOW, SECRET, TODAY, secret_of
 
 
 @pytest.fixture
@@ -264,6 +265,15 @@ def test_a_secret_that_is_stored_as_a_name_is_a_finding_and_can_be_renamed(store
     assert SECRET not in repr((check, get_key(store, name)))
     key_jobs.rename(store, name, "home")
     assert get_key(store, "home").id == key.id
+
+
+def test_a_name_of_a_key_that_had_another_secret_before_is_named_once(store: Store) -> None:
+    add_key(store, "work")
+    replacing.replace(store, Keyring([ENCRYPTION_KEY]), "work", secret_of("new"), None, NOW)
+    key_jobs.rename(store, "work", f"my {SECRET}")
+
+    with store.read() as connection:
+        assert stored_keys.names_like_secrets(connection) == ["my sk-or-…a29f"]
 
 
 def test_a_name_of_every_day_is_no_finding() -> None:

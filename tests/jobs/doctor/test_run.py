@@ -17,15 +17,17 @@ from orwatch.jobs.cron.result import CronShowResult, CronState
 from orwatch.jobs.doctor import run as doctor_job
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.jobs.doctor.run import Surroundings
+from orwatch.jobs.key import replace as replacing
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.outage import Patience
+from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from tests.jobs.doctor.support import GOOD_SCHEDULE, INSTALLED, dated, environ_of, findings, much_room, told
 from tests.jobs.doctor.test_totals import write
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, FakeApi, add_key, days_ago
 from tests.store.support import execute, path_of, without_transaction
-from tests.support import API_URL, NOW, TODAY, FakeClock, no_limit
+from tests.support import API_URL, NOW, TODAY, FakeClock, no_limit, secret_of
 
 # The client of the command gives up soon, and so does this one.
 PATIENCE = Patience(max_tries=2, max_seconds=20)
@@ -249,3 +251,23 @@ def test_deleted_keys_are_not_asked_about(
     execute(store, "UPDATE api_keys SET account_key_id = 1, deleted_at = 1 WHERE id = ?", owner.id)
     result = examine(surroundings, clock)
     assert [check.subject for check in in_area(result, CheckArea.API)] == ["API", "clock", "work"]
+
+
+def test_of_a_replaced_key_the_secret_in_use_is_asked_and_compared(
+    surroundings: Surroundings, store: Store, clock: FakeClock, api: FakeApi
+) -> None:
+    replacing.replace(store, Keyring([ENCRYPTION_KEY]), "work", secret_of("new"), None, NOW)
+    write(store, {TODAY: "4"}, key_id=2, since=days_ago(30))
+    api.on("new", dated({"usage": 4, "usage_daily": 4, "usage_monthly": 4}))
+
+    result = examine(surroundings, clock)
+
+    assert (findings(result.checks), result.exit_code) == ([], 0)
+    assert {asker for asker, _, _ in api.requests} == {"new"}
+    assert [check.message for check in in_area(result, CheckArea.SECRETS)] == ["it opens every secret (2)"]
+    assert [check.subject for check in in_area(result, CheckArea.DAYS)] == ["work"]
+    assert told(in_area(result, CheckArea.TOTALS))[0] == (
+        "work",
+        "ok",
+        "this month: $4.00 stored, $4.00 at OpenRouter",
+    )

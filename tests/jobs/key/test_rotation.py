@@ -9,6 +9,7 @@ import pytest
 from orwatch.config.env_file import write_encryption_keys
 from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key import replace as replacing
 from orwatch.jobs.key import rotation
 from orwatch.secrets import Keyring, Vault
 from orwatch.store.engine.database import Connection, Store
@@ -36,7 +37,8 @@ def keyring_of(env_file: Path) -> Keyring:
 
 def opened(store: Store, *encryption_keys: str) -> list[str]:
     vault = Vault(encryption_keys)
-    return [vault.open(key.secret_encrypted or "") for key in key_jobs.list_keys(store)]
+    with store.read() as connection:
+        return [vault.open(row.secret_encrypted or "") for row in stored_keys.list_sealed(connection)]
 
 
 def test_all_secrets_are_sealed_again_under_the_newest_encryption_key(store: Store) -> None:
@@ -158,6 +160,48 @@ def test_a_key_that_is_added_is_sealed_with_the_encryption_key_of_that_moment(
     key_jobs.add(store, early, "a", secret_of("a"), None, NOW)
 
     assert opened(store, *listed(env_file)) == [secret_of("a")]
+
+
+@on_each_engine
+def test_a_rotation_loses_no_secret_that_a_key_had_before(store: Store, env_file: Path) -> None:
+    add_key(store, "a")
+    replacing.replace(store, keyring_of(env_file), "a", secret_of("new"), None, NOW)
+
+    assert rotation.rotate(store, env_file, keyring_of(env_file), keeps_old=False) == 2
+
+    (newest,) = listed(env_file)
+    assert newest != ENCRYPTION_KEY
+    assert opened(store, newest) == [secret_of("a"), secret_of("new")]
+
+
+def test_the_old_encryption_key_stays_where_a_secret_that_a_key_had_before_needs_it(
+    store: Store, env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_key(store, "a")
+    replacing.replace(store, keyring_of(env_file), "a", secret_of("new"), None, NOW)
+    replace_secrets = stored_keys.replace_secrets
+
+    def replace_the_present_one(connection: Connection, tokens: dict[int, str]) -> None:
+        replace_secrets(connection, {2: tokens[2]})
+
+    monkeypatch.setattr(stored_keys, "replace_secrets", replace_the_present_one)
+    with pytest.raises(EncryptionKeyError, match="the old ones stay there"):
+        rotation.rotate(store, env_file, keyring_of(env_file), keeps_old=False)
+
+    assert opened(store, *listed(env_file)) == [secret_of("a"), secret_of("new")]
+
+
+@on_each_engine
+def test_a_new_secret_is_sealed_with_the_encryption_key_of_that_moment(store: Store, env_file: Path) -> None:
+    add_key(store, "a")
+    early = keyring_of(env_file)
+    rotation.rotate(store, env_file, keyring_of(env_file), keeps_old=False)
+
+    replacing.check_can_replace(store, early, "a", secret_of("new"))
+    rotation.rotate(store, env_file, keyring_of(env_file), keeps_old=False)
+    replacing.replace(store, early, "a", secret_of("new"), None, NOW)
+
+    assert opened(store, *listed(env_file)) == [secret_of("a"), secret_of("new")]
 
 
 @on_each_engine

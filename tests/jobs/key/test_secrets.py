@@ -8,10 +8,12 @@ import pytest
 
 from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key import replace as replacing
 from orwatch.jobs.key.rotation import reencrypt
 from orwatch.jobs.key.secrets import open_secrets
 from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
+from orwatch.store.keys.table import list_sealed
 from tests.jobs.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, add_key
 from tests.store.support import execute
 from tests.support import NOW, secret_of
@@ -41,6 +43,19 @@ def test_secrets_that_were_read_before_a_rotation_are_read_again(store: Store) -
 
     assert open_secrets(store, Keyring([OTHER_ENCRYPTION_KEY], read), [key, gone]) == (
         {key.id: secret_of("work")},
+        {},
+    )
+
+
+def test_secrets_that_keys_had_before_are_read_again_too(store: Store) -> None:
+    add_key(store)
+    replacing.replace(store, Keyring([ENCRYPTION_KEY]), "work", secret_of("new"), None, NOW)
+    with store.read() as connection:
+        sealed = list_sealed(connection)
+    reencrypt(store, Keyring([THIRD_KEY, ENCRYPTION_KEY]))
+
+    assert open_secrets(store, Keyring([OTHER_ENCRYPTION_KEY], lambda: [THIRD_KEY]), sealed) == (
+        {1: secret_of("work"), 2: secret_of("new")},
         {},
     )
 

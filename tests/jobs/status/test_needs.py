@@ -9,6 +9,7 @@ import pytest
 
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key import replace as replacing
 from orwatch.jobs.status import run as status_job
 from orwatch.secrets import Keyring, Vault, generate_encryption_key
 from orwatch.store.engine.database import Store
@@ -85,6 +86,16 @@ def test_a_secret_that_alone_does_not_open_is_told_with_its_key(store: Store) ->
         stored_keys.replace_secrets(connection, {2: Vault([OTHER_KEY]).seal(secret_of("b"))})
     [problem] = problems(store, KEY)
     assert problem.startswith("b: ORWATCH_ENCRYPTION_KEY does not open its secret. List the encryption key ")
+
+
+def test_a_secret_that_a_key_had_before_and_that_does_not_open_is_told_with_the_key(store: Store) -> None:
+    add(store, "a")
+    replacing.replace(store, Keyring([KEY]), "a", secret_of("new"), None, NOW)
+    assert problems(store, KEY) == ()
+    with store.write() as connection:
+        stored_keys.replace_secrets(connection, {1: Vault([OTHER_KEY]).seal(secret_of("a"))})
+    [problem] = problems(store, KEY)
+    assert problem.startswith("a: ORWATCH_ENCRYPTION_KEY does not open its secret. List the encryption key ")
 
 
 def test_a_lost_encryption_key_is_told_where_it_is_needed(store: Store) -> None:

@@ -227,8 +227,8 @@ def test_an_invalid_key_needs_a_person(watched: Store) -> None:
         stored_keys.record_sync_failure(connection, 1, "401")
 
     assert status_job.run(watched, NOW).problems == (
-        "work: invalid: OpenRouter refuses it. Add its successor with `orwatch key add`, and "
-        "remove or disable this one",
+        "work: invalid: OpenRouter refuses it. Store its successor's secret with "
+        "`orwatch key replace NAME`, or remove or disable this one",
     )
 
 
