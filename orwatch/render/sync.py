@@ -11,7 +11,7 @@ from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.render import numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Shape
-from orwatch.render.tables import KEYS_LISTED, Column, make_table
+from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
 from orwatch.text import counted, printable
 
 _SYNC_STYLES = {SyncKeyStatus.OK: "", SyncKeyStatus.PARTIAL: "yellow", SyncKeyStatus.FAILED: "red"}
@@ -32,11 +32,8 @@ def sync_view(result: SyncResult) -> View:
         shown: list[RenderableType] = []
         if listed:
             shown += [_sync_table(listed, width), Text()]
-        shown += [
-            Text(f"{printable(key.name)}: {printable(key.error or '')}", style=_SYNC_STYLES[key.status])
-            for key in listed
-            if key.error
-        ]
+        errors = ((key.name, key.error, _SYNC_STYLES[key.status]) for key in listed)
+        shown += messages_by_text(errors)
         shown += [Text(f"{printable(key.name)}: {note}") for key in listed for note in key.notes]
         return [*shown, *trouble, Text(_sync_sentence(result), style="bold")]
 

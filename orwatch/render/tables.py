@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rich import box
@@ -15,6 +15,7 @@ from orwatch.text import printable
 # With more keys than this, a summary lists only those that need a look.
 KEYS_LISTED = 25
 
+_NAMES_SHOWN = 5
 _GAP = 2
 _NARROW_NAME = 18  # before a name gets narrower, columns that can be missed go
 _NARROWEST_NAME = 4
@@ -42,6 +43,20 @@ class Column:
     def width(self) -> int:
         """The width of the widest cell."""
         return max(cell_len(printable(cell)) for cell in (self.header, self.footer, *self.cells))
+
+
+def messages_by_text(messages: Iterable[tuple[str, str | None, str]]) -> list[Text]:
+    """Messages of (name, text, style): a line each, and one line for names that have the same to say."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, text, style in messages:
+        if text:
+            names.setdefault((text, style), []).append(printable(name))
+    return [Text(f"{_some(same)}: {printable(text)}", style=style) for (text, style), same in names.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> Table:

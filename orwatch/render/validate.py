@@ -12,8 +12,8 @@ from orwatch.render import numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.sync import trouble_text
-from orwatch.render.tables import KEYS_LISTED, Column, make_table
-from orwatch.text import counted, printable
+from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
+from orwatch.text import counted
 
 _VERDICT_STYLES = {
     Verdict.VALID: "",
@@ -47,12 +47,11 @@ def validate_view(result: ValidateResult) -> View:
         shown: list[RenderableType] = []
         if listed:
             shown += [_verdict_table(listed, width), Text()]
-        shown += [
-            Text(f"{printable(key.name)}: {printable(text)}", style=_VERDICT_STYLES[key.verdict])
+        shown += messages_by_text(
+            (key.name, text, _VERDICT_STYLES[key.verdict])
             for key in listed
             for text in (key.detail, key.warning)
-            if text
-        ]
+        )
         if result.is_all_refused:
             shown.append(Text(_ALL_REFUSED, style="red"))
         return [*shown, *trouble, Text(_verdict_sentence(result), style="bold")]

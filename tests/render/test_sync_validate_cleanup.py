@@ -52,6 +52,16 @@ def validated(*keys: ValidatedKey) -> ValidateResult:
     return ValidateResult(keys, 0.5)
 
 
+def test_keys_with_the_same_error_are_one_line() -> None:
+    same = [replace(FAILED, name=f"key {number}") for number in range(30)]
+    text = rendered(sync_view(synced(*same, replace(FAILED, name="other", error="slow"))), 200)
+    said = [line for line in text.splitlines() if "answered 403" in line or "slow" in line]
+    assert said == [
+        "key 0, key 1, key 2, key 3, key 4 and 25 more: GET /usage answered 403",
+        "other: slow",
+    ]
+
+
 def test_a_good_sync_is_a_row_a_key_and_a_sentence() -> None:
     lines = rendered(sync_view(synced(GOOD)), 100).splitlines()
     assert lines[0].split() == ["Key", "Status", "Since", "Written", "Unchanged", "Removed", "Rejected"]
