@@ -83,6 +83,10 @@ class WrongClockError(SettingsError):
     """This machine's clock and the API's are more than a day apart: days would be written wrongly."""
 
 
+class CertificateError(SettingsError):
+    """The certificate of the API, or of a proxy before it, is not to be trusted: no key is sent there."""
+
+
 class EncryptionKeyError(SettingsError):
     """The encryption key is missing, malformed, or opens none of what it should open."""
 

@@ -66,14 +66,22 @@ class Heartbeat:
     def _ping(self, suffix: str, body: str) -> None:
         import httpx
 
+        from orwatch.openrouter.certificates import trusted_certificates
+        from orwatch.openrouter.proxies import proxy_for
+
         try:
+            url = httpx.URL(_with_suffix(self._url or "", suffix))
+            certificates = trusted_certificates()
             # The answer itself is not read, however long it is.
             with httpx.stream(
                 "POST",
-                _with_suffix(self._url or "", suffix),
+                url,
                 content=presentable(body).encode("utf-8", "replace")[:_MAX_BODY_BYTES],
                 headers={"User-Agent": f"orwatch/{__version__}"},
                 timeout=_TIMEOUT_SECONDS,
+                verify=certificates,
+                proxy=proxy_for(url, certificates),
+                trust_env=False,
             ) as answer:
                 if not answer.is_success:
                     log.info("heartbeat: answered %d", answer.status_code)

@@ -21,6 +21,8 @@ import httpx
 from orwatch import __version__
 from orwatch.config.values import is_loopback
 from orwatch.errors import SettingsError
+from orwatch.openrouter.certificates import certificate_error, trusted_certificates
+from orwatch.openrouter.proxies import proxy_for
 from orwatch.openrouter.unpacking import PACKINGS
 
 # At once; a server that takes one byte at a time shall not keep a long query beyond its time.
@@ -98,7 +100,12 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         seconds = self._network.seconds_left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._network)
+        try:
+            return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._network)
+        except httpcore.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise certificate_error(server_hostname or "the server", error.__cause__) from error
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -146,9 +153,12 @@ def _within(seconds: float | None, connect: Callable[[], httpcore.NetworkStream]
 def open_http(base_url: str, connections: int, network: Network) -> httpx.Client:
     """The HTTP client for this address. Raises ``SettingsError`` for what cannot be used."""
     try:
-        host = httpx.URL(base_url).host
+        url = httpx.URL(base_url)
+        # Proxies of the environment are for the world outside, not for this machine.
+        has_proxy = not is_loopback(url.host)
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={base_url!r} is not an address: {error}.") from error
+    certificates = trusted_certificates()
     try:
         http = httpx.Client(
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -160,12 +170,12 @@ def open_http(base_url: str, connections: int, network: Network) -> httpx.Client
             follow_redirects=False,
             # One client serves many keys: a gateway's session cookie of one must not go out with another.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # Proxies of the environment are for the world outside, not for this machine.
-            trust_env=not is_loopback(host),
+            verify=certificates,
+            proxy=proxy_for(url, certificates) if has_proxy else None,
+            trust_env=False,
         )
-    except (ImportError, OSError) as error:
-        reason = str(error).rstrip(".")
-        raise SettingsError(f"cannot use the environment's proxy or certificates: {reason}.") from error
+    except ImportError as error:
+        raise SettingsError(f"cannot use the environment's proxy: {str(error).rstrip('.')}.") from error
     except (httpx.InvalidURL, ValueError):
         # Without what was found: a proxy's address may hold a password.
         raise SettingsError(

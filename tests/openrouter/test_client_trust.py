@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email.utils import format_datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -283,15 +282,6 @@ def test_a_proxy_that_cannot_be_used_is_a_wrong_setting_except_on_loopback(
     assert raised.value.__cause__ is None or "hunter2" not in repr(raised.value.__cause__)
     for base_url in ("http://127.0.0.1:9/api", "http://localhost:9", "http://[::1]:9/api"):
         make_client(base_url)
-
-
-def test_certificates_that_cannot_be_read_are_a_wrong_setting(
-    make_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "certificates.pem").write_text("none at all")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificates.pem"))
-    with pytest.raises(SettingsError, match="cannot use the environment's proxy or certificates"):
-        make_client()
 
 
 def test_a_cookie_that_comes_with_one_keys_answer_does_not_go_out_with_another_key(
