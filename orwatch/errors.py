@@ -137,6 +137,13 @@ class QueryTooHeavyError(ApiError):
     exit_code = EXIT_TRY_AGAIN
 
 
+class TimeShareError(ApiError):
+    """Not asked: the time that this part of the run may take is over."""
+
+    is_passing = True
+    exit_code = EXIT_TRY_AGAIN
+
+
 class ApiUnavailableError(ApiError):
     """Time-outs, broken connections, 408, 429 and 5xx, after all the tries."""
 

@@ -99,6 +99,7 @@ def command(
         is_dry_run=dry_run,
         source=context.settings.usage_source,
         backfill_from=backfill,
+        limit_seconds=context.settings.job_timeout_minutes * 60 or None,
     )
     context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
     shows_progress = is_terminal(sys.stderr) and not quiet and not verbose

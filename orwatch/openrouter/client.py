@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,7 @@ from orwatch.errors import (
     KeyRejectedError,
     OrwatchError,
     QueryTooHeavyError,
+    TimeShareError,
     UnexpectedAnswerError,
     WrongClockError,
 )
@@ -108,6 +110,8 @@ class Client:
         self._patience = patience or Patience()
         self._jitter = jitter
         self._outage = Outage(clock, self._patience)
+        self._ends_at: float | None = None
+        self._end_reason = ""
         self._network = Network(clock.monotonic)
         self._http = open_http(base_url, connections, self._network)
 
@@ -120,6 +124,12 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def until(self, ends_at: float, reason: str) -> Client:
+        """This client, for requests that begin by then; later ones raise ``TimeShareError`` unsent."""
+        limited = copy(self)
+        limited._ends_at, limited._end_reason = ends_at, reason
+        return limited
 
     def get(self, path: str, secret: str, params: Mapping[str, str] | None = None) -> bytes:
         """The body of a 200 answer to ``GET path``.
@@ -144,6 +154,8 @@ class Client:
         return self._ask(_Question("POST", path, content=content), secret)[0]
 
     def _ask(self, question: _Question, secret: str) -> tuple[bytes, datetime]:
+        if self._ends_at is not None and self._clock.monotonic() >= self._ends_at:
+            raise TimeShareError(f"{question} was not sent: {self._end_reason}")
         with self._outage.request():
             return self._ask_until_answered(question, secret)
 

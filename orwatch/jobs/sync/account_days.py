@@ -9,7 +9,7 @@ from orwatch.domain.attribution import differing_days, remainder
 from orwatch.domain.contradictions import Contradiction
 from orwatch.domain.keys import StoredKey, has_own_source
 from orwatch.domain.sources import UsageSource
-from orwatch.errors import ApiError
+from orwatch.errors import ApiError, TimeShareError
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.contradictions import write_agreed
 from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_activity
@@ -20,6 +20,7 @@ from orwatch.store.keys import accounts
 from orwatch.store.ledger import model_names
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
+from orwatch.text import counted
 
 # Use that is longer ago than this when a key is asked about is in the answer.
 _REPORTED_WITHIN = timedelta(hours=6)
@@ -54,8 +55,11 @@ def read_completed_days(reader: AccountReader) -> None:
     # Who used it all, as it seems: one key may have, but not beside others.
     users_of_all: list[StoredKey] = []
     others_have_use = False
+    late: list[TimeShareError] = []
     for key, answer in ask_concurrently(due, ask, reader.session.request.concurrency):
-        if isinstance(answer, ApiError):
+        if isinstance(answer, TimeShareError):
+            late.append(answer)
+        elif isinstance(answer, ApiError):
             reader.tally(key).add_error(str(answer), is_passing=answer.is_passing)
         elif reported_days and answer.answer.rows == before.answer.rows:
             users_of_all.append(key)
@@ -67,6 +71,11 @@ def read_completed_days(reader: AccountReader) -> None:
     else:
         for key in users_of_all:
             reader.tally(key).add_error(_IS_OF_ALL)
+    if late:
+        # One error, and not one for each of what may be thousands of keys.
+        reader.tally(reader.owner).add_error(
+            f"the completed days of {counted(len(late), 'key')} are left to the next sync: {late[0]}"
+        )
     # Asked again after its keys: what they used meanwhile is in it.
     account = reader.attempt("activity", ask_account) if due else before
     if account is not None:

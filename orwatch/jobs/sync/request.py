@@ -14,7 +14,8 @@ class SyncRequest:
 
     ``reaches_back``: for a key whose last good sync was before ``since``, from the day of that sync on, and
     of an account only what may have changed. ``source`` None: for each key the best that answers.
-    ``backfill_from``: the first day that is wanted of accounts, from now on.
+    ``backfill_from``: the first day that is wanted of accounts, from now on. ``limit_seconds``: after which
+    the run is ended; None: never.
     """
 
     since: date
@@ -25,6 +26,7 @@ class SyncRequest:
     is_dry_run: bool = False
     source: UsageSource | None = None
     backfill_from: date | None = None
+    limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

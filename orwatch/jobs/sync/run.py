@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orwatch.clock import Clock
 from orwatch.config.settings import MAX_SYNC_DAYS
 from orwatch.domain.counters import CounterReading
-from orwatch.domain.keys import InactiveReason, KeyKind, StoredKey, has_own_source
+from orwatch.domain.keys import InactiveReason, KeyKind, StoredKey
 from orwatch.domain.runs import Job
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer
@@ -20,6 +20,7 @@ from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, 
 from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
+from orwatch.jobs.sync.order import is_ordinary, owners_of
 from orwatch.jobs.sync.outage import Done, conclude_outage, unanswered
 from orwatch.jobs.sync.request import SyncProgress, SyncRequest, last_days
 from orwatch.jobs.sync.result import (
@@ -31,7 +32,7 @@ from orwatch.jobs.sync.result import (
     number_of_rows,
     rejections_text,
 )
-from orwatch.jobs.sync.session import SyncSession, log_synced
+from orwatch.jobs.sync.session import SyncSession, log_synced, with_share
 from orwatch.openrouter.fan_out import ask_concurrently
 from orwatch.openrouter.sources import fetch
 from orwatch.secrets import Keyring
@@ -108,29 +109,31 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     with session.store.read() as connection:
         keys = stored_keys.list_with_old_secrets(connection)
     selected = select_keys(keys, request.key_names)
-    done, handled = _sync_accounts(session, keys, selected)
-    tasks, not_asked = _plan(session, [key for key in selected if key.id not in handled])
-    done |= not_asked
-    key_count = len(done) + len(tasks)
-    rows_written = sum(synced.rows_written for group in done.values() for synced in group)
-    on_progress(SyncProgress(len(done), key_count, rows_written))
-
-    new_owners = []
-    for task, answer, seconds in _answers(session, tasks):
-        synced = _conclude(session, task, answer)
-        if synced is None:
-            key_count -= 1
-            continue
-        if synced.outage is None:
-            log_synced(synced, seconds)
-        if isinstance(answer, CounterReading) and answer.facts and answer.facts.kind is KeyKind.MANAGEMENT:
-            new_owners.append(task)
-        done[task.key.id] = (synced,)
-        rows_written += synced.rows_written
-        on_progress(SyncProgress(len(done), key_count, rows_written))
-    for task in new_owners:
+    owners = owners_of(keys, selected)
+    # Their answers are due, whatever time the lists of accounts take.
+    first = [key for key in selected if is_ordinary(key, owners)]
+    rest = [key for key in selected if not is_ordinary(key, owners)]
+    try:
+        tasks, done = _plan(session, first)
+    except EncryptionKeyError:
+        # Raised again at the end: accounts whose secrets can be opened are read all the same.
+        tasks, done, rest = [], {}, [*selected]
+    new_owners = _sync_keys(session, tasks, done, on_progress, later=len(owners))
+    handled: set[int] = set()
+    has_more = any(_has_secret(key) and not key.is_management for key in rest)
+    for place, owner in enumerate(owners):
+        if owner.id not in handled:
+            share = with_share(session, started_at, len(owners) - place + has_more)
+            handled |= _sync_owner(share, owner, done)
+    if owners or rest:
+        rest = [key for key in rest if key.id not in handled]
+        more_tasks, not_asked = _plan(session, rest, has_opened_others=bool(tasks))
+        done |= not_asked
+        new_owners += _sync_keys(session, more_tasks, done, on_progress)
+    for place, task in enumerate(new_owners):
         # Added unchecked: its answer is the first to say that it is a management key.
-        done[task.key.id] = _sync_account(session, task.key, task.secret).keys
+        share = with_share(session, started_at, len(new_owners) - place)
+        done[task.key.id] = _sync_account(share, task.key, task.secret).keys
     conclude_outage(session.store, keys, done)
     lost = [key for key in keys if key.inactive_reason is InactiveReason.INVALID]
     result = SyncResult(
@@ -146,28 +149,50 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     return result
 
 
-def _sync_accounts(
-    session: SyncSession, keys: Sequence[StoredKey], selected: Sequence[StoredKey]
-) -> tuple[Done, set[int]]:
-    """Sync the accounts of the management keys: what came of each, and the ids of all keys that are done."""
-    listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
-    done: Done = {}
-    handled: set[int] = set()
-    for owner in keys:
-        if not owner.is_management or not owner.is_active or owner.id in handled:
+def _sync_owner(session: SyncSession, owner: StoredKey, done: Done) -> set[int]:
+    """Sync the account of a management key; the ids of all keys that are done with that."""
+    try:
+        secrets, _ = session.open_secrets([owner])
+    except EncryptionKeyError:
+        return set()  # _plan reports it
+    if owner.id not in secrets:
+        return set()  # removed meanwhile
+    account = _sync_account(session, owner, secrets[owner.id])
+    for key_id in account.done_ids & done.keys():
+        # Asked as an ordinary key, and listed now for the first time: it is reported once.
+        del done[key_id]
+    done[owner.id] = account.keys
+    return {*account.done_ids}
+
+
+def _sync_keys(
+    session: SyncSession,
+    tasks: Sequence[_Task],
+    done: Done,
+    on_progress: Callable[[SyncProgress], None],
+    later: int = 0,
+) -> list[_Task]:
+    """Sync keys with their own secrets, and add to ``done``; those that turn out to be management keys.
+
+    ``later``: how many others are synced after these.
+    """
+    key_count = len(done) + len(tasks) + later
+    rows_written = sum(synced.rows_written for group in done.values() for synced in group)
+    on_progress(SyncProgress(len(done), key_count, rows_written))
+    new_owners = []
+    for task, answer, seconds in _answers(session, tasks):
+        synced = _conclude(session, task, answer)
+        if synced is None:
+            key_count -= 1
             continue
-        if owner not in selected and owner.id not in listed_by:
-            continue
-        try:
-            secrets, _ = session.open_secrets([owner])
-        except EncryptionKeyError:
-            continue  # _plan reports it
-        if owner.id not in secrets:
-            continue  # removed meanwhile
-        account = _sync_account(session, owner, secrets[owner.id])
-        handled |= account.done_ids
-        done[owner.id] = account.keys
-    return done, handled
+        if synced.outage is None:
+            log_synced(synced, seconds)
+        if isinstance(answer, CounterReading) and answer.facts and answer.facts.kind is KeyKind.MANAGEMENT:
+            new_owners.append(task)
+        done[task.key.id] = (synced,)
+        rows_written += synced.rows_written
+        on_progress(SyncProgress(len(done), key_count, rows_written))
+    return new_owners
 
 
 def _sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedAccount:
@@ -177,16 +202,23 @@ def _sync_account(session: SyncSession, owner: StoredKey, secret: str) -> Synced
     return sync_account(session, owner, secret)
 
 
-def _plan(session: SyncSession, keys: Sequence[StoredKey]) -> tuple[list[_Task], Done]:
+def _plan(
+    session: SyncSession, keys: Sequence[StoredKey], *, has_opened_others: bool = False
+) -> tuple[list[_Task], Done]:
     """What to ask with each key's own secret; and the keys that cannot or need not be asked.
 
-    Raises ``EncryptionKeyError`` when none of the secrets can be opened, ``WrongClockError``.
+    Raises ``EncryptionKeyError`` when none of the run's secrets can be opened, ``WrongClockError``.
     """
     request = session.request
     watermark = _watermark(session)
     with_secret = {key.id: key for key in keys if _has_secret(key)}
     is_all_removed = watermark > request.until
-    secrets, unopened = session.open_secrets([] if is_all_removed else [*with_secret.values()])
+    try:
+        secrets, unopened = session.open_secrets([] if is_all_removed else [*with_secret.values()])
+    except EncryptionKeyError as error:
+        if not has_opened_others:
+            raise
+        secrets, unopened = {}, dict.fromkeys(with_secret, error)
     tasks: list[_Task] = []
     done: Done = {}
     for key in keys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
@@ -16,6 +16,9 @@ from orwatch.store.engine.database import Store
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
+
+# Of the run's time limit; the rest is for what is left to write and to report.
+_USABLE_TIME = 0.9
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,24 @@ class SyncSession:
     open_secrets: Callable[[Sequence[StoredKey]], tuple[dict[int, str], dict[int, EncryptionKeyError]]]
     clock: Clock
     request: SyncRequest
+
+
+def with_share(session: SyncSession, started_at: float, groups: int) -> SyncSession:
+    """The session for one account while so many groups of keys, this one among them, are still to be read.
+
+    It asks nothing more once its equal share of what is left of the run's time is over: one account with
+    endless lists must not keep the others from being read. ``started_at``: when the run was, monotonic.
+    """
+    limit = session.request.limit_seconds
+    if limit is None:
+        return session
+    now = session.clock.monotonic()
+    seconds = max(0.0, started_at + limit * _USABLE_TIME - now) / groups
+    reason = (
+        f"the account's share of the run, {seconds / 60:.1f} minutes, is over "
+        "(if that goes on, raise ORWATCH_RATE_LIMIT_PER_MINUTE or ORWATCH_JOB_TIMEOUT)"
+    )
+    return replace(session, client=lambda: session.client().until(now + seconds, reason))
 
 
 def log_synced(synced: SyncedKey, seconds: float | None = None) -> None:

@@ -106,6 +106,7 @@ class AccountServer:
         self.too_heavy_days: int | None = None
         self.ignores_filters = False
         self.dies_after: int | None = None
+        self.seconds_each = 0.0
         self.requests: list[tuple[str, Json]] = []
         self._lock = threading.Lock()
 
@@ -179,6 +180,7 @@ class AccountServer:
         params: Json = json.loads(request.content) if request.content else dict(request.url.params)
         with self._lock:
             self.requests.append((path, params))
+            self.clock.advance(seconds=self.seconds_each)
             if self.dies_after is not None:
                 self.dies_after -= 1
                 if self.dies_after < 0:
