@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 
 from orwatch.domain.runs import RunStatus
+from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.sync.result import SyncKeyStatus
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import MANAGEMENT, AccountWatcher
@@ -85,6 +87,22 @@ def test_a_key_that_an_account_lists_at_last_is_reported_once(watcher: AccountWa
     assert [key.name for key in watcher.result.keys] == ["boss", "laptop"]
     assert result["laptop"].status is SyncKeyStatus.OK
     assert watcher.total_nano() == watcher.server.spent().cost_nano
+
+
+@pytest.mark.parametrize(("broken", "other"), [("boss", "laptop"), ("laptop", "boss")])
+def test_a_secret_that_cannot_be_opened_keeps_those_that_are_asked_before_or_after(
+    watcher: AccountWatcher, broken: str, other: str
+) -> None:
+    add_ordinary(watcher)
+    watcher.clock.advance(hours=1)
+    watcher.sync()
+    watcher.clock.advance(hours=1)
+    with watcher.store.write() as connection:
+        connection.exec_driver_sql(f"UPDATE api_keys SET secret_encrypted = 'x' WHERE name = '{broken}'")
+    with suppress(EncryptionKeyError):
+        watcher.sync()
+    assert watcher.key(other).last_synced_at == watcher.clock.now()
+    assert watcher.key(broken).last_synced_at != watcher.clock.now()
 
 
 def test_several_accounts_share_the_time(watcher: AccountWatcher, clock: FakeClock) -> None:
