@@ -69,10 +69,12 @@ class Home:
         return self.folder / "share" / "orwatch" / "orwatch.db"
 
     def write_settings(self, **settings: str) -> None:
-        """Add lines to the env file."""
+        """Put lines into the env file, in the place of those of the same names."""
         self.env_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.env_file.open("a", encoding="utf-8") as file:
-            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        lines = self.env_file.read_text(encoding="utf-8").splitlines() if self.env_file.exists() else []
+        kept = [line for line in lines if line.partition("=")[0] not in settings]
+        kept += [f"{name}={value}" for name, value in settings.items()]
+        self.env_file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def set_up(self, *names: str) -> None:
         """A database with these keys; their secrets are ``secret_of`` their names."""

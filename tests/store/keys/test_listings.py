@@ -50,8 +50,9 @@ def names(store: Store) -> dict[str, str]:
 def test_new_keys_are_stored_without_a_secret_in_the_order_of_their_creation(
     store: Store, boss: StoredKey
 ) -> None:
-    changes = merge(store, boss, listed(2, "second"), listed(1, "first"))
-    assert changes == ListingChanges(discovered=("first", "second"))
+    told_of = [listed(2, "second"), listed(1, "first")]
+    changes = merge(store, boss, *told_of)
+    assert changes == ListingChanges(discovered=("first", "second"), oldest=told_of[1].created_at)
     first = get_key(store, "first")
     assert (first.id, first.secret_encrypted, first.hint) == (2, None, "sk-or-…1c96")
     assert first.is_active
