@@ -27,9 +27,10 @@ def rotate(store: Store, env_file: Path, keyring: Keyring, *, keeps_old: bool) -
             keyring.read_again()
             secrets = _open_all(connection, keyring.vault())
             new = generate_encryption_key()
+            # First what a database refuses that can only be read: the env file is as it was then.
+            _seal_all(connection, secrets, Vault((new,)))
             write_encryption_keys(env_file, (new, *keyring.keys))
             _require_newest(keyring, new, env_file)
-            _seal_all(connection, secrets, keyring.vault())
         if not keeps_old:
             _remove_old(store, env_file, keyring)
     return len(secrets)

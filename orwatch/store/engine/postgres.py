@@ -47,6 +47,9 @@ _CONNECT_OPTIONS = {
     "tcp_user_timeout": "90000",
 }
 
+# Names may have any character. Not left to PGCLIENTENCODING, nor to a server that has no encoding.
+_ENCODING = "UTF8"
+
 # Set for each session. The server, too, misses a machine that vanishes, and gives its locks to others then. A
 # transaction in which nothing happens for minutes is one of a machine that sleeps.
 _SET_SESSION = (
@@ -98,6 +101,8 @@ class PostgresBackend:
         self._address = address
         self.location = str(address)
         self.engine = _engine(address, pool)
+        event.listen(self.engine, "connect", self._prepare_connection)
+        event.listen(self.engine, "begin", self._begin)
 
     def write_options(self, writing: Writing) -> Mapping[str, Any]:
         """Every statement after the wait for the lock sees what was written before."""
@@ -218,6 +223,38 @@ class PostgresBackend:
             is_remote = bool(address) and not is_loopback(address)
             return is_remote and not driver.pgconn.ssl_in_use
 
+    def _prepare_connection(self, connection: psycopg.Connection[Any], _record: Any) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in (_ENCODING, None):
+            connection.close()
+            raise StoreUnusableError(
+                f"the database {self.location} has the encoding {encoding}, not {_ENCODING}",
+                "Create one for orwatch: CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0.",
+            )
+        connection.adapters.register_loader("numeric", _WholeNumberLoader)
+        # Outside of a transaction, for its undoing would undo this as well.
+        connection.autocommit = True
+        connection.execute(_SET_SESSION.format(lock_timeout_ms=int(backend.BUSY_TIMEOUT_SECONDS * 1000)))
+        connection.autocommit = False
+
+    def _begin(self, connection: Connection) -> None:
+        options = connection.get_execution_options()
+        number = options.get("write_lock")
+        if number is not None:
+            query = "SELECT pg_advisory_xact_lock(%s, %s), current_setting('transaction_read_only')"
+            _, is_read_only = connection.exec_driver_sql(query, (_LOCK_SPACE, number)).one()
+            # Before anything else is changed, in a file for example.
+            if is_read_only == "on":
+                raise self._read_only("its server takes no writes")
+        if options.get("is_durable"):
+            connection.exec_driver_sql(_WAIT_FOR_DISK)
+
+    def _read_only(self, reason: str) -> StoreUnusableError:
+        return StoreUnusableError(
+            f"the database {self.location} can only be read ({reason}). "
+            "Name the primary server in ORWATCH_DATABASE_URL."
+        )
+
     def _translated(self, error: psycopg.Error, *, is_lost: bool) -> Exception:
         where, reason = f"the database {self.location}", _first_line(error)
         state = error.sqlstate or ""
@@ -238,9 +275,7 @@ class PostgresBackend:
                 "Check the server's disk, memory and limits, and try again."
             )
         if state == "25006":
-            return StoreUnusableError(
-                f"{where} can only be read ({reason}). Name the primary server in ORWATCH_DATABASE_URL."
-            )
+            return self._read_only(reason)
         if state.startswith(_REFUSED_STATES):
             return StoreUnusableError(
                 f"{where} refuses its user ({reason}). The user has to own the database, or to have all "
@@ -329,7 +364,7 @@ def _engine(address: PostgresAddress, pool: type[Pool]) -> Engine:
             host=address.host,
             port=address.port,
             database=address.database,
-            query={**_CONNECT_OPTIONS, **dict(address.options)},
+            query={**_CONNECT_OPTIONS, **dict(address.options), "client_encoding": _ENCODING},
         ),
         poolclass=pool,
         # Between two writes a sync may wait for its turn so long that the connection is gone.
@@ -337,26 +372,13 @@ def _engine(address: PostgresAddress, pool: type[Pool]) -> Engine:
         use_native_hstore=False,
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _prepare_connection)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "checkout", _forget_access_mode)
     return engine
 
 
-def _prepare_connection(connection: psycopg.Connection[Any], _record: Any) -> None:
-    connection.adapters.register_loader("numeric", _WholeNumberLoader)
-    # Outside of a transaction, for its undoing would undo this as well.
-    connection.autocommit = True
-    connection.execute(_SET_SESSION.format(lock_timeout_ms=int(backend.BUSY_TIMEOUT_SECONDS * 1000)))
-    connection.autocommit = False
-
-
-def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    number = options.get("write_lock")
-    if number is not None:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, number))
-    if options.get("is_durable"):
-        connection.exec_driver_sql(_WAIT_FOR_DISK)
+def _forget_access_mode(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:
+    """What a server lets do is the server's to say: a hot standby refuses to begin "read write"."""
+    connection.read_only = None
 
 
 def _first_line(error: psycopg.Error) -> str:

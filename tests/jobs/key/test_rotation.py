@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from orwatch.config.env_file import write_encryption_keys
-from orwatch.errors import EncryptionKeyError
+from orwatch.errors import EncryptionKeyError, StoreUnusableError
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key import replace as replacing
 from orwatch.jobs.key import rotation
@@ -106,6 +107,20 @@ def test_a_key_whose_secret_is_lost_is_passed_over(store: Store) -> None:
     execute(store, "UPDATE api_keys SET secret_encrypted = NULL WHERE name = 'lost'")
 
     assert rotation.reencrypt(store, Keyring([ENCRYPTION_KEY])) == 1
+
+
+def test_a_database_that_can_only_be_read_leaves_the_env_file_as_it_was(store: Store, env_file: Path) -> None:
+    add_key(store, "a")
+    event.listen(store.backend.engine, "begin", _let_read_only)
+
+    with pytest.raises(StoreUnusableError):
+        rotation.rotate(store, env_file, keyring_of(env_file), keeps_old=False)
+
+    assert listed(env_file) == [ENCRYPTION_KEY]
+
+
+def _let_read_only(connection: Connection) -> None:
+    connection.exec_driver_sql("PRAGMA query_only = ON")
 
 
 @on_each_engine

@@ -19,7 +19,7 @@ from orwatch.store.engine.database import Connection, Store, open_store
 from orwatch.store.engine.postgres import PostgresBackend
 from orwatch.store.schema import models
 from tests.postgres import PostgresServer
-from tests.store.support import add_key, dump, execute, scalar, write
+from tests.store.support import add_key, dump, execute, get_key, scalar, write
 from tests.support import NOW, usage_answer, usage_row
 
 PASSWORD = "hunter2-p@ss"
@@ -194,6 +194,57 @@ def test_an_option_that_the_driver_does_not_know_is_a_persons_to_see_to(
     url = postgres.url_of("postgres", "me", "hunter2-p%40ss")
 
     refusal(f"{url}&{option}", StoreUnusableError)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding_is_refused_before_anything_is_made(
+    postgres: PostgresServer, encoding: str
+) -> None:
+    with postgres.database(f"template0 ENCODING '{encoding}' LOCALE 'C'") as url:
+        message = refusal(url, StoreUnusableError)
+        tables = postgres.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", url)
+
+    assert f"has the encoding {encoding}, not UTF8. Create one for orwatch: CREATE DATABASE" in message
+    assert tables == [(0,)]
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "no such"])
+def test_the_encoding_that_the_environment_asks_for_is_not_used(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("PGCLIENTENCODING", encoding)
+        store = open_store(database_url, NOW)
+        add_key(store, "büro ✓")
+
+    assert get_key(store, "büro ✓").name == "büro ✓"
+    store.close()
+
+
+@pytest.fixture
+def read_only(store: Store, postgres: PostgresServer) -> Store:
+    """What a hot standby is to who reads: every transaction begins as one that cannot write."""
+    name = scalar(store, "SELECT current_database()")
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    store.backend.engine.dispose()
+    return store
+
+
+def test_a_server_that_takes_no_writes_is_said_to_before_the_work_begins(read_only: Store) -> None:
+    begun = False
+
+    with pytest.raises(StoreUnusableError, match="Name the primary server"), read_only.write():
+        begun = True
+
+    assert not begun
+
+
+def test_no_transaction_asks_a_server_for_more_than_it_gives(read_only: Store) -> None:
+    """A hot standby refuses even to begin one that says "read write"."""
+    assert scalar(read_only, "SHOW transaction_read_only") == "on"
+
+    with read_only.backend.engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
 
 
 def test_a_user_who_may_create_nothing_is_told_what_is_missing(
