@@ -31,9 +31,10 @@ from orwatch.clock import Clock
 from orwatch.config.database_url import PostgresAddress
 from orwatch.config.values import is_loopback
 from orwatch.domain.runs import Job
-from orwatch.errors import StoreUnavailableError, StoreUnusableError
+from orwatch.errors import StoreUnusableError
 from orwatch.store.engine import backend
-from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, TransactionLostError, Writing
+from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, Writing
+from orwatch.store.engine.postgres_errors import read_only, translated
 from orwatch.store.schema import metadata
 
 # What the driver is given where the address does not say otherwise: seconds, the last one milliseconds. A
@@ -67,29 +68,6 @@ _WAIT_FOR_DISK = (
 _LOCK_SPACE = 0x6F727761
 _JOB_NUMBERS = {Job.SYNC: 11, Job.VALIDATE: 12, Job.CLEANUP: 13}
 
-_LOST_STATES = ("08", "40", "57P01", "57P02", "57P05", "25P03", "25P04")
-_EXHAUSTED_STATES = ("53", "57014", "57P03", "58")
-_REFUSED_STATES = ("28", "3D", "3F", "42501")
-
-# The driver has no code for why a connection could not be made. What the server itself refuses (FATAL) stays
-# wrong until it is corrected, but for these.
-_PASSING_REFUSALS = (
-    "starting up",
-    "shutting down",
-    "recovery",
-    "too many",
-    "connection slots",
-    "not yet accepting",
-)
-_WRONG_WORDS = (
-    "no password supplied",
-    "SSL was required",
-    "certificate",
-    "connection option",
-    " value: ",
-    "bad value",
-)
-
 
 class PostgresBackend:
     """A database on a server. ``pool`` StaticPool: everything goes through one connection."""
@@ -116,11 +94,11 @@ class PostgresBackend:
         except DBAPIError as error:
             if not isinstance(error.orig, psycopg.Error):
                 raise
-            raise self._translated(error.orig, is_lost=error.connection_invalidated) from error
+            raise translated(error.orig, self.location, is_lost=error.connection_invalidated) from error
         except psycopg.Error as error:
             # Given to the driver past SQLAlchemy, on a connection that was there.
             is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-            raise self._translated(error, is_lost=is_lost) from error
+            raise translated(error, self.location, is_lost=is_lost) from error
 
     def ensure(self, *, may_create: bool) -> None:
         """Nothing: whoever runs the server creates the database."""
@@ -245,45 +223,9 @@ class PostgresBackend:
             _, is_read_only = connection.exec_driver_sql(query, (_LOCK_SPACE, number)).one()
             # Before anything else is changed, in a file for example.
             if is_read_only == "on":
-                raise self._read_only("its server takes no writes")
+                raise read_only(self.location, "its server takes no writes")
         if options.get("is_durable"):
             connection.exec_driver_sql(_WAIT_FOR_DISK)
-
-    def _read_only(self, reason: str) -> StoreUnusableError:
-        return StoreUnusableError(
-            f"the database {self.location} can only be read ({reason}). "
-            "Name the primary server in ORWATCH_DATABASE_URL."
-        )
-
-    def _translated(self, error: psycopg.Error, *, is_lost: bool) -> Exception:
-        where, reason = f"the database {self.location}", _first_line(error)
-        state = error.sqlstate or ""
-        if not state and not is_lost:
-            return _unreachable(where, error)
-        if is_lost or state.startswith(_LOST_STATES):
-            return TransactionLostError(
-                f"{where} lost its connection ({reason}). What was stored before is whole. Try again later."
-            )
-        if state == "55P03":
-            return StoreUnavailableError(
-                f"{where} is locked: another process has been writing to it "
-                f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds. Try again later."
-            )
-        if state.startswith(_EXHAUSTED_STATES):
-            return StoreUnavailableError(
-                f"{where} cannot continue ({reason}). What was stored before is whole. "
-                "Check the server's disk, memory and limits, and try again."
-            )
-        if state == "25006":
-            return self._read_only(reason)
-        if state.startswith(_REFUSED_STATES):
-            return StoreUnusableError(
-                f"{where} refuses its user ({reason}). The user has to own the database, or to have all "
-                "privileges in its schema."
-            )
-        if state.startswith("XX00"):
-            return StoreUnusableError(f"{where} is damaged ({reason}). Restore it from a backup.")
-        return error
 
 
 class _ScratchCopy(PostgresBackend):
@@ -379,22 +321,3 @@ def _engine(address: PostgresAddress, pool: type[Pool]) -> Engine:
 def _forget_access_mode(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:
     """What a server lets do is the server's to say: a hot standby refuses to begin "read write"."""
     connection.read_only = None
-
-
-def _first_line(error: psycopg.Error) -> str:
-    """What follows are hints, and one address of the server after the other."""
-    reason = str(error).partition("\n")[0]
-    return " ".join(reason.removeprefix("connection failed: ").split()).rstrip(".")
-
-
-def _unreachable(where: str, error: psycopg.Error) -> Exception:
-    text, reason = str(error), _first_line(error)
-    is_refused = "FATAL" in text and not any(words in text for words in _PASSING_REFUSALS)
-    if is_refused or any(words in text for words in _WRONG_WORDS):
-        return StoreUnusableError(
-            f"{where} refuses the connection ({reason}). Correct ORWATCH_DATABASE_URL, or create the "
-            "user and the database on the server."
-        )
-    if isinstance(error, psycopg.OperationalError):
-        return StoreUnavailableError(f"{where} does not answer ({reason}). Try again later.")
-    return error
