@@ -228,6 +228,32 @@ def test_a_database_of_the_first_schema_takes_replaced_secrets(
     store.close()
 
 
+def test_a_view_of_somebodys_own_that_is_in_the_way_of_an_upgrade_is_named(
+    store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(store, "CREATE VIEW my_slow_jobs AS SELECT * FROM job_runs")
+    pretend_next_schema(
+        tmp_path / "migrations",
+        monkeypatch,
+        "CREATE TABLE new_runs AS SELECT * FROM job_runs",
+        "DROP TABLE job_runs",
+        "ALTER TABLE new_runs RENAME TO job_runs",
+    )
+
+    with pytest.raises(StoreUnusableError, match=r"view my_slow_jobs.*nothing was changed\.$") as raised:
+        open_store(database_url, NOW)
+
+    assert "\n" not in str(raised.value)
+    assert scalar(store, "SELECT version_num FROM alembic_version") == SCHEMA_REVISION
+    assert dump(store, "my_slow_jobs") == []
+
+
+@postgres_only
+def test_a_view_is_in_the_way_also_where_a_column_gets_another_type(store: Store) -> None:
+    with pytest.raises(StoreUnusableError, match="view usage_daily depends on column"):
+        execute(store, "ALTER TABLE usage_stats ALTER COLUMN cost_nano TYPE numeric")
+
+
 @pytest.mark.parametrize("revision", ["0001", "0005"])
 def test_a_database_of_an_unreleased_version_is_refused(
     store: Store, database_url: str, revision: str

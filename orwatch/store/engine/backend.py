@@ -32,6 +32,15 @@ class TransactionLostError(StoreUnavailableError):
     """The database ended the transaction, or its connection broke: begun again, it may well succeed."""
 
 
+def in_the_way(location: str, reason: str) -> StoreUnusableError:
+    """That a migration cannot change a table on which somebody's own view stands."""
+    return StoreUnusableError(
+        f"the database {location} cannot be upgraded while something that is not orwatch's uses its tables "
+        f"({reason})",
+        "Drop that, run `orwatch db upgrade`, and create it again; nothing was changed.",
+    )
+
+
 class Writing(IntEnum):
     """What no other process writes to meanwhile. On SQLite each stands for the whole database."""
 

@@ -59,6 +59,9 @@ def translated(error: psycopg.Error, location: str, *, is_lost: bool) -> Excepti
             f"{where} refuses its user ({reason}). The user has to own the database, or to have all "
             "privileges in its schema."
         )
+    if state == "2BP01" or (state == "0A000" and "used by a view" in reason):
+        detail = "; ".join((error.diag.message_detail or "").splitlines())
+        return backend.in_the_way(location, detail or reason)
     if state.startswith("XX00"):
         return StoreUnusableError(f"{where} is damaged ({reason}). Restore it from a backup.")
     return error

@@ -387,4 +387,6 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
             f"{path} is not a database or is damaged ({error})",
             "Go back to a backup with `orwatch db restore`, or name another file in ORWATCH_DATABASE_URL.",
         )
+    if str(error).startswith(("error in view ", "error in trigger ")):
+        return backend.in_the_way(str(path), str(error))
     return error
