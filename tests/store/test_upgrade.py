@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -268,21 +269,26 @@ def test_a_database_of_an_unreleased_version_is_refused(
 
 @postgres_only
 @pytest.mark.parametrize(
-    "statements",
+    ("revision", "shown"),
     [
-        ["CREATE TABLE invoices (id INTEGER)"],
-        ["CREATE TABLE invoices (id INTEGER)", "CREATE TABLE alembic_version (version_num TEXT)"],
+        (None, "(bills, customers, invoices, …)"),
+        ("NULL", "(bills, customers, invoices, …)"),
+        ("'9f3c'", "(bills, customers, invoices, …; Alembic's revision is 9f3c)"),
+        (f"'{SCHEMA_REVISION}'", f"(bills, customers, invoices, …; Alembic's revision is {SCHEMA_REVISION})"),
     ],
+    ids=["no Alembic", "before its first step", "a revision of its own", "the same revision as orwatch's"],
 )
 def test_a_database_of_another_program_is_refused_and_left_alone(
-    postgres: PostgresServer, another_url: Callable[[], str], statements: list[str]
+    postgres: PostgresServer, another_url: Callable[[], str], revision: str | None, shown: str
 ) -> None:
     url = another_url()
-    for statement in statements:
-        postgres.execute(statement, url)
+    for table in ("invoices", "customers", "bills", "users"):
+        postgres.execute(f"CREATE TABLE {table} (id INTEGER)", url)
+    if revision is not None:
+        postgres.execute(f"CREATE TABLE alembic_version AS SELECT {revision} AS version_num", url)
     before = tables_of(url)
 
-    with pytest.raises(StoreUnusableError, match="tables that are not orwatch's"):
+    with pytest.raises(StoreUnusableError, match=re.escape(f"tables that are not orwatch's {shown}")):
         open_store(url, NOW)
 
     assert tables_of(url) == before

@@ -21,6 +21,10 @@ from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
 # database that was being copied to.
 _UNRELEASED = ("0", "copy-")
 
+# Each version's databases have some of these tables, and hardly another program's.
+_TELLING_TABLES = frozenset({"usage_stats", "ledger_state", "job_runs"})
+_TABLES_NAMED = 3
+
 # Where Alembic finds the migrations.
 MIGRATIONS = "orwatch.store:migrations"
 
@@ -177,9 +181,12 @@ def stored_revision(connection: Connection, location: str) -> str | None:
     if "alembic_version" in tables:
         revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     # Other programs use Alembic too, and its table is empty before their first step.
-    if revision is None and tables - {"alembic_version"}:
+    others = sorted(tables - {"alembic_version"})
+    if (others and revision is None) or (revision is not None and tables.isdisjoint(_TELLING_TABLES)):
+        named = ", ".join([*others[:_TABLES_NAMED], *(["…"] if others[_TABLES_NAMED:] else [])])
+        step = "" if revision is None else f"; Alembic's revision is {revision}"
         raise StoreUnusableError(
-            f"{location} holds tables that are not orwatch's",
+            f"{location} holds tables that are not orwatch's ({named or 'alembic_version'}{step})",
             "Name a database of its own for orwatch in ORWATCH_DATABASE_URL.",
         )
     return None if revision is None else str(revision)

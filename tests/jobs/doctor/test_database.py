@@ -122,7 +122,7 @@ def test_tables_of_another_program_are_a_finding(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE theirs (id INTEGER)")
     checks = look(path).checks
-    assert findings(checks) == [("database", f"{path} holds tables that are not orwatch's")]
+    assert findings(checks) == [("database", f"{path} holds tables that are not orwatch's (theirs)")]
     assert "Name a database of its own for orwatch in ORWATCH_DATABASE_URL." in {
         check.advice for check in checks
     }
