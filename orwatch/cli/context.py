@@ -181,8 +181,12 @@ class Context:
         from orwatch.store.keys import table as stored_keys
 
         with store.read() as connection:
-            if stored_keys.has_secrets(connection):
-                return  # whatever needs the lost key says so; the rest goes on without
+            has_secrets = stored_keys.has_secrets(connection)
+        if has_secrets:
+            # Of another process, perhaps, that was faster with the key too. Whatever needs one that is lost
+            # says so; the rest goes on without.
+            self.reload_settings()
+            return
         with config.env_file_lock(self.settings.env_file):
             # Another process may have been faster.
             self.reload_settings()

@@ -163,6 +163,16 @@ def test_an_encryption_key_that_another_process_wrote_meanwhile_is_kept(
     assert "encryption key" not in capsys.readouterr().err
 
 
+def test_an_encryption_key_that_another_process_wrote_and_used_meanwhile_is_read(home: Home) -> None:
+    """As when several first `key add` run at once."""
+    with Context(None) as context:
+        context.may_create = True
+        assert context.settings.encryption_keys == ()
+        home.set_up("production")
+        assert not context.store.is_new
+        assert context.keyring.keys == (ENCRYPTION_KEY,)
+
+
 def test_an_env_file_that_cannot_be_written_is_a_settings_error(
     orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
