@@ -44,7 +44,7 @@ def tables_of(url: str) -> set[str]:
     return tables
 
 
-@pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "INSERT INTO alembic_version"])
+@pytest.mark.parametrize("statement", ["CREATE VIEW usage_daily", "alembic_version (version_num) VALUES"])
 def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_opening_does_it_all(
     another_url: Callable[[], str], statement: str, engine: str
 ) -> None:
@@ -57,7 +57,7 @@ from orwatch.store.engine.database import open_store
 
 @event.listens_for(Engine, "before_cursor_execute")
 def die(_connection, _cursor, statement, *_others):
-    if statement.strip().startswith(sys.argv[2]):
+    if sys.argv[2] in statement:
         os.kill(os.getpid(), 9)
 
 open_store(sys.argv[1], datetime(2026, 11, 20, tzinfo=UTC))

@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
 
 from orwatch.clock import Clock
 from orwatch.domain.runs import Job
@@ -39,6 +39,11 @@ def in_the_way(location: str, reason: str) -> StoreUnusableError:
         f"({reason})",
         "Drop that, run `orwatch db upgrade`, and create it again; nothing was changed.",
     )
+
+
+def own_tables(connection: Connection) -> set[str]:
+    """The tables of the schema in which tables are made: PostgreSQL finds those of others behind it too."""
+    return set(inspect(connection).get_table_names(connection.dialect.default_schema_name))
 
 
 class Writing(IntEnum):

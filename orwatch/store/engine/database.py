@@ -9,11 +9,17 @@ from typing import TypeVar
 
 # Named here for those above the store, who pass a transaction on without knowing what it is.
 from sqlalchemy import Connection as Connection
-from sqlalchemy import inspect, select
+from sqlalchemy import select
 
 from orwatch.config.database_url import is_postgres, parse_postgres, sqlite_path
 from orwatch.errors import StoreUnusableError
-from orwatch.store.engine.backend import Backend, NoDatabaseError, TransactionLostError, Writing
+from orwatch.store.engine.backend import (
+    Backend,
+    NoDatabaseError,
+    TransactionLostError,
+    Writing,
+    own_tables,
+)
 from orwatch.store.engine.sqlite import SqliteBackend
 from orwatch.store.schema import KNOWN_REVISIONS, SCHEMA_REVISION, ledger_state
 
@@ -176,7 +182,7 @@ def _finished(revision: str | None, store: Store) -> str:
 
 def stored_revision(connection: Connection, location: str) -> str | None:
     """The revision of the schema; None for a database in which nothing was ever created."""
-    tables = set(inspect(connection).get_table_names())
+    tables = own_tables(connection)
     revision = None
     if "alembic_version" in tables:
         revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()

@@ -22,7 +22,6 @@ from sqlalchemy import (
     StaticPool,
     create_engine,
     event,
-    inspect,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -173,7 +172,7 @@ class PostgresBackend:
     def require_exists(self) -> None:
         """A database in which something was created."""
         with self.errors(), self.engine.connect() as connection:
-            if not inspect(connection).get_table_names():
+            if not backend.own_tables(connection):
                 raise NoDatabaseError(f"the database {self.location} has no tables yet.")
 
     def integrity_errors(self) -> list[str]:

@@ -4,9 +4,12 @@ from alembic import context
 
 from orwatch.store.schema import metadata
 
+connection = context.config.attributes["connection"]
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
+    # Named, for there may be another program's table of that name behind it.
+    version_table_schema=connection.dialect.default_schema_name,
     transactional_ddl=True,
     render_as_batch=True,
 )

@@ -8,6 +8,7 @@ from datetime import date
 from sqlalchemy import Connection, func, inspect, select, union
 
 from orwatch.domain.usage import UsageSpan
+from orwatch.store.engine.backend import own_tables
 from orwatch.store.engine.database import Store
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import (
@@ -56,14 +57,14 @@ def read_file_state(store: Store) -> FileState:
 
 def _missing(connection: Connection) -> tuple[list[str], list[str]]:
     """The tables and the indices that the schema has and the database has not."""
-    found = inspect(connection)
-    missing = metadata.tables.keys() - set(found.get_table_names())
+    found, schema = inspect(connection), connection.dialect.default_schema_name
+    missing = metadata.tables.keys() - own_tables(connection)
     indices = [
         str(index.name)
         for table in metadata.sorted_tables
         if table.name not in missing
         for index in table.indexes
-        if index.name not in {present["name"] for present in found.get_indexes(table.name)}
+        if index.name not in {present["name"] for present in found.get_indexes(table.name, schema)}
     ]
     return sorted(missing), sorted(indices)
 

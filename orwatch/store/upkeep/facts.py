@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection
 
+from orwatch.store.engine.backend import own_tables
 from orwatch.store.engine.database import Store
 from orwatch.store.engine.sqlite import SqliteBackend
 from orwatch.store.schema import from_day_number
@@ -37,7 +38,7 @@ def read_facts(store: Store) -> DatabaseFacts:
         encoding = None
         if connection.dialect.name == "postgresql":
             encoding = _scalar(connection, "SHOW server_encoding")
-        tables = sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
+        tables = sorted(own_tables(connection) - {"alembic_version"})
         rows = {table: int(_scalar(connection, f'SELECT COUNT(*) FROM "{table}"')) for table in tables}
         created_at = _scalar(connection, "SELECT created_at FROM ledger_state")
         days = [

@@ -18,6 +18,8 @@ from orwatch.store.engine.backend import TransactionLostError
 from orwatch.store.engine.database import Connection, Store, open_store
 from orwatch.store.engine.postgres import PostgresBackend
 from orwatch.store.schema import models
+from orwatch.store.upkeep.checks import FileState, read_file_state
+from orwatch.store.upkeep.facts import read_facts
 from tests.postgres import PostgresServer
 from tests.store.support import add_key, dump, execute, get_key, scalar, write
 from tests.support import NOW, usage_answer, usage_row
@@ -245,6 +247,41 @@ def test_no_transaction_asks_a_server_for_more_than_it_gives(read_only: Store) -
 
     with read_only.backend.engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+
+
+def test_what_another_program_has_behind_the_own_schema_is_neither_taken_nor_touched(
+    postgres: PostgresServer, another_url: Callable[[], str]
+) -> None:
+    """The same names and Alembic too, in the schema that a search path goes on with."""
+    url = another_url()
+    for table in ("api_keys", "job_runs", "usage_daily"):
+        postgres.execute(f"CREATE TABLE {table} (theirs INTEGER)", url)
+    postgres.execute("CREATE TABLE alembic_version AS SELECT 'theirs' AS version_num", url)
+    postgres.execute("CREATE SCHEMA own", url)
+    own_url = f"{url}&options=-csearch_path%3Down,public"
+
+    open_store(own_url, NOW).close()
+    store = open_store(own_url, NOW, may_create=False)
+    key = add_key(store)
+
+    assert (store.is_new, read_file_state(store), read_facts(store).rows["api_keys"]) == (
+        False,
+        FileState(),
+        1,
+    )
+    with store.scratch_copy() as copy:
+        assert get_key(copy) == key
+    store.close()
+    theirs = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    assert postgres.execute(theirs, url) == [
+        ("alembic_version",),
+        ("api_keys",),
+        ("job_runs",),
+        ("usage_daily",),
+    ]
+    assert postgres.execute(
+        "SELECT version_num, (SELECT count(*) FROM api_keys) FROM alembic_version", url
+    ) == [("theirs", 0)]
 
 
 def test_a_user_who_may_create_nothing_is_told_what_is_missing(
