@@ -41,7 +41,10 @@ def test_a_sync_that_meets_a_full_disk_leaves_every_key_whole_and_the_next_compl
     assert full.code in ({75} if stored == old else {1, 75})
     assert stored == old or room > 1_000
     assert f"the database {synced.database} cannot be written" in full.stderr
-    assert "is its disk full? What was stored before is whole. Make room and try again." in full.stderr
+    assert (
+        "is its disk full? What was stored before is whole. Make room, in TMPDIR too, and try again."
+        in full.stderr
+    )
     assert "Traceback" not in full.stderr
     assert synced.is_whole()
     for key in keys:

@@ -21,6 +21,11 @@ _PASSING_REFUSALS = (
     "too many",
     "connection slots",
     "not yet accepting",
+    "terminating connection",
+    "timeout",
+    "out of memory",
+    "space left",
+    "could not fork",
 )
 _WRONG_WORDS = (
     "no password supplied",
@@ -83,7 +88,7 @@ def _first_line(error: psycopg.Error) -> str:
 
 def _unreachable(where: str, error: psycopg.Error) -> Exception:
     text, reason = str(error), _first_line(error)
-    is_refused = "FATAL" in text and not any(words in text for words in _PASSING_REFUSALS)
+    is_refused = "FATAL" in text and not any(words in text.lower() for words in _PASSING_REFUSALS)
     if is_refused or any(words in text for words in _WRONG_WORDS):
         return StoreUnusableError(
             f"{where} refuses the connection ({reason}). Correct ORWATCH_DATABASE_URL, or create the "

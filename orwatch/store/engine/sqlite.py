@@ -110,7 +110,15 @@ class SqliteBackend:
         with temporary_folder() as folder:
             path = folder / "copy.db"
             with self.without_transaction() as source, closing(sqlite3.connect(path)) as target:
-                source.backup(target)
+                try:
+                    source.backup(target)
+                except sqlite3.Error as error:
+                    if not _lacks_room(error):
+                        raise
+                    raise StoreUnavailableError(
+                        f"{folder} has no room for a copy of the database ({error})",
+                        "Make room there, or name another folder in TMPDIR.",
+                    ) from error
             copy = SqliteBackend(path)
             try:
                 yield copy
@@ -151,9 +159,8 @@ class SqliteBackend:
         except OSError as error:
             raise StoreUnusableError(f"cannot open the database {self.file}: {error.strerror}.") from error
         except sqlite3.Error as error:
-            busy = _lock_error(error, self.file)
-            if busy is not None:
-                raise busy from error
+            if _lacks_room(error) or _lock_error(error, self.file) is not None:
+                raise _translated(error, self.file) from error
             raise StoreUnusableError(
                 f"the database {self.file} cannot be read ({error}). Check the owner and the mode of the "
                 "file and of its folder; where it is damaged, go back to a backup with `orwatch db restore`."
@@ -294,9 +301,11 @@ def _create_file(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
+        message = f"cannot create the database {path}: {error.strerror}."
+        if error.errno == errno.ENOSPC:
+            raise StoreUnavailableError(f"{message} Make room and try again.") from error
         raise StoreUnusableError(
-            f"cannot create the database {path}: {error.strerror}. "
-            "Name a place that can be written in ORWATCH_DATABASE_URL."
+            f"{message} Name a place that can be written in ORWATCH_DATABASE_URL."
         ) from error
 
 
@@ -367,15 +376,19 @@ def _without_locks(path: Path, why: str | None) -> StoreUnusableError:
     )
 
 
+def _lacks_room(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+
+
 def _translated(error: sqlite3.Error, path: Path) -> Exception:
     busy = _lock_error(error, path)
     if busy is not None:
         return busy
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+    if _lacks_room(error):
         return StoreUnavailableError(
             f"the database {path} cannot be written ({error}): is its disk full? "
-            "What was stored before is whole. Make room and try again."
+            "What was stored before is whole. Make room, in TMPDIR too, and try again."
         )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return StoreUnusableError(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from orwatch.domain.runs import Job
 from orwatch.errors import LockHeldError, StoreUnavailableError
-from orwatch.store.engine.database import Store, open_store
+from orwatch.store.engine import sqlite
+from orwatch.store.engine.database import Store, open_store, peek_revision
 from orwatch.store.engine.locks import is_held, job_lock
 from tests.store.support import add_key, dump, file_size_limit, path_of, run_python, write
 from tests.support import NOW, FakeClock, usage_answer, usage_row
@@ -100,6 +104,37 @@ def test_no_room_for_a_new_database_is_passing_trouble_and_leaves_nothing_in_the
     store = open_store(url, NOW)
     assert add_key(store).id == 1
     store.close()
+
+
+def test_no_room_for_the_file_or_its_folder_is_passing_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "make_private_folder", Mock(side_effect=OSError(errno.ENOSPC, "No space")))
+
+    with pytest.raises(StoreUnavailableError, match=r"cannot create the database.*Make room and try again"):
+        open_store(f"sqlite:///{tmp_path}/new/orwatch.db", NOW)
+
+
+def test_a_database_that_cannot_be_looked_at_on_a_full_disk_is_passing_trouble(store: Store) -> None:
+    """As by `db upgrade`: to be read, too, a file is needed beside it."""
+    add_key(store)
+    store.close()
+
+    with file_size_limit(0), pytest.raises(StoreUnavailableError, match="is its disk full"):
+        peek_revision(f"sqlite:///{store.location}")
+
+
+def test_no_room_for_a_dry_run_is_that_of_the_temporary_folder(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    with (
+        file_size_limit(5000),
+        pytest.raises(StoreUnavailableError, match=f"^{tmp_path}/orwatch-.* has no room .* in TMPDIR"),
+        store.scratch_copy(),
+    ):
+        pass
 
 
 def test_a_lock_is_held_on_a_full_disk_too_only_its_holder_is_not_told(store: Store) -> None:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from decimal import Decimal
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -17,6 +18,7 @@ from orwatch.store.engine import backend
 from orwatch.store.engine.backend import TransactionLostError
 from orwatch.store.engine.database import Connection, Store, open_store
 from orwatch.store.engine.postgres import PostgresBackend
+from orwatch.store.engine.postgres_errors import translated
 from orwatch.store.schema import models
 from orwatch.store.upkeep.checks import FileState, read_file_state
 from orwatch.store.upkeep.facts import read_facts
@@ -176,6 +178,22 @@ def test_a_wrong_password_is_a_persons_to_see_to(postgres: PostgresServer) -> No
 
     assert f'password authentication failed for user "{name}"' in message
     assert "Correct ORWATCH_DATABASE_URL" in message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "terminating connection due to administrator command",
+        "canceling authentication due to timeout",
+        "could not write init file: No space left on device",
+        "Too many open files in system",
+        "out of memory",
+    ],
+)
+def test_a_server_that_breaks_off_while_connecting_is_passing_trouble(words: str) -> None:
+    said = psycopg.OperationalError(f"connection failed: connection to server failed: FATAL:  {words}")
+
+    assert type(translated(said, "db", is_lost=False)) is StoreUnavailableError
 
 
 @pytest.mark.parametrize(("database", "user"), [("no_such_database", None), ("postgres", "no_such_user")])
