@@ -22,7 +22,7 @@ _PASSING_REFUSALS = (
     "connection slots",
     "not yet accepting",
     "terminating connection",
-    "timeout",
+    "due to timeout",
     "out of memory",
     "space left",
     "could not fork",

@@ -207,7 +207,15 @@ def test_an_unknown_database_or_user_is_a_persons_to_see_to(
     assert f'"{user or database}" does not exist' in message
 
 
-@pytest.mark.parametrize("option", ["no_such_option=1", "sslmode=no-such-mode", "connect_timeout=soon"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "no_such_option=1",
+        "sslmode=no-such-mode",
+        "connect_timeout=soon",
+        "options=-cstatement_timeout%3Dsoon",
+    ],
+)
 def test_an_option_that_the_driver_does_not_know_is_a_persons_to_see_to(
     postgres: PostgresServer, option: str
 ) -> None:
