@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from orwatch.demo.account import FakeAccount
     from orwatch.demo.api import FakeOpenRouter
 
+_OF_SIGNALS = 128  # an exit code above is that and the signal's number
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:
@@ -167,7 +169,10 @@ def _steps(account: FakeAccount) -> list[_Step]:
 
 
 def _show(step: _Step) -> None:
-    """Print and run one command. Raises ``OrwatchError`` when it ends otherwise than it should."""
+    """Print and run one command.
+
+    Raises ``OrwatchError`` when it ends otherwise than it should; where a signal ended it, so does the demo.
+    """
     from orwatch.cli import run
 
     if step.remark:
@@ -175,6 +180,8 @@ def _show(step: _Step) -> None:
     click.secho(f"$ orwatch {shlex.join(step.arguments)}", bold=True)
     with _standard_input(step.secret or ""):
         code = run(step.arguments)
+    if code > _OF_SIGNALS:
+        raise click.exceptions.Exit(code)
     if code != step.exit_code:
         raise OrwatchError(f"the demo's `orwatch {shlex.join(step.arguments)}` ended with exit code {code}.")
     if code:

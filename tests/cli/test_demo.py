@@ -18,6 +18,7 @@ import respx
 from orwatch.config.settings import load_settings
 from orwatch.errors import TryAgainError
 from orwatch.jobs.cleanup import run as cleanup_job
+from orwatch.jobs.sync import run as sync_job
 from tests.cli.support import Home, Orwatch
 
 
@@ -113,6 +114,20 @@ def test_a_step_that_ends_otherwise_than_it_should_ends_the_demo(
     assert code == 1
     assert "the demo's `orwatch cleanup --retention-days 90` ended with exit code 75." in err
     assert not out.endswith("starts with yours.\n")
+    assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_demo_with_its_own_exit_code(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch, temporary_folder: Path, number: signal.Signals
+) -> None:
+    def stop(*_arguments: object, **_options: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(sync_job, "run", stop)
+    code, _, err = orwatch("demo")
+    assert code == 128 + number
+    assert "ended with exit code" not in err
     assert list(temporary_folder.iterdir()) == []
 
 

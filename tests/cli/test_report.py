@@ -211,7 +211,7 @@ def test_a_file_gets_what_standard_output_would(
 def test_a_file_that_cannot_be_written_is_told(orwatch: Orwatch, tmp_path: Path) -> None:
     file = tmp_path / "missing" / "usage.csv"
     code, out, err = orwatch("report", "--output", str(file))
-    assert code == 1
+    assert code == 2
     assert out == ""
     assert err == f"orwatch: cannot write {str(file)!r}: No such file or directory.\n"
     assert orwatch("report", "--output", str(tmp_path)).code == 2

@@ -158,7 +158,7 @@ def test_only_a_regular_file_is_replaced(orwatch: Orwatch, tmp_path: Path, old: 
     before = old.read_bytes()
     for force in ((), ("--force",)):
         assert orwatch("report", "--csv", "--output", str(file), *force) == (
-            1,
+            2,
             "",
             f"orwatch: cannot write {str(file)!r}: it is a link, a device or the like, "
             "and no regular file.\n",
