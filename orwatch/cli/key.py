@@ -9,7 +9,7 @@ import click
 
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
-from orwatch.cli.options import complete_key_name, is_confirmed, json_option, yes_option
+from orwatch.cli.options import complete_key_name, complete_known_name, is_confirmed, json_option, yes_option
 from orwatch.config.settings import AUTO, SOURCE_CHOICES
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 name_argument = click.argument("name", shell_complete=complete_key_name)
+known_name_argument = click.argument("name", shell_complete=complete_known_name)
 
 
 @click.group("key", invoke_without_command=True)
@@ -204,7 +205,7 @@ def list_(context: Context, as_json: bool) -> None:
 
 
 @command.command("show")
-@name_argument
+@known_name_argument
 @json_option
 @pass_context
 def show(context: Context, name: str, as_json: bool) -> None:
@@ -227,7 +228,7 @@ def show(context: Context, name: str, as_json: bool) -> None:
 
 
 @command.command("rename")
-@name_argument
+@known_name_argument
 @click.argument("new_name")
 @pass_context
 def rename(context: Context, name: str, new_name: str) -> None:
@@ -286,7 +287,7 @@ def disable(context: Context, name: str) -> None:
 
 
 @command.command("remove")
-@name_argument
+@known_name_argument
 @click.option("--purge", is_flag=True, help="Delete its usage too; this cannot be undone.")
 @yes_option
 @pass_context
@@ -303,15 +304,15 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     from orwatch.jobs.key import change as key_jobs
 
     plan = key_jobs.plan_removal(context.store, name, with_history=purge)
-    if not yes and not is_confirmed(_removal_question(plan, purge), "nothing was removed."):
+    if not yes and not is_confirmed(_removal_question(name, plan, purge), "nothing was removed."):
         notice("nothing was removed.")
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
-    click.echo(_removal_text(removal, purge))
+    click.echo(_removal_text(name, removal, purge))
 
 
-def _removal_question(plan: Removal, purge: bool) -> str:
-    name = printable(plan.key.name)
+def _removal_question(name: str, plan: Removal, purge: bool) -> str:
+    name = printable(name)
     if plan.listed_by is not None:
         return f"Forget the secret of {name!r} (the key stays: {printable(plan.listed_by)!r} lists it)?"
     what = f"Remove {name!r} and ALL ITS USAGE" if purge else f"Remove {name!r} (its usage stays)"
@@ -321,8 +322,8 @@ def _removal_question(plan: Removal, purge: bool) -> str:
     )
 
 
-def _removal_text(removal: Removal, purge: bool) -> str:
-    name = printable(removal.key.name)
+def _removal_text(name: str, removal: Removal, purge: bool) -> str:
+    name = printable(name)
     if removal.listed_by is not None:
         return f"Forgot the secret of {name!r}. The key stays: {printable(removal.listed_by)!r} lists it."
     kept = f" and {counted(removal.rows, 'row')} of usage" if purge else "; its usage stays"

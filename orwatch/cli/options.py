@@ -7,13 +7,16 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from orwatch.cli.context import Context
-from orwatch.errors import UsageError
+from orwatch.errors import OrwatchError, UsageError
 from orwatch.text import is_terminal
+
+if TYPE_CHECKING:
+    from orwatch.store.engine.database import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,15 +74,18 @@ wait_option = click.option(
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Show what would change; write nothing.")
 
 
-def key_option(verb: str) -> Callable[[Command], Command]:
-    """``--key NAME``, any number of times, with the stored names as completions."""
+def key_option(verb: str, *, is_known: bool = False) -> Callable[[Command], Command]:
+    """``--key NAME``, any number of times, with the stored names as completions.
+
+    ``is_known``: a removed key will do as well.
+    """
     return click.option(
         "-k",
         "--key",
         "key_names",
         multiple=True,
         metavar="NAME",
-        shell_complete=complete_key_name,
+        shell_complete=complete_known_name if is_known else complete_key_name,
         help=f"{verb} only this key; repeatable.",
     )
 
@@ -95,14 +101,25 @@ def is_confirmed(question: str, outcome: str) -> bool:
 
 
 def complete_key_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """The names of stored keys, for the shell; nothing is created and no error shown for that."""
-    from orwatch.errors import OrwatchError
+    """The names of watched keys, for the shell."""
     from orwatch.jobs.key.change import list_keys
 
+    return _complete(ctx, incomplete, lambda store: [key.name for key in list_keys(store)])
+
+
+def complete_known_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of watched keys and the labels of removed ones, for the shell."""
+    from orwatch.jobs.key.change import known_names
+
+    return _complete(ctx, incomplete, known_names)
+
+
+def _complete(ctx: click.Context, incomplete: str, read: Callable[[Store], list[str]]) -> list[str]:
+    """What is read of the store; nothing is created and no error shown for that."""
     try:
         with Context(ctx.find_root().params.get("env_file")) as context:
             store = context.existing_store()
-            names = [] if store is None else [key.name for key in list_keys(store)]
+            names = [] if store is None else read(store)
     except OrwatchError:
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -14,7 +14,7 @@ from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option, key_option, read_day, read_span, span_start
 from orwatch.config.own_files import refuse_own_file
 from orwatch.domain.usage import Dimension
-from orwatch.errors import OrwatchError, TryAgainError, UsageError
+from orwatch.errors import TryAgainError, UsageError
 from orwatch.files import regular_file, replace_file
 from orwatch.jobs.report.result import ReportResult
 
@@ -43,7 +43,7 @@ _LONGEST_START = 1000  # enough to tell what a file is
     metavar="SPAN",
     help="The last days, weeks or months: 30d (the default), 2w, 3m, or all.",
 )
-@key_option("Count")
+@key_option("Count", is_known=True)
 @click.option(
     "-m",
     "--model",
@@ -175,7 +175,7 @@ def _write(output: Path, text: str, form: str, *, is_forced: bool) -> None:
         message = f"cannot write {str(output)!r}: {error.strerror}."
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}:
             raise TryAgainError(message) from error
-        raise OrwatchError(message) from error
+        raise UsageError(message) from error
 
 
 def _check_kind(output: Path, form: str) -> None:

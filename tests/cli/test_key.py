@@ -67,7 +67,7 @@ def test_a_key_gets_another_name(orwatch: Orwatch, home: Home) -> None:
 @pytest.mark.parametrize(
     ("new_name", "code", "message"),
     [
-        ("production", 1, "a key named 'production' exists already."),
+        ("production", 2, "a key named 'production' exists already."),
         ("a\x1b[2J", 2, "the name 'a�[2J' has control characters in it."),
     ],
 )

@@ -199,7 +199,7 @@ def test_the_same_secret_again_is_refused_by_name_and_nobody_is_asked(
 ) -> None:
     home.set_up("production")
     code, out, err = orwatch("key", "add", "again")
-    assert (code, out, err) == (1, "", "orwatch: this secret is stored already, as 'production'.\n")
+    assert (code, out, err) == (2, "", "orwatch: this secret is stored already, as 'production'.\n")
     assert not api.calls
 
 
@@ -209,7 +209,7 @@ def test_a_name_that_is_taken_is_refused_and_nobody_is_asked(
     home.set_up("production")
     monkeypatch.setattr(sys, "stdin", piped(CI_SECRET.encode()))
     code, out, err = orwatch("key", "add", "production")
-    assert (code, out, err) == (1, "", "orwatch: a key named 'production' exists already.\n")
+    assert (code, out, err) == (2, "", "orwatch: a key named 'production' exists already.\n")
     assert not api.calls
 
 
@@ -245,4 +245,4 @@ def test_a_taken_name_is_told_before_the_secret_is_asked_for(
 
     monkeypatch.setattr("orwatch.cli.key._read_secret", refuse)
     code, out, err = orwatch("key", "add", "production")
-    assert (code, out, err) == (1, "", "orwatch: a key named 'production' exists already.\n")
+    assert (code, out, err) == (2, "", "orwatch: a key named 'production' exists already.\n")

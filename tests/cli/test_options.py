@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from orwatch.cli import cli, run
 from orwatch.cli.options import parse_day, span_start
+from orwatch.jobs.key import change as key_jobs
 from tests.cli.support import ENCRYPTION_KEY, Home, Orwatch
-from tests.support import TODAY
+from tests.support import NOW, TODAY
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,16 @@ def test_the_names_of_stored_keys_complete(home: Home, arguments: list[str]) -> 
     assert completions(*arguments) == ["production", "ci", "ci-nightly"]
     assert completions(*arguments, incomplete="ci") == ["ci", "ci-nightly"]
     assert completions(*arguments, incomplete="x") == []
+
+
+def test_a_removed_key_completes_where_it_can_be_named(home: Home) -> None:
+    home.set_up("production", "ci")
+    with home.store() as store:
+        key_jobs.remove(store, "ci", NOW, with_history=False)
+    for words in (["key", "show"], ["key", "rename"], ["key", "remove"], ["report", "--key"]):
+        assert completions(*words) == ["production", "ci (removed)"]
+    for words in (["key", "enable"], ["key", "disable"], ["sync", "--key"], ["validate", "--key"]):
+        assert completions(*words) == ["production"]
 
 
 def test_the_names_come_from_the_database_of_the_named_env_file(home: Home, tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_what_is_stored_already_is_refused_by_name(watching: Machine, keys: tupl
     same_secret = watching.run("key", "add", "another", input=keys[1].secret)
     same_name = watching.run("key", "add", "ci", input=secret_of("another"))
 
-    assert (same_secret.code, same_secret.stdout) == (1, "")
+    assert (same_secret.code, same_secret.stdout) == (2, "")
     assert same_secret.stderr == "orwatch: this secret is stored already, as 'ci'.\n"
-    assert (same_name.code, same_name.stdout) == (1, "")
+    assert (same_name.code, same_name.stdout) == (2, "")
     assert same_name.stderr == "orwatch: a key named 'ci' exists already.\n"
     assert watching.dump() == before
 

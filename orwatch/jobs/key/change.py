@@ -11,7 +11,7 @@ from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import OrwatchError, UsageError
 from orwatch.jobs.key.secrets import open_secrets
-from orwatch.jobs.key.selection import find_key, find_known_key
+from orwatch.jobs.key.selection import find_key, find_known_key, find_watched_key, key_labels
 from orwatch.secrets import Keyring, Vault, hash_secret
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -62,6 +62,14 @@ def list_keys(store: Store) -> list[StoredKey]:
         return stored_keys.list_keys(connection)
 
 
+def known_names(store: Store) -> list[str]:
+    """What names the keys: the watched ones by their names, the removed ones by their labels."""
+    with store.read() as connection:
+        keys = stored_keys.list_keys(connection, with_removed=True)
+    labels = key_labels(keys)
+    return [labels[key.id] if key.is_removed else key.name for key in keys]
+
+
 def get_key(store: Store, name: str) -> StoredKey:
     """The key of that name. Raises ``UsageError``."""
     return find_key(list_keys(store), name)
@@ -75,16 +83,16 @@ def lister_of(store: Store, key: StoredKey) -> str | None:
 def check_name(store: Store, name: str) -> None:
     """Refuse a name that is taken whatever the secret is; a discovered key may get its own.
 
-    Raises ``OrwatchError``.
+    Raises ``UsageError``.
     """
     if any(key.name == name and key.secret_encrypted is not None for key in list_keys(store)):
-        raise OrwatchError(f"a key named {name!r} exists already.")
+        raise UsageError(f"a key named {name!r} exists already.")
 
 
 def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> None:
     """Find out whether ``add`` could store this key, before OpenRouter is asked about it.
 
-    Raises ``OrwatchError`` naming the key that has this name or this secret already, and
+    Raises ``UsageError`` naming the key that has this name or this secret already, and
     ``EncryptionKeyError`` as ``add`` does.
     """
     keyring.vault()
@@ -114,9 +122,9 @@ def add(
 ) -> StoredKey:
     """Store a new key; one that is known already, removed or discovered, keeps its history.
 
-    ``secret`` as ``secrets.clean_secret`` gives it. Raises ``OrwatchError`` when the name or the secret is
-    taken, ``UsageError`` for a source that the key cannot have, ``EncryptionKeyError`` when the encryption
-    key does not open what is stored already.
+    ``secret`` as ``secrets.clean_secret`` gives it. Raises ``UsageError`` when the name or the secret is
+    taken and for a source that the key cannot have, ``EncryptionKeyError`` when the encryption key does not
+    open what is stored already.
     """
     key_hash = hash_secret(secret)
     with store.write() as connection:
@@ -180,7 +188,7 @@ def _refuse_source(known: StoredKey | None, facts: KeyFacts | None, setting: Usa
 
 
 def rename(store: Store, name: str, new_name: str) -> None:
-    """Give a key another name. Raises ``UsageError``, and ``OrwatchError`` when the new name is taken.
+    """Give a key another name. Raises ``UsageError``, also when the new name is taken.
 
     A removed key may have it too, but not by this: the two could not be told apart.
     """
@@ -189,14 +197,14 @@ def rename(store: Store, name: str, new_name: str) -> None:
         key = find_known_key(keys, name)
         rivals = keys if key.removed_at is not None else [each for each in keys if each.removed_at is None]
         if any(other.name == new_name and other.id != key.id for other in rivals):
-            raise OrwatchError(f"a key named {new_name!r} exists already.")
+            raise UsageError(f"a key named {new_name!r} exists already.")
         stored_keys.rename_key(connection, key.id, new_name)
 
 
 def enable(store: Store, name: str) -> bool:
     """Watch a key again; whether that changed anything. Raises ``UsageError``."""
     with store.write() as connection:
-        key = find_key(stored_keys.list_keys(connection), name)
+        key = find_watched_key(stored_keys.list_keys(connection, with_removed=True), name)
         stored_keys.set_active(connection, key.id)
     return not key.is_active
 
@@ -207,8 +215,8 @@ def disable(store: Store, name: str, now: datetime) -> bool:
     Raises ``UsageError``, and ``OrwatchError`` for a key that only a management key lists.
     """
     with store.write() as connection:
+        key = find_watched_key(stored_keys.list_keys(connection, with_removed=True), name)
         keys = stored_keys.list_keys(connection)
-        key = find_key(keys, name)
         lister = _lister_of(keys, key)
         if lister is not None and key.secret_encrypted is None:
             raise OrwatchError(
@@ -252,7 +260,7 @@ def _plan_removal(connection: Connection, name: str, with_history: bool) -> Remo
     keys = stored_keys.list_keys(connection)
     key = find_known_key(stored_keys.list_keys(connection, with_removed=True), name)
     if key.removed_at is not None and not with_history:
-        raise OrwatchError(f"{name!r} is removed already; its usage is kept.", "--purge deletes that too.")
+        raise UsageError(f"{name!r} is removed already; its usage is kept.", "--purge deletes that too.")
     if key.is_management:
         return Removal(key, members=current_members(connection, key.id))
     # A purge takes the replaced secrets along, of which the account may list one still.
@@ -283,9 +291,9 @@ def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
     for key in keys:
         if key.key_hash == key_hash:
             if key.secret_encrypted is not None:
-                raise OrwatchError(f"this secret is stored already, as {key.name!r}.")
+                raise UsageError(f"this secret is stored already, as {key.name!r}.")
         elif key.name == name:
-            raise OrwatchError(f"a key named {name!r} exists already.")
+            raise UsageError(f"a key named {name!r} exists already.")
 
 
 def check_fits(connection: Connection, vault: Vault) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import UsageError
@@ -11,22 +12,50 @@ from orwatch.store.keys import table as stored_keys
 from orwatch.text import holding_or_nearest, printable
 
 
+def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
+    """A unique name for each key: removed and deleted ones say so, and their number where they must.
+
+    By the id of each row: that of a secret which was replaced is labelled as the key that it is a part of.
+    """
+    labels: dict[int, str] = {}
+    taken = set()
+    # The watched ones first: they keep the names that they have.
+    whole = (key for key in keys if not key.is_replaced)
+    for key in sorted(whole, key=lambda key: (key.is_removed, key.is_deleted)):
+        label = key.name
+        if key.is_removed:
+            label = f"{key.name} (removed)"
+        elif key.is_deleted:
+            label = f"{key.name} (deleted)"
+        while label in taken:
+            label = f"{label} #{key.id}"
+        labels[key.id] = label
+        taken.add(label)
+    return {key.id: labels.get(key.current_id, key.name) for key in keys}
+
+
 def select_keys(keys: Sequence[StoredKey], names: Sequence[str]) -> list[StoredKey]:
-    """The named keys, each once, in the order of ``keys``; all of them when no name is given.
+    """The keys of these names or labels, each once, in the order of ``keys``; all when no name is given.
 
     Raises ``UsageError`` with the nearest name for a name that no key has.
     """
+    if not names:
+        return list(keys)
+    labels = key_labels(keys)
+    known = {key.name for key in keys} | set(labels.values())
     for name in names:
-        if not any(key.name == name for key in keys):
+        if name not in known:
             raise UsageError(no_such_key(keys, name))
-    return [key for key in keys if not names or key.name in names]
+    return [key for key in keys if key.name in names or labels[key.id] in names]
 
 
 def check_names(store: Store, names: Sequence[str]) -> None:
-    """Refuse a name that no key has before anything is begun. Raises ``UsageError``."""
+    """Refuse what names no watched key before anything is begun. Raises ``UsageError``."""
     if names:
         with store.read() as connection:
-            select_keys(stored_keys.list_keys(connection), names)
+            keys = stored_keys.list_keys(connection, with_removed=True)
+        for name in names:
+            find_watched_key(keys, name)
 
 
 def keys_without_account(store: Store, names: Sequence[str]) -> list[str]:
@@ -42,11 +71,24 @@ def find_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
 
 
 def find_known_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
-    """As ``find_key``, a removed one where no other has that name: the last one removed."""
-    named = [key for key in keys if key.name == name]
-    if not named:
-        raise UsageError(no_such_key(keys, name))
-    return max(named, key=lambda key: (key.removed_at is None, key.removed_at or key.created_at))
+    """As ``find_key``, a removed one where no other has that name: the last one, or that of this label."""
+    labels = key_labels(keys)
+
+    def rank(key: StoredKey) -> tuple[bool, bool, datetime]:
+        return not key.is_removed, labels[key.id] == name, key.removed_at or key.created_at
+
+    return max(select_keys(keys, [name]), key=rank)
+
+
+def find_watched_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
+    """As ``find_known_key``. Raises ``UsageError`` for a removed one, too."""
+    key = find_known_key(keys, name)
+    if key.is_removed:
+        raise UsageError(
+            f"{printable(name)!r} was removed; its usage is kept.",
+            "`orwatch key add` with its secret watches it again, with its history.",
+        )
+    return key
 
 
 def no_such_key(keys: Sequence[StoredKey], name: str) -> str:

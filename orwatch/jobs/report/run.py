@@ -11,7 +11,7 @@ from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, n
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals, UsageSpan
 from orwatch.errors import UsageError
-from orwatch.jobs.key.selection import select_keys
+from orwatch.jobs.key.selection import key_labels, select_keys
 from orwatch.jobs.report import models
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
 from orwatch.jobs.report.result import Days, ReportResult, ReportRow, ReportTable
@@ -105,25 +105,6 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
     if known_days < result.days and wanted.model_ids is None:
         result = replace(result, counters=read_counters(keys, wanted.key_ids))
     return result
-
-
-def key_labels(keys: Sequence[StoredKey]) -> dict[int, str]:
-    """A unique name for each key: removed and deleted ones say so, and their number where they must.
-
-    By the id of each row: that of a secret which was replaced is labelled as the key that it is a part of.
-    """
-    labels: dict[int, str] = {}
-    # The watched ones first: they keep the names that they have.
-    for key in sorted((key for key in keys if not key.is_replaced), key=lambda key: key.is_removed):
-        label = key.name
-        if key.is_removed:
-            label = f"{key.name} (removed)"
-        elif key.is_deleted:
-            label = f"{key.name} (deleted)"
-        while label in labels.values():
-            label = f"{label} #{key.id}"
-        labels[key.id] = label
-    return {key.id: labels[key.current_id] for key in keys}
 
 
 def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], names: _Names) -> UsageFilter:

@@ -9,9 +9,10 @@ from decimal import Decimal
 import pytest
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
-from orwatch.errors import EncryptionKeyError, KeyRejectedError, OrwatchError, UsageError
+from orwatch.errors import EncryptionKeyError, KeyRejectedError, UsageError
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key.overview import describe
+from orwatch.jobs.key.selection import check_names
 from orwatch.openrouter.client import Client
 from orwatch.secrets import Keyring, Vault, hash_secret
 from orwatch.store.engine.database import Store
@@ -92,9 +93,9 @@ def test_a_taken_name_is_refused_and_changes_nothing(store: Store) -> None:
     add_key(store)
 
     for refuse in (check, add):
-        with pytest.raises(OrwatchError, match=r"^a key named 'work' exists already") as refused:
+        with pytest.raises(UsageError, match=r"^a key named 'work' exists already") as refused:
             refuse(store, "work", SECRET)
-        assert refused.value.exit_code == 1
+        assert refused.value.exit_code == 2
 
     assert len(dump(store, "api_keys")) == 1
 
@@ -103,7 +104,7 @@ def test_a_taken_secret_is_refused_with_the_name_it_has(store: Store) -> None:
     add(store, "work", SECRET)
 
     for refuse in (check, add):
-        with pytest.raises(OrwatchError, match=r"^this secret is stored already, as 'work'"):
+        with pytest.raises(UsageError, match=r"^this secret is stored already, as 'work'"):
             refuse(store, "other", SECRET)
 
     assert names(store) == ["work"]
@@ -153,7 +154,7 @@ def test_a_removed_key_keeps_its_history_and_has_no_secret(store: Store) -> None
     assert names(store) == []
     assert get_key(store).secret_encrypted is None
     assert len(dump(store, "usage_stats")) == 1
-    with pytest.raises(OrwatchError, match="'work' is removed already"):
+    with pytest.raises(UsageError, match="'work' is removed already"):
         key_jobs.remove(store, "work", NOW, with_history=False)
 
 
@@ -184,7 +185,7 @@ def test_a_removed_key_cannot_come_back_under_a_name_that_is_taken_meanwhile(sto
     key_jobs.remove(store, "work", NOW, with_history=False)
     add(store, "work", SECRET)
 
-    with pytest.raises(OrwatchError, match="a key named 'work' exists already"):
+    with pytest.raises(UsageError, match="a key named 'work' exists already"):
         add(store, "work", secret_of("work"))
 
 
@@ -209,7 +210,7 @@ def test_a_rename_to_a_taken_name_is_refused_and_to_its_own_is_not(store: Store)
     add_key(store)
     add_key(store, "other")
 
-    with pytest.raises(OrwatchError, match="a key named 'other' exists already"):
+    with pytest.raises(UsageError, match="a key named 'other' exists already"):
         key_jobs.rename(store, "work", "other")
     key_jobs.rename(store, "work", "work")
 
@@ -274,9 +275,7 @@ def test_a_removed_key_can_be_shown_renamed_and_purged(store: Store) -> None:
     key_jobs.rename(store, "old", "laptop of 2025")
     shown = describe(store, "laptop of 2025", NOW).overview
     assert (shown.key.state(NOW), shown.spent_month_usd) == ("removed", Decimal("1.5"))
-    with pytest.raises(
-        OrwatchError, match=r"is removed already; its usage is kept\. --purge deletes that too"
-    ):
+    with pytest.raises(UsageError, match=r"is removed already; its usage is kept\. --purge deletes that too"):
         key_jobs.remove(store, "laptop of 2025", NOW, with_history=False)
 
     assert key_jobs.remove(store, "laptop of 2025", NOW, with_history=True).rows == 1
@@ -293,7 +292,41 @@ def test_a_name_is_that_of_the_watched_key_before_removed_ones_and_of_the_last_r
 
     key_jobs.remove(store, "work", NOW, with_history=True)
     key_jobs.rename(store, "work", "third")
-    with pytest.raises(OrwatchError, match="a key named 'third' exists already"):
+    with pytest.raises(UsageError, match="a key named 'third' exists already"):
         key_jobs.rename(store, "work", "third")
     with pytest.raises(UsageError, match=r"there is no key named 'wrok'\. Did you mean 'work'\?"):
         key_jobs.rename(store, "wrok", "x")
+
+
+def test_a_removed_key_whose_name_is_taken_again_goes_by_what_reports_call_it(store: Store) -> None:
+    for number in (1, 2, 3):
+        add(store, "work", secret_of(str(number)))
+        if number < 3:
+            key_jobs.remove(store, "work", NOW + timedelta(days=number), with_history=False)
+
+    assert key_jobs.known_names(store) == ["work (removed)", "work (removed) #2", "work"]
+    assert describe(store, "work (removed)", NOW).overview.key.id == 1
+    assert describe(store, "work (removed) #2", NOW).overview.key.id == 2
+    key_jobs.rename(store, "work (removed) #2", "second")
+    key_jobs.remove(store, "work (removed)", NOW, with_history=True)
+    assert key_jobs.known_names(store) == ["second (removed)", "work"]
+    # A watched key keeps the name that it has.
+    key_jobs.rename(store, "work", "second (removed)")
+    assert describe(store, "second (removed)", NOW).overview.key.id == 3
+    assert describe(store, "second (removed) #2", NOW).overview.key.id == 2
+
+
+@pytest.mark.parametrize("name", ["work", "work (removed)"])
+def test_what_is_for_watched_keys_says_that_a_key_was_removed(store: Store, name: str) -> None:
+    add_key(store, "work")
+    key_jobs.remove(store, "work", NOW, with_history=False)
+
+    for use in (
+        lambda: key_jobs.enable(store, name),
+        lambda: key_jobs.disable(store, name, NOW),
+        lambda: check_names(store, [name]),
+    ):
+        with pytest.raises(UsageError) as refused:
+            use()
+        assert refused.value.problem == f"{name!r} was removed; its usage is kept"
+        assert refused.value.advice == "`orwatch key add` with its secret watches it again, with its history."

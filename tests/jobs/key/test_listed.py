@@ -77,12 +77,12 @@ def test_a_discovered_key_may_keep_its_name(store: Store, owner: StoredKey) -> N
 def test_a_secret_that_was_added_is_refused_the_second_time(store: Store, owner: StoredKey) -> None:
     add_key(store, "production")
 
-    with pytest.raises(OrwatchError, match="this secret is stored already, as 'production'"):
+    with pytest.raises(UsageError, match="this secret is stored already, as 'production'"):
         key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "again", secret_of("production"), None, NOW)
 
 
 def test_the_name_of_another_discovered_key_is_refused(store: Store, owner: StoredKey) -> None:
-    with pytest.raises(OrwatchError, match="a key named 'ci' exists already"):
+    with pytest.raises(UsageError, match="a key named 'ci' exists already"):
         key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "ci", secret_of("production"), None, NOW)
 
 

@@ -13,6 +13,7 @@ import pytest
 from orwatch.domain.usage import NO_USE, Dimension, Totals
 from orwatch.errors import UsageError
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.key.selection import key_labels
 from orwatch.jobs.report import run as report_job
 from orwatch.jobs.report.result import ReportResult, ReportTable
 from orwatch.jobs.report.run import ReportRequest
@@ -277,6 +278,16 @@ def test_a_removed_key_keeps_its_history_under_a_name_that_says_so(store: Store)
     assert costs(run(store, KEY, key_names=("first",)).table) == {("first (removed)",): "5.5"}
 
 
+def test_a_removed_key_is_reported_alone_by_what_it_is_shown_as(store: Store) -> None:
+    key_jobs.remove(store, "first", NOW, with_history=False)
+    key_jobs.add(store, Keyring([ENCRYPTION_KEY]), "first", f"sk-or-v1-{1:030}", None, NOW)
+    spend(store, (TODAY, "a", "2"), key_id=3)
+
+    assert costs(run(store, KEY, key_names=("first (removed)",)).table) == {("first (removed)",): "5.5"}
+    with pytest.raises(UsageError, match="there is no key named 'second \\(removed\\)'"):
+        run(store, KEY, key_names=("second (removed)",))
+
+
 def test_keys_of_one_name_are_kept_apart(store: Store) -> None:
     for number in range(3):
         if number:
@@ -302,7 +313,7 @@ def test_a_watched_key_keeps_its_name_whatever_the_removed_ones_are_called(store
     key_jobs.rename(store, "second", name)
 
     with store.read() as connection:
-        labels = report_job.key_labels(stored_keys.list_keys(connection, with_removed=True))
+        labels = key_labels(stored_keys.list_keys(connection, with_removed=True))
 
     assert len(set(labels.values())) == 3
     assert labels[2] == name
