@@ -66,11 +66,11 @@ def _check_job(
     return _AREA.ok(job.value, due)
 
 
-def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]:
+def check_schedule(shown: CronShowResult, *, is_missed: bool | None) -> Iterator[Check]:
     """Whether the installed schedule can start the jobs.
 
     Where orwatch's own is not installed, that is a finding only if a job was missed: whoever runs the jobs
-    otherwise does not want it.
+    otherwise does not want it. ``is_missed`` None: whether one was is not known.
     """
     summary = summarise(shown)
     if summary.state is ScheduleState.UNCLEAR:
@@ -84,6 +84,8 @@ def check_schedule(shown: CronShowResult, *, is_missed: bool) -> Iterator[Check]
         yield _AREA.finding(_SUBJECT, summary.message, summary.advice)
     elif summary.state is ScheduleState.UNKNOWN:
         yield _AREA.unknown(_SUBJECT, summary.message)
+    elif is_missed is None:
+        yield _AREA.unknown(_SUBJECT, f"{summary.message}; whether a job was missed is not known")
     else:
         yield Check(CheckArea.JOBS, _SUBJECT, CheckStatus.OK, f"{summary.message}; no job was missed")
 

@@ -123,13 +123,13 @@ def _look_inside(
     yield from reported.checks
     if store is None:
         yield from (_skipped(area, "the database cannot be read") for area in _STORED_AREAS)
-        yield from check_schedule(shown, is_missed=False)
+        yield from check_schedule(shown, is_missed=None)
         return
     try:
         yield from _compare(store, keys, reported, shown, began_on, clock.now())
     except (StoreUnusableError, StoreUnavailableError) as error:
         yield CheckArea.DATABASE.finding("reading", str(error), _FIRST)
-        yield from check_schedule(shown, is_missed=False)
+        yield from check_schedule(shown, is_missed=None)
 
 
 def _compare(

@@ -153,18 +153,12 @@ class SqliteBackend:
         try:
             if not self.file.exists() or self.file.stat().st_size == 0:
                 raise NoDatabaseError(f"there is no database {self.file}.")
-            with closing(sqlite3.connect(f"file:{quote(str(self.file))}?mode=rw", uri=True)) as connection:
+            address = f"file:{quote(str(self.file))}?mode=rw"
+            with self.errors(), closing(sqlite3.connect(address, uri=True)) as connection:
                 if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
                     raise NoDatabaseError(f"the database {self.file} was never finished: it has no tables.")
         except OSError as error:
             raise StoreUnusableError(f"cannot open the database {self.file}: {error.strerror}.") from error
-        except sqlite3.Error as error:
-            if _lacks_room(error) or _lock_error(error, self.file) is not None:
-                raise _translated(error, self.file) from error
-            raise StoreUnusableError(
-                f"the database {self.file} cannot be read ({error}). Check the owner and the mode of the "
-                "file and of its folder; where it is damaged, go back to a backup with `orwatch db restore`."
-            ) from error
 
     def integrity_errors(self) -> list[str]:
         """What SQLite's own check says."""

@@ -132,7 +132,7 @@ def test_a_file_that_is_no_database_is_a_finding(tmp_path: Path) -> None:
     path = tmp_path / "orwatch.db"
     path.write_bytes(b"not a database at all" * 100)
     [(_, message)] = findings(look(path).checks)
-    assert f"the database {path} cannot be read (file is not a database)" in message
+    assert f"{path} is not a database or is damaged (file is not a database)" in message
 
 
 def test_a_folder_in_the_place_of_the_database_is_a_finding(tmp_path: Path) -> None:

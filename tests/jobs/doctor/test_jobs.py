@@ -81,6 +81,17 @@ def test_whoever_runs_the_jobs_otherwise_is_not_told_to_install_anything(
 
 
 @pytest.mark.parametrize(
+    ("shown", "message"), [(NOTHING, "not installed"), (OWN, "lines of your own in /etc/crontab")]
+)
+def test_without_a_database_nobody_knows_whether_a_job_was_missed(
+    shown: CronShowResult, message: str
+) -> None:
+    assert told(check_schedule(shown, is_missed=None)) == [
+        ("schedule", "unknown", f"{message}; whether a job was missed is not known")
+    ]
+
+
+@pytest.mark.parametrize(
     ("shown", "advice"),
     [
         (NOTHING, "`orwatch cron install` lets cron run the jobs."),
