@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orwatch.jobs.cron.result import (
+    HOW_TO_GET_CRON,
+    NO_CRONTAB,
     CronChange,
     CronEntry,
     CronInstallResult,
@@ -57,6 +59,8 @@ def view(result: CronShowResult) -> View:
 def _not_installed(result: CronShowResult) -> str:
     if any(schedule.place is CronPlace.USER_CRONTAB for schedule in result.schedules):
         return "The jobs of this env file are not installed: remove the others first, as shown above."
+    if not result.has_crontab:
+        return f"Not installed, and {NO_CRONTAB}. {HOW_TO_GET_CRON}"
     return "Not installed: `orwatch cron install` lets cron run the jobs."
 
 

@@ -108,6 +108,8 @@ def test_lines_of_ones_own_are_told() -> None:
 def test_nothing_installed_says_what_to_run() -> None:
     text = rendered(view(CronShowResult(NOW, ())), 120)
     assert text == "Not installed: `orwatch cron install` lets cron run the jobs.\n"
+    text = rendered(view(CronShowResult(NOW, (), has_crontab=False)), 400)
+    assert text.startswith("Not installed, and there is no `crontab` command. Install cron (Debian: ")
 
 
 def test_warnings_are_shown_at_their_place_and_at_the_end() -> None:

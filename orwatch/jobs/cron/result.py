@@ -40,6 +40,13 @@ class CronState(StrEnum):
     UNKNOWN = "unknown"
 
 
+NO_CRONTAB = "there is no `crontab` command"
+HOW_TO_GET_CRON = (
+    "Install cron (Debian: `apt install cron`, RHEL: `dnf install cronie`, Alpine: `apk add "
+    "busybox-suid` or `apk add cronie`), or use `orwatch cron install --systemd`."
+)
+
+
 class ScheduleState(StrEnum):
     """What is known of the schedule, in one word.
 
@@ -141,7 +148,7 @@ class CronShowResult:
 
     ``unreadable``: why a place could not be looked into. ``own_lines``: where nothing is installed, the
     tables in which somebody's own lines start orwatch. ``broken``: where it cannot be told which lines are
-    orwatch's.
+    orwatch's. ``has_crontab``: there is a `crontab` command.
     """
 
     now: datetime
@@ -150,6 +157,7 @@ class CronShowResult:
     unreadable: tuple[OrwatchError, ...] = ()
     own_lines: tuple[str, ...] = ()
     broken: tuple[OrwatchError, ...] = ()
+    has_crontab: bool = True
 
     @property
     def state(self) -> CronState:

@@ -93,7 +93,15 @@ def show(
     # A crontab that could not be read would only be waited for once more.
     is_found = bool(schedules or broken)
     own_lines = () if is_found else tuple(_own_lines(host, with_crontab=not unreadable))
-    return CronShowResult(now, tuple(schedules), tuple(warnings), tuple(unreadable), own_lines, tuple(broken))
+    return CronShowResult(
+        now,
+        tuple(schedules),
+        tuple(warnings),
+        tuple(unreadable),
+        own_lines,
+        tuple(broken),
+        has_crontab=host.find_command("crontab") is not None,
+    )
 
 
 def _own_lines(host: Host, *, with_crontab: bool) -> Iterator[str]:

@@ -13,6 +13,8 @@ from orwatch.domain import schedule
 from orwatch.domain.runs import Job, JobRun
 from orwatch.jobs.cron.ours import removal_of
 from orwatch.jobs.cron.result import (
+    HOW_TO_GET_CRON,
+    NO_CRONTAB,
     CronPlace,
     CronSchedule,
     CronShowResult,
@@ -45,6 +47,8 @@ def summarise(shown: CronShowResult) -> ScheduleSummary:
             locations = shown.own_lines
             message = f"lines of your own in {', '.join(locations)}"
             advice = "See that they are right, and that cron runs."
+        case ScheduleState.NOT_INSTALLED if not shown.has_crontab:
+            message, advice = f"not installed, and {NO_CRONTAB}", HOW_TO_GET_CRON
         case ScheduleState.NOT_INSTALLED:
             message, advice = "not installed", "`orwatch cron install` lets cron run the jobs."
     return ScheduleSummary(state, locations, message, advice)

@@ -23,7 +23,7 @@ from orwatch.jobs.cron.ours import (
     refuse_other,
     wanted_invocation,
 )
-from orwatch.jobs.cron.result import CronInstallResult, CronPlace, CronWarning
+from orwatch.jobs.cron.result import HOW_TO_GET_CRON, NO_CRONTAB, CronInstallResult, CronPlace, CronWarning
 from orwatch.jobs.cron.text import Invocation, variables_above
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "yash"})
@@ -128,11 +128,7 @@ class UserCrontab:
     def _run(self, argument: str, text: str = "") -> FinishedCommand:
         command = self.host.find_command("crontab")
         if command is None:
-            raise OrwatchError(
-                "there is no `crontab` command",
-                "Install cron (Debian: `apt install cron`, RHEL: `dnf install cronie`, Alpine: `apk add "
-                "busybox-suid` or `apk add cronie`), or use `orwatch cron install --systemd`.",
-            )
+            raise OrwatchError(NO_CRONTAB, HOW_TO_GET_CRON)
         return self.host.run([command, argument], os.fsencode(text))
 
 

@@ -11,13 +11,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from orwatch.domain.runs import Job
+from orwatch.errors import OrwatchError
 from orwatch.jobs.cron import show as cron_show
+from orwatch.jobs.cron.host import Host
 from orwatch.jobs.cron.install import install
 from orwatch.jobs.cron.ours import InstallRequest
-from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState
+from orwatch.jobs.cron.result import HOW_TO_GET_CRON, CronPlace, CronShowResult, CronState
 from orwatch.jobs.cron.show import look, show
+from orwatch.jobs.cron.summary import summarise
 from orwatch.jobs.cron.systemd import Systemd, units
 from orwatch.jobs.cron.text import Invocation, entries
+from orwatch.jobs.cron.user_crontab import UserCrontab
 from tests.jobs.cron.machine import CronMachine
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)  # a Friday
@@ -48,6 +52,19 @@ def test_nothing_installed_is_told(machine: CronMachine) -> None:
     assert (result.state, result.schedules, result.exit_code) == (CronState.NOT_INSTALLED, (), 0)
     (machine.folder / "bin" / "crontab").unlink()
     assert shown(machine).state is CronState.NOT_INSTALLED
+
+
+def test_without_cron_what_to_install_first_is_told_and_not_an_install_that_fails(
+    machine: CronMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert summarise(shown(machine)).advice == "`orwatch cron install` lets cron run the jobs."
+    monkeypatch.setattr(Host, "find_command", lambda _host, _name: None)
+    found = summarise(shown(machine))
+    assert found.message == "not installed, and there is no `crontab` command"
+    assert found.advice == HOW_TO_GET_CRON
+    with pytest.raises(OrwatchError) as refused:
+        UserCrontab(machine.host()).read()
+    assert refused.value.advice == HOW_TO_GET_CRON
 
 
 def test_what_was_installed_is_shown_with_its_next_times(machine: CronMachine) -> None:
@@ -250,7 +267,7 @@ def test_where_there_is_no_cron_and_no_systemd_a_look_finds_nothing(
     monkeypatch.setattr("orwatch.jobs.cron.host.shutil.which", lambda *_, **__: None)
     shutil.rmtree(machine.folder / "cron.d")
     shutil.rmtree(machine.folder / "proc")
-    assert glanced(machine) == CronShowResult(NOW, ())
+    assert glanced(machine) == CronShowResult(NOW, (), has_crontab=False)
 
 
 def test_a_crontab_that_cannot_be_read_or_is_broken_is_told(machine: CronMachine) -> None:
