@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from orwatch.config import settings, values
 from orwatch.config.own_files import refuse_own_file
 from orwatch.errors import EXIT_NEEDS_PERSON, UsageError
 from orwatch.text import is_terminal, printable
+
+if TYPE_CHECKING:
+    from orwatch.jobs.db.restore import Backup
 
 _LONGEST_URL = 10_000
 _UNFINISHED_COPY = "nothing was copied."
@@ -161,15 +165,22 @@ def restore(context: Context, file: Path, yes: bool, as_json: bool) -> None:
             settings.database_url, file.absolute(), settings.encryption_keys, context.now
         ) as backup,
     ):
+        db_restore.refuse_held(backup, context.clock)
         if backup.unopened:
             notice(_unopened_text(backup.unopened))
-        question = f"Replace {backup.database.location} by {file} (the present one is kept)?"
+        question = _restoring_question(backup, file)
         if not yes and not is_confirmed(printable(question), _UNRESTORED):
             notice(_UNRESTORED)
             raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
         with console.counting_bar() as update:
             result = db_restore.run(backup, context.clock, update)
     click.echo(db.restore_json(result) if as_json else db.restore_text(result))
+
+
+def _restoring_question(backup: Backup, file: Path) -> str:
+    if backup.has_present:
+        return f"Replace {backup.database.location} by {file} (the present one is kept)?"
+    return f"There is no {backup.database.location} now. Put {file} there?"
 
 
 def _unopened_text(names: Sequence[str]) -> str:

@@ -205,11 +205,23 @@ def test_restore_names_the_keys_that_the_encryption_key_does_not_open(
     )
 
 
+def test_where_there_is_no_database_the_question_says_so(
+    orwatch: Orwatch, home: Home, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.database.unlink()
+    monkeypatch.setattr("sys.stdin", piped(b"y\n"))
+    code, _, err = orwatch("db", "restore", "backup.db")
+    assert (code, err) == (0, f"There is no {home.database} now. Put backup.db there? [y/N]: ")
+    assert list(home.keys()) == ["production", "ci"]
+
+
 def test_while_a_job_runs_a_restore_is_exit_75(orwatch: Orwatch, home: Home, backup: Path) -> None:
+    home.write_settings(ORWATCH_ENCRYPTION_KEY=OTHER_ENCRYPTION_KEY)
     with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
         code, out, err = orwatch("db", "restore", "backup.db", "--yes")
     assert (code, out) == (75, "")
-    assert "another sync of this database is running" in err
+    assert err.startswith("orwatch: another sync of this database is running")
+    assert err.count("\n") == 1
     assert list(home.keys()) == ["production", "ci", "later"]
 
 

@@ -38,6 +38,12 @@ class Backup:
     last_day: date | None
     unopened: tuple[str, ...]
 
+    @property
+    def has_present(self) -> bool:
+        """Whether there is a database that it would replace."""
+        file = self.database.file
+        return file.exists() and file.stat().st_size > 0
+
 
 @contextmanager
 def checked(url: str, file: Path, encryption_keys: Sequence[str], now: datetime) -> Iterator[Backup]:
@@ -59,6 +65,13 @@ def checked(url: str, file: Path, encryption_keys: Sequence[str], now: datetime)
                 facts.last_day,
                 _unopened(store, encryption_keys),
             )
+
+
+def refuse_held(backup: Backup, clock: Clock) -> None:
+    """Raises ``LockHeldError`` when a job runs, before anybody is asked."""
+    if backup.has_present:
+        with locks.all_jobs(Store(backup.database, is_new=False), clock, "restore"):
+            pass
 
 
 def run(backup: Backup, clock: Clock, on_progress: OnProgress) -> DbRestoreResult:
