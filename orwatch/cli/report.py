@@ -99,6 +99,10 @@ def command(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.")
+    if output == Path():
+        raise UsageError("the name of the --output file is empty.")
+    if sort is not None and Path(sort).suffix in _FORMS.keys() - {""}:
+        raise UsageError(f"-o is --sort, and {sort!r} is no column. A file is named with --output.")
     form = "json" if as_json else "csv" if as_csv else _form(output)
     from orwatch.jobs.report import run as report_job
 
@@ -146,7 +150,7 @@ def _window(
         if since is not None or until is not None:
             raise UsageError("--last and --since/--until exclude each other.")
         return (None if last == date.min else last), context.today
-    final = until or context.today
+    final = min(until or context.today, context.today)
     return since or span_start(_DEFAULT_SPAN, final), final
 
 

@@ -60,14 +60,16 @@ def view(result: ReportResult) -> View:
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         shown: list[RenderableType] = [Text(_title(result), style="bold"), Text()]
-        if result.table.totals.cost_usd is None:
+        tables: tuple[ReportTable, ...] = ()
+        if not result.has_models:
+            shown.pop()  # the notes say which pattern matches nothing
+        elif result.table.totals.cost_usd is None:
             advice = (
                 "`orwatch sync` fetches what OpenRouter has."
                 if result.has_keys
                 else "Add a key: `orwatch key add NAME`."
             )
             shown.append(Text(f"No usage stored for this period. {advice}"))
-            tables: tuple[ReportTable, ...] = ()
         else:
             tables = (result.table, *result.top_tables)
         for table in tables:

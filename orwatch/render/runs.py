@@ -28,7 +28,7 @@ def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
                 Column("Job", [run.job.value for run in runs], is_word=True),
                 Column("Result", [run.status.value for run in runs], is_word=True),
                 Column("Took", [_duration(run) for run in runs]),
-                Column("What", [_what(run) for run in runs], is_name=True, keeps_start=True),
+                Column("What", [_what(run) for run in runs], is_name=True, is_wrapped=True),
             ],
             width,
             row_styles=[RUN_STYLES[run.status] for run in runs],

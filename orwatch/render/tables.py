@@ -26,7 +26,7 @@ class Column:
     """A column of a table: numbers, at the right and never cut, by default.
 
     ``is_name``: text from outside, at the left, shortened where room is short. ``is_word``: text of our
-    own, at the left, never cut. ``keeps_start``: of such a name, a sentence, the end gives way.
+    own, at the left, never cut. ``is_wrapped``: such a name is a sentence, and goes on below.
     ``dispensable``: the highest goes first, 0 never goes.
     """
 
@@ -35,7 +35,7 @@ class Column:
     footer: str = ""
     is_name: bool = False
     is_word: bool = False
-    keeps_start: bool = False
+    is_wrapped: bool = False
     dispensable: int = 0
     style: str = ""
 
@@ -85,8 +85,8 @@ def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[st
             justify="left" if column.is_name or column.is_word else "right",
             style=column.style,
             width=column_width,
-            no_wrap=True,
-            overflow="ellipsis" if column.is_name else "crop",
+            no_wrap=not column.is_wrapped,
+            overflow="fold" if column.is_wrapped else "ellipsis" if column.is_name else "crop",
         )
     for index in range(len(columns[0].cells)):
         cells = (
@@ -130,10 +130,7 @@ def _narrowest(columns: Sequence[Column]) -> int:
 def _shown(column: Column, text: str, width: int) -> str:
     if not column.is_name:
         return text
-    if not column.keeps_start:
-        return _shortened(text, width)
-    text = printable(text)
-    return text if cell_len(text) <= width else f"{_beginning(text, width - 1)}…"
+    return printable(text) if column.is_wrapped else _shortened(text, width)
 
 
 def _shortened(text: str, width: int) -> str:

@@ -215,3 +215,30 @@ def test_a_file_that_cannot_be_written_is_told(orwatch: Orwatch, tmp_path: Path)
     assert out == ""
     assert err == f"orwatch: cannot write {str(file)!r}: No such file or directory.\n"
     assert orwatch("report", "--output", str(tmp_path)).code == 2
+
+
+def test_where_no_model_matches_the_note_stands_alone(orwatch: Orwatch) -> None:
+    out = orwatch("report", "--last", "2d", "--model", "nobody/*").out
+    assert out == "2026-11-19 to 2026-11-20 · 2 days (UTC)\nNote: no model in the database matches nobody/*\n"
+    told = json.loads(orwatch("report", "--last", "2d", "--model", "nobody/*", "--json").out)
+    assert [row["day"] for row in told["rows"]] == ["2026-11-19", "2026-11-20"]
+
+
+def test_days_to_come_are_not_shown(orwatch: Orwatch) -> None:
+    told = json.loads(orwatch("report", "--since", "yesterday", "--until", "2030-01-01", "--json").out)
+    assert (told["until"], len(told["rows"])) == ("2026-11-20", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", ""], "the name of the --output file is empty."),
+        (["-o", "a.svg", "--csv"], "-o is --sort, and 'a.svg' is no column. A file is named with --output."),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_a_usage_error(
+    orwatch: Orwatch, tmp_path: Path, options: list[str], message: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert orwatch("report", *options) == (2, "", f"orwatch: {message}\n")
+    assert sorted(tmp_path.iterdir()) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import timedelta
 
 import pytest
@@ -31,7 +32,11 @@ def test_one_is_not_many() -> None:
     assert "1,200 keys, 2 rows removed, 1 valid" in told
 
 
-def test_of_a_long_error_the_beginning_stays() -> None:
-    told = rendered(view([run_of(error="work: GET /usage/x answered 503: " + "and so on " * 20)]))
-    assert "work: GET /usage/x answered 503: and" in told
-    assert "…" in told
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_long_error_uses_the_width_and_goes_on_below(width: int) -> None:
+    error = "work: GET /usage/x answered 503: " + "and so on " * 20
+    first, *others = rendered(view([run_of(error=error)]), width).splitlines()[2:]
+    column = first.index("work:")
+    assert [first[column:].split(), *map(str.split, others)] == [
+        words.split() for words in textwrap.wrap(error, width - column)
+    ]

@@ -50,7 +50,8 @@ class ReportResult:
     """What ``orwatch report`` shows: the table asked for, and the top models and keys.
 
     ``known_days``: of how many days of the window the totals are. ``left_out``: what cleanup has cut of it.
-    ``counters``: where not all days are known, and these are.
+    ``counters``: where not all days are known, and these are. ``has_models``: a model is meant by the
+    patterns, if there are any.
     """
 
     since: date
@@ -62,6 +63,7 @@ class ReportResult:
     known_days: int | None = None
     left_out: tuple[Days, ...] = ()
     counters: Counters | None = None
+    has_models: bool = True
 
     @property
     def days(self) -> int:

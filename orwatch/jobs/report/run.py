@@ -100,6 +100,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         has_keys=any(not key.is_removed and not key.is_replaced for key in keys),
         known_days=known_days,
         left_out=left_out,
+        has_models=wanted.model_ids != (),
     )
     # The counters know nothing of models.
     if known_days < result.days and wanted.model_ids is None:

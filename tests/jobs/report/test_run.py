@@ -214,6 +214,8 @@ def test_a_pattern_that_matches_nothing_says_so(store: Store) -> None:
     result = run(store, MODEL, model_globs=("nobody/*", "nothing"))
 
     assert result.table.rows == ()
+    assert not result.has_models
+    assert run(store, MODEL, model_globs=("nobody/*", "openai/*")).has_models
     assert result.notes == (
         "no model in the database matches nobody/*",
         "no model in the database matches nothing",
