@@ -124,7 +124,7 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
       orwatch db backup /var/backups/orwatch.db --force
     """
     if str(file) == "-":
-        raise UsageError("a backup is not written to standard output. Give the name of a file.")
+        raise UsageError("a backup is not written to standard output", "Give the name of a file.")
     refuse_own_file(file.absolute(), context.settings)
     from orwatch.jobs.db import backup as db_backup
     from orwatch.render import console, db

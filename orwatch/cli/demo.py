@@ -120,7 +120,8 @@ def _serve(account: FakeAccount, api: FakeOpenRouter, port: int) -> None:
         server = FakeServer(api.answer, port)
     except OSError as error:
         raise OrwatchError(
-            f"cannot serve on port {port} of 127.0.0.1: {error.strerror}. Choose another with --port."
+            f"cannot serve on port {port} of 127.0.0.1: {error.strerror}",
+            "Choose another with --port.",
         ) from error
     workspaces = {workspace.id: workspace.name for workspace in account.workspaces}
     with suppress(StoppedBySignal), server, interruptible(0):

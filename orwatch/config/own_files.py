@@ -17,7 +17,7 @@ def refuse_own_file(file: Path, settings: Settings) -> None:
     if what is None and settings.log_file is not None and _is_same(file, settings.log_file):
         what = "the log file"
     if what is not None:
-        raise UsageError(f"{file} is {what}. Name another file.")
+        raise UsageError(f"{file} is {what}", "Name another file.")
 
 
 def check_log_file(file: Path, settings: Settings) -> None:

@@ -330,3 +330,37 @@ def test_a_database_that_is_in_use_is_not_copied_over(orwatch: Orwatch, tmp_path
     code, out, err = orwatch("db", "copy", "--to", target)
     assert (code, out) == (78, "")
     assert "holds data already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message", "advice"),
+    [
+        (
+            ["backup", "there"],
+            2,
+            "{folder}/there is there already",
+            "Name another file, or overwrite it with --force.",
+        ),
+        (
+            ["restore", "none"],
+            2,
+            "there is no file {folder}/none",
+            "Name a backup that `orwatch db backup` wrote.",
+        ),
+        (
+            ["info"],
+            78,
+            "there is no database {folder}/none.db",
+            "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL.",
+        ),
+    ],
+)
+def test_a_failure_has_its_advice_apart(
+    orwatch: Orwatch, home: Home, tmp_path: Path, arguments: list[str], code: int, message: str, advice: str
+) -> None:
+    (tmp_path / "there").write_text("dear")
+    if code == 78:
+        home.write_settings(ORWATCH_DATABASE_URL=f"sqlite:///{tmp_path}/none.db")
+    error = json.loads(orwatch("db", *arguments, "--json").err)["error"]
+    assert (error["code"], error["advice"]) == (code, advice)
+    assert error["message"] == message.format(folder=tmp_path)

@@ -129,8 +129,8 @@ def test_a_database_that_may_only_be_read_is_left_alone_and_told(
     if report.code == 0:
         assert report.json["totals"]["requests"]
     else:
-        message = json.loads(report.stderr)["error"]["message"]
-        assert message.endswith("Check the owner and the mode of the file and of its folder")
+        advice = json.loads(report.stderr)["error"]["advice"]
+        assert advice == "Check the owner and the mode of the file and of its folder."
 
     synced.data_folder.chmod(0o700)
     assert server.received == ()

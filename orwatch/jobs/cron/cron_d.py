@@ -58,7 +58,9 @@ class CronD:
         before = read_file(path)
         entries = entries_in(before)
         if before and crontab.find_block(before) is None:
-            raise OrwatchError(f"{path} was not written by orwatch; nothing was changed. Move it away first.")
+            raise OrwatchError(
+                f"{path} was not written by orwatch; nothing was changed", "Move it away first."
+            )
         invocation = wanted_invocation(request, self.location, host, settings, entries)
         after = crontab.with_block(before, crontab.entries(invocation, host.user))
         # Written anew where only its owner or mode is wrong, too.

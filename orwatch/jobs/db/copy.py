@@ -64,7 +64,7 @@ def _open_target(url: str, source: Store, clock: Clock) -> Iterator[Store]:
     """The database to copy to, once it is clear that the source can be copied there."""
     with _blaming_the_option(), closing(open_as_it_is(url)) as target:
         if target.backend.identity() == source.backend.identity():
-            raise UsageError("--to names the database itself. Name another one, which is empty.")
+            raise UsageError("--to names the database itself", "Name another one, which is empty.")
     dangling = source.backend.find_dangling_rows()
     if dangling:
         raise StoreUnusableError(

@@ -25,7 +25,7 @@ def open_current(url: str) -> Store:
     except NoDatabaseError as error:
         raise absent(error) from error
     except SchemaBehindError as error:
-        raise StoreUnusableError(f"{error} `orwatch db upgrade` brings it up to date.") from error
+        raise StoreUnusableError(error.problem, "`orwatch db upgrade` brings it up to date.") from error
 
 
 def stored_revision(url: str) -> str:
@@ -38,7 +38,7 @@ def stored_revision(url: str) -> str:
 
 def absent(error: NoDatabaseError) -> StoreUnusableError:
     """That there is no database, and what to do."""
-    return StoreUnusableError(f"{error} `orwatch init` creates it; or correct ORWATCH_DATABASE_URL.")
+    return StoreUnusableError(error.problem, "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL.")
 
 
 def run(url: str, now: datetime) -> DbUpgradeResult:

@@ -48,7 +48,7 @@ def clean_name(text: str) -> str:
     if not name:
         raise UsageError("the name is empty.")
     if has_secret(name):
-        raise UsageError("the name looks like a secret. Choose another one; the secret is asked for.")
+        raise UsageError("the name looks like a secret", "Choose another one; the secret is asked for.")
     if not name.isprintable():
         raise UsageError(f"the name {printable(name)!r} has control characters in it.")
     if len(name) > MAX_NAME_LENGTH:
@@ -220,8 +220,8 @@ def disable(store: Store, name: str, now: datetime) -> bool:
         lister = _lister_of(keys, key)
         if lister is not None and key.secret_encrypted is None:
             raise OrwatchError(
-                f"{name!r} has no secret here: its usage is read through {lister!r}. "
-                f"Disable the key at OpenRouter, or disable {lister!r} and with it the whole account."
+                f"{name!r} has no secret here: its usage is read through {lister!r}",
+                f"Disable the key at OpenRouter, or disable {lister!r} and with it the whole account.",
             )
         if key.inactive_reason is InactiveReason.DISABLED:
             return False
@@ -271,8 +271,8 @@ def _plan_removal(connection: Connection, name: str, with_history: bool) -> Remo
         return Removal(key)
     if with_history or key.secret_encrypted is None:
         raise OrwatchError(
-            f"{name!r} is a key of the account that {lister!r} watches: the next sync would find it again. "
-            f"Delete it at OpenRouter, or remove {lister!r}. Nothing was removed."
+            f"{name!r} is a key of the account that {lister!r} watches: the next sync would find it again",
+            f"Delete it at OpenRouter, or remove {lister!r}. Nothing was removed.",
         )
     return Removal(key, listed_by=lister)
 
@@ -287,7 +287,7 @@ def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
     ids = {key.id for key in keys}
     for key in stored_keys.list_rows(connection):
         if key.key_hash == key_hash and key.is_replaced and key.current_id in ids:
-            raise OrwatchError(f"this secret is one that {key.name!r} had before.")
+            raise UsageError(f"this secret is one that {key.name!r} had before.")
     for key in keys:
         if key.key_hash == key_hash:
             if key.secret_encrypted is not None:

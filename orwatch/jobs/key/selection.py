@@ -45,7 +45,7 @@ def select_keys(keys: Sequence[StoredKey], names: Sequence[str]) -> list[StoredK
     known = {key.name for key in keys} | set(labels.values())
     for name in names:
         if name not in known:
-            raise UsageError(no_such_key(keys, name))
+            raise _no_such_key(keys, name)
     return [key for key in keys if key.name in names or labels[key.id] in names]
 
 
@@ -91,8 +91,7 @@ def find_watched_key(keys: Sequence[StoredKey], name: str) -> StoredKey:
     return key
 
 
-def no_such_key(keys: Sequence[StoredKey], name: str) -> str:
-    """What to say about a name that no key has."""
+def _no_such_key(keys: Sequence[StoredKey], name: str) -> UsageError:
     near = holding_or_nearest(name, [key.name for key in keys])
-    hint = f" Did you mean {printable(near[0])!r}?" if near else " `orwatch key list` shows the names."
-    return f"there is no key named {printable(name)!r}.{hint}"
+    hint = f"Did you mean {printable(near[0])!r}?" if near else "`orwatch key list` shows the names."
+    return UsageError(f"there is no key named {printable(name)!r}", hint)

@@ -266,10 +266,10 @@ def _open_lock_file(database: Path, purpose: str) -> Iterator[IO[str]]:
     try:
         descriptor = open_file(path, os.O_RDWR, owner_of=database)
     except OSError as error:
-        message = f"cannot open the lock file {path} for writing: {error.strerror}."
+        problem = f"cannot open the lock file {path} for writing: {error.strerror}"
         if error.errno == errno.ENOSPC:
-            raise StoreUnavailableError(f"{message} Make room and try again.") from error
-        raise StoreUnusableError(f"{message} Check the owner and the mode of it and its folder.") from error
+            raise StoreUnavailableError(problem, "Make room and try again.") from error
+        raise StoreUnusableError(problem, "Check the owner and the mode of it and its folder.") from error
     with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
         yield file
 
@@ -295,11 +295,11 @@ def _create_file(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        message = f"cannot create the database {path}: {error.strerror}."
+        problem = f"cannot create the database {path}: {error.strerror}"
         if error.errno == errno.ENOSPC:
-            raise StoreUnavailableError(f"{message} Make room and try again.") from error
+            raise StoreUnavailableError(problem, "Make room and try again.") from error
         raise StoreUnusableError(
-            f"{message} Name a place that can be written in ORWATCH_DATABASE_URL."
+            problem, "Name a place that can be written in ORWATCH_DATABASE_URL."
         ) from error
 
 
@@ -342,11 +342,13 @@ def _lock_error(error: sqlite3.Error, path: Path) -> OrwatchError | None:
     if is_held:
         return StoreUnavailableError(
             f"the database {path} is locked: another process has been writing to it "
-            f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds. Try again later."
+            f"for {backend.BUSY_TIMEOUT_SECONDS:.0f} seconds",
+            "Try again later.",
         )
     return StoreUnavailableError(
-        f"the database {path} cannot be locked ({error}). Try again; where it stays so, "
-        "move it to a local disk: not every file system has locks that SQLite can use."
+        f"the database {path} cannot be locked ({error})",
+        "Try again; where it stays so, move it to a local disk: not every file system has locks that SQLite "
+        "can use.",
     )
 
 
@@ -365,8 +367,8 @@ def _why_no_locks(path: Path) -> str | None:
 
 def _without_locks(path: Path, why: str | None) -> StoreUnusableError:
     return StoreUnusableError(
-        f"the database {path} cannot be locked ({why}): its file system has no locks. "
-        "Move it to a local disk, and name its new place in ORWATCH_DATABASE_URL."
+        f"the database {path} cannot be locked ({why}): its file system has no locks",
+        "Move it to a local disk, and name its new place in ORWATCH_DATABASE_URL.",
     )
 
 
@@ -381,13 +383,14 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
     name = getattr(error, "sqlite_errorname", "")
     if _lacks_room(error):
         return StoreUnavailableError(
-            f"the database {path} cannot be written ({error}): is its disk full? "
-            "What was stored before is whole. Make room, in TMPDIR too, and try again."
+            f"the database {path} cannot be written ({error}): is its disk full?",
+            "What was stored before is whole. Make room, in TMPDIR too, and try again.",
         )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return StoreUnusableError(
-            f"the database {path} cannot be used ({error}). It and its folder have to be writable, "
-            "also to be read. Check the owner and the mode of the file and of its folder."
+            f"the database {path} cannot be used ({error}): it and its folder have to be writable, also to "
+            "be read",
+            "Check the owner and the mode of the file and of its folder.",
         )
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return DamagedError(

@@ -72,21 +72,21 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _check_place(database: Path, file: Path, *, is_forced: bool) -> None:
     if file.is_dir():
-        raise UsageError(f"{file} is a folder. Name a file in it.")
+        raise UsageError(f"{file} is a folder", "Name a file in it.")
     if is_companion(file, database):
-        raise UsageError(f"{file} belongs to the database itself. Name another file.")
+        raise UsageError(f"{file} belongs to the database itself", "Name another file.")
     if file.exists() and file.samefile(database):
-        raise UsageError(f"{file} is the database itself. Name another file.")
+        raise UsageError(f"{file} is the database itself", "Name another file.")
     try:
         mode = file.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        raise UsageError(f"{file} is a link, a device or the like. Name a file.")
+        raise UsageError(f"{file} is a link, a device or the like", "Name a file.")
     if not is_forced:
-        raise UsageError(f"{file} is there already. Name another file, or overwrite it with --force.")
+        raise UsageError(f"{file} is there already", "Name another file, or overwrite it with --force.")
     if file.with_name(f"{file.name}-wal").exists():
-        raise UsageError(f"{file} is a database in use: {file.name}-wal is beside it. Name another file.")
+        raise UsageError(f"{file} is a database in use: {file.name}-wal is beside it", "Name another file.")
 
 
 @contextmanager
@@ -137,5 +137,5 @@ def _errors(file: Path) -> Iterator[None]:
     except OSError as error:
         kind = StoreUnavailableError if error.errno == errno.ENOSPC else StoreUnusableError
         raise kind(
-            f"the backup {file} cannot be written: {error.strerror}. Name a place that can be written."
+            f"the backup {file} cannot be written: {error.strerror}", "Name a place that can be written."
         ) from error

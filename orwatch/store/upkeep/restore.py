@@ -37,9 +37,9 @@ def open_backup(file: Path, database: SqliteBackend, now: datetime) -> Iterator[
     where it is no whole database of orwatch, or a newer version's, and ``StoreUnavailableError``.
     """
     if not file.is_file():
-        raise UsageError(f"there is no file {file}. Name a backup that `orwatch db backup` wrote.")
+        raise UsageError(f"there is no file {file}", "Name a backup that `orwatch db backup` wrote.")
     if database.file.exists() and file.samefile(database.file):
-        raise UsageError(f"{file} is the database itself. Name a backup of it.")
+        raise UsageError(f"{file} is the database itself", "Name a backup of it.")
     with temporary_folder() as folder:
         copy = folder / "backup.db"
         url = f"sqlite:///{copy}"

@@ -58,6 +58,7 @@ def test_a_name_that_no_key_has_is_refused_with_the_nearest_one(
         select_keys(keys, ["alpha", name])
 
     assert str(refused.value) == message
+    assert refused.value.advice == message.partition(". ")[2]
     assert refused.value.exit_code == 2
 
 
