@@ -94,5 +94,5 @@ def test_a_secret_that_is_taken_is_refused_without_asking(
     orwatch: Orwatch, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch, secret: str, message: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", piped(secret.encode()))
-    assert orwatch("key", "replace", "production") == (1, "", f"orwatch: {message}\n")
+    assert orwatch("key", "replace", "production") == (2, "", f"orwatch: {message}\n")
     assert not api.calls

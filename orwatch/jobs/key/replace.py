@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
-from orwatch.errors import OrwatchError, UsageError
+from orwatch.errors import UsageError
 from orwatch.jobs.key.change import check_fits, give_secret
 from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import find_key
@@ -58,8 +58,8 @@ def replace(
 
     ``secret`` as ``secrets.clean_secret`` gives it; ``facts`` None: the API was not asked. The old secret is
     used on for as long as it is accepted, but for a management key's: its account is read with the new one.
-    Raises ``UsageError`` for a name that no key has and for a key of another kind, ``OrwatchError`` for a
-    secret that is taken, ``EncryptionKeyError`` when the encryption key does not open what is stored already.
+    Raises ``UsageError`` for a name that no key has, a key of another kind and a secret that is taken,
+    ``EncryptionKeyError`` when the encryption key does not open what is stored already.
     """
     key_hash = hash_secret(secret)
     with store.write() as connection:
@@ -120,17 +120,17 @@ def _check(
 
 
 def _refuse_taken(rows: Sequence[StoredKey], old: StoredKey, new: StoredKey) -> None:
-    """Raises ``OrwatchError`` for a secret that the key, or another one, has already."""
+    """Raises ``UsageError`` for a secret that the key, or another one, has already."""
     if new.id == old.id:
         if old.secret_encrypted is None:
-            raise OrwatchError(
+            raise UsageError(
                 f"this is the secret of {old.name!r} itself.", f"`orwatch key add {old.name}` stores it."
             )
-        raise OrwatchError(f"{old.name!r} has this secret already; nothing was changed.")
+        raise UsageError(f"{old.name!r} has this secret already; nothing was changed.")
     holder = next(row for row in rows if row.id == new.current_id)
     if holder.is_removed or holder.id == old.id:
         return
     if new.is_replaced:
-        raise OrwatchError(f"this secret is one that {holder.name!r} had before; nothing was changed.")
+        raise UsageError(f"this secret is one that {holder.name!r} had before; nothing was changed.")
     if new.secret_encrypted is not None:
-        raise OrwatchError(f"this secret is stored already, as {holder.name!r}; nothing was changed.")
+        raise UsageError(f"this secret is stored already, as {holder.name!r}; nothing was changed.")
