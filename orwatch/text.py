@@ -9,7 +9,8 @@ from typing import IO
 # Keys of OpenRouter, keys of others that begin alike, and encryption keys. No hint (``sk-or-…a29f``) and no
 # label of OpenRouter's (``sk-or-v1-012...a29f``) is one.
 _SECRET = re.compile(
-    r"sk-or-v\d+-[\w-]{8,}|(?<![A-Za-z0-9])sk-(?=[\w-]*\d)[\w-]{20,}|(?<![\w-])[\w-]{43}=(?![\w=])", re.ASCII
+    r"sk-or-v\d+-[\w-]{8,}|(?<![A-Za-z0-9])sk-(?=[\w-]{0,200}\d)[\w-]{20,}|(?<![\w-])[\w-]{43}=(?![\w=])",
+    re.ASCII,
 )
 
 

@@ -119,6 +119,10 @@ def test_what_looks_like_a_secret_is_found_and_its_hint_is_left(text: str) -> No
     assert "…" in shown
 
 
+def test_what_begins_like_a_secret_again_and_again_is_looked_through_once() -> None:
+    assert not has_secret("-sk-" * 100_000)  # minutes, where each beginning is followed to the end
+
+
 @pytest.mark.parametrize(
     "text",
     [
