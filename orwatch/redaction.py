@@ -33,10 +33,18 @@ _known = _Known()
 
 def keep_api_key(secret: str) -> None:
     """Have this API key shown as its hint from now on, also where an answer echoes it."""
-    keep_secret(secret, secret_hint(secret))
-    start = secret[:_START_LENGTH].encode("utf-8", "replace")
-    if secret in _known.secrets and start not in _known.sent_starts:
-        _known.sent_starts.append(start)
+    hint = secret_hint(secret)
+    keep_secret(secret, hint)
+    if secret not in _known.secrets:
+        return
+    # What follows `sk-or-v1-` is all that is secret of it.
+    random = secret.rpartition("-")[2]
+    if len(random) >= _LEAST_LENGTH_OF_A_WORD:
+        keep_secret(random, hint)
+    for form in (secret, random, secret.upper(), random.upper()):
+        start = form[:_START_LENGTH].encode("utf-8", "replace")
+        if start and start not in _known.sent_starts:
+            _known.sent_starts.append(start)
 
 
 def keep_secret(secret: str, hint: str = "…") -> None:
@@ -54,6 +62,7 @@ def keep_secret(secret: str, hint: str = "…") -> None:
     for form in {
         secret,
         secret.lower(),
+        secret.upper(),
         repr(secret)[1:-1],
         json.dumps(secret)[1:-1],
         quote(secret, safe=""),

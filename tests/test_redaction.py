@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from orwatch.config.settings import load_settings
+from orwatch.errors import UnexpectedAnswerError
 from orwatch.openrouter.parse import parse_error
 from orwatch.openrouter.values import load_json
 from orwatch.redaction import keep_api_key, keep_secret, may_hold_secret, presentable, redact
@@ -31,6 +32,30 @@ def test_a_secret_is_shown_as_its_hint() -> None:
     keep_api_key(SECRET)
     keep_secret("of another kind")
     assert redact(f"{SECRET}, {SECRET} and of another kind.") == f"{HINT}, {HINT} and …."
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda secret: secret.removeprefix("sk-or-v1-"), str.lower])
+def test_an_api_key_is_known_in_capitals_and_without_what_all_keys_begin_with(
+    change: Callable[[str], str],
+) -> None:
+    keep_api_key(SECRET)
+    assert redact(f"key {change(SECRET)}") == f"key {HINT}"
+    assert may_hold_secret(change(SECRET).encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("spaces", [0, 1900, 1965, 3950, 5000])
+def test_no_part_of_a_secret_is_quoted_from_what_is_not_json(encoding: str, spaces: int) -> None:
+    keep_api_key(SECRET)
+    with pytest.raises(UnexpectedAnswerError) as raised:
+        load_json((" " * spaces + SECRET + " " * 5000).encode(encoding))
+    random = SECRET.rpartition("-")[2]
+    assert not any(random[place : place + 8] in str(raised.value) for place in range(len(random) - 8))
+
+
+def test_a_message_of_megabytes_is_none() -> None:
+    body = json.dumps({"error": {"message": "ab " * 1_000_000}}).encode()
+    assert parse_error(body) is None
 
 
 def test_the_beginning_of_a_secret_alone_is_left_as_it_is() -> None:

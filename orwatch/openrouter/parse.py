@@ -40,6 +40,8 @@ from orwatch.text import printable
 
 MAX_REJECTED_KEPT = 100  # of one answer
 
+_LONGEST_ERROR_BYTES = 64 * 1024
+
 _Part: TypeAlias = tuple[str | None, date]  # owner and day
 _Cell: TypeAlias = tuple[str, str]  # model and provider
 
@@ -188,6 +190,8 @@ def key_facts(data: dict[str, Json]) -> KeyFacts:
 
 def parse_error(body: bytes) -> str | None:
     """The message of ``{"error": {"message": …}}``, made printable; None for anything else."""
+    if len(body) > _LONGEST_ERROR_BYTES:  # no message of a server's is so long
+        return None
     try:
         message = load_json(body)["error"]["message"]
     except (UnexpectedAnswerError, KeyError, TypeError):

@@ -33,6 +33,7 @@ MAX_OBJECTS = 1_000_000
 MAX_NAMES = 20_000  # models, each with each of its providers
 _SMALL_BYTES = 8 * 1024**2  # too small to hold too many
 _BYTES_TO_LOOK_AT = 4000  # of what is not JSON
+_LONGEST_SECRET = 500
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 
@@ -98,8 +99,12 @@ def _load_with_care(body: bytes) -> Json:
         return json.loads(body, parse_float=_exactly, parse_int=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         text = body[:_BYTES_TO_LOOK_AT].decode(json.detect_encoding(body), "replace")
+        if len(body) > _BYTES_TO_LOOK_AT:
+            # A secret that is cut in two is not known as one.
+            text = text[:-_LONGEST_SECRET]
         start = printable(redact(text.strip())[:40])
-        what = f"begins with {start!r}" if start else "is empty"
+        blank = "begins with white space" if len(body) > _BYTES_TO_LOOK_AT else "is empty"
+        what = f"begins with {start!r}" if start else blank
         raise UnexpectedAnswerError(f"the answer is not JSON: it {what} ({len(body):,} bytes)") from error
 
 
