@@ -33,6 +33,7 @@ ANALYTICS_DAYS = 365  # that POST /analytics/query does, by day
 MAX_ANALYTICS_ROWS = 10_000
 
 _MAX_PAGES = 1_000
+_MAX_LISTED = 200_000  # of an account; more would take all memory
 _PAGE_LENGTH = 100
 _WORKSPACES_A_PAGE = 50  # where a server does not know the limit that it is asked for
 
@@ -152,6 +153,8 @@ def _read_pages(
         count_before = len(found)
         for number, item in page.items:
             found.setdefault(number, item)
+        if len(found) > _MAX_LISTED:
+            raise UnexpectedAnswerError(f"GET {path} lists more than {_MAX_LISTED:,} {path[1:]}")
         is_last = len(page.items) < page_length if page.total is None else len(found) >= page.total
         # A server that knows no offset answers with the first page again.
         if is_last or len(found) == count_before:

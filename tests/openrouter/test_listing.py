@@ -289,6 +289,15 @@ def test_a_list_that_never_ends_is_given_up(
     assert len(server.asked) == 4
 
 
+def test_an_account_of_more_keys_than_memory_holds_is_given_up(
+    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "_MAX_LISTED", 150)
+    Server(respx_mock, w1=listed("w1", 151))
+    with pytest.raises(UnexpectedAnswerError, match="GET /keys lists more than 150 keys"):
+        fetch_listing(client, SECRET)
+
+
 def test_the_list_is_dated_by_the_server(client: Client, respx_mock: respx.MockRouter) -> None:
     server = Server(respx_mock, w1=listed("w1", 1))
     server.date_of = lambda _number: "Sat, 21 Nov 2026 00:00:05 GMT"
