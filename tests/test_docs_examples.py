@@ -67,7 +67,9 @@ class Shown:
 @pytest.fixture(scope="module")
 def api_url() -> Iterator[str]:
     """The demo's account, as it is on the tests' day."""
-    api = FakeOpenRouter((), account=ACCOUNT, history_days=ACCOUNT_DAYS, serves_usage=False)
+    api = FakeOpenRouter(
+        (), account=ACCOUNT, history_days=ACCOUNT_DAYS, serves_usage=False, today=lambda: TODAY
+    )
     with FakeServer(api.answer) as server:
         yield server.url
 
