@@ -97,12 +97,15 @@ def tls_server(certificate: Path) -> Iterator[TlsServer]:
                 server.requests.append(encrypted.recv(65536))
                 encrypted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 
+    handling: list[threading.Thread] = []
+
     def accept() -> None:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
                 server.connections += 1
-                threading.Thread(target=handle, args=(connection,), daemon=True).start()
+                handling.append(threading.Thread(target=handle, args=(connection,), daemon=True))
+                handling[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = TlsServer(listener.getsockname()[1])
@@ -111,3 +114,5 @@ def tls_server(certificate: Path) -> Iterator[TlsServer]:
         yield server
         listener.shutdown(socket.SHUT_RDWR)
         accepting.join(10)
+        for thread in handling:
+            thread.join(1)
