@@ -5,6 +5,8 @@ Whoever opens, reads or makes a secret keeps it here; whoever logs, prints, stor
 
 from __future__ import annotations
 
+import re
+
 from orwatch.text import printable, secret_hint
 
 # Shorter ones, and short plain words, would take parts of words out of every message.
@@ -12,6 +14,9 @@ _LEAST_LENGTH = 6
 _LEAST_LENGTH_OF_LETTERS = 8
 _LEAST_LENGTH_OF_A_WORD = 16  # of a password: `postgres` is a common one
 _START_LENGTH = _LEAST_LENGTH
+
+# What may be the random part of an API key, with what all keys begin with or without it.
+_RANDOM = re.compile(r"(?:sk-or-v\d+-)?([0-9a-z]{32,})", re.ASCII | re.IGNORECASE)
 
 
 class _Known:
@@ -24,6 +29,8 @@ class _Known:
         self.secrets: set[str] = set()
         self.forms: list[tuple[str, str]] = []
         self.starts: list[str] = []
+        # The hints of API keys by their random parts: looked up, for there may be thousands.
+        self.hints: dict[str, str] = {}
         # Of API keys: of all secrets an answer can only echo what was sent.
         self.sent_starts: list[bytes] = []
 
@@ -37,14 +44,18 @@ def keep_api_key(secret: str) -> None:
     keep_secret(secret, hint)
     if secret not in _known.secrets:
         return
-    # What follows `sk-or-v1-` is all that is secret of it.
-    random = secret.rpartition("-")[2]
-    if len(random) >= _LEAST_LENGTH_OF_A_WORD:
-        keep_secret(random, hint)
-    for form in (secret, random, secret.upper(), random.upper()):
+    if (random := _random_part(secret)) is not None:
+        _known.hints[random.lower()] = hint
+    for form in (secret, secret.upper()):
         start = form[:_START_LENGTH].encode("utf-8", "replace")
-        if start and start not in _known.sent_starts:
+        if start not in _known.sent_starts:
             _known.sent_starts.append(start)
+
+
+def _random_part(secret: str) -> str | None:
+    """What follows ``sk-or-v1-``: all that is secret of an API key."""
+    found = _RANDOM.search(secret)
+    return None if found is None else found[1]
 
 
 def keep_secret(secret: str, hint: str = "…") -> None:
@@ -89,6 +100,16 @@ def keep_address(url: str) -> None:
             keep_password(part)
 
 
+def without_echo(body: bytes, secret: str) -> bytes:
+    """An answer without the secret that was sent for it, as far as that stands there in plain letters."""
+    forms = {secret, secret.upper()}
+    if (random := _random_part(secret)) is not None:
+        forms |= {random, random.upper()}
+    for form in sorted(forms, key=len, reverse=True):
+        body = body.replace(form.encode(), secret_hint(secret).encode())
+    return body
+
+
 def may_hold_secret(body: bytes) -> bool:
     """Whether an answer may hold a secret once it is decoded; quick, also where it is large."""
     # What is escaped, or written in more bytes than one a letter, shows only when it is decoded.
@@ -99,12 +120,13 @@ def may_hold_secret(body: bytes) -> bool:
 
 def redact(text: str) -> str:
     """The text with the hint of each secret in its place."""
-    if not any(start in text for start in _known.starts):
-        return text
-    found = [(form, hint) for form, hint in _known.forms if form in text]
-    # One may be a part of another.
-    for form, hint in sorted(found, key=lambda pair: len(pair[0]), reverse=True):
-        text = text.replace(form, hint)
+    if any(start in text for start in _known.starts):
+        found = [(form, hint) for form, hint in _known.forms if form in text]
+        # One may be a part of another.
+        for form, hint in sorted(found, key=lambda pair: len(pair[0]), reverse=True):
+            text = text.replace(form, hint)
+    if _known.hints:
+        text = _RANDOM.sub(lambda part: _known.hints.get(part[1].lower(), part[0]), text)
     return text
 
 

@@ -36,7 +36,7 @@ from orwatch.openrouter.network import Network, open_http, when_sent
 from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
 from orwatch.openrouter.unpacking import Body, packing_of
-from orwatch.redaction import keep_api_key, redact
+from orwatch.redaction import keep_api_key, redact, without_echo
 from orwatch.text import printable, secret_hint
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -311,7 +311,7 @@ class Client:
         code = error_code(body) if status == 200 and b'"error"' in body else None
         if status == 200 and code is None:
             # A server may echo what it was sent, and messages about an answer quote from it.
-            return body.replace(secret.encode(), secret_hint(secret).encode())
+            return without_echo(body, secret)
         reason = parse_error(body)
         detail = f": {_presentable(reason, secret)}" if reason else ""
         if code is not None:
