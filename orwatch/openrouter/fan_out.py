@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
-from orwatch.errors import ApiError
+from orwatch.errors import ApiError, KeyRejectedError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -40,3 +40,25 @@ def ask_concurrently(
                 yield item, answer
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def ask_twice(
+    items: Iterable[Item],
+    ask: Callable[[Item], Answer],
+    concurrency: int,
+    wait: Callable[[int], None],
+    is_doubted: Callable[[Item], bool] = lambda _item: True,
+) -> Iterator[tuple[Item, Answer | ApiError]]:
+    """As ``ask_concurrently``; of what is refused (401) and doubted the answer is that to a second question.
+
+    Good keys are refused now and then. These questions come at the end, after ``wait`` with their number.
+    """
+    refused = []
+    for item, answer in ask_concurrently(items, ask, concurrency):
+        if isinstance(answer, KeyRejectedError) and is_doubted(item):
+            refused.append(item)
+        else:
+            yield item, answer
+    if refused:
+        wait(len(refused))
+        yield from ask_concurrently(refused, ask, concurrency)

@@ -14,7 +14,7 @@ from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.jobs.key.problems import REFUSED, SUCCESSOR, problem_of
 from orwatch.jobs.runs.outage import ADVICE
 from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
-from orwatch.openrouter.fan_out import ask_concurrently
+from orwatch.openrouter.fan_out import ask_twice
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.text import counted
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _AREA = CheckArea.API
 
-# Good keys get a 401 now and then, in passing.
 SECOND_QUESTION_AFTER_SECONDS = 2.0
 
 _API = "API"
@@ -72,13 +71,23 @@ def ask(
         return Reported((*reached, skipped))
     askable = [key for key in keys if key.is_active and key.id in secrets]
     owners = [key for key in askable if key.is_management]
-    accounts = _ask_twice(owners, lambda owner: _ask_account(client, secrets[owner.id]), clock, concurrency)
+
+    def wait(_questions: int) -> None:
+        clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
+
+    def ask_account(owner: StoredKey) -> _Account:
+        return _ask_account(client, secrets[owner.id])
+
+    def ask_key(key: StoredKey) -> KeyFacts:
+        return fetch_key_facts(client, secrets[key.id])
+
+    accounts = {owner.id: answer for owner, answer in ask_twice(owners, ask_account, concurrency, wait)}
     reported = {key_id: account for key_id, account in accounts.items() if not isinstance(account, ApiError)}
     by_hash = {key.key_hash: key for account in reported.values() for key in account.listing.keys}
     listed = {key.id: by_hash[key.key_hash] for key in keys if key.key_hash in by_hash}
     own = [key for key in askable if not key.is_management and key.id not in listed]
     on_asking(len(own))
-    answers = _ask_twice(own, lambda key: fetch_key_facts(client, secrets[key.id]), clock, concurrency)
+    answers = {key.id: answer for key, answer in ask_twice(own, ask_key, concurrency, wait)}
     now = clock.now()
 
     def check(key: StoredKey) -> Check:
@@ -145,18 +154,6 @@ def _ask_account(client: Client, secret: str) -> _Account:
         return _Account(listing, fetch_credits(client, secret))
     except ApiError as error:
         return _Account(listing, error)
-
-
-def _ask_twice(
-    keys: Sequence[StoredKey], ask: Callable[[StoredKey], Answer], clock: Clock, concurrency: int
-) -> dict[int, Answer | ApiError]:
-    """The answers by key id; what was refused was asked again before it is believed."""
-    answers = {key.id: answer for key, answer in ask_concurrently(keys, ask, concurrency)}
-    doubtful = [key for key in keys if isinstance(answers[key.id], KeyRejectedError)]
-    if doubtful:
-        clock.sleep(SECOND_QUESTION_AFTER_SECONDS)
-        answers.update((key.id, answer) for key, answer in ask_concurrently(doubtful, ask, concurrency))
-    return answers
 
 
 def _account_check(owner: StoredKey, account: _Account | ApiError) -> Check:

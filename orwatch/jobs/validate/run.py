@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -17,11 +17,11 @@ from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
-from orwatch.openrouter.fan_out import ask_concurrently
+from orwatch.openrouter.fan_out import ask_twice
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.secrets import Keyring
 from orwatch.store import runs
-from orwatch.store.engine.database import Connection, Store
+from orwatch.store.engine.database import Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
 
@@ -89,11 +89,16 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class _SecondQuestion:
-    """When a key that was refused is asked about again. Good keys are refused now and then."""
+    """When keys that were refused are asked about again, and who hears of it."""
 
     clock: Clock
     wait_seconds: float
     on_refused: Callable[[int], None]
+
+    def wait(self, keys: int) -> None:
+        """Wait before so many keys are asked about again."""
+        self.on_refused(keys)
+        self.clock.sleep(self.wait_seconds)
 
 
 def _validate(
@@ -108,9 +113,8 @@ def _validate(
     started_at = clock.monotonic()
     with store.read() as connection:
         keys = select_keys(stored_keys.list_with_old_secrets(connection), key_names)
-        was_all_refused = _was_all_refused(connection, clock.now())
     secrets, unopened = open_secrets(store, keyring, [key for key in keys if _is_asked_about(key)])
-    done = {
+    done: dict[int, ValidatedKey | None] = {
         key.id: ValidatedKey(key.name, Verdict.UNKNOWN, str(unopened[key.id]), needs_person=True)
         for key in keys
         if key.id in unopened
@@ -125,24 +129,26 @@ def _validate(
 
         refused: list[tuple[StoredKey, KeyRejectedError]] = []
         knows_a_key = False
-        for key, answer in _ask_twice(asked, ask, concurrency, second):
+        for key, answer in ask_twice(asked, ask, concurrency, second.wait, lambda key: key.is_active):
             if isinstance(answer, KeyRejectedError) and key.is_active:
                 refused.append((key, answer))
                 continue
             knows_a_key |= not isinstance(answer, ApiError) or not (
                 answer.is_passing or isinstance(answer, KeyRejectedError)
             )
-            done.update(_conclude(store, key, answer, clock))
-        is_all_refused = len(refused) >= _MANY_KEYS and not knows_a_key and not was_all_refused
+            done[key.id] = _conclude(store, key, answer, clock)
+        is_all_refused = (
+            len(refused) >= _MANY_KEYS and not knows_a_key and not _was_all_refused(store, clock.now())
+        )
         for key, refusal in refused:
             if is_all_refused:
                 detail = f"not deactivated, though refused twice: {refusal}"
                 done[key.id] = ValidatedKey(key.name, Verdict.UNKNOWN, detail, needs_person=True)
             else:
-                done.update(_conclude(store, key, refusal, clock))
+                done[key.id] = _conclude(store, key, refusal, clock)
     result = ValidateResult(
         # What is known of a key is what its present secret is told.
-        keys=tuple(done[key.id] for key in keys if key.id in done and not key.is_replaced),
+        keys=tuple(found for key in keys if not key.is_replaced and (found := done.get(key.id)) is not None),
         duration_seconds=clock.monotonic() - started_at,
         is_all_refused=is_all_refused,
     )
@@ -158,9 +164,10 @@ def _without_outage(result: ValidateResult) -> list[ValidatedKey]:
     return [key for key in result.keys if result.outage is None or key.name not in result.outage.names]
 
 
-def _was_all_refused(connection: Connection, now: datetime) -> bool:
+def _was_all_refused(store: Store, now: datetime) -> bool:
     """Whether the runs of all keys found them all refused for an hour; this run is the latest recorded."""
-    earlier = runs.list_runs(connection, Job.VALIDATE, _RUNS_LOOKED_AT)[1:]
+    with store.read() as connection:
+        earlier = runs.list_runs(connection, Job.VALIDATE, _RUNS_LOOKED_AT)[1:]
     whole = (run for run in earlier if run.slot is not None)
     refused = takewhile(lambda run: _ALL_REFUSED in run.counts, whole)
     return any(now - run.started_at >= _SECOND_OPINION_AFTER for run in refused)
@@ -185,45 +192,23 @@ def _is_asked_about(key: StoredKey) -> bool:
     return not is_disabled and (key.secret_encrypted is not None or key.listing is None)
 
 
-def _ask_twice(
-    keys: Sequence[StoredKey],
-    ask: Callable[[StoredKey], KeyFacts],
-    concurrency: int,
-    second: _SecondQuestion,
-) -> Iterator[tuple[StoredKey, KeyFacts | ApiError]]:
-    """Each key with its answer; an active key that is refused is asked about once more, at the end."""
-    refused = []
-    for key, answer in ask_concurrently(keys, ask, concurrency):
-        if isinstance(answer, KeyRejectedError) and key.is_active:
-            refused.append(key)
-        else:
-            yield key, answer
-    if refused:
-        second.on_refused(len(refused))
-        second.clock.sleep(second.wait_seconds)
-    yield from ask_concurrently(refused, ask, concurrency)
-
-
-def _conclude(
-    store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: Clock
-) -> dict[int, ValidatedKey]:
-    """Store what the last answer about a key means: by its id; nothing where it is no longer to be asked."""
+def _conclude(store: Store, key: StoredKey, answer: KeyFacts | ApiError, clock: Clock) -> ValidatedKey | None:
+    """Store what the last answer about a key means; None for a key that is no longer to be asked about."""
     now = clock.now()
     if isinstance(answer, ApiError) and not isinstance(answer, KeyRejectedError):
-        unknown = ValidatedKey(
+        return ValidatedKey(
             key.name, Verdict.UNKNOWN, str(answer), is_passing=answer.is_passing, outage=answer.outage
         )
-        return {key.id: unknown}
     with store.write() as connection:
         # As it is stored now: it may have been disabled, enabled or removed while it was asked about.
         current = stored_keys.find_by_hash(connection, key.key_hash)
         if current is None or current.is_removed or current.inactive_reason is InactiveReason.DISABLED:
-            return {}
+            return None
         if current.is_replaced and isinstance(answer, KeyRejectedError):
             # That was to be expected.
             stored_keys.forget_old_secret(connection, current.id)
             log.info("its replaced secret %s is refused: forgotten", key.hint, extra={"key": key.name})
-            return {}
+            return None
         if isinstance(answer, KeyRejectedError):
             stored_keys.record_check(connection, current.id, now)
             if current.is_active:
@@ -231,9 +216,7 @@ def _conclude(
             was = "deactivated" if current.is_active else "still inactive"
             times = "twice" if key.is_active else "again"
             detail = f"{was}, refused {times}: {answer}"
-            return {
-                key.id: ValidatedKey(key.name, Verdict.INVALID, detail, was_inactive=not current.is_active)
-            }
+            return ValidatedKey(key.name, Verdict.INVALID, detail, was_inactive=not current.is_active)
         stored_keys.record_facts(connection, current.id, answer, now)
         if answer.kind is KeyKind.MANAGEMENT:
             # The next sync asks again for endpoints that were missing.
@@ -243,7 +226,7 @@ def _conclude(
         if not current.is_active:
             stored_keys.set_active(connection, current.id)
     verdict = Verdict.VALID if current.is_active else Verdict.REACTIVATED
-    return {key.id: ValidatedKey(key.name, verdict, warning=answer.expiry_warning(now))}
+    return ValidatedKey(key.name, verdict, warning=answer.expiry_warning(now))
 
 
 def _log_validated(validated: ValidatedKey, *, is_whole: bool) -> None:
