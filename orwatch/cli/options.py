@@ -25,13 +25,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is well; for cron.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log every request.")
-
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-
-
-def is_agreed(question: str) -> bool:
-    """The answer; yes without a terminal, as under cron, where nobody can be asked."""
-    return not is_terminal(sys.stdin) or click.confirm(question, err=True)
 
 
 def json_option(command: Command) -> Command:
@@ -88,6 +82,11 @@ def key_option(verb: str, *, is_known: bool = False) -> Callable[[Command], Comm
         shell_complete=complete_known_name if is_known else complete_key_name,
         help=f"{verb} only this key; repeatable.",
     )
+
+
+def is_agreed(question: str) -> bool:
+    """The answer; yes without a terminal, as under cron, where nobody can be asked."""
+    return not is_terminal(sys.stdin) or click.confirm(question, err=True)
 
 
 def is_confirmed(question: str, outcome: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.render import numbers
 from orwatch.render.console import View
@@ -22,8 +23,7 @@ def sync_view(result: SyncResult) -> View:
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         trouble = [trouble_text(result.trouble)] if result.trouble else []
-        unread = result.outage.names if result.outage else frozenset()
-        read = [key for key in result.keys if key.name not in unread]
+        read = without_outage(result.keys, result.outage)
         if trouble and not read:
             return trouble
         if not result.keys:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.render import numbers
 from orwatch.render.console import View
@@ -33,8 +34,7 @@ def validate_view(result: ValidateResult) -> View:
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
         trouble = [trouble_text(result.trouble)] if result.trouble else []
-        unknown = result.outage.names if result.outage else frozenset()
-        checked = [key for key in result.keys if key.name not in unknown]
+        checked = without_outage(result.keys, result.outage)
         if trouble and not checked:
             return trouble
         if not result.keys:

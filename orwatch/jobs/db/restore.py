@@ -9,9 +9,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 from orwatch.clock import Clock
-from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.db.result import DbRestoreResult, TableRows
-from orwatch.secrets import Vault
+from orwatch.jobs.key.secrets import open_what_opens
+from orwatch.secrets import Keyring
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store, open_as_it_is
 from orwatch.store.engine.sqlite import SqliteBackend
@@ -99,14 +99,9 @@ def run(backup: Backup, clock: Clock, on_progress: OnProgress) -> DbRestoreResul
 
 def _unopened(store: Store, encryption_keys: Sequence[str]) -> tuple[str, ...]:
     with store.read() as connection:
-        keys = stored_keys.list_sealed(connection)
-    unopened = []
-    for key in keys:
-        try:
-            Vault(encryption_keys).open(key.secret_encrypted or "")
-        except EncryptionKeyError:
-            unopened.append(key.name)
-    return tuple(dict.fromkeys(unopened))
+        sealed = stored_keys.list_sealed(connection)
+    _, unopened = open_what_opens(store, Keyring(encryption_keys), sealed)
+    return tuple(dict.fromkeys(key.name for key in sealed if key.id in unopened))
 
 
 def _free_name(database: Path, now: datetime) -> Path:

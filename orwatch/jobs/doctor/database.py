@@ -14,7 +14,7 @@ from orwatch.domain.keys import StoredKey
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
 from orwatch.jobs.doctor.result import Check, CheckArea
 from orwatch.jobs.doctor.settings import database_mode_checks
-from orwatch.jobs.key.secrets import open_secrets
+from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.secrets import Keyring
 from orwatch.store.engine.backend import NoDatabaseError
 from orwatch.store.engine.database import SchemaBehindError, Store, open_existing
@@ -162,10 +162,7 @@ def find_secrets(store: Store, keys: Sequence[StoredKey], keyring: Keyring) -> F
         keyring.vault()
     except EncryptionKeyError as error:
         return FoundSecrets({}, (_unopened_secrets(error.problem),))
-    try:
-        opened, unopened = open_secrets(store, keyring, sealed)
-    except EncryptionKeyError as error:
-        opened, unopened = {}, {key.id: error for key in sealed}
+    opened, unopened = open_what_opens(store, keyring, sealed)
     closed = list(dict.fromkeys(key.name for key in sealed if key.id in unopened))
     if not closed:
         return FoundSecrets(opened, (CheckArea.SECRETS.ok(_KEY, f"it opens every secret ({len(opened):,})"),))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import OrwatchError, UsageError
-from orwatch.jobs.key.secrets import open_secrets
+from orwatch.jobs.key.secrets import check_opens, seal
 from orwatch.jobs.key.selection import find_key, find_known_key, find_watched_key, key_labels
-from orwatch.secrets import Keyring, Vault, hash_secret
+from orwatch.secrets import Keyring, hash_secret
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import Members, current_members, detach, release_members
@@ -95,11 +95,9 @@ def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> Non
     Raises ``UsageError`` naming the key that has this name or this secret already, and
     ``EncryptionKeyError`` as ``add`` does.
     """
-    keyring.vault()
     with store.read() as connection:
         _refuse_known(connection, name, hash_secret(secret))
-        sealed = stored_keys.list_sealed(connection)
-    open_secrets(store, keyring, sealed[:1])
+    check_opens(store, keyring)
 
 
 def ask_about(client: Client, secret: str) -> KeyFacts:
@@ -128,13 +126,9 @@ def add(
     """
     key_hash = hash_secret(secret)
     with store.write() as connection:
-        # Under the write lock: nothing can come between the checks and the insertion, and no encryption key
-        # that a secret is sealed with leaves the env file.
-        keyring.read_again()
-        vault = keyring.vault()
+        # Under the write lock: nothing can come between the checks and the insertion.
         _refuse_known(connection, name, key_hash)
-        check_fits(connection, vault)
-        token = vault.seal(secret)
+        token = seal(connection, keyring, secret)
         known = stored_keys.find_by_hash(connection, key_hash)
         _refuse_source(known, facts, source_setting)
         if known is None:
@@ -195,7 +189,7 @@ def rename(store: Store, name: str, new_name: str) -> None:
     with store.write() as connection:
         keys = stored_keys.list_keys(connection, with_removed=True)
         key = find_known_key(keys, name)
-        rivals = keys if key.removed_at is not None else [each for each in keys if each.removed_at is None]
+        rivals = keys if key.is_removed else [each for each in keys if not each.is_removed]
         if any(other.name == new_name and other.id != key.id for other in rivals):
             raise UsageError(f"a key named {new_name!r} exists already.")
         stored_keys.rename_key(connection, key.id, new_name)
@@ -259,7 +253,7 @@ def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> Rem
 def _plan_removal(connection: Connection, name: str, with_history: bool) -> Removal:
     keys = stored_keys.list_keys(connection)
     key = find_known_key(stored_keys.list_keys(connection, with_removed=True), name)
-    if key.removed_at is not None and not with_history:
+    if key.is_removed and not with_history:
         raise UsageError(f"{name!r} is removed already; its usage is kept.", "--purge deletes that too.")
     if key.is_management:
         return Removal(key, members=current_members(connection, key.id))
@@ -294,9 +288,3 @@ def _refuse_known(connection: Connection, name: str, key_hash: str) -> None:
                 raise UsageError(f"this secret is stored already, as {key.name!r}.")
         elif key.name == name:
             raise UsageError(f"a key named {name!r} exists already.")
-
-
-def check_fits(connection: Connection, vault: Vault) -> None:
-    """A secret sealed with a key that opens no other one would be the first sign of a lost key."""
-    for key in stored_keys.list_sealed(connection)[:1]:
-        vault.open(key.secret_encrypted or "")

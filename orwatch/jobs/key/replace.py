@@ -8,8 +8,8 @@ from datetime import datetime
 
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.errors import UsageError
-from orwatch.jobs.key.change import check_fits, give_secret
-from orwatch.jobs.key.secrets import open_secrets
+from orwatch.jobs.key.change import give_secret
+from orwatch.jobs.key.secrets import check_opens, seal
 from orwatch.jobs.key.selection import find_key
 from orwatch.secrets import Keyring, hash_secret
 from orwatch.store.engine.database import Connection, Store
@@ -39,11 +39,9 @@ def check_can_replace(store: Store, keyring: Keyring, name: str, secret: str) ->
 
     Raises as ``replace`` does.
     """
-    keyring.vault()
     with store.read() as connection:
         _check(connection, name, hash_secret(secret), None)
-        sealed = stored_keys.list_sealed(connection)
-    open_secrets(store, keyring, sealed[:1])
+    check_opens(store, keyring)
 
 
 def replace(
@@ -64,11 +62,8 @@ def replace(
     key_hash = hash_secret(secret)
     with store.write() as connection:
         # Under the write lock, as in ``add``.
-        keyring.read_again()
-        vault = keyring.vault()
         old, new = _check(connection, name, key_hash, facts)
-        check_fits(connection, vault)
-        token = vault.seal(secret)
+        token = seal(connection, keyring, secret)
         linked = new.name if new is not None and new.is_discovered and not new.is_replaced else None
         if new is None:
             new = _insert(connection, old, key_hash, token, facts, now)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import EncryptionKeyError
 from orwatch.secrets import Keyring
-from orwatch.store.engine.database import Store
+from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 
 
@@ -32,6 +32,37 @@ def open_secrets(
                 return secrets, unopened
         tokens = _as_stored_now(store, tokens)
     return {}, {}
+
+
+def open_what_opens(
+    store: Store, keyring: Keyring, keys: Sequence[StoredKey]
+) -> tuple[dict[int, str], dict[int, EncryptionKeyError]]:
+    """As ``open_secrets``, but where none opens that is each one's error, too."""
+    try:
+        return open_secrets(store, keyring, keys)
+    except EncryptionKeyError as error:
+        return {}, {key.id: error for key in keys}
+
+
+def check_opens(store: Store, keyring: Keyring) -> None:
+    """Find out whether ``seal`` could seal now. Raises ``EncryptionKeyError`` as it does."""
+    keyring.vault()
+    with store.read() as connection:
+        sealed = stored_keys.list_sealed(connection)
+    open_secrets(store, keyring, sealed[:1])
+
+
+def seal(connection: Connection, keyring: Keyring, secret: str) -> str:
+    """The secret sealed with an encryption key that is in the env file now.
+
+    ``connection`` has the write lock: until its end no encryption key leaves the env file. Raises
+    ``EncryptionKeyError`` where the key opens no other secret: that would be the first sign of a lost one.
+    """
+    keyring.read_again()
+    vault = keyring.vault()
+    for key in stored_keys.list_sealed(connection)[:1]:
+        vault.open(key.secret_encrypted or "")
+    return vault.seal(secret)
 
 
 def _as_stored_now(store: Store, tokens: Mapping[int, str | None]) -> dict[int, str | None]:

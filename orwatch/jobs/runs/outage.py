@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 # So many keys make it the API's trouble, and no longer theirs.
 _LEAST_KEYS = 3
@@ -23,6 +23,9 @@ class _Asked(Protocol):
     def name(self) -> str: ...
     @property
     def outage(self) -> str | None: ...
+
+
+Asked = TypeVar("Asked", bound=_Asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,8 @@ def common_outage(keys: Sequence[_Asked]) -> CommonOutage | None:
         return None
     [(sentence, _)] = Counter(sentences.values()).most_common(1)
     return CommonOutage(sentence, frozenset(sentences), is_total, len(keys))
+
+
+def without_outage(keys: Sequence[Asked], outage: CommonOutage | None) -> list[Asked]:
+    """The keys of which there is something to say that is not said of the run as a whole."""
+    return [key for key in keys if outage is None or key.name not in outage.names]

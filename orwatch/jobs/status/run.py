@@ -11,10 +11,9 @@ from orwatch.domain import schedule
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.runs import Job, JobRun, RunStatus
-from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.cron.summary import overdue, summarise
-from orwatch.jobs.key.secrets import open_secrets
+from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
@@ -58,7 +57,7 @@ def run(
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
     watched_since = max(created_at, min(watched.values())) if watched else None
-    unopened = _unopened(store, sealed, keyring) if keyring is not None and keyring.keys else set()
+    _, unopened = open_what_opens(store, keyring, sealed) if keyring and keyring.keys else ({}, {})
     opens_no_secret = bool(sealed) and len(unopened) == len(sealed)
     with_unopened = {row.current_id for row in sealed if row.id in unopened}
     balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
@@ -101,14 +100,6 @@ def run(
         opens_no_secret=opens_no_secret,
         runs_by_itself=schedule.rhythm(slots[Job.SYNC]) is not None,
     )
-
-
-def _unopened(store: Store, sealed: Sequence[StoredKey], keyring: Keyring) -> set[int]:
-    """The ids of the rows whose secret does not open."""
-    try:
-        return set(open_secrets(store, keyring, sealed)[1])
-    except EncryptionKeyError:
-        return {key.id for key in sealed}
 
 
 def _is_watched(key: StoredKey, active_owners: Collection[int]) -> bool:

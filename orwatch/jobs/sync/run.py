@@ -19,6 +19,7 @@ from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, EncryptionKeyError, StoreUnavailableError, WrongClockError
 from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
+from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.sync.order import is_ordinary, owners_of
 from orwatch.jobs.sync.outage import Done, conclude_outage, unanswered
@@ -91,13 +92,12 @@ def run(
             "rows_removed": result.rows_removed,
             "rows_rejected": result.rows_rejected,
         }
-        unread = result.outage.names if result.outage else frozenset()
         outcome.error = run_error(
             result.trouble,
             (
                 (key.name, key.error)
-                for key in result.keys
-                if key.status is not SyncKeyStatus.OK and key.name not in unread
+                for key in without_outage(result.keys, result.outage)
+                if key.status is not SyncKeyStatus.OK
             ),
         )
     return result

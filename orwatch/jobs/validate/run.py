@@ -15,6 +15,7 @@ from orwatch.domain.runs import Job
 from orwatch.errors import ApiError, KeyRejectedError
 from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
+from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.openrouter.fan_out import ask_twice
@@ -80,7 +81,7 @@ def run(
             result.trouble,
             (
                 (key.name, key.detail)
-                for key in _without_outage(result)
+                for key in without_outage(result.keys, result.outage)
                 if key.verdict in {Verdict.INVALID, Verdict.UNKNOWN}
             ),
         )
@@ -152,16 +153,11 @@ def _validate(
         duration_seconds=clock.monotonic() - started_at,
         is_all_refused=is_all_refused,
     )
-    for validated in _without_outage(result):
+    for validated in without_outage(result.keys, result.outage):
         _log_validated(validated, is_whole=not key_names)
     if result.trouble is not None:
         log.warning("%s", result.trouble)
     return result
-
-
-def _without_outage(result: ValidateResult) -> list[ValidatedKey]:
-    """The keys of which there is something to say that is not said of the run as a whole."""
-    return [key for key in result.keys if result.outage is None or key.name not in result.outage.names]
 
 
 def _was_all_refused(store: Store, now: datetime) -> bool:
