@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
 # Keys of OpenRouter, keys of others that begin alike, and encryption keys. No hint (``sk-or-…a29f``) and no
@@ -50,6 +50,17 @@ def is_terminal(stream: IO[str] | None) -> bool:
 def counted(number: float, noun: str) -> str:
     """``1 key``, ``2 keys``, ``1,000 keys``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def first_of(items: Sequence[str], most: int, *, count: int | None = None, separator: str = ", ") -> str:
+    """The first items, and how many more there are: ``a, b and 3 more``, ``a; b; and 3 more``.
+
+    ``count``: how many there are, where ``items`` has not all of them.
+    """
+    more = (len(items) if count is None else count) - most
+    listed = separator.join(items[:most])
+    end = " and" if separator == ", " else f"{separator.rstrip()} and"
+    return f"{listed}{end} {more:,} more" if more > 0 else listed
 
 
 def nearest(text: str, names: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:

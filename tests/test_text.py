@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from orwatch.text import (
     counted,
+    first_of,
     has_secret,
     holding_or_nearest,
     nearest,
@@ -76,6 +78,20 @@ def test_a_hint_leaves_most_of_the_secret_untold(secret: str) -> None:
 @pytest.mark.parametrize(("number", "words"), [(0, "0 keys"), (1, "1 key"), (1000, "1,000 keys")])
 def test_one_is_not_many(number: int, words: str) -> None:
     assert counted(number, "key") == words
+
+
+@pytest.mark.parametrize(
+    ("items", "more", "shown"),
+    [
+        ([], {}, ""),
+        (["a", "b"], {}, "a, b"),
+        (["a", "b", "c"], {}, "a, b and 1 more"),
+        (["a", "b", "c"], {"separator": "; "}, "a; b; and 1 more"),
+        (["a", "b", "c"], {"count": 1002}, "a, b and 1,000 more"),
+    ],
+)
+def test_of_many_the_first_are_named(items: list[str], more: dict[str, Any], shown: str) -> None:
+    assert first_of(items, 2, **more) == shown
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from orwatch.text import printable
+from orwatch.text import first_of, printable
 
 # With more keys than this, a summary lists only those that need a look.
 KEYS_LISTED = 25
@@ -51,12 +51,10 @@ def messages_by_text(messages: Iterable[tuple[str, str | None, str]]) -> list[Te
     for name, text, style in messages:
         if text:
             names.setdefault((text, style), []).append(printable(name))
-    return [Text(f"{_some(same)}: {printable(text)}", style=style) for (text, style), same in names.items()]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return [
+        Text(f"{first_of(same, _NAMES_SHOWN)}: {printable(text)}", style=style)
+        for (text, style), same in names.items()
+    ]
 
 
 def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> Table:

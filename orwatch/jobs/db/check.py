@@ -16,6 +16,7 @@ from orwatch.store.ledger import rollups
 from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import SCHEMA_REVISION
 from orwatch.store.upkeep import checks
+from orwatch.text import first_of
 
 _PROBLEMS_SHOWN = 3
 
@@ -53,10 +54,10 @@ def _spans_check(store: Store) -> Check:
         problems = checks.wrong_spans(connection)
     if not problems:
         return CheckArea.DATABASE.ok("multi-day rows", "none overlap")
-    more = f"; and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
+    listed = first_of(problems, _PROBLEMS_SHOWN, separator="; ")
     return CheckArea.DATABASE.finding(
         "multi-day rows",
-        f"{'; '.join(problems[:_PROBLEMS_SHOWN])}{more}: something other than orwatch has written to them",
+        f"{listed}: something other than orwatch has written to them",
         "Restore the database from a backup, or delete those rows of usage_spans.",
     )
 

@@ -22,6 +22,7 @@ from orwatch.store.keys import accounts, listings
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import ListingChanges
 from orwatch.store.ledger.write import WriteCounts
+from orwatch.text import first_of
 
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
@@ -145,8 +146,7 @@ def _change_notes(changes: ListingChanges) -> Iterator[str]:
         ("deleted at OpenRouter, history kept", changes.deleted),
     ):
         if names:
-            more = f" and {len(names) - _NAMES_LISTED} more" if len(names) > _NAMES_LISTED else ""
-            yield f"{verb}: {', '.join(names[:_NAMES_LISTED])}{more}"
+            yield f"{verb}: {first_of(names, _NAMES_LISTED)}"
     for before, name in changes.renamed:
         yield f"renamed: {before} is now {name}"
 

@@ -13,6 +13,7 @@ from orwatch.store.engine.database import Connection
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.histories import stored_days
 from orwatch.store.ledger.write import WriteCounts
+from orwatch.text import first_of
 
 # How many days are listed; the rest is a number.
 _DAYS_LISTED = 3
@@ -38,12 +39,12 @@ def write_agreed(
 
 def contradictions_text(kept: Sequence[Contradiction], answer: UsageAnswer) -> str:
     """Which days keep what is stored, and why."""
-    listed = "; ".join(
+    days = [
         f"{each.day}: ${each.stored_usd:,.2f} by {each.source}, ${each.reported_usd:,.2f} by {answer.source}"
-        for each in kept[:_DAYS_LISTED]
-    )
-    more = f"; and {len(kept) - _DAYS_LISTED} more" if len(kept) > _DAYS_LISTED else ""
+        for each in kept
+    ]
+    listed = first_of(days, _DAYS_LISTED, separator="; ")
     return (
-        f"sources contradict each other on {listed}{more}. The key's counters confirm the larger sum: it "
+        f"sources contradict each other on {listed}. The key's counters confirm the larger sum: it "
         "stays until they agree"
     )

@@ -12,7 +12,7 @@ from orwatch.domain.runs import Job, RunStatus
 from orwatch.domain.usage import RejectedRow
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
 from orwatch.jobs.runs.outage import CommonOutage, common_outage
-from orwatch.text import counted
+from orwatch.text import counted, first_of
 
 
 class SyncKeyStatus(StrEnum):
@@ -79,10 +79,9 @@ _REJECTIONS_LISTED = 3
 
 def rejections_text(rows: Sequence[RejectedRow]) -> str:
     """Which rows of an answer were rejected."""
-    listed = "; ".join(row.reason for row in rows[:_REJECTIONS_LISTED])
     count = number_of_rows(rows)
-    more = f"; and {count - _REJECTIONS_LISTED:,} more" if count > _REJECTIONS_LISTED else ""
-    return f"{counted(count, 'row')} of the answer rejected: {listed}{more}"
+    listed = first_of([row.reason for row in rows], _REJECTIONS_LISTED, count=count, separator="; ")
+    return f"{counted(count, 'row')} of the answer rejected: {listed}"
 
 
 def number_of_rows(rows: Iterable[RejectedRow]) -> int:
