@@ -1,4 +1,4 @@
-"""The tests that read the real date, once more on days and at times that are not like the others."""
+"""The tests that read the real date, or could unseen, once more on days and at times unlike the others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.end_to_end.faked_clock import PYTHON, FakedClock
 
 PROJECT = Path(__file__).parents[2]
 PYTEST = ("-m", "pytest", "-m", "real_clock", "-p", "no:cacheprovider")
+THEIRS = (Path(__file__).parent, PROJECT / "tests" / "test_docs_examples.py")
 LONGEST_SECONDS = 1800  # where much else goes on; on an idle machine it takes half a minute
 
 # What the keys of the demo and of these tests have used differs as much as the days do. No test begins in the
@@ -34,7 +35,7 @@ def test_they_hold(faked_clock: FakedClock, tmp_path: Path, moment: str) -> None
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
     done = subprocess.run(
-        [sys.executable, *PYTEST, "--basetemp", str(tmp_path / "theirs"), str(Path(__file__).parent)],
+        [sys.executable, *PYTEST, "--basetemp", str(tmp_path / "theirs"), *map(str, THEIRS)],
         cwd=PROJECT,
         env={**ours, **clock, **PYTHON},
         stdout=subprocess.PIPE,
