@@ -17,7 +17,7 @@ from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import model_names, retention
 from orwatch.store.ledger import write as ledger
-from orwatch.store.schema import metadata
+from orwatch.store.schema import alerts, budgets, metadata
 from tests.store.support import add_key, write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
@@ -77,6 +77,30 @@ def fill(store: Store, days: int = 40) -> None:
         runs.finish_run(connection, run_id, status=RunStatus.OK, counts={"keys": 3}, error=None, now=NOW)
         runs.start_run(connection, Job.CLEANUP, NOW, None)
         connection.exec_driver_sql("INSERT INTO request_log (started_at_ms) VALUES (1795177800123)")
+        connection.execute(
+            budgets.insert().values(
+                name="team é",
+                limit_nano=Decimal("99.000000001"),
+                per="month",
+                scope='{"models": ["a/*"]}',
+                warn_percent="[80]",
+                with_byok=True,
+                created_at=NOW,
+            )
+        )
+        connection.execute(
+            alerts.insert().values(
+                rule="budget",
+                subject="budget:1",
+                time_window="2026-11",
+                threshold=80,
+                name="team é",
+                summary="80 % of $99 are spent",
+                figures="{}",
+                raised_at=NOW,
+                sent_at=NOW,
+            )
+        )
         retention.remove_day(connection, TODAY - timedelta(days=days - 1))
 
 

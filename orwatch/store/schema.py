@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     event,
     false,
     text,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from orwatch.domain.money import from_nano, to_nano
 
 # The revisions in migrations/versions, oldest first.
-KNOWN_REVISIONS = ("1", "2")
+KNOWN_REVISIONS = ("1", "2", "3")
 SCHEMA_REVISION = KNOWN_REVISIONS[-1]
 
 UNKNOWN_NAME_ID = 0  # the row of `models` and `providers` that stands for "not reported"
@@ -146,6 +147,10 @@ api_keys = Table(
     Column("activity_byok_before_nano", Usd),
     # The row of the secret that is in use now, where this one was replaced. All rows of a key bear its name.
     Column("replaced_by", Integer, ForeignKey("api_keys.id")),
+    Column("is_byok_limited", Boolean),
+    # What GET /key last reported of everything else that limits the key (JSON; NULL: nothing), and when.
+    Column("layers", Text),
+    Column("layers_read_at", Moment),
     # A removed key gives its name back.
     Index("ix_api_keys_name", "name", unique=True, sqlite_where=text(_HAS_ITS_NAME)),
 )
@@ -286,6 +291,9 @@ accounts = Table(
     Column("activity_missing_at", Moment),
     Column("analytics_missing_at", Moment),
     Column("model_names_read_at", Moment),
+    # The budgets of its workspaces (JSON; NULL: not read), and when they were last asked for.
+    Column("workspace_budgets", Text),
+    Column("workspace_budgets_read_at", Moment),
 )
 
 # The last reading of each day of what an account has bought and spent.
@@ -306,6 +314,8 @@ model_names = Table(
     metadata,
     Column("dated_name", Text, primary_key=True),
     Column("name", Text, nullable=False),
+    # When the model is to be retired; NULL: not known of any day.
+    Column("retires_on", Day),
 )
 
 # One row: what holds for the whole database. Days before `kept_from` were removed by cleanup.
@@ -315,6 +325,9 @@ ledger_state = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("created_at", Moment, nullable=False),
     Column("kept_from", Day),
+    # Since when alerts are raised: what was so before is no news. And when the list of models was last read.
+    Column("watched_since", Moment),
+    Column("models_read_at", Moment),
 )
 
 job_runs = Table(
@@ -331,6 +344,46 @@ job_runs = Table(
     # The time for which the run stands in the schedule; NULL: it did a part of the job only.
     Column("slot", Moment),
     Index("ix_job_runs_job_started_at", "job", "started_at"),
+)
+
+# Budgets of the user's own; what each covers and its thresholds as JSON.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("limit_nano", Usd, nullable=False),
+    Column("per", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("warn_percent", Text, nullable=False),
+    Column("with_byok", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# What was worth a warning, once for each rule, subject, window and threshold.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("time_window", Text, nullable=False),
+    Column("threshold", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("figures", Text, nullable=False),
+    Column("raised_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("recovered_at", Moment),
+    Column("recovery", Text),
+    Column("recovery_sent_at", Moment),
+    Column("ended_at", Moment),
+    Column("acknowledged_at", Moment),
+    # How often it could not be sent, when that was last tried, and why it failed.
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("tried_at", Moment),
+    Column("send_error", Text),
+    UniqueConstraint("rule", "subject", "time_window", "threshold"),
 )
 
 # The starts of the last requests, in milliseconds since 1970: the rate limit of all processes together.

@@ -102,7 +102,7 @@ def test_every_migration_is_a_module_of_the_package() -> None:
 
 def test_a_new_database_holds_the_unknown_names_its_birthday_and_nothing_else(store: Store) -> None:
     assert dump(store, "models") == dump(store, "providers") == [(0, None)]
-    assert dump(store, "ledger_state") == [(1, int(NOW.timestamp()), None)]
+    assert dump(store, "ledger_state") == [(1, int(NOW.timestamp()), None, None, None)]
     assert [table for table in sorted(metadata.tables) if dump(store, table)] == [
         "ledger_state",
         "models",

@@ -1,0 +1,1 @@
+"""What is worth a warning: each rule a pure function, and what becomes of what it finds."""

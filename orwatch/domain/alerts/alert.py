@@ -1,0 +1,77 @@
+"""A rule's finding, and the alert that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+# What a finding says in numbers; money as the exact text of a decimal number of dollars.
+Figures = Mapping[str, str | int | None]
+
+
+class Rule(StrEnum):
+    """Why an alert is raised; the name by which a rule is switched off."""
+
+    BUDGET = "budget"
+    FORECAST = "forecast"
+    LIMIT = "limit"
+    BALANCE = "balance"
+    SPIKE = "spike"
+    KEY = "key"
+    FREE_QUOTA = "free-quota"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule finds of one subject now.
+
+    ``subject`` stays the same when it is renamed (``key:12``), ``name`` is how it is shown. ``window``: what
+    the finding holds for; in another window it is another alert. ``threshold``: in percent, 0 where the rule
+    has none. ``is_met`` None: it cannot be told, and then nothing is raised and nothing is over.
+    ``summary``: one sentence with the figures; of a finding that is not met it says how things stand now.
+    """
+
+    rule: Rule
+    subject: str
+    name: str
+    window: str
+    is_met: bool | None
+    summary: str
+    threshold: int = 0
+    figures: Figures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A finding that was met, as it is stored: once for its rule, subject, window and threshold.
+
+    ``recovered_at``: it was found not to hold any more, which ``recovery`` says. ``ended_at``: it recovered,
+    or its window is over. ``tries``: how often it, or then its recovery, could not be sent.
+    """
+
+    id: int
+    rule: Rule
+    subject: str
+    name: str
+    window: str
+    threshold: int
+    summary: str
+    figures: Figures
+    raised_at: datetime
+    sent_at: datetime | None = None
+    recovered_at: datetime | None = None
+    recovery: str | None = None
+    recovery_sent_at: datetime | None = None
+    ended_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    tries: int = 0
+    tried_at: datetime | None = None
+    send_error: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still holds."""
+        return self.ended_at is None
