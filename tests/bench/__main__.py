@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.measure import Options, Row, table
 
-SECTIONS = ("startup", "parsing", "writing", "reports", "cleaning", "syncing", "postgres")
+SECTIONS = ("startup", "parsing", "writing", "reports", "cleaning", "account", "syncing", "postgres")
 
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -21,7 +21,8 @@ from orwatch.openrouter.account import ACTIVITY_DAYS, AccountListing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.ledger import write as ledger
-from orwatch.store.ledger.write import Cell, WriteCounts
+from orwatch.store.ledger.change import Cell
+from orwatch.store.ledger.write import WriteCounts
 from orwatch.store.schema import to_day_number
 
 # How long a missing endpoint is not asked for again, unless a validate comes before; also how often the

@@ -106,14 +106,10 @@ def _write_window(reader: AccountReader, window: Window, backfilled_from: date |
         others = {key.id for key in reader.other_management_keys}
         concerned = accounts.keys_used_on(connection, wanted, whole_days) | (keys.keys() & wanted.keys())
         concerned -= window.unknown_ids
-        written = [
-            (wanted[key_id], ledger.write_usage(connection, key_id, answer(keys.get(key_id, [])), now))
-            for key_id in sorted(concerned)
-        ]
-        written += [
-            (reader.owner, ledger.write_usage(connection, key_id, answer([]), now))
-            for key_id in sorted(others)
-        ]
+        answers = {key_id: answer(keys.get(key_id, [])) for key_id in sorted(concerned)}
+        answers |= {key_id: answer([]) for key_id in sorted(others)}
+        counts = ledger.write_answers(connection, answers, now)
+        written = [(wanted.get(key_id, reader.owner), each) for key_id, each in counts.items()]
         if not window.warnings:
             kept = accounts.stored_sums(connection, others, window.since, window.until)
             unknown = reader.doubtful_remainder(connection, answer([]))

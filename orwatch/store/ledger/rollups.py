@@ -63,6 +63,12 @@ def _among(column: str, numbers: Collection[int]) -> str:
     return f"{column} IN ({', '.join(str(int(number)) for number in numbers)})"
 
 
+def has_any(connection: Connection, part: Part) -> bool:
+    """Whether the ledger has any row of these days and keys."""
+    query = f"SELECT 1 FROM usage_by_key WHERE {part.condition} LIMIT 1"
+    return bool(part.days) and connection.exec_driver_sql(query).first() is not None
+
+
 def take_out(connection: Connection, part: Part) -> None:
     """Subtract a part of the ledger from the totals: it is about to change."""
     _book(connection, part, -1)

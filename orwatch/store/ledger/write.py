@@ -6,19 +6,31 @@ the reverse, and only with a day of which every row was believed. What cleanup r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table, select, text
 
 from orwatch.domain.counters import CounterReading, count_days
+from orwatch.domain.days import days_between
 from orwatch.domain.money import to_nano
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import UsageAnswer, UsageRow
-from orwatch.store.engine import bulk
+from orwatch.domain.usage import UsageAnswer, UsageRow, UsageSpan
 from orwatch.store.ledger import rollups, spans
+from orwatch.store.ledger.change import (
+    DAY,
+    KEY,
+    KEY_COLUMNS,
+    VALUE_COLUMNS,
+    Cell,
+    Change,
+    LedgerRow,
+    apply,
+    cell_of,
+    compare,
+    day_numbers,
+)
 from orwatch.store.schema import (
     UNKNOWN_NAME_ID,
     from_day_number,
@@ -29,7 +41,6 @@ from orwatch.store.schema import (
     to_day_number,
     to_seconds,
     usage_days,
-    usage_stats,
 )
 
 # OpenRouter answers for 30 completed days and today, its analytics for a year. Days before that count as read
@@ -39,22 +50,6 @@ _ANALYTICS_MEMORY = timedelta(days=365)
 
 # A day that is read so long after its end and has not changed since the last reading is settled.
 _SETTLES_AFTER = timedelta(hours=48)
-
-_KEY_COLUMNS = ("date", "api_key_id", "model_id", "provider_id")
-_VALUE_COLUMNS = (
-    "requests",
-    "tokens_input",
-    "tokens_output",
-    "tokens_reasoning",
-    "tokens_cached",
-    "cost_nano",
-    "byok_cost_nano",
-)
-
-Cell: TypeAlias = tuple[Any, ...]  # where a row is in the ledger: day, key, model and provider
-_LedgerRow: TypeAlias = tuple[Any, ...]  # the columns of the key, then the values
-_KEY_LENGTH = len(_KEY_COLUMNS)
-_DAY, _COST, _BYOK = map((_KEY_COLUMNS + _VALUE_COLUMNS).index, ("date", "cost_nano", "byok_cost_nano"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +86,85 @@ def created_at(connection: Connection) -> datetime:
 
 
 def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: datetime) -> WriteCounts:
-    """Write an answer for one key.
+    """Write an answer for one key, as ``write_answers`` does."""
+    return write_answers(connection, {key_id: answer}, now)[key_id]
 
-    Each day that the answer mentions is replaced: changed rows are written, rows that vanished are
+
+def write_answers(
+    connection: Connection, answers: Mapping[int, UsageAnswer], now: datetime
+) -> dict[int, WriteCounts]:
+    """Write the answers for several keys, by the keys' ids, in a few statements for all of them.
+
+    Each day that an answer mentions is replaced: changed rows are written, rows that vanished are
     removed. A day with a row that was not believed loses none: what vanished there is not known. Where
     another source reported that day, it is left as it is.
     Days of the window that it does not mention are left alone, and count as read; not those that have not
     begun, those that the API has forgotten, and those of which only rows came that were not believed.
     """
+    if not answers:
+        return {}
     watermark = kept_from(connection) or date.min
+    since = max(min(answer.since for answer in answers.values()), watermark)
+    until = max(answer.until for answer in answers.values())
+    sources = _day_sources(connection, answers, since, until)
+    spans_of: dict[int, list[UsageSpan]] = {}
+    for each in spans.list_spans(connection, since, until, [*answers]):
+        spans_of.setdefault(each.key_id, []).append(each.span)
+    plans = {
+        key_id: _plan(answer, sources.get(key_id, {}), spans_of.get(key_id, ()), watermark, now)
+        for key_id, answer in answers.items()
+    }
+    stored = _stored_rows(connection, plans)
+    rows = _to_ledger_rows(connection, plans)
+    changes = {
+        key_id: compare(stored.get(key_id, []), rows[key_id], plan.days - plan.doubtful)
+        for key_id, plan in plans.items()
+    }
+    apply(connection, changes)
+    _record_days(connection, answers, plans, changes, now)
+    for key_id in sorted(spans_of):
+        if answers[key_id].source.rank > UsageSource.COUNTERS.rank:
+            plan = plans[key_id]
+            spans.take_days_out(connection, key_id, plan.read - plan.read_before, changes[key_id].growth)
+    return {
+        key_id: WriteCounts(
+            rows_written=len(change.written),
+            rows_unchanged=len(rows[key_id]) - len(change.written),
+            rows_removed=len(change.vanished),
+            written=frozenset(map(cell_of, change.written)),
+            replaced=frozenset(map(cell_of, change.replaced + change.vanished)),
+        )
+        for key_id, change in changes.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What of an answer is to be written.
+
+    ``days``: those that are replaced, ``doubtful``: those with rows that were not believed, ``read``: those
+    that count as read from this source, ``read_before``: those that did so before, or from a better one.
+    """
+
+    rows: list[UsageRow]
+    days: set[date]
+    doubtful: set[date]
+    read: set[date]
+    read_before: set[date]
+
+
+def _plan(
+    answer: UsageAnswer,
+    sources: Mapping[date, UsageSource],
+    spans_of_key: Sequence[UsageSpan],
+    watermark: date,
+    now: datetime,
+) -> _Plan:
     first_day = max(answer.since, watermark)
-    sources = _day_sources(connection, key_id, first_day, answer.until)
+    sources = {day: source for day, source in sources.items() if first_day <= day <= answer.until}
     better = {day for day, source in sources.items() if source.rank > answer.source.rank}
     worse = {day for day, source in sources.items() if source.rank < answer.source.rank}
-    summed = spans.days_in_spans(connection, key_id, first_day, answer.until) if answer.rejected else set()
+    summed = {day for span in spans_of_key for day in days_between(span.first_day, span.last_day)}
     kept = better | answer.doubtful_days(worse | (summed - set(sources)))
 
     rows = [row for row in answer.rows if row.day >= watermark and row.day not in kept]
@@ -114,22 +174,7 @@ def write_usage(connection: Connection, key_id: int, answer: UsageAnswer, now: d
     remembered = min([now.date() - memory, *days])
     window = _days_begun(max(first_day, remembered), answer.until, now)
     doubtful = answer.doubtful_days(days | window)
-    ledger_rows = _to_ledger_rows(connection, key_id, rows)
-    change = _compare(_stored_rows(connection, key_id, days), ledger_rows, days - doubtful)
-    _apply(connection, key_id, change)
-    read = days | (window - doubtful - better - worse)
-    read_before = set(sources) - worse
-    settled = {day for day in (read & read_before) - change.days - doubtful if _is_long_over(day, now)}
-    _record_days(connection, key_id, answer.source, read, settled, now)
-    if answer.source.rank > UsageSource.COUNTERS.rank:
-        spans.take_days_out(connection, key_id, read - read_before, change.growth)
-    return WriteCounts(
-        rows_written=len(change.written),
-        rows_unchanged=len(rows) - len(change.written),
-        rows_removed=len(change.vanished),
-        written=frozenset(map(_cell, change.written)),
-        replaced=frozenset(map(_cell, change.replaced + change.vanished)),
-    )
+    return _Plan(rows, days, doubtful, days | (window - doubtful - better - worse), set(sources) - worse)
 
 
 def write_counters(
@@ -146,8 +191,9 @@ def write_counters(
     answer = UsageAnswer(UsageSource.COUNTERS, since, reading.day, counted.rows)
     counts = write_usage(connection, key_id, answer, now)
     if counted.span is not None and counted.span.first_day >= (kept_from(connection) or date.min):
-        sources = _day_sources(connection, key_id, counted.span.first_day, counted.span.last_day)
-        better = {day for day, source in sources.items() if source.rank > UsageSource.COUNTERS.rank}
+        sources = _day_sources(connection, [key_id], counted.span.first_day, counted.span.last_day)
+        known = sources.get(key_id, {})
+        better = {day for day, source in known.items() if source.rank > UsageSource.COUNTERS.rank}
         spans.write_span(connection, key_id, counted.span, better)
     connection.execute(
         key_counters.delete().where(key_counters.c.api_key_id == key_id, key_counters.c.date == reading.day)
@@ -185,34 +231,44 @@ def _last_reading(connection: Connection, key_id: int, before: date) -> CounterR
     )
 
 
-def _day_sources(connection: Connection, key_id: int, since: date, until: date) -> dict[date, UsageSource]:
-    query = select(usage_days.c.date, usage_days.c.source).where(
-        usage_days.c.api_key_id == key_id,
+def _day_sources(
+    connection: Connection, key_ids: Collection[int], since: date, until: date
+) -> dict[int, dict[date, UsageSource]]:
+    """By key, where each of the days that were read is from."""
+    query = select(usage_days.c.api_key_id, usage_days.c.date, usage_days.c.source).where(
+        usage_days.c.api_key_id.in_(key_ids),
         usage_days.c.date.between(to_day_number(since), to_day_number(until)),
     )
-    return {from_day_number(row.date): UsageSource(row.source) for row in connection.execute(query)}
+    found: dict[int, dict[date, UsageSource]] = {}
+    for key_id, day, source in connection.execute(query):
+        found.setdefault(key_id, {})[from_day_number(day)] = UsageSource(source)
+    return found
 
 
-def _to_ledger_rows(connection: Connection, key_id: int, rows: Sequence[UsageRow]) -> list[_LedgerRow]:
-    model_ids = name_ids(connection, models, {row.model for row in rows})
-    provider_ids = name_ids(connection, providers, {row.provider for row in rows})
-    day_numbers = {day: to_day_number(day) for day in {row.day for row in rows}}
-    return sorted(
-        (
-            day_numbers[row.day],
-            key_id,
-            model_ids[row.model],
-            provider_ids[row.provider],
-            row.requests,
-            row.tokens_input,
-            row.tokens_output,
-            row.tokens_reasoning,
-            row.tokens_cached,
-            to_nano(row.cost_usd),
-            None if row.byok_cost_usd is None else to_nano(row.byok_cost_usd),
+def _to_ledger_rows(connection: Connection, plans: Mapping[int, _Plan]) -> dict[int, list[LedgerRow]]:
+    every_row = [row for plan in plans.values() for row in plan.rows]
+    model_ids = name_ids(connection, models, {row.model for row in every_row})
+    provider_ids = name_ids(connection, providers, {row.provider for row in every_row})
+    numbers = {day: to_day_number(day) for day in {row.day for row in every_row}}
+    return {
+        key_id: sorted(
+            (
+                numbers[row.day],
+                key_id,
+                model_ids[row.model],
+                provider_ids[row.provider],
+                row.requests,
+                row.tokens_input,
+                row.tokens_output,
+                row.tokens_reasoning,
+                row.tokens_cached,
+                to_nano(row.cost_usd),
+                None if row.byok_cost_usd is None else to_nano(row.byok_cost_usd),
+            )
+            for row in plan.rows
         )
-        for row in rows
-    )
+        for key_id, plan in plans.items()
+    }
 
 
 def name_ids(connection: Connection, table: Table, names: set[str | None]) -> dict[str | None, int]:
@@ -244,107 +300,43 @@ def _is_long_over(day: date, now: datetime) -> bool:
     return now >= end + _SETTLES_AFTER
 
 
-def _stored_rows(connection: Connection, key_id: int, days: set[date]) -> list[_LedgerRow]:
-    """What the ledger has of a key on these days, in the order of its key."""
+def _stored_rows(connection: Connection, plans: Mapping[int, _Plan]) -> dict[int, list[LedgerRow]]:
+    """What the ledger has of each key on the days that are replaced, in the order of its key."""
+    days = {key_id: set(day_numbers(plan.days)) for key_id, plan in plans.items() if plan.days}
     if not days:
-        return []
-    numbers = ", ".join(str(to_day_number(day)) for day in sorted(days))
-    found = connection.exec_driver_sql(
-        f"SELECT {', '.join(_KEY_COLUMNS + _VALUE_COLUMNS)} FROM usage_stats "
-        f"WHERE api_key_id = {int(key_id)} AND date IN ({numbers}) ORDER BY {', '.join(_KEY_COLUMNS)}"
+        return {}
+    part = rollups.Part(sorted(set().union(*days.values())), sorted(days))
+    result = connection.exec_driver_sql(
+        f"SELECT {', '.join(KEY_COLUMNS + VALUE_COLUMNS)} FROM usage_stats "
+        f"WHERE {part.condition} ORDER BY {', '.join(KEY_COLUMNS)}"
     )
+    found: dict[int, list[LedgerRow]] = {}
     # The driver's own rows: to wrap each in one of SQLAlchemy's takes longer than to read it.
-    return [] if found.cursor is None else list(found.cursor.fetchall())
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What an answer changes: rows that are new or differ, what they replace, and rows that go.
-
-    ``growth``: by day, by how many nano-dollars (credits, BYOK) what is stored grows. ``is_first``: nothing
-    was stored of the days that change.
-    """
-
-    written: list[_LedgerRow]
-    replaced: list[_LedgerRow]
-    vanished: list[_LedgerRow]
-    growth: dict[date, tuple[int, int]]
-    is_first: bool
-
-    @property
-    def days(self) -> set[date]:
-        return set(self.growth)
-
-
-def _cell(row: _LedgerRow) -> Cell:
-    return row[:_KEY_LENGTH]
-
-
-def _compare(stored: list[_LedgerRow], rows: list[_LedgerRow], whole_days: set[date]) -> _Change:
-    """What writing these rows changes; of ``whole_days``, rows that are not among them go.
-
-    Both in the order of the ledger's key. Most of what is synced is stored already, and compared as a whole:
-    that is several times as fast as row by row.
-    """
-    if rows == stored:
-        return _Change([], [], [], {}, is_first=False)
-    known, reported = set(stored), set(rows)
-    written = [row for row in rows if row not in known]
-    cells = set(map(_cell, written))
-    whole = {to_day_number(day) for day in whole_days}
-    differing = [row for row in stored if row not in reported]
-    vanished = [row for row in differing if _cell(row) not in cells and row[_DAY] in whole]
-    replaced = [row for row in differing if _cell(row) in cells]
-    growth: dict[int, tuple[int, int]] = {}
-    for sign, changed in ((1, written), (-1, replaced), (-1, vanished)):
-        for row in changed:
-            cost, byok = growth.get(row[_DAY], (0, 0))
-            growth[row[_DAY]] = cost + sign * row[_COST], byok + sign * (row[_BYOK] or 0)
-    return _Change(
-        written,
-        replaced,
-        vanished,
-        {from_day_number(day): each for day, each in growth.items()},
-        is_first=not any(row[_DAY] in growth for row in stored),
-    )
-
-
-def _apply(connection: Connection, key_id: int, change: _Change) -> None:
-    part = rollups.Part(sorted(map(to_day_number, change.days)), (key_id,))
-    if not change.is_first:
-        rollups.take_out(connection, part)
-    if change.vanished:
-        connection.execute(
-            text(
-                "DELETE FROM usage_stats WHERE date = :date AND api_key_id = :api_key_id "
-                "AND model_id = :model_id AND provider_id = :provider_id"
-            ),
-            [dict(zip(_KEY_COLUMNS, row, strict=False)) for row in change.vanished],
-        )
-    bulk.upsert(connection, usage_stats, change.written)
-    rollups.put_in(connection, part)
-    if change.vanished:
-        rollups.drop_empty(connection, part.days)
+    for row in () if result.cursor is None else result.cursor.fetchall():
+        if row[DAY] in days[row[KEY]]:
+            found.setdefault(row[KEY], []).append(row)
+    return found
 
 
 def _record_days(
     connection: Connection,
-    key_id: int,
-    source: UsageSource,
-    days: set[date],
-    settled: set[date],
+    answers: Mapping[int, UsageAnswer],
+    plans: Mapping[int, _Plan],
+    changes: Mapping[int, Change],
     now: datetime,
 ) -> None:
-    """Store that these days were read, from where and when, and which of them are settled."""
+    """Store which days were read, from where and when, and which of them are settled."""
     rows = [
         {
             "date": to_day_number(day),
             "key_id": key_id,
-            "source": source.value,
+            "source": answers[key_id].source.value,
             "read_at": to_seconds(now),
-            "is_settled": day in settled,
+            "is_settled": day in plan.read_before - changes[key_id].days - plan.doubtful
+            and _is_long_over(day, now),
         }
-        for day in sorted(days)
+        for key_id, plan in plans.items()
+        for day in sorted(plan.read)
     ]
     if rows:
         connection.execute(
