@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.money import ZERO, add_exactly
-from orwatch.domain.usage import OwnedRow, UsageRow, add_rows
+from orwatch.domain.usage import OwnedRow, UsageRow, sum_rows
 
 # Sums of rounded amounts differ by less than this for no reason of their own.
 DUST_USD = Decimal("0.000001")
@@ -69,11 +69,10 @@ def _is_before_creation(day: date, key: StoredKey) -> bool:
 
 def add_up(rows: Iterable[UsageRow]) -> list[UsageRow]:
     """One row for each day, model and provider, sorted."""
-    sums: dict[tuple[date, str, str], UsageRow] = {}
+    cells: dict[tuple[date, str, str], list[UsageRow]] = {}
     for row in rows:
-        cell = (row.day, row.model or "", row.provider or "")
-        sums[cell] = _sum(sums[cell], row) if cell in sums else row
-    return [sums[cell] for cell in sorted(sums)]
+        cells.setdefault((row.day, row.model or "", row.provider or ""), []).append(row)
+    return [_sum(cells[cell]) for cell in sorted(cells)]
 
 
 def remainder(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[UsageRow]:
@@ -111,38 +110,34 @@ def _without_model(row: UsageRow) -> UsageRow:
 
 
 def _subtract(account: Iterable[UsageRow], keys: Iterable[UsageRow]) -> list[UsageRow]:
-    cells: dict[tuple[str | None, str | None], UsageRow] = {}
-    for sign, rows in ((1, account), (-1, keys)):
+    cells: dict[tuple[str | None, str | None], tuple[list[UsageRow], list[UsageRow]]] = {}
+    for place, rows in enumerate((account, keys)):
         for row in rows:
-            cell = (row.model, row.provider)
-            before = cells.get(cell)
-            signed = _signed(row, sign)
-            cells[cell] = signed if before is None else _sum(before, signed)
-    return list(cells.values())
+            cells.setdefault((row.model, row.provider), ([], []))[place].append(row)
+    return [_sum([*whole, *([_negated(_sum(parts))] if parts else [])]) for whole, parts in cells.values()]
 
 
-def _signed(row: UsageRow, sign: int) -> UsageRow:
-    if sign > 0:
-        return row
+def _negated(row: UsageRow) -> UsageRow:
     return row._replace(
-        requests=_negated(row.requests),
-        tokens_input=_negated(row.tokens_input),
-        tokens_output=_negated(row.tokens_output),
-        tokens_reasoning=_negated(row.tokens_reasoning),
-        tokens_cached=_negated(row.tokens_cached),
+        requests=_negated_count(row.requests),
+        tokens_input=_negated_count(row.tokens_input),
+        tokens_output=_negated_count(row.tokens_output),
+        tokens_reasoning=_negated_count(row.tokens_reasoning),
+        tokens_cached=_negated_count(row.tokens_cached),
         cost_usd=-row.cost_usd,
         byok_cost_usd=None if row.byok_cost_usd is None else -row.byok_cost_usd,
     )
 
 
-def _negated(count: int | None) -> int | None:
+def _negated_count(count: int | None) -> int | None:
     return None if count is None else -count
 
 
-def _sum(first: UsageRow, second: UsageRow) -> UsageRow:
-    """As ``add_rows``; of an account, BYOK that is missing is zero."""
-    added = add_rows(first, second)
-    return added if added.byok_cost_usd is not None else added._replace(byok_cost_usd=ZERO)
+def _sum(rows: Sequence[UsageRow]) -> UsageRow:
+    """As ``sum_rows``; of an account, BYOK that is missing beside other rows is zero."""
+    added = sum_rows(rows)
+    is_missing = len(rows) > 1 and added.byok_cost_usd is None
+    return added._replace(byok_cost_usd=ZERO) if is_missing else added
 
 
 def _is_possible(rest: Iterable[UsageRow]) -> bool:

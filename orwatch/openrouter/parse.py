@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
-from functools import reduce
 from typing import TypeAlias
 
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.domain.money import round_to_nano
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import RejectedRow, UsageAnswer, UsageRow, add_rows
+from orwatch.domain.usage import RejectedRow, UsageAnswer, UsageRow, sum_rows
 from orwatch.errors import UnexpectedAnswerError
 from orwatch.openrouter.values import (
     MAX_COUNT,
@@ -137,7 +136,7 @@ def _add_up(
     for part, cell in sorted(repeated, key=lambda key: (_order(key[0]), key[1])):
         group = repeated[part, cell]
         try:
-            parts[part][cell] = _plausible(reduce(add_rows, group))
+            parts[part][cell] = _plausible(sum_rows(group))
         except RowError as error:
             del parts[part][cell]
             for row in group:
