@@ -124,6 +124,7 @@ def account_answers(hashes: tuple[str, ...]) -> dict[str, Strategy]:
         "/key": answers(operations.GetCurrentKeyResponse),
         "/keys": answers(operations.ListResponse, hashes),
         "/workspaces": workspace_answers(),
+        "/workspaces/w1/budgets": answers(components.ListWorkspaceBudgetsResponse),
         "/activity": answers(components.ActivityResponse),
         "/analytics/query": analytics_answers(),
         "/credits": answers(operations.GetCreditsResponse),

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from orwatch.domain.layers import FreeQuota, Layer, WorkspaceBudget, WorkspaceReading
 from orwatch.domain.money import add_exactly
 from orwatch.domain.sources import UsageSource
 
@@ -40,7 +41,8 @@ class InactiveReason(StrEnum):
 class KeyFacts:
     """What ``GET /key`` reports of the key that asks. None: the answer did not say.
 
-    ``limit_usd`` None means unlimited; ``limit_remaining_usd`` may be negative.
+    ``limit_usd`` None means unlimited; ``limit_remaining_usd`` may be negative. ``layers``: all that is
+    enforced, in that order; of a key that only a list tells of there are none.
     """
 
     kind: KeyKind
@@ -57,6 +59,9 @@ class KeyFacts:
     limit_reset: str | None = None
     is_free_tier: bool | None = None
     expires_at: datetime | None = None
+    is_byok_limited: bool | None = None
+    layers: tuple[Layer, ...] | None = None
+    free_quota: FreeQuota | None = None
     # The organization, or the user, whose key it is; not stored with the key.
     account_id: str | None = field(default=None, compare=False)
 
@@ -140,6 +145,20 @@ class AccountState:
     analytics_missing_at: datetime | None = None
     # When the names of models were last asked for.
     model_names_read_at: datetime | None = None
+    # What each workspace was last found to be budgeted, and when one was last asked about.
+    workspaces: tuple[WorkspaceReading, ...] = ()
+    workspace_budgets_read_at: datetime | None = None
+
+    @property
+    def workspace_budgets(self) -> tuple[WorkspaceBudget, ...] | None:
+        """The budgets of all workspaces; None where they were never read, or are refused.
+
+        Keys know their workspace by its name: of those that share one, nothing can be told.
+        """
+        known = [each for each in self.workspaces if each.budgets is not None]
+        names = [each.name for each in self.workspaces]
+        unique = [each.budgets or () for each in known if names.count(each.name) == 1]
+        return tuple(budget for budgets in unique for budget in budgets) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +193,8 @@ class StoredKey:
     listing: Listing | None = None
     # The id of the row with the key's present secret; None: it is this one.
     replaced_by: int | None = None
+    # When the layers among the facts were read, and the free quota.
+    layers_read_at: datetime | None = None
 
     @property
     def current_id(self) -> int:

@@ -43,3 +43,14 @@ class WorkspaceBudget:
     workspace: str
     limit_usd: Decimal
     reset_interval: str | None
+    include_byok: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceReading:
+    """What was last answered about the budgets of a workspace; None: they are refused (403, 404)."""
+
+    id: str
+    name: str
+    read_at: datetime
+    budgets: tuple[WorkspaceBudget, ...] | None

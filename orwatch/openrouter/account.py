@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import quote
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
+from orwatch.domain.layers import WorkspaceBudget
 from orwatch.errors import ApiError, ApiUnavailableError, UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     Activity,
@@ -20,6 +22,7 @@ from orwatch.openrouter.parse_account import (
     parse_credits,
     parse_keys,
     parse_model_names,
+    parse_workspace_budgets,
     parse_workspaces,
 )
 from orwatch.openrouter.sources import fetch_key_facts
@@ -56,14 +59,19 @@ _METRICS = (
 class AccountListing:
     """The keys of an account at one moment.
 
-    ``account_id`` None: nothing tells this account from others. ``has_workspaces``: whether they
-    were listed; otherwise these are the keys of the default workspace.
+    ``account_id`` None: nothing tells this account from others. Without ``workspaces`` these are the keys of
+    the default one.
     """
 
     account_id: str | None
     keys: tuple[ListedKey, ...]
     answered_at: datetime
-    has_workspaces: bool = True
+    workspaces: tuple[Workspace, ...] = ()
+
+    @property
+    def has_workspaces(self) -> bool:
+        """Whether the workspaces were listed."""
+        return bool(self.workspaces)
 
 
 def fetch_listing(client: Client, secret: str) -> AccountListing:
@@ -99,7 +107,7 @@ def fetch_listing(client: Client, secret: str) -> AccountListing:
         # The counters of the first pages are those of the day before.
         raise ApiUnavailableError("GET /keys was answered partly before and partly after midnight UTC")
     account_id = min(names) if names else _fetch_account_id(client, secret)
-    return AccountListing(account_id, tuple(found.values()), answers[-1], bool(names))
+    return AccountListing(account_id, tuple(found.values()), answers[-1], tuple(workspaces))
 
 
 def _fetch_account_id(client: Client, secret: str) -> str | None:
@@ -216,6 +224,15 @@ def fetch_analytics(
 def fetch_credits(client: Client, secret: str) -> Credits:
     """What the account has bought and spent (``GET /credits``). Raises ``ApiError``."""
     return parse_credits(client.get("/credits", secret))
+
+
+def fetch_workspace_budgets(client: Client, secret: str, workspace: Workspace) -> tuple[WorkspaceBudget, ...]:
+    """What the keys of a workspace may spend together (``GET /workspaces/{id}/budgets``).
+
+    Raises ``ApiError``: with the status 403 or 404 where the plan has no such budgets.
+    """
+    path = f"/workspaces/{quote(workspace.id, safe='')}/budgets"
+    return parse_workspace_budgets(client.get(path, secret), workspace)
 
 
 def fetch_model_names(client: Client, secret: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from datetime import date
 from typing import TypeAlias
 
 from orwatch.domain.keys import KeyFacts, KeyKind
+from orwatch.domain.layers import FreeQuota, Layer
 from orwatch.domain.money import round_to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import RejectedRow, UsageAnswer, UsageRow, sum_rows
@@ -30,6 +31,8 @@ from orwatch.openrouter.values import (
     list_of,
     load_json,
     model_of,
+    optional_count,
+    optional_flag,
     optional_label,
     optional_text,
     optional_time,
@@ -38,6 +41,7 @@ from orwatch.openrouter.values import (
 from orwatch.text import printable
 
 MAX_REJECTED_KEPT = 100  # of one answer
+MAX_LAYERS = 50  # of one key
 
 _LONGEST_ERROR_BYTES = 64 * 1024
 
@@ -181,10 +185,56 @@ def key_facts(data: dict[str, Json]) -> KeyFacts:
         limit_usd=optional_usd(data.get("limit")),
         limit_remaining_usd=optional_usd(data.get("limit_remaining"), may_be_negative=True),
         limit_reset=optional_text(data.get("limit_reset")),
-        is_free_tier=data["is_free_tier"] if isinstance(data.get("is_free_tier"), bool) else None,
+        is_free_tier=optional_flag(data.get("is_free_tier")),
         expires_at=optional_time(data.get("expires_at")),
+        is_byok_limited=optional_flag(data.get("include_byok_in_limit")),
+        layers=_layers(data),
+        free_quota=_free_quota(data.get("free_model_daily_requests")),
         account_id=optional_text(data.get("organization_id")) or optional_text(data.get("creator_user_id")),
     )
+
+
+def _layers(data: dict[str, Json]) -> tuple[Layer, ...] | None:
+    """Every budget that is enforced; None where the answer has no list of them.
+
+    The one that blocks first is kept, too, where the list does not reach that far.
+    """
+    budgets, effective = data.get("budgets"), data.get("effective_budget")
+    if not isinstance(budgets, list):
+        return (_layer(effective),) if isinstance(effective, dict) else None
+    layers = [_layer(item) for item in budgets[:MAX_LAYERS]]
+    if isinstance(effective, dict) and (blocking := _layer(effective)) not in layers:
+        layers.append(blocking)
+    return tuple(layers)
+
+
+def _layer(item: Json) -> Layer:
+    """One that is not understood is kept all the same: something limits the key."""
+    found: dict[str, Json] = item if isinstance(item, dict) else {}
+    return Layer(
+        scope=_printable_label(found.get("scope")) or "unknown",
+        limit_usd=optional_usd(found.get("limit_usd")),
+        spent_usd=optional_usd(found.get("spend_usd")),
+        remaining_usd=optional_usd(found.get("remaining_usd"), may_be_negative=True),
+        reset_interval=_printable_label(found.get("reset_interval")),
+        resets_at=optional_time(found.get("resets_at")),
+        include_byok=optional_flag(found.get("include_byok")),
+        budget_id=_printable_label(found.get("budget_id")),
+        guardrail_id=_printable_label(found.get("guardrail_id")),
+    )
+
+
+def _printable_label(value: Json) -> str | None:
+    label = optional_label(value)
+    return None if label is None else printable(label)
+
+
+def _free_quota(value: Json) -> FreeQuota | None:
+    found: dict[str, Json] = value if isinstance(value, dict) else {}
+    limit, used, remaining = (optional_count(found.get(name)) for name in ("limit", "used", "remaining"))
+    if limit is None or used is None:
+        return None
+    return FreeQuota(limit, used, max(0, limit - used) if remaining is None else remaining)
 
 
 def parse_error(body: bytes) -> str | None:

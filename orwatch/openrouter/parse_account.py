@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
+from orwatch.domain.layers import WorkspaceBudget
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import OwnedRow, RejectedRow, UsageAnswer, UsageRow
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
-from orwatch.openrouter.parse import key_facts, read_rows
+from orwatch.openrouter.parse import MAX_LAYERS, key_facts, read_rows
 from orwatch.openrouter.values import (
     MAX_NAME_LENGTH,
     Json,
@@ -31,6 +32,7 @@ from orwatch.openrouter.values import (
     model_of,
     name_of,
     number_of,
+    optional_flag,
     optional_label,
     optional_text,
     optional_time,
@@ -81,6 +83,27 @@ def parse_workspaces(body: bytes) -> tuple[list[Workspace], int | None]:
         workspaces.append(Workspace(number, optional_label(item.get("name")) or number))
     total = number_of(load_json(body).get("total_count"))
     return workspaces, None if total is None else int(total)
+
+
+def parse_workspace_budgets(body: bytes, workspace: Workspace) -> tuple[WorkspaceBudget, ...]:
+    """An answer of ``GET /workspaces/{id}/budgets``. Raises ``UnexpectedAnswerError``.
+
+    One that is not understood fails the answer: without it the others would be taken for all there are.
+    """
+    items = list_of(data_of(body))
+    if len(items) > MAX_LAYERS:
+        raise UnexpectedAnswerError(f"the answer has more than {MAX_LAYERS} budgets")
+    include_byok = optional_flag(load_json(body).get("include_byok_in_budgets"))
+    budgets = []
+    for item in items:
+        found: dict[str, Json] = item if isinstance(item, dict) else {}
+        number, limit = optional_label(found.get("id")), optional_usd(found.get("limit_usd"))
+        if number is None or limit is None:
+            raise UnexpectedAnswerError("a budget in the answer has no id or no limit_usd")
+        reset = optional_label(found.get("reset_interval"))
+        reset = None if reset is None else printable(reset)
+        budgets.append(WorkspaceBudget(printable(number), workspace.name, limit, reset, include_byok))
+    return tuple(budgets)
 
 
 def parse_keys(body: bytes, workspaces: Mapping[str, str]) -> list[ListedKey]:

@@ -204,10 +204,10 @@ def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
 
 
 def _count_with_care(value: Json, field: str, day: date) -> int:
-    number = number_of(value)
-    if number is None or number != number.to_integral_value() or not 0 <= number <= MAX_COUNT:
+    number = optional_count(value)
+    if number is None:
         raise RowError(f"{day}: {field} is {shown(value)}, not a plausible count")
-    return int(number)
+    return number
 
 
 def cost_of(item: dict[str, Json], field: str, day: date) -> Decimal:
@@ -269,6 +269,19 @@ def optional_usd(value: Json, *, may_be_negative: bool = False) -> Decimal | Non
     if number < 0 and not may_be_negative:
         return None if round_to_nano(number) else ZERO
     return number
+
+
+def optional_count(value: Json) -> int | None:
+    """A plausible count, or None for what is none."""
+    number = number_of(value)
+    if number is None or number != number.to_integral_value() or not 0 <= number <= MAX_COUNT:
+        return None
+    return int(number)
+
+
+def optional_flag(value: Json) -> bool | None:
+    """A truth value, or None for what is none."""
+    return value if isinstance(value, bool) else None
 
 
 def optional_text(value: Json) -> str | None:

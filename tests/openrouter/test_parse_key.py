@@ -9,8 +9,10 @@ from decimal import Decimal
 import pytest
 
 from orwatch.domain.keys import KeyFacts, KeyKind
-from orwatch.openrouter.parse import parse_error, parse_key
+from orwatch.domain.layers import FreeQuota, Layer
+from orwatch.openrouter.parse import MAX_LAYERS, parse_error, parse_key
 from orwatch.openrouter.values import MAX_NAME_LENGTH
+from tests.support import SECRET
 
 
 def facts(**data: object) -> KeyFacts:
@@ -36,6 +38,7 @@ def test_a_whole_answer_is_read_exactly() -> None:
         limit_remaining_usd=Decimal("74.87"),
         limit_reset="monthly",
         is_free_tier=False,
+        is_byok_limited=False,
         expires_at=datetime(2027, 1, 1, tzinfo=UTC),
     )
 
@@ -163,3 +166,77 @@ def test_an_error_message_is_read_and_made_printable(body: bytes, message: str |
 def test_counters_that_round_to_no_nano_dollars_are_zero() -> None:
     read = facts(usage_daily=-2e-17, usage=-1)
     assert (read.usage_daily_usd, read.usage_usd) == (0, None)
+
+
+BUDGET = {
+    "scope": "workspace",
+    "limit_usd": 50,
+    "spend_usd": 49.5,
+    "remaining_usd": 0.5,
+    "reset_interval": "monthly",
+    "resets_at": "2026-12-01T00:00:00Z",
+    "include_byok": False,
+    "guardrail_id": None,
+    "budget_id": "b1",
+}
+LAYER = Layer(
+    "workspace",
+    Decimal(50),
+    Decimal("49.5"),
+    Decimal("0.5"),
+    "monthly",
+    datetime(2026, 12, 1, tzinfo=UTC),
+    False,
+    "b1",
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, None),
+        ({"budgets": None, "effective_budget": None}, None),
+        ({"budgets": "none"}, None),
+        ({"budgets": []}, ()),
+        ({"budgets": [BUDGET], "effective_budget": BUDGET}, (LAYER,)),
+        ({"budgets": [], "effective_budget": BUDGET}, (LAYER,)),
+        ({"effective_budget": BUDGET}, (LAYER,)),
+        (
+            {"budgets": [7, {}, {"scope": "new", "remaining_usd": -2}]},
+            (Layer("unknown"), Layer("unknown"), Layer("new", remaining_usd=Decimal(-2))),
+        ),
+        ({"budgets": [dict.fromkeys(BUDGET, ()), dict.fromkeys(BUDGET, 1e300)]}, (Layer("unknown"),) * 2),
+    ],
+)
+def test_every_budget_is_kept_also_where_it_is_not_understood(
+    told: dict[str, object], expected: tuple[Layer, ...] | None
+) -> None:
+    read = facts(label="kept", **told)
+    assert (read.layers, read.label) == (expected, "kept")
+
+
+def test_the_texts_of_a_budget_are_inert_and_their_number_is_bounded() -> None:
+    told = dict.fromkeys(("scope", "reset_interval", "budget_id", "guardrail_id"), f"\x1b[2J{SECRET}")
+    (layer,) = facts(budgets=[told]).layers or ()
+    assert {layer.scope, layer.reset_interval, layer.budget_id, layer.guardrail_id} == {"�[2Jsk-or-…a29f"}
+    layers = facts(
+        budgets=[{"scope": f"s{number}"} for number in range(9_000)], effective_budget=BUDGET
+    ).layers
+    assert (len(layers or ()), (layers or ())[-1]) == (MAX_LAYERS + 1, LAYER)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"limit": 50, "used": 40, "remaining": 10}, FreeQuota(50, 40, 10)),
+        ({"limit": 50, "used": "60"}, FreeQuota(50, 60, 0)),
+        ({"limit": 50}, None),
+        ({"limit": 50, "used": -1, "remaining": 1.5}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_free_requests_are_read_where_they_are_plausible(
+    told: object, expected: FreeQuota | None
+) -> None:
+    assert facts(free_model_daily_requests=told).free_quota == expected

@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from orwatch.domain.keys import Credits, KeyKind, Workspace
+from orwatch.domain.layers import WorkspaceBudget
 from orwatch.errors import UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     parse_credits,
+    parse_workspace_budgets,
     parse_workspaces,
 )
 from orwatch.openrouter.values import MAX_NAME_LENGTH
@@ -155,3 +157,30 @@ def test_credits_that_are_not_both_told_are_unexpected_and_not_zero(data: object
 )
 def test_a_key_is_unused_since_its_last_use(told: dict[str, object], unused_since: datetime | None) -> None:
     assert keys(LISTED_KEY | told)[0].unused_since == unused_since
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"data": []}, ()),
+        (
+            {"data": [{"id": "b", "limit_usd": "0.10", "reset_interval": None}]},
+            (WorkspaceBudget("b", "Team", Decimal("0.10"), None),),
+        ),
+        (
+            {
+                "data": [{"id": "\x1b", "limit_usd": 5, "reset_interval": "\x1b"}],
+                "include_byok_in_budgets": True,
+            },
+            (WorkspaceBudget("�", "Team", Decimal(5), "�", True),),
+        ),
+    ],
+)
+def test_the_budgets_of_a_workspace_are_told_with_its_name(answer: object, expected: object) -> None:
+    assert parse_workspace_budgets(exact_json(answer), Workspace("w1", "Team")) == expected
+
+
+@pytest.mark.parametrize("items", [[{}], [7], [{"id": "b"}], [{"id": "b", "limit_usd": -1}], {}, [{}] * 51])
+def test_budgets_that_are_not_understood_are_not_taken_for_none(items: object) -> None:
+    with pytest.raises(UnexpectedAnswerError):
+        parse_workspace_budgets(exact_json({"data": items}), Workspace("w1", "Team"))

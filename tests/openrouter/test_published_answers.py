@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openrouter import components, operations
 from openrouter.types import BaseModel
 
+from orwatch.domain.keys import Workspace
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
 from orwatch.openrouter.parse import parse_error, parse_key
 from orwatch.openrouter.parse_account import (
@@ -22,6 +23,7 @@ from orwatch.openrouter.parse_account import (
     parse_credits,
     parse_keys,
     parse_model_names,
+    parse_workspace_budgets,
     parse_workspaces,
 )
 from tests.published import ERRORS, account_answers
@@ -36,6 +38,7 @@ TYPES: dict[str, type[BaseModel]] = {
     "/key": operations.GetCurrentKeyResponse,
     "/keys": operations.ListResponse,
     "/workspaces": components.ListWorkspacesResponse,
+    "/workspaces/w1/budgets": components.ListWorkspaceBudgetsResponse,
     "/activity": components.ActivityResponse,
     "/analytics/query": operations.QueryAnalyticsResponse,
     "/credits": operations.GetCreditsResponse,
@@ -45,6 +48,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "/key": parse_key,
     "/keys": lambda body: parse_keys(body, {"w1": "Team"}),
     "/workspaces": parse_workspaces,
+    "/workspaces/w1/budgets": lambda body: parse_workspace_budgets(body, Workspace("w1", "Team")),
     "/activity": lambda body: parse_activity(body, SINCE, TODAY),
     "/analytics/query": lambda body: parse_analytics(body, SINCE, TODAY, 10_000),
     "/credits": parse_credits,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Select, case, func, select
 
 from orwatch.domain.keys import AccountState, Credits, KeyFacts, StoredKey
+from orwatch.domain.layers import WorkspaceReading
 from orwatch.domain.money import from_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageRow
+from orwatch.store.keys.layers import dump_workspaces, load_workspaces
 from orwatch.store.keys.table import list_keys, list_rows, update_key
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import (
@@ -124,7 +127,10 @@ def account_state(connection: Connection, key_id: int) -> AccountState:
 def account_states(connection: Connection) -> dict[int, AccountState]:
     """How far each account was read, by the id of its management key."""
     return {
-        row["api_key_id"]: AccountState(**{name: row[name] for name in AccountState.__dataclass_fields__})
+        row["api_key_id"]: AccountState(
+            workspaces=load_workspaces(row["workspace_budgets"]),
+            **{each.name: row[each.name] for each in fields(AccountState) if each.name != "workspaces"},
+        )
         for row in connection.execute(select(accounts)).mappings()
     }
 
@@ -134,6 +140,14 @@ def update_account(connection: Connection, key_id: int, **values: object) -> Non
     if connection.execute(accounts.update().where(accounts.c.api_key_id == key_id).values(values)).rowcount:
         return
     connection.execute(accounts.insert().values(api_key_id=key_id, **values))
+
+
+def record_workspaces(
+    connection: Connection, key_id: int, workspaces: tuple[WorkspaceReading, ...], read_at: datetime | None
+) -> None:
+    """Store what each workspace of an account is budgeted, and when one was last asked about."""
+    text = dump_workspaces(workspaces)
+    update_account(connection, key_id, workspace_budgets=text, workspace_budgets_read_at=read_at)
 
 
 def record_activity_read(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
@@ -292,13 +306,27 @@ class CreditsReading:
 def list_credits(connection: Connection, key_id: int) -> list[CreditsReading]:
     """All readings of an account's credits, oldest first."""
     query = select(account_credits).where(account_credits.c.api_key_id == key_id)
+    return _credits(connection, query.order_by(account_credits.c.date))
+
+
+def _credits(connection: Connection, query: Select[Any]) -> list[CreditsReading]:
     return [
         CreditsReading(row["api_key_id"], row["read_at"], Credits(row["bought_nano"], row["spent_nano"]))
-        for row in connection.execute(query.order_by(account_credits.c.date)).mappings()
+        for row in connection.execute(query).mappings()
     ]
 
 
 def latest_credits(connection: Connection, key_id: int) -> CreditsReading | None:
     """The last reading of an account's credits."""
-    readings = list_credits(connection, key_id)
-    return readings[-1] if readings else None
+    return latest_credits_by_account(connection).get(key_id)
+
+
+def latest_credits_by_account(connection: Connection) -> dict[int, CreditsReading]:
+    """The last reading of each account's credits, by the id of its management key."""
+    last_day = select(account_credits.c.api_key_id, func.max(account_credits.c.date).label("day"))
+    last = last_day.group_by(account_credits.c.api_key_id).subquery()
+    is_last = (account_credits.c.api_key_id == last.c.api_key_id) & (account_credits.c.date == last.c.day)
+    return {
+        reading.key_id: reading
+        for reading in _credits(connection, select(account_credits).join(last, is_last))
+    }

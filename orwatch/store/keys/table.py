@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, sele
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.domain.sources import UsageSource
+from orwatch.store.keys.layers import dump_layers, load_layers
 from orwatch.store.ledger import rollups
 from orwatch.store.schema import (
     account_credits,
@@ -37,6 +38,7 @@ _FACT_COLUMNS = {
     "limit_reset": "limit_reset",
     "is_free_tier": "is_free_tier",
     "expires_at": "expires_at",
+    "is_byok_limited": "is_byok_limited",
 }
 
 # The columns of a key that is watched.
@@ -300,10 +302,16 @@ def update_key(connection: Connection, key_id: int, values: Mapping[str, Any]) -
 
 
 def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
-    """The columns that hold what the API reported of a key, and when."""
+    """The columns that hold what the API reported of a key, and when.
+
+    An answer without layers, as every list is, says nothing of them: those of before stay.
+    """
     if facts is None:
         return {}
     values = {column: getattr(facts, name) for name, column in _FACT_COLUMNS.items()}
+    layers = dump_layers(facts.layers, facts.free_quota)
+    if layers is not None:
+        values |= {"layers": layers, "layers_read_at": now}
     return {**values, "kind": facts.kind, "facts_read_at": now}
 
 
@@ -330,14 +338,20 @@ def _to_key(row: RowMapping) -> StoredKey:
         facts_read_at=row["facts_read_at"],
         listing=_to_listing(row),
         replaced_by=row["replaced_by"],
+        layers_read_at=row["layers_read_at"],
     )
 
 
 def _to_facts(row: RowMapping) -> KeyFacts:
     values = {name: row[column] for name, column in _FACT_COLUMNS.items()}
     label = values.pop("label")
+    layers, quota = load_layers(row["layers"])
     return KeyFacts(
-        kind=KeyKind(row["kind"]), label=None if label is None else without_secrets(label), **values
+        kind=KeyKind(row["kind"]),
+        label=None if label is None else without_secrets(label),
+        layers=layers,
+        free_quota=quota,
+        **values,
     )
 
 
