@@ -16,6 +16,7 @@ from orwatch.jobs.sync.account_today import read_back, read_today
 from orwatch.jobs.sync.outage import unanswered
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.sync.session import SyncSession, log_synced
+from orwatch.jobs.sync.workspace_budgets import read_workspace_budgets
 from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_credits, fetch_listing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts, listings
@@ -78,6 +79,7 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
     read_completed_days(reader)
     read_back(reader)
     _read_credits(reader)
+    read_workspace_budgets(reader)
     return _finish(reader, has_today=has_today)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
@@ -97,6 +97,7 @@ class AccountReader:
         self.owner = owner
         self.secret = secret
         self.today = listing.answered_at.date()  # the server's day
+        self.workspaces = listing.workspaces
         self.unused_since = {key.key_hash: key.unused_since for key in listing.keys}
         self.members = accounts.members(connection, owner.id)
         self.watermark = ledger.kept_from(connection) or date.min
@@ -195,8 +196,8 @@ class AccountReader:
 
     def update_state(self, state: AccountState) -> None:
         """Store what ``state`` changes; the rest stays as it is stored, for validate may have changed it."""
-        before = asdict(self.state)
-        changes = {name: value for name, value in asdict(state).items() if value != before[name]}
+        pairs = ((each.name, getattr(state, each.name)) for each in fields(state))
+        changes = {name: value for name, value in pairs if value != getattr(self.state, name)}
 
         def update(connection: Connection) -> AccountState:
             accounts.update_account(connection, self.owner.id, **changes)

@@ -91,6 +91,7 @@ class AccountServer:
         self.keys: dict[str, ServerKey] = {}
         self.usage: dict[Spot, Use] = {}
         self.workspaces: list[str] = [DEFAULT_WORKSPACE]
+        self.budgets: dict[str, list[Json]] = {}  # by workspace; without any the plan has none
         self.unknown_to_counters: dict[str, int] = {}
         self.missing: dict[str, int] = {}  # path -> 404 or 403
         self.failing: dict[str, httpx.Response | int] = {}  # path or hash -> answer
@@ -214,6 +215,9 @@ class AccountServer:
             "/analytics/query": self._analytics,
             "/credits": lambda _: data({"total_credits": 1000, "total_usage": usd(self.spent().cost_nano)}),
         }
+        budgets = self.budgets.get(path.removeprefix("/workspaces/").removesuffix("/budgets"))
+        if budgets is not None:
+            answers[path] = lambda _: data(budgets)
         if path not in answers:
             return refusal(404)
         if secret not in self.managers:
