@@ -220,11 +220,12 @@ def show(context: Context, name: str, as_json: bool) -> None:
     details = key_overview.describe(context.store, name, context.now)
     from orwatch.render import console
     from orwatch.render import key as render
+    from orwatch.render.key_details import show_view
 
     if as_json:
         click.echo(render.show_json(details))
     else:
-        console.show(render.show_view(details))
+        console.show(show_view(details))
 
 
 @command.command("rename")

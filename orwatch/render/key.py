@@ -9,19 +9,18 @@ from decimal import Decimal
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
+from orwatch.domain.keys import KeyKind, StoredKey
+from orwatch.domain.layers import FreeQuota
 from orwatch.domain.money import add_known_usd
-from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.render import numbers
+from orwatch.render.allowances import BOUND, CAN_SPEND, amount_text, can_spend_columns
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _BAR_WIDTH = 8
-_ONE = Decimal(1)
-_OWN_SOURCES = {UsageSource.USAGE, UsageSource.COUNTERS}
 
 
 def list_view(result: KeyListResult) -> View:
@@ -63,10 +62,9 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
     ]
     if any(key.facts.limit_usd is not None for key in keys):
         bars = [_limit_bar(each, ascii_only) for each in found]
-        columns.append(Column("Limit used", bars, is_word=True, dispensable=2))
-    columns.append(Column("Remaining", [_remaining(each) for each in found]))
-    if any(key.facts.limit_reset for key in keys):
-        columns.append(Column("Resets", [_reset(each) for each in found], is_name=True, dispensable=3))
+        columns.append(Column("Limit used", bars, is_word=True, dispensable=3))
+    spendable = [None if _cannot_spend(each) else each.allowance.can_spend for each in found]
+    columns += can_spend_columns([_amount(each) for each in found], spendable)
     if any(key.facts.expires_at for key in keys):
         expiries = [_expiry(each, result) for each in found]
         columns.append(Column("Expires", expiries, dispensable=5))
@@ -76,7 +74,7 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
     return [
         *columns,
         Column("Hint", [key.hint for key in keys], is_word=True, dispensable=8),
-        Column("Kind", [_kind(key) for key in keys], is_word=True, dispensable=6),
+        Column("Kind", [kind_text(key) for key in keys], is_word=True, dispensable=6),
         Column("Source", [_source(key) for key in keys], is_word=True, dispensable=9),
         Column("Last sync", [numbers.age(key.last_synced_at, now) for key in keys], dispensable=4),
         Column("Validated", [numbers.age(key.last_validated_at, now) for key in keys], dispensable=10),
@@ -112,7 +110,7 @@ def _state_and_flags(overview: KeyOverview, now: datetime) -> str:
     return f"{word}, dormant" if KeyFlag.DORMANT in overview.flags else word
 
 
-def _kind(key: StoredKey) -> str:
+def kind_text(key: StoredKey) -> str:
     """``inference`` or ``management``."""
     return numbers.UNKNOWN if key.facts.kind is KeyKind.UNKNOWN else key.facts.kind.value
 
@@ -126,31 +124,24 @@ def _cannot_spend(overview: KeyOverview) -> bool:
 
 
 def _limit_bar(overview: KeyOverview, ascii_only: bool) -> str:
-    facts = overview.key.facts
+    limit = overview.own_limit
     if _cannot_spend(overview) or KeyFlag.UNLIMITED in overview.flags:
         return ""
-    part = numbers.used_part(facts.limit_usd, facts.limit_remaining_usd)
+    part = (
+        None if limit is None or limit.is_at_most else numbers.used_part(limit.limit_usd, limit.remaining_usd)
+    )
     if part is None:
         return numbers.UNKNOWN
     bar = numbers.bar(part, Decimal(1), _BAR_WIDTH, ascii_only=ascii_only)
     return f"{bar.ljust(_BAR_WIDTH)} {numbers.whole_percent(part):>4}"
 
 
-def _remaining(overview: KeyOverview) -> str:
+def _amount(overview: KeyOverview) -> str:
     if _cannot_spend(overview):
         return ""
-    if KeyFlag.UNLIMITED in overview.flags:
-        return "unlimited"
-    return numbers.usd(overview.key.facts.limit_remaining_usd)
-
-
-def _reset(overview: KeyOverview) -> str:
-    facts = overview.key.facts
-    if _cannot_spend(overview) or KeyFlag.UNLIMITED in overview.flags:
-        return ""
-    if overview.key.facts_read_at is None or facts.limit_usd is None:
-        return numbers.UNKNOWN
-    return facts.limit_reset or "never"
+    if overview.allowance.can_spend is None:
+        return "unlimited" if KeyFlag.UNLIMITED in overview.flags else numbers.UNKNOWN
+    return amount_text(overview.allowance.can_spend)
 
 
 def _expiry(overview: KeyOverview, result: KeyListResult) -> str:
@@ -160,164 +151,6 @@ def _expiry(overview: KeyOverview, result: KeyListResult) -> str:
     if key.facts.expires_at is None:
         return numbers.UNKNOWN if key.facts_read_at is None else "never"
     return numbers.age(key.facts.expires_at, result.now)
-
-
-def show_view(details: KeyDetails) -> View:
-    """Everything that is known of one key."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        lines = _lines(details)
-        label_width = max(len(label) for label, _ in lines) + 2
-        return [Text(f"{label.ljust(label_width)}{printable(value)}") for label, value in lines]
-
-    return parts
-
-
-def _lines(details: KeyDetails) -> list[tuple[str, str]]:
-    key, now = details.overview.key, details.now
-    lines = [
-        ("Name", key.name),
-        ("Hint", key.hint),
-        ("State", _state_and_since(details.overview, now)),
-        ("Kind", _kind(key)),
-        *_listing_lines(key.listing, details.overview.listed_by, now),
-        ("Source", _source_and_why(key, details.overview.listed_by)),
-        ("Added", f"{numbers.moment(key.created_at)} UTC"),
-        *_replaced_lines(details.replaced),
-        ("Last sync", _time(key.last_synced_at, now)),
-        ("Synced through", key.synced_through.isoformat() if key.synced_through else numbers.UNKNOWN),
-        ("Last validate", _time(key.last_validated_at, now)),
-        ("SHA-256", key.key_hash),
-    ]
-    if key.last_sync_error:
-        lines.append(("Last problem", key.last_sync_error))
-    lines.append(("Last 30 days", _spent(details.overview)))
-    if details.account is not None:
-        lines += _account_lines(details.account, now)
-    if key.facts_read_at is None:
-        return [*lines, ("Limits", "unknown; `orwatch validate` asks OpenRouter")]
-    return [*lines, *_fact_lines(key, now)]
-
-
-def _replaced_lines(replaced: Sequence[StoredKey]) -> list[tuple[str, str]]:
-    hints = [
-        f"{row.hint} (still asked)" if row.secret_encrypted is not None else row.hint for row in replaced
-    ]
-    return [("Secrets before", ", ".join(hints))] if hints else []
-
-
-def _state_and_since(overview: KeyOverview, now: datetime) -> str:
-    key = overview.key
-    text = overview.state
-    if key.removed_at is not None:
-        return f"{text}, {_time(key.removed_at, now)}"
-    if key.listing is not None and key.listing.deleted_at is not None:
-        return f"{text} at OpenRouter, seen {_time(key.listing.deleted_at, now)}"
-    if key.is_listed_disabled:
-        return f"{text} at OpenRouter"
-    if key.inactive_since is not None:
-        text = f"{text} since {numbers.moment(key.inactive_since)} UTC"
-    return f"{text}, dormant: no use for 30 days" if KeyFlag.DORMANT in overview.flags else text
-
-
-def _listing_lines(listing: Listing | None, listed_by: str | None, now: datetime) -> list[tuple[str, str]]:
-    if listing is None:
-        return []
-    return [
-        ("Listed by", listed_by or numbers.UNKNOWN),
-        ("Listed as", listing.name or numbers.UNKNOWN),
-        ("Workspace", listing.workspace or numbers.UNKNOWN),
-        ("Created", _time(listing.created_at, now) if listing.created_at else numbers.UNKNOWN),
-    ]
-
-
-def _source_and_why(key: StoredKey, listed_by: str | None) -> str:
-    source = key.source_setting or key.source
-    if source is None:
-        return f"{numbers.UNKNOWN} (found out by the first sync)"
-    reasons = ["set with --source"] if key.source_setting is not None else []
-    is_own = key.source_setting in _OWN_SOURCES and key.secret_encrypted is not None
-    if key.is_management:
-        reasons.append(_why_of_account(source, is_set=key.source_setting is not None))
-    elif listed_by is not None and not is_own:
-        if source is UsageSource.COUNTERS:
-            reasons.append(f"from the key list of {listed_by!r}; this server has no analytics")
-        else:
-            reasons.append(f"through the management key {listed_by!r}")
-    elif source in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}:
-        reasons.append("needs a management key of its account; none is stored")
-    elif key.source_setting is None:
-        reasons.append(
-            "GET /usage answers"
-            if source is UsageSource.USAGE
-            else "this server has no /usage: days and dollars from GET /key, no models or tokens"
-        )
-    return f"{source.value} ({'; '.join(reasons)})"
-
-
-def _why_of_account(source: UsageSource, *, is_set: bool) -> str:
-    if source is UsageSource.COUNTERS:
-        return "from its key list" if is_set else "from its key list; this server has no analytics"
-    return "of the whole account"
-
-
-def _spent(overview: KeyOverview) -> str:
-    spent = numbers.exact_usd(overview.spent_30_days_usd)
-    if overview.share_30_days is None:
-        return spent
-    return f"{spent} ({numbers.share(overview.share_30_days, _ONE)} of all keys)"
-
-
-def _account_lines(account: AccountDetails, now: datetime) -> list[tuple[str, str]]:
-    balance = numbers.UNKNOWN
-    if account.credits is not None:
-        balance = numbers.exact_usd(account.credits.balance_usd)
-        balance = f"{balance} as of {_time(account.credits_read_at, now)}"
-    return [
-        ("Keys", numbers.count(account.key_count)),
-        ("Read back to", account.backfilled_from.isoformat() if account.backfilled_from else numbers.UNKNOWN),
-        ("Balance", balance),
-    ]
-
-
-def _fact_lines(key: StoredKey, now: datetime) -> list[tuple[str, str]]:
-    facts = key.facts
-    lines = [
-        ("Label", facts.label or numbers.UNKNOWN),
-        ("Free tier", {True: "yes", False: "no", None: numbers.UNKNOWN}[facts.is_free_tier]),
-        ("Expires", _time(facts.expires_at, now) if facts.expires_at else "never"),
-    ]
-    if not key.is_management:
-        limit = "none (unlimited)" if facts.limit_usd is None else numbers.exact_usd(facts.limit_usd)
-        if facts.limit_usd is not None and facts.limit_reset:
-            limit = f"{limit}, reset {facts.limit_reset}"
-        lines += [
-            ("Limit", limit),
-            ("Remaining", _exact_remaining(facts)),
-            ("Spent today", numbers.exact_usd(facts.usage_daily_usd)),
-            ("This week", numbers.exact_usd(facts.usage_weekly_usd)),
-            ("This month", numbers.exact_usd(facts.usage_monthly_usd)),
-            ("Lifetime", numbers.exact_usd(facts.usage_usd)),
-        ]
-        if facts.byok_usage_usd is not None:
-            lines += [
-                ("BYOK today", numbers.exact_usd(facts.byok_usage_daily_usd)),
-                ("BYOK month", numbers.exact_usd(facts.byok_usage_monthly_usd)),
-                ("BYOK lifetime", numbers.exact_usd(facts.byok_usage_usd)),
-            ]
-    return [*lines, ("As of", _time(key.facts_read_at, now))]
-
-
-def _exact_remaining(facts: KeyFacts) -> str:
-    if facts.limit_usd is None and facts.limit_remaining_usd is None:
-        return "unlimited"
-    return numbers.exact_usd(facts.limit_remaining_usd)
-
-
-def _time(value: datetime | None, now: datetime) -> str:
-    if value is None:
-        return "never"
-    return f"{numbers.moment(value)} UTC ({numbers.age(value, now)})"
 
 
 _KEY = Shape(
@@ -344,6 +177,12 @@ _KEY = Shape(
         "key.facts.limit_remaining_usd",
     ),
     Member("limit_reset", "When its limit starts anew, in OpenRouter's word.", "key.facts.limit_reset"),
+    Member(
+        "can_spend",
+        "What can still be spent with it; null: nothing limits it as far as is known, or it cannot spend.",
+        "allowance.can_spend",
+        CAN_SPEND,
+    ),
     Member("expires_at", "When its time is over.", "key.facts.expires_at"),
     Member("facts_read_at", "When OpenRouter was last asked about it.", "key.facts_read_at"),
     Member("flags", "What stands out; `dormant`: no use for 30 days."),
@@ -380,6 +219,19 @@ _MORE = Shape(
     Member("byok_usage", "Estimated cost of your own provider keys, in US dollars.", "facts.byok_usage_usd"),
     Member("byok_usage_daily", "The day's BYOK estimate, in US dollars.", "facts.byok_usage_daily_usd"),
     Member("byok_usage_monthly", "The month's BYOK estimate, in US dollars.", "facts.byok_usage_monthly_usd"),
+    Member("is_byok_limited", "Whether BYOK counts against its limit.", "facts.is_byok_limited"),
+    Member("layers_read_at", "When OpenRouter last told of budgets of workspaces, members and guardrails."),
+    Member(
+        "free_requests",
+        "Its account's requests to free models on the day of that reading.",
+        "facts.free_quota",
+        Shape(
+            FreeQuota,
+            Member("limit", "How many there are a day."),
+            Member("used", "How many are used."),
+            Member("remaining", "How many are left."),
+        ),
+    ),
     Member("source_setting", "The source that was chosen; null: the best that answers."),
 )
 _ACCOUNT = Shape(
@@ -395,6 +247,7 @@ _DETAILS = Shape(
     KeyDetails,
     Merged("overview", _KEY),
     Merged("overview.key", _MORE),
+    Member("bounds", "All that limits what it can spend.", "overview.allowance.bounds", BOUND),
     Member("replaced_hints", "The secrets that it had before, abbreviated, the last one first."),
     Member("account", "The account of a management key; null for other keys.", shape=_ACCOUNT),
 )

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from rich.console import RenderableType
 from rich.text import Text
 
+from orwatch.domain.can_spend import own_limit
+from orwatch.domain.keys import StoredKey
 from orwatch.domain.runs import RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
 from orwatch.jobs.status.result import (
@@ -20,8 +22,9 @@ from orwatch.jobs.status.result import (
     StatusResult,
 )
 from orwatch.render import numbers
+from orwatch.render.allowances import CAN_SPEND, amount_text, can_spend_columns
 from orwatch.render.console import View
-from orwatch.render.json_text import Member, Shape, ok_or_attention
+from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.render.tables import KEYS_LISTED, Column, make_table
 from orwatch.text import counted, printable
 
@@ -141,22 +144,26 @@ def _is_old(read_at: datetime | None, now: datetime) -> bool:
 
 
 def _allowance_table(result: StatusResult, width: int) -> RenderableType:
-    """The keys with the least left, of those that have a limit."""
+    """The keys with the least left, of those that something but the balance limits."""
     least = result.allowances[:_ALLOWANCES_LISTED]
     keys = [each.key for each in least]
     return make_table(
         [
             Column("Least left", [key.name for key in keys], is_name=True),
-            Column("Can spend", [numbers.usd(each.amount_usd) for each in least]),
-            Column(
-                "Of its limit", [numbers.usd(key.facts.limit_remaining_usd) for key in keys], dispensable=2
+            *can_spend_columns(
+                [amount_text(each.can_spend) for each in least], [each.can_spend for each in least]
             ),
-            Column("Limit", [numbers.usd(key.facts.limit_usd) for key in keys], dispensable=3),
-            Column("Resets", [key.facts.limit_reset or "never" for key in keys], is_name=True, dispensable=4),
-            Column("Read", [numbers.age(key.facts_read_at, result.now) for key in keys], dispensable=1),
+            Column("Of its limit", [_own_remaining(key, result.now) for key in keys], dispensable=3),
+            Column("Limit", [numbers.usd(key.facts.limit_usd) for key in keys], dispensable=4),
+            Column("Read", [numbers.age(key.facts_read_at, result.now) for key in keys], dispensable=5),
         ],
         width,
     )
+
+
+def _own_remaining(key: StoredKey, now: datetime) -> str:
+    limit = own_limit(key.facts, key.facts_read_at, now)
+    return numbers.UNKNOWN if limit is None or limit.is_at_most else numbers.usd(limit.remaining_usd)
 
 
 def _job_table(result: StatusResult, width: int) -> RenderableType:
@@ -260,8 +267,8 @@ _ACCOUNT = Shape(
 _ALLOWANCE = Shape(
     Allowance,
     Member("key", "The key's name.", "key.name"),
-    Member("amount", "What it can still spend, in US dollars.", "amount_usd"),
-    Member("limit", "Its limit, in US dollars.", "key.facts.limit_usd"),
+    Merged("can_spend", CAN_SPEND),
+    Member("limit", "Its own limit, in US dollars; null: it has none.", "key.facts.limit_usd"),
     Member(
         "limit_remaining",
         "What is left of its limit, in US dollars; may be negative.",
@@ -297,7 +304,7 @@ ANSWER = Shape(
     Member("accounts", "The accounts whose credits a management key reads.", shape=_ACCOUNT),
     Member(
         "can_spend",
-        "The keys that have a limit, the one with the least left first.",
+        "The keys that anything but the balance limits, the one with the least left first.",
         "allowances",
         _ALLOWANCE,
     ),

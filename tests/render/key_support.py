@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from orwatch.domain.can_spend import bounds_of, can_spend
 from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
+from orwatch.jobs.key.allowances import KeyAllowance
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyListResult, KeyOverview
 from orwatch.render import key as render
+from orwatch.render import key_details
 from orwatch.render.console import View
 from tests.render.support import rendered, stored_key
 from tests.support import NOW
@@ -32,6 +35,9 @@ FACTS = KeyFacts(
 
 
 def overview(key: StoredKey, **known: Any) -> KeyOverview:
+    """The key with what limits it, unless told otherwise: its own limit and its layers."""
+    bounds = bounds_of(key, NOW)
+    known.setdefault("allowance", KeyAllowance(bounds, can_spend(bounds)))
     return KeyOverview(key, key.state(NOW), **known)
 
 
@@ -50,7 +56,7 @@ def show_json(key: StoredKey, account: AccountDetails | None = None, **known: An
 
 
 def show_view(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> View:
-    return render.show_view(KeyDetails(NOW, overview(key, **known), account))
+    return key_details.show_view(KeyDetails(NOW, overview(key, **known), account))
 
 
 def shown(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> dict[str, str]:

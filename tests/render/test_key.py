@@ -31,7 +31,7 @@ def test_a_key_is_a_row() -> None:
         last_validated_at=NOW - timedelta(hours=3),
     )
     head, _rule, row = rendered(list_view([key]), 120).splitlines()
-    headers = "Key|State|Share|This month|Remaining|Hint|Kind|Source|Last sync|Validated"
+    headers = "Key|State|Share|This month|Can spend|Hint|Kind|Source|Last sync|Validated"
     assert re.split(r"  +", head.strip()) == headers.split("|")
     cells = "ci|active|–|–|–|sk-or-…a29f|inference|usage|5 min ago|3 h ago"
     assert re.split(r"  +", row.strip()) == cells.split("|")
@@ -88,6 +88,7 @@ def test_the_list_in_json_has_the_promised_members() -> None:
                 "limit": None,
                 "limit_remaining": None,
                 "limit_reset": None,
+                "can_spend": None,
                 "expires_at": None,
                 "facts_read_at": "2026-11-20T12:25:00Z",
                 "flags": ["disabled"],
@@ -168,14 +169,14 @@ def test_the_state_of_a_listed_key_is_what_became_of_it(changes: dict[str, Any],
     assert discovered(**changes).state(NOW) == expected
 
 
-def test_the_list_tells_share_month_limit_remaining_reset_expiry_and_workspace() -> None:
+def test_the_list_tells_share_month_limit_what_can_be_spent_expiry_and_workspace() -> None:
     facts = replace(FACTS, limit_remaining_usd=Decimal("38.5"))
     found = overview(
         discovered(facts=facts), spent_30_days_usd=Decimal("1.5"), spent_month_usd=Decimal("1.25")
     )
     (row,) = rows(list_view([found], "6"))
     assert re.split(r"  +", row)[:5] == ["production", "discovered", "25.0%", "$1.25", "████▉"]
-    assert re.search(r"61% +\$38\.50  monthly   in 3 d  Default", row)
+    assert re.search(r"61% +\$38\.50  until 1 Dec \(limit\) +in 3 d  Default", row)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_the_bar_is_plain_where_the_terminal_knows_no_other() -> None:
 def test_a_limit_whose_rest_was_not_told_has_no_bar_but_a_dash() -> None:
     facts = replace(FACTS, limit_remaining_usd=None, expires_at=None, limit_reset=None)
     (row,) = rows(list_view([stored_key("key", facts=facts)]))
-    assert row.split()[:6] == ["key", "active", "–", "–", "–", "–"]
+    assert row.split()[:9] == ["key", "active", "–", "–", "–", "at", "most", "$100.00", "(limit)"]
 
 
 def test_an_unlimited_key_says_so_and_has_no_bar_beside_one_with_a_limit() -> None:
@@ -213,7 +214,7 @@ def test_an_unlimited_key_says_so_and_has_no_bar_beside_one_with_a_limit() -> No
     first, second = rows(list_view([free, stored_key("bound", facts=FACTS)]))
     assert re.split(r"  +", first)[:6] == ["free", "active", "–", "–", "unlimited", "never"]
     assert "$" not in first
-    assert "-$0.25" in second
+    assert "$0.00  until 1 Dec (limit)" in second
 
 
 def test_a_management_key_and_a_deleted_one_have_nothing_left_to_tell() -> None:
@@ -226,7 +227,7 @@ def test_a_management_key_and_a_deleted_one_have_nothing_left_to_tell() -> None:
 
 def test_columns_without_a_single_value_are_left_out() -> None:
     head = rendered(list_view([stored_key(), stored_key("other")]), 200).splitlines()[0]
-    assert not {"Limit used", "Resets", "Expires", "Workspace"} & set(re.split(r"  +", head))
+    assert not {"Limit used", "Expires", "Workspace"} & set(re.split(r"  +", head))
 
 
 def test_a_dormant_key_says_so_in_the_list() -> None:
@@ -252,7 +253,7 @@ def test_what_stands_under_a_management_key_is_explained() -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_list_with_everything_fits_and_keeps_share_state_and_remaining(width: int) -> None:
+def test_a_list_with_everything_fits_and_keeps_share_state_and_what_can_be_spent(width: int) -> None:
     key = discovered("a-key-with-quite-a-long-name-of-its-own", facts=FACTS)
     found = overview(
         key,
@@ -262,7 +263,7 @@ def test_a_list_with_everything_fits_and_keeps_share_state_and_remaining(width: 
     )
     text = rendered(list_view([found, found], "4"), width)
     assert widest_line(text) <= width
-    assert text.count("discovered") == text.count("-$0.25") == 2
+    assert text.count("discovered") == text.count("$0.00") == 2
     assert text.count("25.0%") == 2
     if width >= 80:
         assert text.count("$1,234.50") == 2

@@ -57,6 +57,7 @@ def test_one_key_is_shown_with_all_that_is_known() -> None:
         "Expires": "2026-11-23 12:30 UTC (in 3 d)",
         "Limit": "$100.00, reset monthly",
         "Remaining": "-$0.25",
+        "Can spend": "$0.00 until 1 Dec (limit)",
         "Spent today": "$0.00",
         "This week": "$3.00",
         "This month": "$4.50",

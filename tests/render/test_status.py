@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from orwatch.domain.can_spend import CanSpend
 from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
@@ -265,7 +266,8 @@ def allowance(name: str, amount: str, remaining: str | None = None, **changes: A
         limit_remaining_usd=Decimal(remaining or amount),
         limit_reset="monthly",
     )
-    return Allowance(stored_key(name, facts=facts, **changes), Decimal(amount), Decimal("74.75"))
+    left = CanSpend(Decimal(amount), "limit", datetime(2026, 12, 1, tzinfo=UTC))
+    return Allowance(stored_key(name, facts=facts, **changes), left, Decimal("74.75"))
 
 
 BALANCE = AccountBalance(
@@ -288,8 +290,9 @@ def test_what_was_spent_and_what_is_left_are_told() -> None:
     assert "\nSpent:    $1.23 today, $45.00 this month so far (UTC)\n" in text
     assert "\nBalance:  $74.75, bought $100.00 since 2026-11-02\n" in text
     lines = [line.split() for line in text.splitlines()]
-    assert ["ci", "$0.00", "-$0.25", "$300.00", "monthly", "5", "min", "ago"] in lines
-    assert ["production", "$74.75", "$88.20", "$300.00", "monthly", "5", "min", "ago"] in lines
+    until = ["until", "1", "Dec", "(limit)"]
+    assert ["ci", "$0.00", *until, "-$0.25", "$300.00", "5", "min", "ago"] in lines
+    assert ["production", "$74.75", *until, "$88.20", "$300.00", "5", "min", "ago"] in lines
 
 
 def test_what_is_not_known_of_the_money_is_a_dash_and_no_zero() -> None:
@@ -345,6 +348,9 @@ def test_json_tells_the_money_to_the_digit() -> None:
     assert document["can_spend"][0] == {
         "key": "ci",
         "amount": 0,
+        "layer": "limit",
+        "until": "2026-12-01T00:00:00Z",
+        "is_at_most": False,
         "limit": 300,
         "limit_remaining": Decimal("-0.25"),
         "limit_reset": "monthly",

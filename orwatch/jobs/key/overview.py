@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from orwatch.domain.keys import InactiveReason, StoredKey
+from orwatch.jobs.key.allowances import Allowances, KeyAllowance, read_allowances
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.jobs.key.selection import find_known_key
 from orwatch.jobs.key.spending import WINDOW_DAYS, Spending, read_spending
@@ -23,7 +24,10 @@ def list_overviews(store: Store, now: datetime) -> KeyListResult:
     with store.read() as connection:
         keys = stored_keys.list_keys(connection)
         spending = read_spending(connection, now)
-    found = sorted(_overviews(keys, spending, now), key=lambda each: KeyFlag.DELETED in each.flags)
+        allowances = read_allowances(connection, keys, now)
+    found = sorted(
+        _overviews(keys, spending, allowances, now), key=lambda each: KeyFlag.DELETED in each.flags
+    )
     return KeyListResult(now, tuple(found), spending.spent_30_days_usd)
 
 
@@ -33,12 +37,15 @@ def describe(store: Store, name: str, now: datetime) -> KeyDetails:
         keys = stored_keys.list_keys(connection, with_removed=True)
         key = find_known_key(keys, name)
         spending = read_spending(connection, now)
+        allowances = read_allowances(connection, keys, now)
         account = _account(connection, key, spending) if key.is_management else None
-    overview = next(each for each in _overviews(keys, spending, now) if each.key.id == key.id)
+    overview = next(each for each in _overviews(keys, spending, allowances, now) if each.key.id == key.id)
     return KeyDetails(now, overview, account, tuple(reversed(spending.replaced.get(key.id, ()))))
 
 
-def _overviews(keys: Sequence[StoredKey], spending: Spending, now: datetime) -> list[KeyOverview]:
+def _overviews(
+    keys: Sequence[StoredKey], spending: Spending, allowances: Allowances, now: datetime
+) -> list[KeyOverview]:
     names = {key.id: key.name for key in keys if not key.is_removed}
     whole = spending.spent_30_days_usd
     found = []
@@ -53,6 +60,7 @@ def _overviews(keys: Sequence[StoredKey], spending: Spending, now: datetime) -> 
                 share_30_days=None if spent is None or not whole else (spent / whole).quantize(_SHARE_DIGITS),
                 spent_month_usd=spending.spent_month_by(key),
                 flags=tuple(_flags(key, spending)),
+                allowance=allowances.keys.get(key.id, KeyAllowance()),
             )
         )
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orwatch.domain.can_spend import own_limit
 from orwatch.domain.keys import KeyFacts
 
 SUCCESSOR = "Store its successor's secret with `orwatch key replace NAME`"
@@ -26,14 +27,20 @@ class KeyProblem:
 REFUSED = KeyProblem("OpenRouter refuses it", f"{SUCCESSOR}, or remove or disable this one")
 
 
-def problem_of(facts: KeyFacts, now: datetime, *, has_secret: bool) -> KeyProblem | None:
-    """A limit that is used up, or a time that is over or soon will be. ``has_secret``: it is stored here."""
+def problem_of(
+    facts: KeyFacts, now: datetime, *, has_secret: bool, read_at: datetime | None = None
+) -> KeyProblem | None:
+    """A limit that is used up, or a time that is over or soon will be.
+
+    ``has_secret``: it is stored here. ``read_at``: when the facts were read; None: just now.
+    """
     is_expired = facts.expires_at is not None and facts.expires_at <= now
     if is_expired and not has_secret:
         # It stays listed until it is deleted; orwatch needs no successor of it.
         return None
-    remaining = facts.limit_remaining_usd
-    if remaining is not None and remaining <= 0 and not is_expired:
+    limit = own_limit(facts, read_at or now, now)
+    is_spent = limit is not None and limit.remaining_usd is not None and limit.remaining_usd <= 0
+    if is_spent and not is_expired:
         reset = f"it resets {facts.limit_reset}" if facts.limit_reset else "it never resets"
         return KeyProblem(f"its limit is used up ({reset})", "Raise it at OpenRouter, or use another key")
     warning = facts.expiry_warning(now)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from orwatch.domain.can_spend import OWN_LIMIT, Bound
 from orwatch.domain.keys import Credits, StoredKey
+from orwatch.jobs.key.allowances import KeyAllowance
 
 
 class KeyFlag(StrEnum):
@@ -33,6 +35,12 @@ class KeyOverview:
     share_30_days: Decimal | None = None
     spent_month_usd: Decimal | None = None
     flags: tuple[KeyFlag, ...] = ()
+    allowance: KeyAllowance = field(default_factory=KeyAllowance)
+
+    @property
+    def own_limit(self) -> Bound | None:
+        """The key's own limit; None where it has none."""
+        return next((each for each in self.allowance.bounds if each.layer == OWN_LIMIT), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,6 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
     """Read what all keys have spent, in a few queries however many keys there are."""
     today = now.date()
     since, month = today - timedelta(days=WINDOW_DAYS - 1), today.replace(day=1)
-    by_key = Grouping(by_key=True)
     replaced: dict[int, list[StoredKey]] = {}
     for row in stored_keys.list_rows(connection):
         if row.is_replaced:
@@ -133,18 +132,26 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
     }
     return Spending(
         now=now,
-        last_30_days=_with_spans(
-            connection, usage_reads.sum_usage(connection, by_key, UsageFilter(since, today)), since, today
-        ),
+        last_30_days=spent_since(connection, since, today),
         # What cleanup has removed of this month included.
-        this_month=_with_spans(
-            connection, usage_reads.sum_months(connection, by_key, UsageFilter(month, month)), month, today
-        ),
+        this_month=spent_since(connection, month, today, is_month=True),
         covered=usage_reads.covered_spans(connection, min(since, month), today),
         in_spans=frozenset(in_spans),
         accounts=accounts.account_states(connection),
         replaced=replaced,
     )
+
+
+def spent_since(
+    connection: Connection, since: date, today: date, *, is_month: bool = False
+) -> dict[int, Totals]:
+    """What each key has spent by today, by its id. ``is_month``: what cleanup has removed of it included."""
+    by_key = Grouping(by_key=True)
+    if is_month:
+        sums = usage_reads.sum_months(connection, by_key, UsageFilter(since, since))
+    else:
+        sums = usage_reads.sum_usage(connection, by_key, UsageFilter(since, today))
+    return _with_spans(connection, sums, since, today)
 
 
 def spent_on(connection: Connection, day: date) -> Decimal | None:

@@ -131,5 +131,6 @@ def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bo
         )
     if key.last_sync_error is not None:
         return f"the last sync: {key.last_sync_error}"
-    problem = problem_of(key.facts, now, has_secret=key.secret_encrypted is not None)
+    has_secret = key.secret_encrypted is not None
+    problem = problem_of(key.facts, now, has_secret=has_secret, read_at=key.facts_read_at)
     return None if problem is None else str(problem)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from orwatch.domain.can_spend import CanSpend
 from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.runs import Job, JobRun
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
@@ -33,10 +34,10 @@ class AccountBalance:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What can still be spent with a key that has a limit; ``balance_usd`` is its account's, where known."""
+    """What can still be spent with a key that something limits; ``balance_usd``: its account's, if known."""
 
     key: StoredKey
-    amount_usd: Decimal
+    can_spend: CanSpend
     balance_usd: Decimal | None = None
 
 

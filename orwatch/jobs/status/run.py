@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from itertools import pairwise
+from operator import itemgetter
 
 from orwatch.domain import schedule
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import add_exactly
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.cron.summary import overdue, summarise
+from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.jobs.status.needs import job_need, key_need
@@ -52,6 +55,7 @@ def run(
         spent_today = spent_on(connection, now.date())
         owners = _account_owners(all_keys, spending)
         readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
+        allowances = read_allowances(connection, all_keys, now)
     keys = [key for key in all_keys if not key.is_removed and not key.is_deleted]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
@@ -94,7 +98,7 @@ def run(
         spent_today_usd=spent_today,
         spent_month_usd=total_usd([spending.spent_month_by(key) for key in all_keys]),
         accounts=tuple(balances.values()),
-        allowances=tuple(_allowances(keys, balances, now)),
+        allowances=tuple(_allowances(keys, allowances, now)),
         schedule=summary,
         lacks_encryption_key=bool(sealed) and keyring is not None and not keyring.keys,
         opens_no_secret=opens_no_secret,
@@ -135,22 +139,17 @@ def _balance(owner: StoredKey, readings: Sequence[CreditsReading]) -> AccountBal
     return AccountBalance(owner.name, readings[-1].credits, readings[-1].read_at, purchase)
 
 
-def _allowances(
-    keys: Sequence[StoredKey], balances: Mapping[int, AccountBalance], now: datetime
-) -> list[Allowance]:
-    """What can still be spent with each usable key that has a limit, the least first."""
-    found = []
+def _allowances(keys: Sequence[StoredKey], known: Allowances, now: datetime) -> list[Allowance]:
+    """What can still be spent with each usable key that something but the balance limits, the least first."""
+    found: list[tuple[Decimal, Allowance]] = []
     for key in keys:
-        listing, remaining = key.listing, key.facts.limit_remaining_usd
-        if key.is_management or not key.is_active or key.is_listed_disabled:
+        each = known.keys.get(key.id)
+        if each is None or not key.is_active or key.is_listed_disabled or key.is_expired(now):
             continue
-        if remaining is None or key.facts_read_at is None or key.is_expired(now):
-            continue
-        account = None if listing is None else balances.get(listing.account_key_id)
-        balance = account.credits.balance_usd if account is not None and account.credits else None
-        least = remaining if balance is None else min(remaining, balance)
-        found.append(Allowance(key, max(ZERO, least), balance))
-    return sorted(found, key=lambda each: each.amount_usd)
+        amount = None if each.can_spend is None else each.can_spend.amount_usd
+        if each.limits and each.can_spend is not None and amount is not None:
+            found.append((amount, Allowance(key, each.can_spend, each.balance_usd)))
+    return [allowance for _, allowance in sorted(found, key=itemgetter(0))]
 
 
 def _settled(store: Store, job: Job, last_run: JobRun | None) -> JobRun | None:

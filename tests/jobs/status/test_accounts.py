@@ -42,8 +42,8 @@ def key_problems(store: Store) -> dict[str, str | None]:
     return {each.key.name: each.problem for each in status_job.run(store, NOW).keys}
 
 
-def allowances(result: StatusResult) -> dict[str, tuple[Decimal, Decimal | None]]:
-    return {each.key.name: (each.amount_usd, each.balance_usd) for each in result.allowances}
+def allowances(result: StatusResult) -> dict[str, tuple[Decimal | None, Decimal | None]]:
+    return {each.key.name: (each.can_spend.amount_usd, each.balance_usd) for each in result.allowances}
 
 
 def test_what_was_spent_is_of_all_keys_removed_ones_included(store: Store) -> None:
