@@ -15,7 +15,17 @@ from pathlib import Path
 
 from tests.bench.measure import Options, Row, table
 
-SECTIONS = ("startup", "parsing", "writing", "reports", "cleaning", "account", "syncing", "postgres")
+SECTIONS = (
+    "startup",
+    "parsing",
+    "writing",
+    "reports",
+    "cleaning",
+    "account",
+    "syncing",
+    "postgres",
+    "forecasts",
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -23,7 +33,8 @@ FOOTNOTE = """
 goal, is, last: a multiple of what is done beside it, or the measured value itself; last: from results.json.
 Each is the best of several rounds, taken in turn with what stands beside it. startup, parsing, writing,
 reports and the time of cleaning are processor time, which other programs disturb least; the waits of
-cleaning, syncing and postgres are time as it passes: let nothing else run beside them."""
+cleaning, syncing and postgres are time as it passes: let nothing else run beside them. forecasts: no times,
+but errors in dollars, and shares."""
 
 
 def main() -> int:

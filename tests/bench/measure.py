@@ -32,7 +32,8 @@ class Row:
     """One line of the table.
 
     ``goal``: how much ``measured`` may be, as a multiple of ``beside`` (and ``allowance`` more), or as it is
-    where nothing is done beside it. ``unit``: of ``measured``, ``beside``, ``allowance``; "s" or "MB".
+    where nothing is done beside it. ``unit``: of ``measured``, ``beside``, ``allowance``; "s", "MB", "$" or
+    "%".
     """
 
     what: str
@@ -203,4 +204,8 @@ def _figure(number: float, unit: str) -> str:
         return f"{number * 1000:,.1f} ms" if number < 1 else f"{number:,.2f} s"
     if unit == "MB":
         return f"{number:,.1f} MB"
+    if unit == "$":
+        return f"${number:,.2f}"
+    if unit == "%":
+        return f"{number:.1%}"
     return f"{number:.3f} ×" if abs(number - 1) < 0.1 else f"{number:.2f} ×"
