@@ -115,6 +115,7 @@ def command(
         model_globs=model_globs,
         top=top,
         sort=sort,
+        now=context.now,
     )
     result = report_job.run(context.store, request)
     if as_json or as_csv or output:

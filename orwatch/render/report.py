@@ -14,9 +14,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.usage import MEASURES, Dimension, Totals
-from orwatch.jobs.report.result import Counters, Days, ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.result import Counters, Days, MonthCourse, ReportResult, ReportRow, ReportTable
 from orwatch.render import numbers
 from orwatch.render.console import View
+from orwatch.render.forecast import MONTH, on_course
 from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.tables import Column, fit, make_table
 from orwatch.text import counted, printable
@@ -76,9 +77,15 @@ def view(result: ReportResult) -> View:
             if table is not result.table:
                 shown += [Text(), Text(f"Top {table.by[0].value}s", style="bold"), Text()]
             shown.append(_table(table, width, ascii_only, with_bar=len(table.by) == 1))
+        if tables and result.course is not None:
+            shown.append(Text(_course_text(result.course)))
         return [*shown, *(Text(f"Note: {note}") for note in _notes(result))]
 
     return parts
+
+
+def _course_text(course: MonthCourse) -> str:
+    return f"This month: {numbers.usd(course.spent_usd)} so far, {on_course(course.forecast)}"
 
 
 def _title(result: ReportResult) -> str:
@@ -218,6 +225,7 @@ def answer_shape(by: Sequence[Dimension]) -> Shape:
         Member("known_days", "Of how many days the totals are."),
         Member("left_out", "The days that cleanup has cut.", shape=_LEFT_OUT),
         Member("counters", "What the keys' own counters say, where not all days are known.", shape=_COUNTERS),
+        Member("month", "Where this month will end, where all of it is shown.", "course", MONTH),
         Member("notes", "What else to know of the numbers.", _notes),
     )
 

@@ -24,6 +24,7 @@ from orwatch.jobs.status.result import (
 from orwatch.render import numbers
 from orwatch.render.allowances import CAN_SPEND, amount_text, can_spend_columns
 from orwatch.render.console import View
+from orwatch.render.forecast import MONTH, on_course, short_day
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.render.tables import KEYS_LISTED, Column, make_table
 from orwatch.text import counted, printable
@@ -125,6 +126,8 @@ def _money_lines(result: StatusResult) -> list[Text]:
         f"Spent:    {numbers.usd(result.spent_today_usd)} today, "
         f"{numbers.usd(result.spent_month_usd)} this month so far (UTC)"
     ]
+    if result.course is not None:
+        lines.append(f"{'':10}{on_course(result.course.forecast)} this month")
     for account in result.accounts:
         parts = [numbers.usd(account.credits.balance_usd if account.credits else None)]
         if len(result.accounts) > 1:
@@ -136,6 +139,9 @@ def _money_lines(result: StatusResult) -> list[Text]:
             parts.append(f"read {numbers.age(account.read_at, result.now)}")
         label = "Balance:" if account is result.accounts[0] else ""
         lines.append(f"{label:10}{', '.join(parts)}")
+        if account.lasting and account.credits and account.credits.balance_usd > 0:
+            until = short_day(account.lasting.until, result.now.date())
+            lines.append(f"{'':10}lasts until about {until} at the pace of the last two weeks")
     return [Text(printable(line), overflow="fold") for line in lines]
 
 
@@ -263,6 +269,8 @@ _ACCOUNT = Shape(
             Member("since", "It was bought after that day's reading."),
         ),
     ),
+    Member("lasts_days", "For how many days the balance lasts at the pace of two weeks.", "lasting.days"),
+    Member("lasts_until", "Until which day it lasts so; null: for ever, or not known.", "lasting.until"),
 )
 _ALLOWANCE = Shape(
     Allowance,
@@ -301,6 +309,7 @@ ANSWER = Shape(
     Member("keys", "The keys.", shape=_KEY),
     Member("spent_today", "What all keys spent today (UTC), in US dollars.", "spent_today_usd"),
     Member("spent_this_month", "What all keys spent this month (UTC), in US dollars.", "spent_month_usd"),
+    Member("month", "Where this month will end; null where too little is known.", "course", MONTH),
     Member("accounts", "The accounts whose credits a management key reads.", shape=_ACCOUNT),
     Member(
         "can_spend",

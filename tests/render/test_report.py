@@ -292,6 +292,7 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
         "known_days": None,
         "left_out": [],
         "counters": None,
+        "month": None,
         "notes": ["n"],
     }
 

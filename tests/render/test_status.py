@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from orwatch.domain.can_spend import CanSpend
+from orwatch.domain.forecast import Forecast, Lasting
 from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
+from orwatch.jobs.report.result import MonthCourse
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.render.status import as_json, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
@@ -275,11 +277,14 @@ BALANCE = AccountBalance(
     Credits(Decimal("100.5"), Decimal("25.75")),
     NOW - timedelta(minutes=5),
     Purchase(Decimal(100), date(2026, 11, 2)),
+    Lasting(44, date(2027, 1, 3)),
 )
+COURSE = MonthCourse(Decimal(45), Forecast(Decimal("67.5"), Decimal(60), Decimal("1080.4"), is_rough=True))
 RICH = replace(
     GOOD,
     spent_today_usd=Decimal("1.234"),
     spent_month_usd=Decimal(45),
+    course=COURSE,
     accounts=(BALANCE,),
     allowances=(allowance("ci", "0", "-0.25"), allowance("production", "74.75", "88.2")),
 )
@@ -288,7 +293,9 @@ RICH = replace(
 def test_what_was_spent_and_what_is_left_are_told() -> None:
     text = rendered(view(RICH), 100)
     assert "\nSpent:    $1.23 today, $45.00 this month so far (UTC)\n" in text
+    assert "\n          on course for about $68 (60 to 1,080) this month\n" in text
     assert "\nBalance:  $74.75, bought $100.00 since 2026-11-02\n" in text
+    assert "\n          lasts until about 3 Jan 2027 at the pace of the last two weeks\n" in text
     lines = [line.split() for line in text.splitlines()]
     until = ["until", "1", "Dec", "(limit)"]
     assert ["ci", "$0.00", *until, "-$0.25", "$300.00", "5", "min", "ago"] in lines
@@ -335,6 +342,13 @@ def test_the_money_fits_the_terminal(width: int) -> None:
 def test_json_tells_the_money_to_the_digit() -> None:
     document = json.loads(as_json(RICH), parse_float=Decimal)
     assert (document["spent_today"], document["spent_this_month"]) == (Decimal("1.234"), 45)
+    assert document["month"] == {
+        "spent": 45,
+        "expected": Decimal("67.5"),
+        "low": 60,
+        "high": Decimal("1080.4"),
+        "is_rough": True,
+    }
     assert document["accounts"] == [
         {
             "name": "ops",
@@ -343,6 +357,8 @@ def test_json_tells_the_money_to_the_digit() -> None:
             "spent": Decimal("25.75"),
             "read_at": "2026-11-20T12:25:00Z",
             "last_purchase": {"amount": 100, "since": "2026-11-02"},
+            "lasts_days": 44,
+            "lasts_until": "2027-01-03",
         }
     ]
     assert document["can_spend"][0] == {
@@ -365,4 +381,6 @@ def test_json_tells_the_money_to_the_digit() -> None:
         "spent": None,
         "read_at": None,
         "last_purchase": None,
+        "lasts_days": None,
+        "lasts_until": None,
     }

@@ -30,6 +30,17 @@ def left_out_days(
     return tuple(found)
 
 
+def with_accounts(wanted: UsageFilter, keys: Sequence[StoredKey]) -> UsageFilter:
+    """The filter of the days that were read, where ``wanted`` is that of the usage.
+
+    An account's days are those of all its keys: of a listed key without use no day is recorded.
+    """
+    if wanted.key_ids is None:
+        return wanted
+    accounts = [key.listing.account_key_id for key in keys if key.id in wanted.key_ids and key.listing]
+    return replace(wanted, key_ids=(*wanted.key_ids, *accounts))
+
+
 def count_known_days(
     connection: Connection,
     wanted: UsageFilter,
@@ -39,11 +50,7 @@ def count_known_days(
     watermark: date | None,
 ) -> int:
     """The days of the window that were read, or that lie in one of these spans and monthly totals."""
-    if wanted.key_ids is not None:
-        # An account's days are those of all its keys: of a listed key without use no day is recorded.
-        accounts = [key.listing.account_key_id for key in keys if key.id in wanted.key_ids and key.listing]
-        wanted = replace(wanted, key_ids=(*wanted.key_ids, *accounts))
-    known = usage_reads.covered_days(connection, wanted)
+    known = usage_reads.covered_days(connection, with_accounts(wanted, keys))
     for span in spans:
         known.update(days_between(span.first_day, span.last_day))
     if watermark is not None:

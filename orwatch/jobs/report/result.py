@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from orwatch.domain.forecast import Forecast
 from orwatch.domain.usage import Dimension, Totals
 
 
@@ -46,12 +47,20 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class MonthCourse:
+    """What the running month has cost so far, and where it will end."""
+
+    spent_usd: Decimal
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True)
 class ReportResult:
     """What ``orwatch report`` shows: the table asked for, and the top models and keys.
 
     ``known_days``: of how many days of the window the totals are. ``left_out``: what cleanup has cut of it.
     ``counters``: where not all days are known, and these are. ``has_models``: a model is meant by the
-    patterns, if there are any.
+    patterns, if there are any. ``course``: of the running month, where all of it so far is in the window.
     """
 
     since: date
@@ -64,6 +73,7 @@ class ReportResult:
     left_out: tuple[Days, ...] = ()
     counters: Counters | None = None
     has_models: bool = True
+    course: MonthCourse | None = None
 
     @property
     def days(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache, partial
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
@@ -14,7 +14,8 @@ from orwatch.errors import UsageError
 from orwatch.jobs.key.selection import key_labels, select_keys
 from orwatch.jobs.report import models
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
-from orwatch.jobs.report.result import Days, ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.forecast import month_forecast
+from orwatch.jobs.report.result import Days, MonthCourse, ReportResult, ReportRow, ReportTable
 from orwatch.jobs.report.table import fold, group_rows, period_name
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -31,7 +32,8 @@ _TOP_ROWS = 5
 class ReportRequest:
     """What to show. ``since`` None: from the first day of which anything is known.
 
-    ``by`` empty: by day, with the top models and keys below.
+    ``by`` empty: by day, with the top models and keys below. ``now``: for where the running month will be;
+    None: it is not looked for.
     """
 
     since: date | None
@@ -41,6 +43,7 @@ class ReportRequest:
     model_globs: tuple[str, ...] = ()
     top: int | None = None
     sort: str | None = None
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
             ]
         whole_spans = [each.span for each in found_spans if _is_inside(each.span, wanted)]
         known_days = count_known_days(connection, wanted, keys, whole_spans, months, watermark)
+        course = _course(connection, wanted, request.now)
     notes: tuple[str, ...] = ()
     if left_out:
         how = "--by month shows them" if _needs_days(by) else "only whole months of them can be shown"
@@ -101,11 +105,19 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         known_days=known_days,
         left_out=left_out,
         has_models=wanted.model_ids != (),
+        course=course,
     )
     # The counters know nothing of models.
     if known_days < result.days and wanted.model_ids is None:
         result = replace(result, counters=read_counters(keys, wanted.key_ids))
     return result
+
+
+def _course(connection: Connection, wanted: UsageFilter, now: datetime | None) -> MonthCourse | None:
+    """Where the running month will be, if all of it so far is wanted."""
+    if now is None or wanted.until != now.date() or wanted.since > month_start(wanted.until):
+        return None
+    return month_forecast(connection, now, key_ids=wanted.key_ids, model_ids=wanted.model_ids)
 
 
 def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], names: _Names) -> UsageFilter:

@@ -7,10 +7,12 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from orwatch.domain.can_spend import CanSpend
+from orwatch.domain.forecast import Lasting
 from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.runs import Job, JobRun
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
 from orwatch.jobs.cron.result import ScheduleSummary
+from orwatch.jobs.report.result import MonthCourse
 from orwatch.jobs.status.needs import list_needs, shared_problems
 
 
@@ -24,12 +26,16 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
-    """The last reading of an account's credits, by its management key's name; None: there is none."""
+    """The last reading of an account's credits, by its management key's name; None: there is none.
+
+    ``lasting``: how long they last from then; None: for ever, or not known.
+    """
 
     name: str
     credits: Credits | None = None
     read_at: datetime | None = None
     last_purchase: Purchase | None = None
+    lasting: Lasting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class StatusResult:
     last_day: date | None
     spent_today_usd: Decimal | None = None
     spent_month_usd: Decimal | None = None
+    course: MonthCourse | None = None
     accounts: tuple[AccountBalance, ...] = ()
     # The least first.
     allowances: tuple[Allowance, ...] = ()

@@ -18,15 +18,15 @@ from orwatch.jobs.cron.summary import overdue, summarise
 from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
+from orwatch.jobs.report.forecast import balance_lasts, month_forecast
 from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.secrets import Keyring
 from orwatch.store import runs
 from orwatch.store.engine import locks
-from orwatch.store.engine.database import Store
+from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
-from orwatch.store.keys.accounts import CreditsReading
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger import write as ledger
 
@@ -54,8 +54,10 @@ def run(
         spending = read_spending(connection, now)
         spent_today = spent_on(connection, now.date())
         owners = _account_owners(all_keys, spending)
-        readings = {owner.id: accounts.list_credits(connection, owner.id) for owner in owners}
+        balances = {owner.id: _balance(connection, owner) for owner in owners}
         allowances = read_allowances(connection, all_keys, now)
+        spent_month = total_usd([spending.spent_month_by(key) for key in all_keys])
+        course = None if spent_month is None else month_forecast(connection, now, spent_usd=spent_month)
     keys = [key for key in all_keys if not key.is_removed and not key.is_deleted]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
@@ -64,7 +66,6 @@ def run(
     _, unopened = open_what_opens(store, keyring, sealed) if keyring and keyring.keys else ({}, {})
     opens_no_secret = bool(sealed) and len(unopened) == len(sealed)
     with_unopened = {row.current_id for row in sealed if row.id in unopened}
-    balances = {owner.id: _balance(owner, readings[owner.id]) for owner in owners}
     summary = None if shown is None else summarise(shown)
     sets_times = summary is None or summary.sets_times
 
@@ -96,7 +97,8 @@ def run(
         first_day=extent.first_day,
         last_day=extent.last_day,
         spent_today_usd=spent_today,
-        spent_month_usd=total_usd([spending.spent_month_by(key) for key in all_keys]),
+        spent_month_usd=spent_month,
+        course=course,
         accounts=tuple(balances.values()),
         allowances=tuple(_allowances(keys, allowances, now)),
         schedule=summary,
@@ -128,7 +130,8 @@ def _account_owners(keys: Sequence[StoredKey], spending: Spending) -> list[Store
     return owners
 
 
-def _balance(owner: StoredKey, readings: Sequence[CreditsReading]) -> AccountBalance:
+def _balance(connection: Connection, owner: StoredKey) -> AccountBalance:
+    readings = accounts.list_credits(connection, owner.id)
     if not readings:
         return AccountBalance(owner.name)
     purchase = None
@@ -136,7 +139,9 @@ def _balance(owner: StoredKey, readings: Sequence[CreditsReading]) -> AccountBal
         growth = add_exactly(after.credits.bought_usd, -before.credits.bought_usd)
         if growth > 0:
             purchase = Purchase(growth, before.read_at.date())
-    return AccountBalance(owner.name, readings[-1].credits, readings[-1].read_at, purchase)
+    last = readings[-1]
+    lasting = balance_lasts(connection, owner.id, last.credits.balance_usd, last.read_at)
+    return AccountBalance(owner.name, last.credits, last.read_at, purchase, lasting)
 
 
 def _allowances(keys: Sequence[StoredKey], known: Allowances, now: datetime) -> list[Allowance]:
