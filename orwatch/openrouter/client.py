@@ -32,6 +32,7 @@ from orwatch.errors import (
     UnexpectedAnswerError,
     WrongClockError,
 )
+from orwatch.openrouter.large_answers import wait_for_turn
 from orwatch.openrouter.network import Network, open_http, when_sent
 from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
@@ -275,9 +276,18 @@ class Client:
             )
 
     def _read(self, response: httpx.Response, question: _Question, deadline: float) -> bytes:
+        def wait() -> None:
+            nonlocal deadline
+            began_at = self._clock.monotonic()
+            wait_for_turn()
+            # It is not the server that took this time.
+            waited = self._clock.monotonic() - began_at
+            deadline += waited
+            self._network.extend(waited)
+
         encodings = response.headers.get_list("Content-Encoding", split_commas=True)
         try:
-            body = Body(packing_of(encodings), MAX_ANSWER_BYTES)
+            body = Body(packing_of(encodings), MAX_ANSWER_BYTES, wait)
         except ValueError as error:
             if response.status_code != 200:
                 return b""  # the status says enough

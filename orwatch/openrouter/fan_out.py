@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TypeVar
 
 from orwatch.errors import ApiError, KeyRejectedError
+from orwatch.openrouter.large_answers import LargeAnswers, Turn
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -19,26 +20,34 @@ def ask_concurrently(
     """Each item with its answer, or with the ``ApiError`` that asking raised, as they come.
 
     At most ``concurrency`` are asked at once and as many answers wait to be handled, so that memory does
-    not grow with the number of items. Any other exception ends it all.
+    not grow with the number of items; of large answers one is read, parsed and handled at a time. Any other
+    exception ends it all.
     """
     waiting = iter(items)
-    under_way: dict[Future[Answer], Item] = {}
+    under_way: dict[Future[Answer], tuple[Item, Turn]] = {}
+    large_answers = LargeAnswers()
     executor = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="ask")
+
+    def begin(count: int) -> None:
+        for item in islice(waiting, count):
+            turn = Turn(large_answers)
+            under_way[executor.submit(turn.ask, ask, item)] = (item, turn)
+
     try:
-        under_way.update({executor.submit(ask, item): item for item in islice(waiting, concurrency)})
+        begin(concurrency)
         while under_way:
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
-                item = under_way.pop(future)
-                under_way.update(
-                    {executor.submit(ask, following): following for following in islice(waiting, 1)}
-                )
+                item, turn = under_way.pop(future)
+                begin(1)
                 try:
                     answer: Answer | ApiError = future.result()
                 except ApiError as error:
                     answer = error
                 yield item, answer
+                turn.give_back()
     finally:
+        large_answers.end()
         executor.shutdown(wait=False, cancel_futures=True)
 
 

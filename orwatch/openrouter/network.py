@@ -48,6 +48,10 @@ class Network(httpcore.NetworkBackend):
         finally:
             self._request.deadline = before
 
+    def extend(self, seconds: float) -> None:
+        """Give the request of this thread so much more time, until the end of the innermost ``until``."""
+        self._request.deadline += seconds
+
     def seconds_left(self, timeout: float | None, error: type[Exception]) -> float | None:
         """The time-out, or what is left of the request's time where that is less. Raises ``error``."""
         deadline: float | None = getattr(self._request, "deadline", None)

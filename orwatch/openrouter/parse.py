@@ -6,6 +6,7 @@ the rest kept; an answer that is not the promised shape is an ``UnexpectedAnswer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
@@ -107,19 +108,23 @@ class _Rejections:
     def __init__(self) -> None:
         self._first: list[RejectedRow] = []
         self._others: dict[tuple[date | None, bool], RejectedRow] = {}
+        self._counts: Counter[tuple[date | None, bool]] = Counter()
 
     def add(self, reason: str, day: date | None, *, is_outside: bool = False) -> None:
-        row = RejectedRow(reason, day, is_outside)
         if len(self._first) < MAX_REJECTED_KEPT:
-            self._first.append(row)
+            self._first.append(RejectedRow(reason, day, is_outside))
             return
         # The days outside of the window, of which there can be any number, concern nobody.
         place = (None if is_outside else day, is_outside)
-        before = self._others.get(place)
-        self._others[place] = row if before is None else replace(before, count=before.count + 1)
+        if place not in self._others:
+            self._others[place] = RejectedRow(reason, day, is_outside)
+        self._counts[place] += 1
 
     def rows(self) -> tuple[RejectedRow, ...]:
-        return (*self._first, *self._others.values())
+        return (
+            *self._first,
+            *(replace(row, count=self._counts[place]) for place, row in self._others.items()),
+        )
 
 
 def _order(part: _Part) -> tuple[bool, str, date]:

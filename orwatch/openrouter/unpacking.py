@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from orwatch.openrouter.large_answers import LARGE_BYTES
 
 PACKINGS = "gzip, deflate"  # what is asked for
 _KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
@@ -25,9 +27,12 @@ def packing_of(encodings: Sequence[str]) -> str:
 class Body:
     """A body of at most ``most`` bytes, packed and unpacked."""
 
-    def __init__(self, packing: str, most: int) -> None:
+    def __init__(self, packing: str, most: int, when_large: Callable[[], None] = lambda: None) -> None:
+        """``when_large`` is called once, before much more than ``LARGE_BYTES`` are kept."""
         self._content = bytearray()
         self._most = most
+        self._when_large = when_large
+        self._is_large = False
         self._received = 0
         self._is_deflate = packing == "deflate"
         self._unpacker = zlib.decompressobj(_GZIP_OR_ZLIB) if packing else None
@@ -36,22 +41,32 @@ class Body:
         """Unpack some more; whether it stays within the bound. Raises ``zlib.error``."""
         is_first = not self._received
         self._received += len(chunk)
-        if self._unpacker is None:
-            self._content += chunk
-        elif not self._unpacker.eof:
-            try:
-                self._content += self._unpack(chunk)
-            except zlib.error:
-                if not (is_first and self._is_deflate):
-                    raise
-                self._unpacker = zlib.decompressobj(_BARE_DEFLATE)
-                self._content += self._unpack(chunk)
+        try:
+            self._keep(self._unpacked(chunk))
+        except zlib.error:
+            if not (is_first and self._is_deflate):
+                raise
+            self._unpacker = zlib.decompressobj(_BARE_DEFLATE)
+            self._keep(self._unpacked(chunk))
         return max(self._received, len(self._content)) <= self._most
 
-    def _unpack(self, chunk: bytes) -> bytes:
-        # One byte more than there may be shows that there is too much; the rest stays packed.
-        room = self._most + 1 - len(self._content)
-        return b"" if self._unpacker is None else self._unpacker.decompress(chunk, room)
+    def _keep(self, parts: Iterator[bytes]) -> None:
+        for part in parts:
+            self._content += part
+            if len(self._content) > LARGE_BYTES and not self._is_large:
+                self._is_large = True
+                self._when_large()
+
+    def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
+        """The chunk in parts that are not large; not the rest of what is too much."""
+        if self._unpacker is None:
+            yield chunk
+            return
+        while chunk and not self._unpacker.eof and len(self._content) <= self._most:
+            # One byte more than there may be shows that there is too much.
+            room = self._most + 1 - len(self._content)
+            yield self._unpacker.decompress(chunk, min(room, LARGE_BYTES))
+            chunk = self._unpacker.unconsumed_tail
 
     def whole(self) -> bytes:
         """All of it. Raises ``zlib.error`` where it ends too early."""

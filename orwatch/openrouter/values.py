@@ -34,6 +34,9 @@ MAX_NAMES = 20_000  # models, each with each of its providers
 _SMALL_BYTES = 8 * 1024**2  # too small to hold too many
 _BYTES_TO_LOOK_AT = 4000  # of what is not JSON
 _LONGEST_SECRET = 500
+_LONGEST_DAY = 100  # and moment
+_LONGEST_NUMBER = 400
+_SHOWN_LENGTH = 60
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 
@@ -157,13 +160,14 @@ def day_of(item: Json, *fields: str) -> date:
             break
     if not isinstance(text, str):
         raise RowError(f"the date {shown(text)} is not a day")
-    # Longer ones cannot be kept for ever.
-    return _day(text) if len(text) <= 40 else _day_with_care(text)
+    return _day(text[: _LONGEST_DAY + 1])
 
 
-def _day_with_care(text: str) -> date:
+# An answer has few days and many rows.
+@lru_cache(maxsize=1000)
+def _day(text: str) -> date:
     match = _DAY.fullmatch(text)
-    if match is None:
+    if match is None or len(text) > _LONGEST_DAY:
         raise RowError(f"the date {shown(text)} is not a day")
     try:
         return date.fromisoformat(match[1])
@@ -171,17 +175,13 @@ def _day_with_care(text: str) -> date:
         raise RowError(f"the date {shown(text)} does not exist") from None
 
 
-# An answer has few days and many rows.
-_day = lru_cache(maxsize=1000)(_day_with_care)
-
-
 def name_of(item: dict[str, Json], field: str, day: date) -> str:
     """A name that can be stored. Raises ``RowError``."""
     name = item.get(field)
+    if isinstance(name, str) and len(name) > MAX_NAME_LENGTH:
+        raise RowError(f"{day}: the {field}'s name has {len(name):,} characters")
     if not isinstance(name, str) or not (stripped := name.strip()):
         raise RowError(f"{day}: the {field} is {shown(name)}, not a name")
-    if len(name) > MAX_NAME_LENGTH:
-        raise RowError(f"{day}: the {field}'s name has {len(name):,} characters")
     if not is_storable(name):
         raise RowError(f"{day}: the {field}'s name {shown(name)} is not valid Unicode")
     return stripped
@@ -232,8 +232,7 @@ def _cost_with_care(value: Json, field: str, day: date) -> Decimal:
 def number_of(value: Json) -> Decimal | None:
     """A JSON number, or a text that is one, exactly; None for all else."""
     if isinstance(value, str):
-        text = value.strip()
-        if len(text) > 400 or not _NUMBER.fullmatch(text):
+        if len(value) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text := value.strip()):
             return None
         try:
             value = Decimal(text)
@@ -252,8 +251,10 @@ def shown(value: Json) -> str:
     """A value as it came, short enough and safe for a message."""
     if isinstance(value, dict | list):
         return kind_of(value)
+    if isinstance(value, str):
+        value = value[: _SHOWN_LENGTH + 1]
     text = f"{value}" if isinstance(value, Decimal) else json.dumps(value)
-    return printable(text if len(text) <= 60 else f"{text[:57]}…")
+    return printable(text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 3]}…")
 
 
 def is_storable(text: str) -> bool:
@@ -299,7 +300,7 @@ def optional_label(value: Json) -> str | None:
 
 def optional_time(value: Json) -> datetime | None:
     """A time in UTC, or None for what is none."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _LONGEST_DAY:
         return None
     try:
         moment = datetime.fromisoformat(value)
