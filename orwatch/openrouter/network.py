@@ -62,6 +62,24 @@ class Network(httpcore.NetworkBackend):
             raise error("the time for the request is over")
         return left if timeout is None else min(timeout, left)
 
+    def timed_socket(self) -> type[ssl.SSLSocket]:
+        """What an SSL context makes of the connections to a proxy: there may be another TLS within its TLS.
+
+        For one read of that httpcore reads as often as it takes, each time with the whole time-out.
+        """
+        seconds_left = self.seconds_left
+
+        class TimedSocket(ssl.SSLSocket):
+            def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+                self.settimeout(seconds_left(self.gettimeout(), TimeoutError))
+                return super().recv(buflen, flags)
+
+            def send(self, data: Any, flags: int = 0) -> int:  # sendall calls it, too
+                self.settimeout(seconds_left(self.gettimeout(), TimeoutError))
+                return super().send(data, flags)
+
+        return TimedSocket
+
     def connect_tcp(
         self,
         host: str,
@@ -163,6 +181,7 @@ def open_http(base_url: str, connections: int, network: Network) -> httpx.Client
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"ORWATCH_OPENROUTER_API_URL={base_url!r} is not an address: {error}.") from error
     certificates = trusted_certificates()
+    certificates.sslsocket_class = network.timed_socket()
     try:
         http = httpx.Client(
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpcore
 import httpx
@@ -19,6 +21,7 @@ from orwatch.openrouter import outage
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.outage import Patience
 from tests.openrouter.raw_server import raw_server
+from tests.openrouter.tls import HERE, VALID, Authority, tls_server
 from tests.support import SECRET, no_limit
 
 SECONDS = 0.3
@@ -168,6 +171,55 @@ def test_connections_through_a_proxy_have_the_deadline_too(
             if isinstance(transport, httpx.HTTPTransport)
         ]
         assert backends == [client._network] * 2
+
+
+TUNNEL = b"HTTP/1.1 200 OK\r\n\r\n"
+HANDSHAKE = b"\x16\x03\x03\x3f\xff"  # a record of 16 kB begins
+RECORD = b"\x17\x03\x03\x3f\xff"
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    authority = Authority(tmp_path / "ours")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    return authority
+
+
+def test_a_handshake_within_the_tls_of_a_proxy_ends_at_the_deadline(
+    ask: Callable[..., float], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(connection: ssl.SSLSocket) -> None:
+        connection.sendall(TUNNEL)
+        connection.recv(65536)
+        send_for_ever(connection, HANDSHAKE, b"\0")
+
+    with tls_server(authority.certificate(HERE, VALID), serve) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+        assert SECONDS * 0.9 < ask("https://openrouter.example") < SECONDS + 2
+
+
+def test_an_answer_within_the_tls_of_a_proxy_ends_at_the_deadline(
+    ask: Callable[..., float], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def serve(connection: ssl.SSLSocket) -> None:
+        connection.sendall(TUNNEL)
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = inner.wrap_bio(received, sent, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.sendall(sent.read())
+                received.write(connection.recv(65536))
+        send_for_ever(connection, sent.read() + RECORD, b"\0")
+
+    inner.load_cert_chain(authority.certificate(("openrouter.example",), VALID))
+    with tls_server(authority.certificate(HERE, VALID), serve) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+        assert SECONDS * 0.9 < ask("https://openrouter.example") < SECONDS + 2
 
 
 @pytest.fixture

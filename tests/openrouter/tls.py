@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
@@ -85,8 +85,10 @@ class TlsServer:
 
 
 @contextmanager
-def tls_server(certificate: Path) -> Iterator[TlsServer]:
-    """Answers each request with ``{}``."""
+def tls_server(
+    certificate: Path, serve: Callable[[ssl.SSLSocket], None] | None = None
+) -> Iterator[TlsServer]:
+    """Answers each request with ``{}``, or lets ``serve`` do it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -95,7 +97,10 @@ def tls_server(certificate: Path) -> Iterator[TlsServer]:
             connection.settimeout(10)
             with context.wrap_socket(connection, server_side=True) as encrypted:
                 server.requests.append(encrypted.recv(65536))
-                encrypted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                if serve is None:
+                    encrypted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                else:
+                    serve(encrypted)
 
     handling: list[threading.Thread] = []
 
