@@ -34,8 +34,9 @@ class Patience:
     max_outage_seconds: float | None = None
 
 
-# For a person who waits: together with the last short tries of an outage it makes ten seconds.
-OF_A_PERSON = Patience(max_tries=3, max_outage_seconds=8.0)
+# For a person who waits: together with the last short tries of an outage it makes ten seconds. An answer
+# that has begun may take longer than that.
+OF_A_PERSON = Patience(max_tries=3, max_seconds=30.0, max_outage_seconds=8.0)
 
 
 class Outage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import httpx
@@ -13,7 +13,7 @@ import respx
 from orwatch.errors import ApiError, ApiUnavailableError, InterruptedRunError
 from orwatch.openrouter.client import Client
 from orwatch.openrouter.fan_out import ask_concurrently
-from orwatch.openrouter.outage import OF_A_PERSON
+from orwatch.openrouter.outage import OF_A_PERSON, Patience
 from tests.openrouter.conftest import Turns
 from tests.support import API_URL, SECRET, FakeClock
 
@@ -66,6 +66,24 @@ def test_after_five_failures_without_any_answer_no_more_is_sent(
     assert len({error.outage for error in errors}) == 1
     assert str(errors[-1]) == errors[-1].outage
     assert errors[-1].is_passing
+
+
+@pytest.mark.parametrize(("patience", "seconds"), [(OF_A_PERSON, 30), (None, 300)])
+def test_an_answer_that_trickles_ends_after_half_a_minute_for_a_person_and_five_for_a_job(
+    make_client: Callable[..., Client],
+    clock: FakeClock,
+    respx_mock: respx.MockRouter,
+    patience: Patience | None,
+    seconds: int,
+) -> None:
+    def trickle() -> Iterator[bytes]:
+        while True:
+            clock.advance(seconds=1)
+            yield b" "
+
+    respx_mock.get(KEY_URL).mock(side_effect=lambda _request: httpx.Response(200, content=trickle()))
+    assert "in time" in str(failure(make_client(patience=patience)))
+    assert seconds <= clock.monotonic() <= seconds + 2
 
 
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
