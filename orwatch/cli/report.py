@@ -104,6 +104,12 @@ def command(
     if sort is not None and Path(sort).suffix in _FORMS.keys() - {""}:
         raise UsageError(f"-o is --sort, and {sort!r} is no column. A file is named with --output.")
     form = "json" if as_json else "csv" if as_csv else _form(output)
+    # A plain text may well hold either.
+    if output is not None and _FORMS.get(output.suffix.lower(), "text") not in {"text", form}:
+        raise UsageError(
+            f"--{form} and --output {str(output)!r} contradict each other.",
+            f"Drop --{form}, or name a file that ends in .{form}.",
+        )
     from orwatch.jobs.report import run as report_job
 
     first, final = _window(context, since, until, last)

@@ -193,11 +193,12 @@ def test_an_ending_that_no_form_has_is_a_usage_error(orwatch: Orwatch, tmp_path:
 
 
 @pytest.mark.parametrize(("option", "start"), [("--json", "{\n"), ("--csv", "day,")])
-def test_the_asked_form_wins_over_the_files_ending(
-    orwatch: Orwatch, tmp_path: Path, option: str, start: str
+@pytest.mark.parametrize("name", ["usage.txt", "usage", "usage.old"])
+def test_an_ending_of_no_other_form_takes_what_is_asked_for(
+    orwatch: Orwatch, tmp_path: Path, option: str, start: str, name: str
 ) -> None:
-    assert orwatch("report", option, "--output", str(tmp_path / "usage.svg")) == (0, "", "")
-    assert (tmp_path / "usage.svg").read_text(encoding="utf-8").startswith(start)
+    assert orwatch("report", option, "--output", str(tmp_path / name)) == (0, "", "")
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
 
 
 @pytest.mark.parametrize(("name", "form"), [("usage.json", "--json"), ("usage.CSV", "--csv")])
@@ -233,6 +234,10 @@ def test_days_to_come_are_not_shown(orwatch: Orwatch) -> None:
     ("options", "message"),
     [
         (["--output", ""], "the name of the --output file is empty."),
+        (
+            ["--output", "a.SVG", "--csv"],
+            "--csv and --output 'a.SVG' contradict each other. Drop --csv, or name a file that ends in .csv.",
+        ),
         (["-o", "a.svg", "--csv"], "-o is --sort, and 'a.svg' is no column. A file is named with --output."),
     ],
 )
