@@ -14,6 +14,7 @@ from orwatch.cli.interruption import interruptible
 from orwatch.cli.notices import notice
 from orwatch.cli.options import is_confirmed, json_option, yes_option
 from orwatch.config import settings, values
+from orwatch.config.database_url import is_postgres, sqlite_path
 from orwatch.config.own_files import refuse_own_file
 from orwatch.errors import EXIT_NEEDS_PERSON, UsageError
 from orwatch.text import is_terminal, printable
@@ -215,6 +216,8 @@ def copy(context: Context, target: str, as_json: bool) -> None:
     from orwatch.render import console, db
 
     url = settings.check_option(values.database_url, _read_url() if target == "-" else target, "--to")
+    if not is_postgres(url):
+        refuse_own_file(sqlite_path(url), context.settings)
     with interruptible(0, outcome=_UNFINISHED_COPY), console.counting_bar() as update:
         result = db_copy.run(context.settings.database_url, url, context.clock, update)
     if as_json:

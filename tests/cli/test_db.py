@@ -316,6 +316,16 @@ def test_an_address_that_is_none_is_a_usage_error_and_shows_no_password(
     assert "s3cret" not in err
 
 
+def test_a_copy_never_takes_the_place_of_the_env_file(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
+    before = home.env_file.read_bytes()
+    link = tmp_path / "link.db"
+    link.symlink_to(home.env_file)
+    for file in (home.env_file, link):
+        code, out, err = orwatch("db", "copy", "--to", f"sqlite:///{file}")
+        assert (code, out, err) == (2, "", f"orwatch: {file} is the env file. Name another file.\n")
+    assert home.env_file.read_bytes() == before
+
+
 def test_while_a_job_runs_a_copy_is_exit_75(orwatch: Orwatch, home: Home, tmp_path: Path) -> None:
     with home.store() as store, locks.job_lock(store, Job.SYNC, FakeClock()):
         code, out, err = orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db")
