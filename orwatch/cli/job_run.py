@@ -33,7 +33,7 @@ def job_run(
 
     ``is_whole`` False: it does a part of the job only, of which the heartbeat hears nothing.
     """
-    _clean_up_after_killed_runs(context)
+    clean_up_after_killed_runs(context)
     heartbeat = Heartbeat(context.settings.heartbeat_url if is_whole else None, job)
     try:
         with interruptible(context.settings.job_timeout_minutes, wait_seconds) as restart_limit:
@@ -50,7 +50,7 @@ def job_run(
     heartbeat.finish(ending.exit_code, ending.summary)
 
 
-def _clean_up_after_killed_runs(context: Context) -> None:
+def clean_up_after_killed_runs(context: Context) -> None:
     """Remove the temporary files that they left: beside the env file, some of them hold encryption keys."""
     temporary = context.environ.get("TMPDIR") or "/tmp"  # noqa: S108 (nothing is made there)
     folders = {context.env_file.resolve().parent, Path(temporary)}

@@ -49,8 +49,10 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
     Example:
       orwatch secret rotate
     """
+    from orwatch.cli.job_run import clean_up_after_killed_runs
     from orwatch.jobs.key import rotation
 
+    clean_up_after_killed_runs(context)
     store, keyring = context.store, context.keyring
     is_shared = store.backend.file is None
     elsewhere = context.settings.encryption_keys_elsewhere

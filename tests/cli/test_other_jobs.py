@@ -265,7 +265,7 @@ def test_status_tells_of_an_encryption_key_that_is_lost(orwatch: Orwatch, home: 
     assert "Nothing needs you." not in out
 
 
-@pytest.mark.parametrize("job", [("sync",), ("validate",), ("cleanup",)])
+@pytest.mark.parametrize("job", [("sync",), ("validate",), ("cleanup",), ("secret", "rotate")])
 def test_a_job_removes_what_killed_programs_left(
     orwatch: Orwatch,
     home: Home,
