@@ -10,8 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -24,6 +23,7 @@ from orwatch.errors import SettingsError
 from orwatch.openrouter.certificates import certificate_error, trusted_certificates
 from orwatch.openrouter.proxies import proxy_for
 from orwatch.openrouter.unpacking import PACKINGS
+from orwatch.waiting import within
 
 # At once; a server that takes one byte at a time shall not keep a long query beyond its time.
 _WRITTEN_BYTES = 16 * 1024
@@ -94,7 +94,13 @@ class Network(httpcore.NetworkBackend):
         def connect() -> httpcore.NetworkStream:
             return self._backend.connect_tcp(host, port, each, local_address, socket_options)
 
-        return _Stream(_within(self.seconds_left(None, httpcore.ConnectTimeout), connect), self)
+        seconds = self.seconds_left(None, httpcore.ConnectTimeout)
+        try:
+            # By itself no look-up of a name ends in time.
+            stream = within(seconds, connect, lambda late: late.close())
+        except TimeoutError:
+            raise httpcore.ConnectTimeout("the time for the request is over") from None
+        return _Stream(stream, self)
 
 
 class _Stream(httpcore.NetworkStream):
@@ -142,34 +148,6 @@ def when_sent(call: Callable[[], None]) -> Callable[[str, dict[str, Any]], None]
             call()
 
     return trace
-
-
-def _within(seconds: float | None, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
-    """The connection, unless it takes longer: by itself no look-up of a name ends in time."""
-    connected: Future[httpcore.NetworkStream] = Future()
-
-    def run() -> None:
-        try:
-            stream = connect()
-        except BaseException as error:
-            with suppress(InvalidStateError):
-                connected.set_exception(error)
-            return
-        try:
-            connected.set_result(stream)
-        except InvalidStateError:  # nobody waits for it any more
-            stream.close()
-
-    threading.Thread(target=run, name="connect", daemon=True).start()
-    try:
-        return connected.result(seconds)
-    except TimeoutError:
-        if connected.cancel():
-            raise httpcore.ConnectTimeout("the time for the request is over") from None
-        return connected.result()
-    except BaseException:  # a signal
-        connected.cancel()
-        raise
 
 
 def open_http(base_url: str, connections: int, network: Network) -> httpx.Client:

@@ -16,6 +16,7 @@ from psycopg.adapt import Loader
 from sqlalchemy import (
     URL,
     Connection,
+    Dialect,
     Engine,
     Pool,
     QueuePool,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from orwatch.clock import Clock
@@ -35,6 +37,7 @@ from orwatch.store.engine import backend
 from orwatch.store.engine.backend import Backend, Holder, NoDatabaseError, Writing
 from orwatch.store.engine.postgres_errors import read_only, translated
 from orwatch.store.schema import metadata
+from orwatch.waiting import within
 
 # What the driver is given where the address does not say otherwise: seconds, the last one milliseconds. A
 # server that vanishes without a word is missed after a minute and a half.
@@ -46,6 +49,9 @@ _CONNECT_OPTIONS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "90000",
 }
+
+# With the look-up of the server's name, and however many addresses it has.
+_LONGEST_CONNECT_SECONDS = 60.0
 
 # Names may have any character. Not left to PGCLIENTENCODING, nor to a server that has no encoding.
 _ENCODING = "UTF8"
@@ -313,8 +319,23 @@ def _engine(address: PostgresAddress, pool: type[Pool]) -> Engine:
         use_native_hstore=False,
         hide_parameters=True,
     )
+    event.listen(engine, "do_connect", _connect)
     event.listen(engine, "checkout", _forget_access_mode)
     return engine
+
+
+def _connect(
+    dialect: Dialect, _record: Any, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> DBAPIConnection:
+    """Connect so that signals and the limit of a job are heard: libpq looks up names for ever."""
+    try:
+        return within(
+            _LONGEST_CONNECT_SECONDS,
+            lambda: dialect.connect(*arguments, **options),
+            lambda late: late.close(),
+        )
+    except TimeoutError:
+        raise psycopg.OperationalError(f"no connection in {_LONGEST_CONNECT_SECONDS:g} seconds") from None
 
 
 def _forget_access_mode(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from decimal import Decimal
@@ -169,6 +170,20 @@ def test_a_server_that_is_not_known_is_passing_trouble_a_network_may_be_down() -
     message = refusal("postgresql://me:hunter2-p%40ss@no-such-host.invalid/orwatch", StoreUnavailableError)
 
     assert "postgresql://me@no-such-host.invalid:5432/orwatch does not answer" in message
+
+
+def test_a_name_that_is_looked_up_for_ever_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+
+    def connect(**_options: object) -> None:
+        is_over.wait(30)
+        raise psycopg.OperationalError("too late")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    monkeypatch.setattr("orwatch.store.engine.postgres._LONGEST_CONNECT_SECONDS", 0.1)
+    with pytest.raises(StoreUnavailableError, match=r"no connection in 0\.1 seconds"):
+        open_store("postgresql://me@db.example/x", NOW)
+    is_over.set()
 
 
 def test_a_wrong_password_is_a_persons_to_see_to(postgres: PostgresServer) -> None:
