@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from orwatch.clock import Clock
 from orwatch.config.database_url import PostgresAddress
@@ -100,6 +100,10 @@ class PostgresBackend:
             if not isinstance(error.orig, psycopg.Error):
                 raise
             raise translated(error.orig, self.location, is_lost=error.connection_invalidated) from error
+        except PendingRollbackError as error:
+            # The connection was lost before that, and what lost it was caught on the way.
+            lost = psycopg.OperationalError("the connection is lost")
+            raise translated(lost, self.location, is_lost=True) from error
         except psycopg.Error as error:
             # Given to the driver past SQLAlchemy, on a connection that was there.
             is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None

@@ -6,12 +6,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from orwatch.config.database_url import PostgresAddress
 from orwatch.errors import StoreUnavailableError, StoreUnusableError
@@ -92,6 +93,20 @@ def test_a_copy_whose_connection_breaks_is_a_lost_transaction_too(
 
     with pytest.raises(TransactionLostError):
         write_and_break()
+
+
+def test_a_connection_that_is_used_again_after_it_broke_is_a_lost_transaction(
+    store: Store, postgres: PostgresServer
+) -> None:
+    def use_twice() -> None:
+        with store.write() as connection:
+            end_connection(connection, postgres)
+            with suppress(DBAPIError):
+                add_model(connection)
+            add_model(connection)
+
+    with pytest.raises(TransactionLostError, match="lost its connection"):
+        use_twice()
 
 
 def test_a_connection_that_broke_while_nobody_used_it_is_not_missed(
