@@ -38,7 +38,7 @@ from orwatch.openrouter.outage import Outage, Patience
 from orwatch.openrouter.parse import error_code, parse_error
 from orwatch.openrouter.unpacking import Body, packing_of
 from orwatch.redaction import keep_api_key, redact, without_echo
-from orwatch.text import printable, secret_hint
+from orwatch.text import printable, secret_hint, without_secrets
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_REDIRECTS = 3
@@ -412,7 +412,9 @@ def _is_our_own(error: Exception) -> bool:
 def _presentable(text: str, secret: str) -> str:
     """What a server said, without secrets, safe for a terminal, and short."""
     # Its own secret even where that is too short to be kept.
-    return printable(redact(text.replace(secret, secret_hint(secret))))[:_MAX_MESSAGE_LENGTH]
+    # A part of it, or another's, by what it looks like.
+    shown = without_secrets(redact(text.replace(secret, secret_hint(secret))))
+    return printable(shown)[:_MAX_MESSAGE_LENGTH]
 
 
 def _retry_after_seconds(value: str | None, now: datetime) -> float | None:

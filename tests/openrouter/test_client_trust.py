@@ -22,8 +22,9 @@ from orwatch.errors import (
     WrongClockError,
 )
 from orwatch.openrouter import client as client_module
-from orwatch.openrouter.client import Client
+from orwatch.openrouter.client import Client, _presentable
 from orwatch.openrouter.sources import fetch_key_facts
+from orwatch.text import secret_hint
 from tests.openrouter.conftest import Question
 from tests.support import API_URL, NOW, SECRET, FakeClock
 
@@ -307,3 +308,7 @@ def test_a_clock_that_is_hours_off_is_none_of_the_clients_business(
     told = format_datetime(NOW + timedelta(hours=23), usegmt=True)
     respx_mock.get(f"{API_URL}/usage").respond(json={"data": []}, headers={"Date": told})
     assert client.get("/usage", SECRET) == b'{"data":[]}'
+
+
+def test_a_key_that_lacks_its_last_letter_is_not_shown_either() -> None:
+    assert _presentable(f"no {SECRET[:-1]}!", SECRET) == f"no {secret_hint(SECRET[:-1])}!"
