@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -27,7 +27,10 @@ from orwatch.cli.context import Context
 from orwatch.demo.account import ACCOUNT_DAYS, demo_account
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import FakeServer
+from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.render.json_schema import ANSWERS
+from orwatch.store.alerts import insert_alerts
+from orwatch.store.engine.database import open_store
 from tests import answers
 from tests.cli.support import Terminal
 from tests.documents import DOCUMENTS, TOPICS, inline_commands, lines
@@ -42,6 +45,7 @@ NEW_SECRETS = {"production": SECRETS["research"], "ci": SECRETS["old-laptop"]}
 PLACEHOLDERS = {
     "COMMAND": "sync",
     "DIR": "folder",
+    "ID": "1",
     "FILE": "file.db",
     "NAME": "ops",
     "OTHER": "other.env",
@@ -209,11 +213,22 @@ def test_what_a_topic_shows_can_be_typed(topic: str, show: Run, request: pytest.
     walk(topic, show)
 
 
+def raise_alert(home: Path) -> None:
+    """As a sync may have done."""
+    url = f"sqlite:///{home}/.local/share/orwatch/orwatch.db"
+    found = Finding(Rule.BUDGET, "budget:1", "team", "2026-11", True, "80 %", 80, {"spent_usd": "80"})
+    with closing(open_store(url, NOW)) as store, store.write() as connection:
+        insert_alerts(connection, [found], NOW)
+
+
 @pytest.mark.usefixtures("synced")
 def test_every_answer_with_json_is_as_its_schema_says(home: Path, show: Run) -> None:
     show(["validate"])
     show(["cron", "install"])
+    raise_alert(home)
     needed = {
+        "alert show": ["1"],
+        "alert ack": ["1"],
         "db backup": ["file.db"],
         "db restore": ["file.db", "--yes"],
         "db copy": ["--to", f"sqlite:///{home}/copy.db"],

@@ -38,6 +38,7 @@ COMMANDS = {
     "cleanup": "Move usage past the retention to the monthly totals.",
     "report": "Show what was used and what it cost.",
     "status": "Show the state of the jobs, the keys and the spending.",
+    "alert": "See what raised an alert, and acknowledge it.",
     "doctor": "Check that everything is right, and say what to do where it is not.",
     "runs": "Show the history of runs.",
     "cron": "Put the jobs into cron or systemd, show and remove them.",

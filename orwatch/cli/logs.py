@@ -71,6 +71,8 @@ def _to_stderr(settings: Settings, is_quiet: bool) -> logging.Handler | None:
     if sys.stderr is None or (settings.log_file is not None and not is_quiet):
         return None
     handler = logging.StreamHandler(sys.stderr)
+    # What a command says there itself shall not stand there twice.
+    handler.addFilter(lambda record: not getattr(record, "is_said", False))
     if is_quiet:
         handler.setLevel(logging.WARNING)
     return handler
@@ -119,6 +121,14 @@ def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _message(record: logging.LogRecord) -> str:
+    """What it says, and the traceback of a bug that stopped nothing, on one line."""
+    if record.exc_info is None:
+        return record.getMessage()
+    lines = logging.Formatter().formatException(record.exc_info).splitlines()
+    return f"{record.getMessage()}: {' | '.join(map(str.strip, lines))}"
+
+
 class _TextFormatter(logging.Formatter):
     """``2026-11-20T02:00:01Z WARNING validate key=ci duration=0.31s: message``, on one line."""
 
@@ -134,7 +144,7 @@ class _TextFormatter(logging.Formatter):
             parts.append(f"key={key if ' ' not in key else json.dumps(key, ensure_ascii=False)}")
         if seconds is not None:
             parts.append(f"duration={seconds:.2f}s")
-        return printable(redact(f"{' '.join(parts)}: {record.getMessage()}"))
+        return printable(redact(f"{' '.join(parts)}: {_message(record)}"))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -152,6 +162,6 @@ class _JsonFormatter(logging.Formatter):
             "job": self._job.value,
             "key": None if key is None else redact(key),
             "duration_seconds": getattr(record, "duration_seconds", None),
-            "message": redact(record.getMessage()),
+            "message": redact(_message(record)),
         }
         return json.dumps({name: value for name, value in members.items() if value is not None})

@@ -15,9 +15,10 @@ def command(context: Context, as_json: bool) -> int:
     """Show the state of the jobs, the keys and the spending.
 
     Exits with 1 when something needs attention: a job that was missed or failed, a schedule that cannot work,
-    a key that is invalid, could not be synced, has used up its limit or soon expires, a balance below one
-    dollar, an encryption key that does not open the stored secrets. Where orwatch's schedule is not
-    installed, a job counts as missed when it used to run regularly and has stopped.
+    an alert that holds and that nobody has acknowledged, a key that is invalid, could not be synced, has used
+    up its limit or soon expires, a balance below one dollar, an encryption key that does not open the stored
+    secrets. Where orwatch's schedule is not installed, a job counts as missed when it used to run regularly
+    and has stopped.
 
     \b
     Example:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,7 @@ def command(
       orwatch sync --backfill 365d
       orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
     """
+    from orwatch.cli.alerting import judge_and_say
     from orwatch.cli.job_run import job_run
     from orwatch.jobs.sync import run as sync_job
     from orwatch.jobs.sync.request import SyncRequest
@@ -120,6 +122,8 @@ def command(
             on_progress,
             ending.options,
         )
+        if not dry_run:
+            result = replace(result, judgement=judge_and_say(context))
         ending.exit_code = result.exit_code
         ending.summary = (
             f"{result.status}: {counted(result.rows_written, 'row')} written for "

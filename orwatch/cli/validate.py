@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import click
 
@@ -52,6 +53,7 @@ def run_validate(
     quiet: bool,
 ) -> int:
     """Validate and show the result; returns the exit code."""
+    from orwatch.cli.alerting import judge_and_say
     from orwatch.cli.job_run import job_run
     from orwatch.jobs.validate import run as validate_job
 
@@ -71,6 +73,7 @@ def run_validate(
             on_refused=lambda keys: None if quiet else _say_wait(keys, context.settings.refusal_wait_seconds),
             options=ending.options,
         )
+        result = replace(result, judgement=judge_and_say(context))
         ending.exit_code = result.exit_code
         ending.summary = f"{result.status}: {counted(len(result.keys), 'key')}"
     if as_json or not quiet:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from orwatch.config import elsewhere, values
 from orwatch.config.env_file import EnvLine, base_folder, find_env_file, read_env_file
+from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import SettingsError, UsageError, WrongSettingsError
 from orwatch.text import nearest
@@ -42,6 +44,9 @@ class Settings:
     job_timeout_minutes: int
     refusal_wait_seconds: int
     heartbeat_url: str | None = field(repr=False)
+    alerts_off: frozenset[Rule]
+    limit_warn_percent: tuple[int, ...]
+    balance_warn_usd: Decimal | None
     log_level: str | None
     log_file: Path | None
     log_format: str
@@ -174,6 +179,26 @@ SETTINGS = (
         "heartbeat_url",
         "where each run is reported to, see `orwatch help heartbeat`",
         values.heartbeat_url,
+    ),
+    Setting(
+        "ORWATCH_ALERTS_OFF",
+        "alerts_off",
+        "rules that raise no alert",
+        values.rules,
+        unset=frozenset(),
+    ),
+    Setting(
+        "ORWATCH_LIMIT_WARN",
+        "limit_warn_percent",
+        "percents of a limit that raise an alert",
+        values.percents,
+        "80,100",
+    ),
+    Setting(
+        "ORWATCH_BALANCE_WARN",
+        "balance_warn_usd",
+        "a balance below it raises an alert, in dollars",
+        values.positive_usd,
     ),
     Setting(
         "ORWATCH_LOG_LEVEL",

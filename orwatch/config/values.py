@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orwatch.config.database_url import is_postgres, parse_postgres
 from orwatch.config.env_file import expanded_path
+from orwatch.domain.alerts.alert import Rule
 from orwatch.errors import SettingsError
 from orwatch.redaction import keep_address, keep_password, keep_secret
+from orwatch.text import nearest
 
 DEFAULT_API_URL = "https://openrouter.ai/api/v1"
 
@@ -133,6 +136,41 @@ def heartbeat_url(text: str, name: str) -> str:
         )
     keep_address(text)
     return text.rstrip("/")
+
+
+def rules(text: str, name: str) -> frozenset[Rule]:
+    """The names of rules between the commas."""
+    known = {rule.value: rule for rule in Rule}
+    words = [word for part in text.split(",") if (word := part.strip().lower())]
+    for word in words:
+        if word not in known:
+            near = nearest(word, known)
+            advice = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+            raise SettingsError(f"{name} has {word!r} in it, which is no rule", advice)
+    return frozenset(known[word] for word in words)
+
+
+def percents(text: str, name: str) -> tuple[int, ...]:
+    """The whole numbers from 1 to 1,000 between the commas, rising."""
+    words = [part.strip().removesuffix("%").rstrip() for part in text.split(",")]
+    try:
+        found = {int(word) for word in words if word.isascii()}
+    except ValueError:
+        found = set()
+    if not found or not all(1 <= percent <= 1000 for percent in found):
+        raise SettingsError(f"{name}={text!r} is not like 80,100: whole numbers of percent from 1 to 1000.")
+    return tuple(sorted(found))
+
+
+def positive_usd(text: str, name: str) -> Decimal:
+    """An amount in dollars, above zero and below a billion."""
+    try:
+        amount = Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or not 0 < amount < 10**9:
+        raise SettingsError(f"{name}={text!r} is not an amount in dollars, like 5 or 12.50.")
+    return amount
 
 
 def is_loopback(hostname: str) -> bool:

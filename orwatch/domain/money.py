@@ -1,11 +1,8 @@
-"""Money: ``Decimal`` US dollars in code, whole nano-dollars (1e-9 USD) in the database.
-
-What is stored is rounded here only; what is shown, in ``render/numbers.py``.
-"""
+"""Money: ``Decimal`` US dollars in code, whole nano-dollars (1e-9 USD) in the database; both rounded here."""
 
 from __future__ import annotations
 
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 
 NANO = Decimal("1e-9")
 
@@ -48,3 +45,12 @@ def add_known_usd(first: Decimal | None, second: Decimal | None) -> Decimal | No
     if first is None or second is None:
         return second if first is None else first
     return add_exactly(first, second)
+
+
+def dollars(amount_usd: Decimal, decimals: int = 2) -> str:
+    """``$1,234.56``; an amount that would round to nothing is ``<$0.01`` instead."""
+    smallest = Decimal(1).scaleb(-decimals)
+    if amount_usd and not round(amount_usd, decimals):
+        return f"<${smallest}" if amount_usd > 0 else f">-${smallest}"
+    rounded = amount_usd.quantize(smallest, ROUND_HALF_UP)
+    return f"-${-rounded:,f}" if rounded < 0 else f"${rounded:,f}"

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from orwatch.domain.usage import Dimension
-from orwatch.render import cleanup, cron, db, doctor, key, report, runs, status, sync, validate
+from orwatch.render import alert, cleanup, cron, db, doctor, key, report, runs, status, sync, validate
 from orwatch.render.json_text import FAILURE, SCHEMA_VERSION, Member, Merged, Shape
 
 Schema: TypeAlias = dict[str, Any]
@@ -23,6 +23,9 @@ ANSWERS = {
     "cleanup": cleanup.ANSWER,
     "report": report.answer_shape(tuple(Dimension)),
     "status": status.ANSWER,
+    "alert list": alert.LIST,
+    "alert show": alert.ALERT,
+    "alert ack": alert.LIST,
     "doctor": doctor.ANSWER,
     "runs": runs.ANSWER,
     "key list": key.LIST,
@@ -126,6 +129,9 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 def _of_type(kind: Any, shape: Shape | None = None) -> Schema:
     """The schema of a value; ``shape``: of an object, or of each in a list. Raises ``TypeError``."""
     origin = get_origin(kind)
+    if origin in {Union, types.UnionType}:
+        kinds = [each for each in get_args(kind) if each is not types.NoneType]
+        return {"type": [*(_of_type(each)["type"] for each in kinds), "null"]}
     if origin is Literal:
         return {"type": "string", "enum": [*get_args(kind)]}
     if origin is not None and issubclass(origin, Mapping):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, Decimal
+
+from orwatch.domain.money import dollars
 
 UNKNOWN = "–"
 
@@ -14,14 +16,8 @@ def count(value: int | None) -> str:
 
 
 def usd(amount: Decimal | None, decimals: int = 2) -> str:
-    """``$1,234.56``; an amount that would round to nothing is ``<$0.01`` instead."""
-    if amount is None:
-        return UNKNOWN
-    smallest = Decimal(1).scaleb(-decimals)
-    if amount and not round(amount, decimals):
-        return f"<${smallest}" if amount > 0 else f">-${smallest}"
-    rounded = amount.quantize(smallest, ROUND_HALF_UP)
-    return f"-${-rounded:,f}" if rounded < 0 else f"${rounded:,f}"
+    """``$1,234.56``, ``<$0.01``."""
+    return UNKNOWN if amount is None else dollars(amount, decimals)
 
 
 def exact_usd(amount: Decimal | None) -> str:

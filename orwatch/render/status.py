@@ -22,6 +22,7 @@ from orwatch.jobs.status.result import (
     StatusResult,
 )
 from orwatch.render import numbers
+from orwatch.render.alert import ALERT
 from orwatch.render.allowances import CAN_SPEND, amount_text, can_spend_columns
 from orwatch.render.console import View
 from orwatch.render.forecast import MONTH, on_course, short_day
@@ -319,6 +320,7 @@ ANSWER = Shape(
     ),
     Member("database", "The database.", "", _DATABASE),
     Member("schedule", "The installed schedule; null where it was not looked up.", shape=_SCHEDULE),
+    Member("alerts", "The alerts that hold, acknowledged ones too.", shape=ALERT),
     Member("problems", "All that needs a person, a sentence each."),
 )
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.render import numbers
+from orwatch.render.alert import ALERT
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
@@ -105,6 +106,8 @@ ANSWER = Shape(
     Member("rows_removed", "The sum of the keys' `rows_removed`."),
     Member("rows_rejected", "The sum of the keys' `rows_rejected`."),
     Member("keys", "The keys that were asked about.", shape=_KEY),
+    Member("alerts", "What it has raised an alert for.", "judgement.raised", ALERT),
+    Member("recovered", "The alerts that it found to have recovered.", "judgement.recovered", ALERT),
 )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.render import numbers
+from orwatch.render.alert import ALERT
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.sync import trouble_text
@@ -100,6 +101,8 @@ ANSWER = Shape(
         "is_all_refused", "Whether so many keys were refused, and none accepted, that none was deactivated."
     ),
     Member("keys", "The keys that were asked about.", shape=_KEY),
+    Member("alerts", "What it has raised an alert for.", "judgement.raised", ALERT),
+    Member("recovered", "The alerts that it found to have recovered.", "judgement.recovered", ALERT),
 )
 
 

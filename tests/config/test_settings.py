@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import stat
 import traceback
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from orwatch.config.env_file import create_env_file, missing_env_file
 from orwatch.config.settings import SETTING_NAMES, Settings, examine_settings, load_settings
 from orwatch.config.values import DEFAULT_API_URL, is_loopback
+from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import EXIT_SETTINGS, SettingsError, WrongSettingsError
 
@@ -60,6 +62,9 @@ def test_everything_has_a_default(home: Path) -> None:
         job_timeout_minutes=50,
         refusal_wait_seconds=30,
         heartbeat_url=None,
+        alerts_off=frozenset(),
+        limit_warn_percent=(80, 100),
+        balance_warn_usd=None,
         log_level=None,
         log_file=None,
         log_format="text",
@@ -118,6 +123,9 @@ ORWATCH_CONCURRENCY=64   # as many as there may be
 ORWATCH_JOB_TIMEOUT=30
 ORWATCH_REFUSAL_WAIT_SECONDS=40
 ORWATCH_HEARTBEAT_URL=https://hc-ping.com/KEY/orwatch-{{job}}/
+ORWATCH_ALERTS_OFF=Free-Quota, spike,
+ORWATCH_LIMIT_WARN=100, 50 %,50
+ORWATCH_BALANCE_WARN=$12.50
 ORWATCH_LOG_LEVEL=debug
 ORWATCH_LOG_FILE=~/logs/${{HOME}}.log
 ORWATCH_LOG_FORMAT=JSON
@@ -137,6 +145,9 @@ PATH=/somewhere
         job_timeout_minutes=30,
         refusal_wait_seconds=40,
         heartbeat_url="https://hc-ping.com/KEY/orwatch-{job}",
+        alerts_off=frozenset({Rule.FREE_QUOTA, Rule.SPIKE}),
+        limit_warn_percent=(50, 100),
+        balance_warn_usd=Decimal("12.50"),
         log_level="DEBUG",
         log_file=home / "logs/${HOME}.log",
         log_format="json",
@@ -304,6 +315,34 @@ def test_a_number_out_of_bounds_or_none_at_all_is_refused_by_name_and_value(
 )
 def test_an_unknown_choice_is_refused_by_name_and_value(name: str, value: str, choices: str) -> None:
     assert refusal({name: value}) == f"{name}={value!r} is not one of {choices}."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ORWATCH_ALERTS_OFF", "key,spikes", "has 'spikes' in it, which is no rule. Did you mean spike?"),
+        (
+            "ORWATCH_ALERTS_OFF",
+            "none",
+            "has 'none' in it, which is no rule. There are budget, forecast, limit, balance, spike, key, "
+            "free-quota, model.",
+        ),
+        *(
+            (
+                "ORWATCH_LIMIT_WARN",
+                text,
+                f"={text!r} is not like 80,100: whole numbers of percent from 1 to 1000.",
+            )
+            for text in ("0", "80,1001", "80;90", "0.8", "-5", "٨٠", ",")
+        ),
+        *(
+            ("ORWATCH_BALANCE_WARN", text, f"={text!r} is not an amount in dollars, like 5 or 12.50.")
+            for text in ("0", "-1", "five", "NaN", "inf", "1e9", "1,5")
+        ),
+    ],
+)
+def test_what_raises_no_alert_is_refused_by_name_and_value(name: str, value: str, message: str) -> None:
+    assert refusal({name: value}).removeprefix(name).lstrip() == message
 
 
 @pytest.mark.parametrize("value", ["orwatch.log", "./orwatch.log", "logs/orwatch.log"])

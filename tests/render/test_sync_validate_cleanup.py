@@ -224,6 +224,8 @@ def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
             {"name": "gone", "verdict": "invalid", "detail": "refused twice", "warning": None},
             {"name": "slow", "verdict": "unknown", "detail": "no answer", "warning": None},
         ],
+        "alerts": [],
+        "recovered": [],
     }
 
 

@@ -50,6 +50,9 @@ def list_needs(result: StatusResult) -> Iterator[str]:
     for account in result.accounts:
         if _is_low(account):
             yield f"{account.name}: the balance of its account is below ${LEAST_BALANCE_USD}. Buy credits"
+    for alert in result.alerts:
+        if alert.acknowledged_at is None:
+            yield f"{alert.summary} (if you know of it: `orwatch alert ack {alert.id}`)"
     yield from _key_needs(result)
 
 

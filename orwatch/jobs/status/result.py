@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from orwatch.domain.alerts.alert import Alert
 from orwatch.domain.can_spend import CanSpend
 from orwatch.domain.forecast import Lasting
 from orwatch.domain.keys import Credits, StoredKey
@@ -88,6 +89,8 @@ class StatusResult:
     spent_month_usd: Decimal | None = None
     course: MonthCourse | None = None
     accounts: tuple[AccountBalance, ...] = ()
+    # Those that hold.
+    alerts: tuple[Alert, ...] = ()
     # The least first.
     allowances: tuple[Allowance, ...] = ()
     # None: not looked up.

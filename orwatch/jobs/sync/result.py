@@ -11,6 +11,7 @@ from typing import ClassVar
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.domain.usage import RejectedRow
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+from orwatch.jobs.alert.result import NOTHING_JUDGED, Judgement
 from orwatch.jobs.runs.outage import CommonOutage, common_outage
 from orwatch.text import counted, first_of
 
@@ -103,6 +104,7 @@ class SyncResult:
     duration_seconds: float
     is_dry_run: bool = False
     lost_keys: int = 0
+    judgement: Judgement = NOTHING_JUDGED
 
     @property
     def outage(self) -> CommonOutage | None:
@@ -154,7 +156,9 @@ class SyncResult:
 
     @property
     def exit_code(self) -> int:
-        """0; 75 when every key failed for passing reasons; 1 for any other trouble."""
+        """0; 75 when every key failed for passing reasons; 1 for any other trouble, and for an alert."""
+        if self.judgement.needs_person:
+            return EXIT_NEEDS_PERSON
         if self.status is RunStatus.OK:
             return EXIT_DONE
         if self.status is RunStatus.FAILED and all(key.is_passing for key in self.keys):

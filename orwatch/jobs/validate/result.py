@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN
+from orwatch.jobs.alert.result import NOTHING_JUDGED, Judgement
 from orwatch.jobs.runs.outage import CommonOutage, common_outage
 
 
@@ -50,6 +51,7 @@ class ValidateResult:
     keys: tuple[ValidatedKey, ...]
     duration_seconds: float
     is_all_refused: bool = False
+    judgement: Judgement = NOTHING_JUDGED
 
     @property
     def outage(self) -> CommonOutage | None:
@@ -89,8 +91,8 @@ class ValidateResult:
 
     @property
     def exit_code(self) -> int:
-        """1 when a key needs a person; 75 when all are unknown for passing reasons; 0 otherwise."""
-        if self.invalid or any(key.needs_person for key in self.keys):
+        """1 when a key needs a person or an alert is raised; 75 when all are unknown for passing reasons."""
+        if self.judgement.needs_person or self.invalid or any(key.needs_person for key in self.keys):
             return EXIT_NEEDS_PERSON
         if self.status is RunStatus.FAILED:
             return EXIT_TRY_AGAIN if any(key.is_passing for key in self.keys) else EXIT_NEEDS_PERSON

@@ -1,0 +1,1 @@
+"""``orwatch alert``, and the judging of what is worth a warning at the end of a job."""

@@ -1,0 +1,109 @@
+"""Alerts as a table, as lines, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from orwatch.domain.alerts.alert import Alert, Rule
+from orwatch.render import numbers
+from orwatch.render.console import View
+from orwatch.render.json_text import Member, Shape
+from orwatch.render.tables import Column, make_table
+from orwatch.text import printable
+
+
+def list_view(alerts: Sequence[Alert], *, is_all: bool = False, rule: Rule | None = None) -> View:
+    """The alerts, a row each, the newest first. ``is_all``: those that are over were asked for as well."""
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        if not alerts:
+            of_rule = f" of the rule {rule}" if rule else ""
+            more = "" if is_all else " `orwatch alert list --all` shows those that are over."
+            return [Text(f"No alerts{of_rule}{'' if is_all else ' hold now'}.{more}")]
+        states = [_state(alert) for alert in alerts]
+        return [
+            make_table(
+                [
+                    Column("Alert", [str(alert.id) for alert in alerts]),
+                    Column(
+                        "Raised (UTC)", [numbers.moment(alert.raised_at) for alert in alerts], is_word=True
+                    ),
+                    Column("Rule", [alert.rule.value for alert in alerts], is_word=True),
+                    Column("State", states, is_word=True),
+                    Column("What", [_what(alert) for alert in alerts], is_name=True, is_wrapped=True),
+                ],
+                width,
+                row_styles=["red" if state == "open" else "" for state in states],
+            )
+        ]
+
+    return parts
+
+
+def _state(alert: Alert) -> str:
+    """In a word; one that is over may have been acknowledged as well."""
+    if not alert.is_open:
+        return "over" if alert.recovered_at is None else "recovered"
+    return "open" if alert.acknowledged_at is None else "acknowledged"
+
+
+def _what(alert: Alert) -> str:
+    is_over = not alert.is_open and alert.recovery is not None
+    return f"{alert.recovery} (was: {alert.summary})" if is_over else alert.summary
+
+
+def show_view(alert: Alert) -> View:
+    """All of one alert, a line each."""
+    lines = [
+        ("Alert", f"{alert.id}, {_state(alert)}"),
+        ("Rule", alert.rule.value),
+        ("Subject", f"{alert.name} ({alert.subject})"),
+        ("Window", alert.window),
+        ("Threshold", f"{alert.threshold} %" if alert.threshold else numbers.UNKNOWN),
+        ("What", alert.summary),
+        ("Raised", numbers.moment(alert.raised_at)),
+        ("Sent", numbers.moment(alert.sent_at)),
+        ("Recovered", numbers.moment(alert.recovered_at)),
+        *([("Recovery", alert.recovery)] if alert.recovery else []),
+        ("Over since", numbers.moment(alert.ended_at)),
+        ("Acknowledged", numbers.moment(alert.acknowledged_at)),
+        *((name, numbers.UNKNOWN if value is None else str(value)) for name, value in alert.figures.items()),
+    ]
+
+    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+        return [Text(printable(f"{label + ':':14}{text}"), overflow="fold") for label, text in lines]
+
+    return parts
+
+
+ALERT = Shape(
+    Alert,
+    Member("id", "Its number."),
+    Member("rule", "The rule that raised it."),
+    Member("subject", "What it is about; stays the same when that is renamed."),
+    Member("name", "What it is about, as it is shown."),
+    Member("window", "The time for which it holds; in the next one it is another alert."),
+    Member("threshold", "In percent; 0 where the rule has none."),
+    Member("summary", "What was found, in a sentence."),
+    Member("figures", "The same in numbers; money as text, in US dollars."),
+    Member("raised_at", "When it was raised."),
+    Member("sent_at", "When it was sent; null: not yet, or it is sent nowhere."),
+    Member("recovered_at", "When it was first found not to hold any more."),
+    Member("recovery", "How things stood then, in a sentence."),
+    Member("ended_at", "When it was over, because it recovered or its window passed; null: it holds."),
+    Member("acknowledged_at", "When a person acknowledged it."),
+)
+LIST = Shape(tuple[Alert, ...], Member("alerts", "The alerts, the newest first.", "", ALERT))
+
+
+def list_json(alerts: Sequence[Alert]) -> str:
+    """The alerts, the newest first."""
+    return LIST.document(alerts)
+
+
+def show_json(alert: Alert) -> str:
+    """All of one alert."""
+    return ALERT.document(alert)
