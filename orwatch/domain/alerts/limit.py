@@ -1,0 +1,192 @@
+"""What OpenRouter lets be spent is nearly or wholly spent: a key's limit, or a budget of its surroundings.
+
+The window is when it is counted anew, and how much may be spent (``2026-12-01T00:00 $50``, ``lifetime $50``):
+a raised limit is another matter, which is told to the alert of the lower one and can be crossed again. A
+budget that is gone, or whose keys are, is found no more, and its alerts are over without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from orwatch.domain.alerts.alert import Finding, Rule
+from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
+from orwatch.domain.alerts.words import short_day, usd, whole_percent
+from orwatch.domain.days import ONE_DAY, next_month
+from orwatch.domain.keys import KeyFacts
+from orwatch.domain.layers import Layer
+from orwatch.domain.money import add_exactly
+
+DEFAULT_WARN_PERCENT = (80, 100)
+
+_LIFETIME = "lifetime"
+
+# What each layer is called, after "of". Others may come.
+_LAYERS: Mapping[str, str] = {
+    "api_key": "the key's budget",
+    "member": "the member's budget",
+    "workspace": "the workspace's budget",
+    "workspace_default_key": "its workspace's budget for each key",
+    "workspace_default_member": "its workspace's budget for each member",
+}
+
+# One budget, but what is spent is counted for each key.
+_COUNTED_BY_KEY = frozenset({"api_key", "workspace_default_key"})
+
+# One budget that is counted for each member; whose a key is, is not known.
+_COUNTED_BY_MEMBER = "workspace_default_member"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What was last read of a key that is in use: its own limit in ``facts``, all others in ``layers``.
+
+    ``workspace``: its workspace's name, where one is known. A time is None where nothing has been read.
+    """
+
+    key_id: int
+    name: str
+    facts: KeyFacts
+    facts_read_at: datetime | None
+    layers: Sequence[Layer] = ()
+    layers_read_at: datetime | None = None
+    workspace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReading:
+    """One limit as it was read once. ``layer.limit_usd`` None: there is none, of ``spent_usd``: not known.
+
+    ``limited``: what it limits, as it stands in a sentence.
+    """
+
+    subject: str
+    name: str
+    limited: str
+    layer: Layer
+    read_at: datetime
+
+    @property
+    def spent_usd(self) -> Decimal | None:
+        """What counts against the limit: BYOK too, where OpenRouter takes it off what remains."""
+        if self.layer.limit_usd is None or self.layer.remaining_usd is None:
+            return self.layer.spent_usd
+        return add_exactly(self.layer.limit_usd, -self.layer.remaining_usd)
+
+
+def find_limits(
+    keys: Iterable[KeyLimits],
+    open_windows: OpenWindows,
+    now: datetime,
+    warn_percent: Sequence[int] = DEFAULT_WARN_PERCENT,
+) -> Iterator[Finding]:
+    """Of each limit a finding for each of ``warn_percent``.
+
+    The subject is ``key:12`` for a key's own limit, ``budget:ID`` for a budget that several keys share, and
+    ``key:12:ID`` for one that is counted for each key. ``open_windows``: of this rule.
+    """
+    readings: dict[str, list[LimitReading]] = {}
+    for key in keys:
+        for reading in _readings(key):
+            readings.setdefault(reading.subject, []).append(reading)
+    for subject, several in readings.items():
+        reading = _decisive(several)
+        others = [window for window in open_windows.get(subject, ()) if not _is_over(window, now)]
+        for threshold in warn_percent if reading.layer.limit_usd is not None or others else ():
+            found = with_other_windows(_judge(reading, threshold, now), others)
+            # That there is no limit has no window of its own: only the alerts of the one before are told.
+            yield from (finding for finding in found if finding.window)
+
+
+def _readings(key: KeyLimits) -> Iterator[LimitReading]:
+    if key.facts_read_at is not None:
+        facts = key.facts
+        own = Layer(
+            "key_limit",
+            facts.limit_usd,
+            remaining_usd=facts.limit_remaining_usd,
+            reset_interval=facts.limit_reset,
+        )
+        yield LimitReading(f"key:{key.key_id}", key.name, "its limit", own, key.facts_read_at)
+    if key.layers_read_at is None:
+        return
+    for layer in key.layers:
+        if layer.scope == "key_limit" or layer.limit_usd is None:
+            continue
+        subject, name = f"budget:{layer.budget_id}", key.name
+        if layer.budget_id is None or layer.scope in _COUNTED_BY_KEY:
+            subject = f"key:{key.key_id}:{layer.budget_id or layer.scope}"
+        elif layer.scope.startswith("workspace") and key.workspace is not None:
+            name = key.workspace
+        limited = "its guardrail's budget" if layer.guardrail_id else _LAYERS.get(layer.scope, "a budget")
+        yield LimitReading(subject, name, limited, layer, key.layers_read_at)
+
+
+def _decisive(readings: Sequence[LimitReading]) -> LimitReading:
+    """The newest; of a budget that is counted for each member, that of the one who has spent most of it."""
+    newest = max(readings, key=lambda reading: reading.read_at)
+    if newest.layer.scope != _COUNTED_BY_MEMBER:
+        return newest
+    same = (
+        reading
+        for reading in readings
+        if (reading.layer.limit_usd, _resets_at(reading)) == (newest.layer.limit_usd, _resets_at(newest))
+    )
+    return max(same, key=lambda reading: reading.spent_usd or 0)
+
+
+def _judge(reading: LimitReading, threshold: int, now: datetime) -> Finding:
+    """How it stands; without a window where there is no limit."""
+    rule, subject, name, layer = Rule.LIMIT, reading.subject, reading.name, reading.layer
+    if layer.limit_usd is None:
+        return Finding(rule, subject, name, "", False, f"{reading.limited} is lifted", threshold)
+    spent, resets_at = reading.spent_usd, _resets_at(reading)
+    if resets_at is not None and resets_at <= now:
+        spent, resets_at = None, _next_reset(layer.reset_interval, now) or resets_at
+    elif resets_at is None and layer.reset_interval is not None:
+        # When it was counted anew after it was read cannot be told.
+        spent = None
+    is_met = None if spent is None else whole_percent(spent, layer.limit_usd) >= threshold
+    begin = _LIFETIME if resets_at is None else f"{resets_at:%Y-%m-%dT%H:%M}"
+    window = f"{begin} ${layer.limit_usd.normalize():f}"
+    summary = _summary(reading.limited, layer.limit_usd, spent, resets_at)
+    figures = {
+        "limit_usd": f"{layer.limit_usd:f}",
+        "spent_usd": None if spent is None else f"{spent:f}",
+        "resets_at": None if resets_at is None else resets_at.isoformat(),
+    }
+    return Finding(rule, subject, name, window, is_met, summary, threshold, figures)
+
+
+def _summary(limited: str, limit: Decimal, spent: Decimal | None, resets_at: datetime | None) -> str:
+    until = "" if resets_at is None else f" until {short_day(resets_at.date())}"
+    if spent is None:
+        return f"how much of {limited} is spent is not known: it is {usd(limit)}{until}"
+    percent = whole_percent(spent, limit)
+    amounts = f"{usd(spent)} of {usd(limit)}"
+    if percent >= 100:
+        return f"{limited} is spent ({amounts}): OpenRouter refuses requests{until}. Raise it at OpenRouter"
+    return f"{percent} % of {limited} is spent: {amounts}{until}. Raise it at OpenRouter, or spend less"
+
+
+def _resets_at(reading: LimitReading) -> datetime | None:
+    """When what was read is counted anew; None: never, or it cannot be told."""
+    return reading.layer.resets_at or _next_reset(reading.layer.reset_interval, reading.read_at)
+
+
+def _next_reset(interval: str | None, moment: datetime) -> datetime | None:
+    today = moment.astimezone(UTC).date()
+    days: Mapping[str | None, date] = {
+        "daily": today + ONE_DAY,
+        "weekly": today + timedelta(7 - today.weekday()),
+        "monthly": next_month(today),
+    }
+    return datetime.combine(days[interval], time(), UTC) if interval in days else None
+
+
+def _is_over(window: str, now: datetime) -> bool:
+    resets_at = window.partition(" ")[0]
+    return resets_at != _LIFETIME and resets_at <= f"{now:%Y-%m-%dT%H:%M}"
