@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from orwatch.domain.alerts.balance import LEAST_BALANCE_USD
 from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.summary import why_ahead
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 # So many keys with one and the same problem are counted, not named.
 _COUNTED_KEYS = 3
-
-# A balance below it may be used up before the next look.
-LEAST_BALANCE_USD = Decimal(1)
 
 _LOST_ENCRYPTION_KEY = (
     "ORWATCH_ENCRYPTION_KEY is not set, and the stored secrets cannot be opened without it: put it back, or "
