@@ -26,7 +26,7 @@ _LIFETIME = "lifetime"
 
 # What each layer is called, after "of". Others may come.
 _LAYERS: Mapping[str, str] = {
-    "api_key": "the key's budget",
+    "api_key": "its guardrail's budget",
     "member": "the member's budget",
     "workspace": "the workspace's budget",
     "workspace_default_key": "its workspace's budget for each key",
@@ -76,6 +76,11 @@ class LimitReading:
             return self.layer.spent_usd
         return add_exactly(self.layer.limit_usd, -self.layer.remaining_usd)
 
+    def is_spent(self, percent: int) -> bool:
+        """Whether so much of it was spent when it was read, as far as is known."""
+        limit, spent = self.layer.limit_usd, self.spent_usd
+        return limit is not None and spent is not None and spent * 100 >= limit * percent
+
 
 def find_limits(
     keys: Iterable[KeyLimits],
@@ -83,7 +88,7 @@ def find_limits(
     now: datetime,
     warn_percent: Sequence[int] = DEFAULT_WARN_PERCENT,
 ) -> Iterator[Finding]:
-    """Of each limit a finding for each of ``warn_percent``.
+    """Of each limit that is near, or has an open alert, a finding for each of ``warn_percent``.
 
     The subject is ``key:12`` for a key's own limit, ``budget:ID`` for a budget that several keys share, and
     ``key:12:ID`` for one that is counted for each key. ``open_windows``: of this rule.
@@ -94,8 +99,10 @@ def find_limits(
             readings.setdefault(reading.subject, []).append(reading)
     for subject, several in readings.items():
         reading = _decisive(several)
+        if subject not in open_windows and not reading.is_spent(min(warn_percent)):
+            continue
         others = [window for window in open_windows.get(subject, ()) if not _is_over(window, now)]
-        for threshold in warn_percent if reading.layer.limit_usd is not None or others else ():
+        for threshold in warn_percent:
             found = with_other_windows(_judge(reading, threshold, now), others)
             # That there is no limit has no window of its own: only the alerts of the one before are told.
             yield from (finding for finding in found if finding.window)
@@ -149,7 +156,7 @@ def _judge(reading: LimitReading, threshold: int, now: datetime) -> Finding:
     elif resets_at is None and layer.reset_interval is not None:
         # When it was counted anew after it was read cannot be told.
         spent = None
-    is_met = None if spent is None else whole_percent(spent, layer.limit_usd) >= threshold
+    is_met = None if spent is None else reading.is_spent(threshold)
     begin = _LIFETIME if resets_at is None else f"{resets_at:%Y-%m-%dT%H:%M}"
     window = f"{begin} ${layer.limit_usd.normalize():f}"
     summary = _summary(reading.limited, layer.limit_usd, spent, resets_at)

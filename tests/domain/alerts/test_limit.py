@@ -16,6 +16,10 @@ from tests.support import NOW
 DECEMBER = datetime(2026, 12, 1, tzinfo=UTC)
 
 
+# All that the tests know of has an alert in a window that is over.
+OPEN = dict.fromkeys(("key:1:b1", "key:2:b1", "key:12", "budget:b1"), ("2026-11-01T00:00 $50",))
+
+
 def money(amount: str | None) -> Decimal | None:
     return None if amount is None else Decimal(amount)
 
@@ -49,7 +53,7 @@ def layered(key_id: int, scope: str, spent: str, read: datetime = NOW, **others:
 def met(
     *keys: KeyLimits, windows: tuple[str, ...] = (), now: datetime = NOW
 ) -> dict[tuple[str, str, int], bool | None]:
-    found = find_limits(keys, {"key:12": windows}, now)
+    found = find_limits(keys, OPEN | {"key:12": windows}, now)
     return {(finding.subject, finding.window, finding.threshold): finding.is_met for finding in found}
 
 
@@ -76,7 +80,7 @@ def met(
 def test_a_limit_of_a_key_is_judged_in_the_window_of_the_reading(
     key: KeyLimits, window: str, at_80: bool | None, at_100: bool | None
 ) -> None:
-    assert met(key) == {("key:12", window, 80): at_80, ("key:12", window, 100): at_100}
+    assert met(key, windows=(window,)) == {("key:12", window, 80): at_80, ("key:12", window, 100): at_100}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +105,17 @@ def test_the_alert_of_another_limit_recovers_unless_the_new_one_is_crossed_too(
     assert not any(window.startswith("2026-11-20") for _, window, _ in found)
 
 
+def test_what_does_not_hold_or_cannot_be_told_is_said_of_open_alerts_alone() -> None:
+    keys = [
+        limited("50", "10.01"),
+        limited("50", None),
+        limited(None, None),
+        layered(1, "workspace", "39.99"),
+    ]
+    assert not list(find_limits(keys, {}, NOW))
+    assert len(list(find_limits([limited("50", "10")], {}, NOW))) == 2
+
+
 def test_a_budget_that_keys_share_is_one_subject_and_one_that_is_counted_apart_is_one_for_each() -> None:
     older = NOW - timedelta(minutes=5)
     for scope, told in (
@@ -114,8 +129,8 @@ def test_a_budget_that_keys_share_is_one_subject_and_one_that_is_counted_apart_i
         assert {subject: is_met for (subject, _, at), is_met in found.items() if at == 80} == told, scope
 
 
-def only(key: KeyLimits, **others: object) -> Finding:
-    (found,) = find_limits([key], {}, NOW, (80,), **others)  # type: ignore[arg-type]
+def only(key: KeyLimits) -> Finding:
+    (found,) = find_limits([key], OPEN, NOW, (80,))
     return found
 
 
@@ -137,9 +152,7 @@ def test_it_says_how_much_is_spent_until_when_and_what_to_do() -> None:
     assert only(layered(1, "api_key", "45", guardrail_id="g")).summary.startswith("90 % of its guardrail's")
 
 
-def test_what_remains_decides_where_byok_is_counted_and_a_key_limit_among_the_layers_is_not_said_twice() -> (
-    None
-):
+def test_what_remains_decides_where_byok_is_counted_and_a_key_limit_is_said_once() -> None:
     byok = layered(1, "workspace", "10", remaining_usd=Decimal(5), include_byok=True)
     assert only(byok).is_met
     assert not met(layered(1, "key_limit", "50"))
