@@ -23,18 +23,28 @@ _MAX_SHOWN = 200
 
 def file_content(text: str, name: str) -> str:
     """The first line of a file, as systemd, Docker and Kubernetes give secrets to a program."""
+    return _first_line(whole_file(text, name))
+
+
+def command_output(text: str, name: str) -> str:
+    """The first line that a command prints, run without a shell."""
+    return _first_line(whole_output(text, name))
+
+
+def whole_file(text: str, name: str) -> str:
+    """All lines of a file."""
     path = absolute_path(text, name)
     try:
         if not path.is_file():
             raise SettingsError(f"{name}={text!r} is not a file", "Name one that holds the value.")
         with path.open("rb") as file:
-            return _first_line(file.read(_MAX_BYTES), f"{name}={text!r}")
+            return _text(file.read(_MAX_BYTES), f"{name}={text!r}")
     except OSError as error:
         raise SettingsError(f"{name}={text!r} cannot be read: {error.strerror}.") from error
 
 
-def command_output(text: str, name: str) -> str:
-    """The first line that a command prints, run without a shell."""
+def whole_output(text: str, name: str) -> str:
+    """All lines that a command prints, run without a shell."""
     import subprocess
     import threading
 
@@ -64,7 +74,7 @@ def command_output(text: str, name: str) -> str:
         raise SettingsError(f"{name} took longer than {COMMAND_SECONDS:g} seconds and was ended.")
     if process.returncode != 0:
         raise SettingsError(f"{name} ended with {process.returncode}{_reason(printed, said)}.")
-    return _first_line(printed, name)
+    return _text(printed, name)
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -97,11 +107,15 @@ def _reason(printed: bytes, said: bytes) -> str:
     return f" ({printable(without_secrets(lines[-1]))[:_MAX_SHOWN].rstrip('.')})"
 
 
-def _first_line(content: bytes, source: str) -> str:
+def _text(content: bytes, source: str) -> str:
     try:
-        lines = content.decode("utf-8").strip().splitlines()
+        text = content.decode("utf-8").strip()
     except UnicodeDecodeError:
         raise SettingsError(f"{source} does not give UTF-8 text.") from None
-    if not lines:
+    if not text:
         raise SettingsError(f"{source} gives no value: there is no text.")
-    return lines[0].strip()
+    return text
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0].strip()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from orwatch.config import elsewhere, values
+from orwatch.config import elsewhere, notify, values
 from orwatch.config.env_file import EnvLine, base_folder, find_env_file, read_env_file
 from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.sources import UsageSource
@@ -47,6 +47,8 @@ class Settings:
     alerts_off: frozenset[Rule]
     limit_warn_percent: tuple[int, ...]
     balance_warn_usd: Decimal | None
+    notify_urls: tuple[str, ...] = field(repr=False)
+    on_alert: tuple[str, ...] = field(repr=False)
     log_level: str | None
     log_file: Path | None
     log_format: str
@@ -200,6 +202,28 @@ SETTINGS = (
         "a balance below it raises an alert, in dollars",
         values.positive_usd,
     ),
+    Setting(
+        "ORWATCH_NOTIFY_URLS",
+        "notify_urls",
+        "where alerts go, see `orwatch help notify`",
+        notify.notify_urls,
+        unset=(),
+    ),
+    Setting(
+        "ORWATCH_NOTIFY_URLS_FILE",
+        "notify_urls",
+        "a file with them",
+        notify.notify_urls,
+        fetch=elsewhere.whole_file,
+    ),
+    Setting(
+        "ORWATCH_NOTIFY_URLS_COMMAND",
+        "notify_urls",
+        "a command that prints them",
+        notify.notify_urls,
+        fetch=elsewhere.whole_output,
+    ),
+    Setting("ORWATCH_ON_ALERT", "on_alert", "a command that gets each alert", notify.command_words, unset=()),
     Setting(
         "ORWATCH_LOG_LEVEL",
         "log_level",
