@@ -222,7 +222,10 @@ def raise_alert(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("synced")
-def test_every_answer_with_json_is_as_its_schema_says(home: Path, show: Run) -> None:
+def test_every_answer_with_json_is_as_its_schema_says(
+    home: Path, show: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORWATCH_ON_ALERT", "true")
     show(["validate"])
     show(["cron", "install"])
     raise_alert(home)

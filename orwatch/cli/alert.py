@@ -1,4 +1,4 @@
-"""``orwatch alert``: list, show, ack."""
+"""``orwatch alert``: list, show, ack, test."""
 
 from __future__ import annotations
 
@@ -98,3 +98,30 @@ def acknowledge(context: Context, alert_ids: tuple[int, ...], as_json: bool) -> 
         click.echo(render.list_json(found[::-1]))
     else:
         click.echo(f"Acknowledged {counted(len(found), 'alert')}.")
+
+
+@command.command("test")
+@json_option
+@pass_context
+def test(context: Context, as_json: bool) -> int:
+    """Send a test alert of each kind to every destination.
+
+    Says what became of each, and stores nothing. Exits with 1 when one failed.
+
+    \b
+    Example:
+      orwatch alert test
+    """
+    from orwatch.cli.alerting import alert_json
+    from orwatch.jobs.alert import trial
+    from orwatch.jobs.alert.destinations import find
+
+    settings = context.settings
+    result = trial.run(find(settings.notify_urls, settings.on_alert), alert_json, context.now)
+    from orwatch.render import alert_test, console
+
+    if as_json:
+        click.echo(alert_test.as_json(result))
+    else:
+        console.show(alert_test.view(result))
+    return result.exit_code

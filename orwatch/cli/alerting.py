@@ -1,4 +1,4 @@
-"""What sync and validate do once their work is recorded: judge what is stored, and say what is news."""
+"""What sync and validate do once their work is recorded: judge what is stored, say what is news, send it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from orwatch.cli.context import Context
 from orwatch.cli.notices import notice
 from orwatch.config.settings import Settings
+from orwatch.domain.alerts.alert import Alert
 from orwatch.errors import InterruptedRunError, OrwatchError
 from orwatch.jobs.alert.result import Judgement, WatchRules
 
@@ -42,6 +43,27 @@ def judge_and_say(context: Context) -> Judgement:
         log.info("%s", text, extra={"is_said": True})
         notice(text)
     return judgement
+
+
+def send_alerts(context: Context) -> None:
+    """Send what is to be sent, as the last thing: what the run has found is said, its exit code stays."""
+    settings = context.settings
+    if not settings.notify_urls and not settings.on_alert:
+        return
+    from orwatch.cli.interruption import interruptible
+    from orwatch.jobs.alert.destinations import find
+    from orwatch.jobs.alert.send import send_pending
+
+    with interruptible(0, outcome="the job is done; the next run sends what was not sent."):
+        destinations = find(settings.notify_urls, settings.on_alert)
+        send_pending(context.store, destinations, alert_json, context.clock)
+
+
+def alert_json(alert: Alert) -> str:
+    """What a command of the user's own gets."""
+    from orwatch.render.alert import show_json
+
+    return show_json(alert)
 
 
 def watch_rules(settings: Settings) -> WatchRules:

@@ -86,7 +86,7 @@ def command(
       orwatch sync --backfill 365d
       orwatch sync --since 2026-11-01 --until 2026-11-15 --key production
     """
-    from orwatch.cli.alerting import judge_and_say
+    from orwatch.cli.alerting import judge_and_say, send_alerts
     from orwatch.cli.job_run import job_run
     from orwatch.jobs.sync import run as sync_job
     from orwatch.jobs.sync.request import SyncRequest
@@ -137,6 +137,8 @@ def command(
             click.echo(render.sync_json(result))
         else:
             console.show(render.sync_view(result))
+    if not dry_run:
+        send_alerts(context)
     if not catch_up or dry_run:
         return result.exit_code
     from orwatch.cli.catch_up import catch_up as run_missed

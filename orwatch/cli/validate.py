@@ -53,7 +53,7 @@ def run_validate(
     quiet: bool,
 ) -> int:
     """Validate and show the result; returns the exit code."""
-    from orwatch.cli.alerting import judge_and_say
+    from orwatch.cli.alerting import judge_and_say, send_alerts
     from orwatch.cli.job_run import job_run
     from orwatch.jobs.validate import run as validate_job
 
@@ -84,6 +84,7 @@ def run_validate(
             click.echo(render.validate_json(result))
         else:
             console.show(render.validate_view(result))
+    send_alerts(context)
     return result.exit_code
 
 

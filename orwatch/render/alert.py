@@ -52,7 +52,8 @@ def _state(alert: Alert) -> str:
 
 def _what(alert: Alert) -> str:
     is_over = not alert.is_open and alert.recovery is not None
-    return f"{alert.recovery} (was: {alert.summary})" if is_over else alert.summary
+    what = f"{alert.recovery} (was: {alert.summary})" if is_over else alert.summary
+    return f"{what} (undelivered: {alert.send_error})" if alert.is_undelivered else what
 
 
 def show_view(alert: Alert) -> View:
@@ -66,6 +67,7 @@ def show_view(alert: Alert) -> View:
         ("What", alert.summary),
         ("Raised", numbers.moment(alert.raised_at)),
         ("Sent", numbers.moment(alert.sent_at)),
+        *([(f"Tried {alert.tries}x", alert.send_error or "no end was told")] if alert.tries else []),
         ("Recovered", numbers.moment(alert.recovered_at)),
         *([("Recovery", alert.recovery)] if alert.recovery else []),
         ("Over since", numbers.moment(alert.ended_at)),
@@ -91,6 +93,8 @@ ALERT = Shape(
     Member("figures", "The same in numbers; money as text, in US dollars."),
     Member("raised_at", "When it was raised."),
     Member("sent_at", "When it was sent; null: not yet, or it is sent nowhere."),
+    Member("tries", "How often it, or then its recovery, could not be sent; not tried again after ten."),
+    Member("send_error", "Why: the destinations that failed, each with its reason."),
     Member("recovered_at", "When it was first found not to hold any more."),
     Member("recovery", "How things stood then, in a sentence."),
     Member("ended_at", "When it was over, because it recovered or its window passed; null: it holds."),

@@ -11,7 +11,20 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from orwatch.domain.usage import Dimension
-from orwatch.render import alert, cleanup, cron, db, doctor, key, report, runs, status, sync, validate
+from orwatch.render import (
+    alert,
+    alert_test,
+    cleanup,
+    cron,
+    db,
+    doctor,
+    key,
+    report,
+    runs,
+    status,
+    sync,
+    validate,
+)
 from orwatch.render.json_text import FAILURE, SCHEMA_VERSION, Member, Merged, Shape
 
 Schema: TypeAlias = dict[str, Any]
@@ -26,6 +39,7 @@ ANSWERS = {
     "alert list": alert.LIST,
     "alert show": alert.ALERT,
     "alert ack": alert.LIST,
+    "alert test": alert_test.ANSWER,
     "doctor": doctor.ANSWER,
     "runs": runs.ANSWER,
     "key list": key.LIST,

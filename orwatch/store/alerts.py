@@ -96,13 +96,6 @@ def open_or_of_windows(connection: Connection, windows: Collection[str]) -> list
     return _listed(connection, select(alerts).where(wanted))
 
 
-def pending(connection: Connection) -> list[Alert]:
-    """The alerts of which something is still to be sent, by id: they themselves, or that they recovered."""
-    is_to_be_sent = alerts.c.sent_at.is_(None)
-    has_recovered = alerts.c.recovered_at.is_not(None) & alerts.c.recovery_sent_at.is_(None)
-    return _listed(connection, select(alerts).where(is_to_be_sent | has_recovered))
-
-
 def _listed(connection: Connection, query: Select[tuple[object, ...]]) -> list[Alert]:
     return [_to_alert(row) for row in connection.execute(query.order_by(alerts.c.id)).mappings()]
 

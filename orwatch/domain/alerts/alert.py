@@ -10,6 +10,8 @@ from enum import StrEnum
 # What a finding says in numbers; money as the exact text of a decimal number of dollars.
 Figures = Mapping[str, str | int | None]
 
+TRY_LIMIT = 10  # how often an alert, and then its recovery, is tried to be sent
+
 
 class Rule(StrEnum):
     """Why an alert is raised; the name by which a rule is switched off."""
@@ -75,3 +77,8 @@ class Alert:
     def is_open(self) -> bool:
         """Whether it still holds."""
         return self.ended_at is None
+
+    @property
+    def is_undelivered(self) -> bool:
+        """Whether it, or its recovery, could not be sent and is not tried again."""
+        return self.tries >= TRY_LIMIT

@@ -1,4 +1,4 @@
-"""Alerts in a few words, and places for them to go to."""
+"""What is sent, and servers that say nothing."""
 
 from __future__ import annotations
 
@@ -6,29 +6,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from orwatch.domain.alerts.message import Message
-from orwatch.jobs.alert.destinations import Destination, Failure, Outgoing
+from orwatch.jobs.alert.destinations import Outgoing
 
 OUT = Outgoing(Message("orwatch: 80 %", "80 % are spent.\n\nRule: budget"), '{"id": 12}')
-
-
-@dataclass
-class Place:
-    """A destination that remembers what it got, and fails while it is told to."""
-
-    label: str
-    failure: Failure | None = None
-    got: list[str] = field(default_factory=list)
-
-    @property
-    def destination(self) -> Destination:
-        return Destination(self.label, self._deliver, lambda: None)
-
-    def _deliver(self, outgoing: Outgoing, _seconds: float) -> Failure | None:
-        self.got.append(outgoing.message.title)
-        return self.failure
 
 
 def free_port() -> int:

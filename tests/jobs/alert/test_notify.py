@@ -127,3 +127,13 @@ def test_without_apprise_both_say_how_to_install_it(monkeypatch: pytest.MonkeyPa
     failure = notify.deliver("ntfy://topic", OUT, LONG_SECONDS)
     assert failure is not None
     assert failure.reason == notify.problem("ntfy://topic") == notify.NOT_INSTALLED
+
+
+def test_what_breaks_inside_of_apprise_is_told_by_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise RuntimeError("s3cret-topic")
+
+    monkeypatch.setattr("apprise.Apprise.notify", fail)
+    failure = notify.deliver("ntfy://s3cret-topic", OUT, LONG_SECONDS)
+    assert failure is not None
+    assert failure.reason == "RuntimeError"
