@@ -17,6 +17,7 @@ from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.doctor import api as doctor_api
 from orwatch.jobs.doctor import settings as doctor_settings
 from orwatch.jobs.doctor.account_totals import compare_accounts
+from orwatch.jobs.doctor.alerts import check_destinations, check_undelivered
 from orwatch.jobs.doctor.database import (
     FoundDatabase,
     FoundSecrets,
@@ -76,6 +77,7 @@ def run(
     if found.settings is None:
         checks += [_skipped(area, "the settings cannot be read") for area in _AREAS[1:]]
     else:
+        checks += check_destinations(found.settings, found.wrong)
         database = _open(found.settings, found.wrong, surroundings)
         checks += database.checks
         try:
@@ -144,6 +146,7 @@ def _compare(
     with store.read() as connection:
         stored = read_stored(connection, now.date())
         checks = [*check_days(stored, now), *check_jobs(connection, keys, shown, now)]
+        checks += check_undelivered(connection)
         if {began_on, (reported.server_now or now).date()} != {now.date()}:
             why = "the API's day is not this machine's: set the clock, or run this again after midnight"
             return [*checks, _skipped(CheckArea.TOTALS, why)]

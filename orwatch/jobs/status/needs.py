@@ -50,6 +50,8 @@ def list_needs(result: StatusResult) -> Iterator[str]:
     for alert in result.alerts:
         if alert.acknowledged_at is None:
             yield f"{alert.summary} (if you know of it: `orwatch alert ack {alert.id}`)"
+    if result.undelivered_alerts:
+        yield f"{counted(result.undelivered_alerts, 'alert')} could not be sent: `orwatch doctor` says why"
     yield from _key_needs(result)
 
 

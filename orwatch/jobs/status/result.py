@@ -91,6 +91,7 @@ class StatusResult:
     accounts: tuple[AccountBalance, ...] = ()
     # Those that hold.
     alerts: tuple[Alert, ...] = ()
+    undelivered_alerts: int = 0
     # The least first.
     allowances: tuple[Allowance, ...] = ()
     # None: not looked up.

@@ -23,7 +23,7 @@ from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.secrets import Keyring
 from orwatch.store import alerts as stored_alerts
-from orwatch.store import runs
+from orwatch.store import deliveries, runs
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
@@ -55,6 +55,7 @@ def run(
         spending = read_spending(connection, now)
         spent_today = spent_on(connection, now.date())
         alerts = stored_alerts.list_alerts(connection, only_open=True)
+        undelivered = deliveries.list_undelivered(connection)
         owners = _account_owners(all_keys, spending)
         balances = {owner.id: _balance(connection, owner) for owner in owners}
         allowances = read_allowances(connection, all_keys, now)
@@ -104,6 +105,7 @@ def run(
         accounts=tuple(balances.values()),
         allowances=tuple(_allowances(keys, allowances, now)),
         alerts=tuple(alerts),
+        undelivered_alerts=len(undelivered),
         schedule=summary,
         lacks_encryption_key=bool(sealed) and keyring is not None and not keyring.keys,
         opens_no_secret=opens_no_secret,

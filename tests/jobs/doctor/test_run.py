@@ -85,7 +85,7 @@ def test_a_machine_in_order_has_no_finding_and_nothing_is_written(
     areas = [check.area for check in result.checks]
     assert areas == sorted(areas, key=list(CheckArea).index)
     assert Counter(areas) == {
-        CheckArea.SETTINGS: 3,
+        CheckArea.SETTINGS: 4,
         CheckArea.DATABASE: 5,
         CheckArea.SECRETS: 1,
         CheckArea.API: 3,
