@@ -56,7 +56,9 @@ def send_alerts(context: Context) -> None:
 
     with interruptible(0, outcome="the job is done; the next run sends what was not sent."):
         destinations = find(settings.notify_urls, settings.on_alert)
-        send_pending(context.store, destinations, alert_json, context.clock)
+        for delivery in send_pending(context.store, destinations, alert_json, context.clock):
+            if delivery.is_news:
+                notice(f"{delivery} (`orwatch alert test` tries every destination)")
 
 
 def alert_json(alert: Alert) -> str:

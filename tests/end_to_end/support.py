@@ -8,7 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -240,6 +241,14 @@ def kill(process: subprocess.Popen[str]) -> bool:
     process.kill()
     process.communicate(timeout=DEADLINE_SECONDS)
     return process.returncode == -signal.SIGKILL
+
+
+def wait_for(is_there: Callable[[], bool]) -> None:
+    """Wait until that is so; when it never is, that is a failure."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not is_there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def make_keys(count: int = 3) -> tuple[FakeKey, ...]:

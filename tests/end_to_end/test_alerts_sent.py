@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,38 @@ import pytest
 
 from orwatch.demo.server import Answer, FakeServer, Request, Response
 from orwatch.domain.alerts.alert import Rule
-from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, kill
+from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, kill, wait_for
 from tests.end_to_end.test_postgres import Team
 from tests.end_to_end.test_postgres import database as database
 from tests.end_to_end.test_postgres import team as team
+from tests.jobs.alert.support import silent_server
+from tests.jobs.alert.test_command import is_gone
 from tests.postgres import PostgresServer
 from tests.store.conftest import postgres as postgres
 
 Serve = Callable[[Answer], FakeServer]
 
+# Its calls are given up after a second.
+IMPATIENT = (
+    sys.executable,
+    "-c",
+    "import sys\n"
+    "from orwatch.jobs.alert import send\n"
+    "send.Limits.__init__.__defaults__ = (1.0, 60.0)\n"
+    "sys.argv = sys.argv[1:]\n"
+    "from orwatch.__main__ import main\n"
+    "main()",
+)
 OFF = ",".join(Rule)  # what is sent here was raised before
+HANGING = shlex.join(
+    [
+        sys.executable,
+        "-c",
+        "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "[open(path, 'w').write(f'{os.getpid()}.') for path in sys.argv[1:]]\n"
+        "time.sleep(600)",
+    ]
+)
 INSERT = (
     "INSERT INTO alerts (rule, subject, time_window, threshold, name, summary, figures, raised_at, tries) "
     "VALUES ('budget', 'budget:1', '{window}', 80, 'team', '80 % of $99 are spent.', '{{}}', {now}, 0)"
@@ -125,6 +148,43 @@ def test_a_run_that_is_killed_while_it_sends_has_the_next_one_send_the_same_agai
     assert watching.run("sync", "--quiet").code == 0
     assert ids(received(server)) == [1, 1]
     assert watching.query("SELECT count(*) FROM alerts WHERE sent_at IS NOT NULL") == [(1,)]
+
+
+def test_neither_a_server_nor_a_command_that_hangs_keeps_the_run_from_its_end(watching: Machine) -> None:
+    raise_alerts(watching, "2026-10", "2026-11")
+    with silent_server() as port:
+        urls = f"json://127.0.0.1:{port}/a?rto=600 mailto://127.0.0.1:{port}?from=a@b.example&to=a@b.example"
+        watching.settings |= {"ORWATCH_NOTIFY_URLS": urls, "ORWATCH_ON_ALERT": HANGING}
+        began = time.monotonic()
+        finished = watching.run("sync", "--quiet", launcher=IMPATIENT)
+        assert time.monotonic() - began < 60
+    assert (finished.code, finished.stdout) == (0, "")
+    late = "no answer in 1 s"
+    error = f"json 1: {late}; mailto 2: {late}; command: took longer than 1 s and was ended"
+    assert finished.stderr == (
+        f"orwatch: alert 1 could not be sent, and is tried again by the next run: {error} "
+        "(`orwatch alert test` tries every destination)\n"
+    )
+    # All destinations are silent: the second alert has not used up a try.
+    assert watching.query("SELECT tries, send_error FROM alerts ORDER BY id") == [(1, error), (0, None)]
+
+
+def test_a_signal_ends_the_sending_and_the_command_and_leaves_the_job_done(
+    watching: Machine, tmp_path: Path
+) -> None:
+    raise_alerts(watching, "2026-11")
+    pid_file = tmp_path / "pid"
+    watching.settings["ORWATCH_ON_ALERT"] = f"{HANGING} {shlex.quote(str(pid_file))}"
+    process = watching.start("sync", "--quiet")
+    wait_for(lambda: pid_file.exists() and pid_file.read_text().endswith("."))
+    process.terminate()
+    finished = finish(process)
+    assert (finished.code, finished.stderr) == (
+        143,
+        "orwatch: stopped by SIGTERM; the job is done; the next run sends what was not sent.\n",
+    )
+    assert watching.query("SELECT status FROM job_runs ORDER BY id DESC LIMIT 1") == [("ok",)]
+    assert is_gone(int(pid_file.read_text().rstrip(".")))
 
 
 def test_two_machines_on_one_database_send_each_alert_once(

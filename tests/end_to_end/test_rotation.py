@@ -14,7 +14,7 @@ from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer
 from orwatch.demo.usage import FakeKey
 from orwatch.secrets import Vault, generate_encryption_key
-from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, kill, make_keys, told
+from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, kill, make_keys, told, wait_for
 from tests.end_to_end.test_at_once import Gate
 
 ROUNDS = 10
@@ -146,13 +146,6 @@ def test_the_first_key_of_all_is_added_while_a_rotation_runs(
 
     assert (rotated.code, finish(adding).code) == (0, 0)
     assert opened_secrets(machine) == [keys[0].secret]
-
-
-def wait_for(is_there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_rotation_that_is_killed_has_lost_nothing(

@@ -67,7 +67,8 @@ def _body(alert: Alert, *lines: str) -> str:
         end = "This is a test by `orwatch alert test`: nothing is wrong."
     else:
         end = f"More: orwatch alert show {alert.id}"
-    return "\n".join([*lines, "", f"Rule: {alert.rule.value}, about: {alert.name}", end])
+    figures = [f"{name}: {value}" for name, value in alert.figures.items() if value is not None]
+    return "\n".join([*lines, "", f"{alert.rule.value}: {alert.name}", *figures, "", end])
 
 
 _EXAMPLES = {

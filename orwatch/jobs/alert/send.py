@@ -28,11 +28,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The ids of the alerts that were sent, or of which a recovery was, and of those that could not be."""
+class Delivery:
+    """What became of an alert, or of its recovery. ``error``: why it could not be sent; None: it was."""
 
-    sent: tuple[int, ...] = ()
-    failed: tuple[int, ...] = ()
+    alert_id: int
+    tries: int
+    error: str | None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it failed for the first time or the last: cron mails what is said, and not ten times."""
+        return self.error is not None and self.tries in {1, TRY_LIMIT}
+
+    def __str__(self) -> str:
+        then = "not tried again" if self.tries == TRY_LIMIT else "tried again by the next run"
+        failed = f"could not be sent, and is {then}: {self.error}"
+        return f"alert {self.alert_id} {'was sent' if self.error is None else failed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,42 +69,45 @@ def send_pending(
     as_json: AlertJson,
     clock: Clock,
     limits: Limits | None = None,
-) -> Sent:
+) -> tuple[Delivery, ...]:
     """Send every alert, and every recovery, that was not sent yet; what fails is for the next run.
 
     Without destinations nothing is sent and nothing is marked: another machine may have some.
     """
     if not destinations:
-        return Sent()
+        return ()
     limits = limits or Limits()
     round_ = _Round(store, destinations, as_json, clock, limits, clock.monotonic() + limits.run_seconds)
-    ends: dict[int, bool] = {}
+    done: list[Delivery] = []
     try:
-        for alert, is_sent in _send_all(round_):
-            ends[alert.id] = is_sent
+        for delivery in _send_all(round_):
+            log.log(
+                logging.WARNING if delivery.is_news else logging.INFO,
+                "%s",
+                delivery,
+                extra={"is_said": delivery.is_news},
+            )
+            done.append(delivery)
     except OrwatchError as error:
         log.warning("alerts wait for the next run: %s", error)
-    return Sent(
-        tuple(number for number, is_sent in ends.items() if is_sent),
-        tuple(number for number, is_sent in ends.items() if not is_sent),
-    )
+    return tuple(done)
 
 
-def _send_all(round_: _Round) -> Iterator[tuple[Alert, bool]]:
-    """Each alert of which something was tried to be sent, and whether it was."""
+def _send_all(round_: _Round) -> Iterator[Delivery]:
+    """Send what there is, each alert before its recovery."""
     with round_.store.read() as connection:
         pending = deliveries.list_pending(connection, round_.clock.now())
     for alert in pending:
-        is_sent = _send(round_, alert)
-        if is_sent is not None:
-            yield alert, is_sent
-        if is_sent and alert.sent_at is None and alert.recovered_at is not None:
-            sent = replace(alert, sent_at=round_.clock.now(), tries=0, send_error=None)
-            if (is_sent := _send(round_, sent)) is not None:
-                yield sent, is_sent
+        delivery = _send(round_, alert)
+        if delivery is not None:
+            yield delivery
+        if delivery and delivery.error is None and alert.sent_at is None and alert.recovered_at is not None:
+            again = _send(round_, replace(alert, sent_at=round_.clock.now(), tries=0, send_error=None))
+            if again is not None:
+                yield again
 
 
-def _send(round_: _Round, alert: Alert) -> bool | None:
+def _send(round_: _Round, alert: Alert) -> Delivery | None:
     """Send an alert, or its recovery where it is sent already; None: not tried."""
     left = _left(round_.destinations, alert.send_error)
     if round_.is_over or all(destination.label in round_.silent for destination in left):
@@ -108,14 +122,13 @@ def _send(round_: _Round, alert: Alert) -> bool | None:
         for destination in left
         if (reason := _deliver(round_, destination, content)) is not None
     ]
+    error = _BETWEEN.join(failures) or None
     with round_.store.write() as connection:
-        if failures:
-            deliveries.record_failure(connection, alert, _BETWEEN.join(failures))
-        else:
+        if error is None:
             deliveries.record_sent(connection, alert, round_.clock.now())
-    if failures:
-        _tell(alert, _BETWEEN.join(failures))
-    return not failures
+        else:
+            deliveries.record_failure(connection, alert, error)
+    return Delivery(alert.id, alert.tries + 1, error)
 
 
 def _left(destinations: Sequence[Destination], send_error: str | None) -> Sequence[Destination]:
@@ -134,11 +147,3 @@ def _deliver(round_: _Round, destination: Destination, content: Outgoing) -> str
     if failure.is_late:
         round_.silent.add(destination.label)
     return failure.reason
-
-
-def _tell(alert: Alert, error: str) -> None:
-    """A warning at first and at last: cron mails each."""
-    tries = alert.tries + 1
-    level = logging.WARNING if tries in {1, TRY_LIMIT} else logging.INFO
-    then = "not tried again" if tries == TRY_LIMIT else "tried again by the next run"
-    log.log(level, "alert %d could not be sent, and is %s: %s", alert.id, then, error)

@@ -6,14 +6,14 @@ import json
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from orwatch.domain.alerts.alert import TRY_LIMIT, Alert
 from orwatch.errors import StoreUnavailableError
 from orwatch.jobs.alert.destinations import Destination, Failure, Outgoing
-from orwatch.jobs.alert.send import Limits, Sent, send_pending
+from orwatch.jobs.alert.send import Limits, send_pending
 from orwatch.redaction import keep_secret
 from orwatch.store import deliveries
 from orwatch.store.engine.database import Store
@@ -48,13 +48,24 @@ class Place:
         return self.failure
 
 
+class Sent(NamedTuple):
+    """The ids of what was sent, and of what could not be."""
+
+    sent: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+
+
 def as_json(alert: Alert) -> str:
     return json.dumps({"id": alert.id, "summary": alert.summary})
 
 
 def send(store: Store, *places: Place, clock: FakeClock | None = None, **limits: Any) -> Sent:
     destinations = [place.destination for place in places]
-    return send_pending(store, destinations, as_json, clock or FakeClock(), Limits(**limits))
+    done = send_pending(store, destinations, as_json, clock or FakeClock(), Limits(**limits))
+    return Sent(
+        tuple(each.alert_id for each in done if each.error is None),
+        tuple(each.alert_id for each in done if each.error is not None),
+    )
 
 
 def test_each_alert_and_each_recovery_is_sent_once_to_every_destination(store: Store) -> None:
@@ -74,7 +85,7 @@ def test_each_alert_and_each_recovery_is_sent_once_to_every_destination(store: S
 def test_what_was_over_before_it_could_be_sent_is_both_sent_in_their_order(store: Store) -> None:
     alert, place = raise_alert(store), Place("command")
     recover(store, alert)
-    assert send(store, place) == Sent((alert.id,))
+    assert send(store, place) == Sent((alert.id, alert.id))
     assert place.titles == ["orwatch: 80 % are spent.", "orwatch: over: 50 % are spent."]
     assert pending(store) == []
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from orwatch.domain.alerts.alert import TRY_LIMIT
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key import replace as replacing
 from orwatch.jobs.status import run as status_job
 from orwatch.secrets import Keyring, Vault, generate_encryption_key
+from orwatch.store import alerts as stored_alerts
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_support import add_owner, list_under, listed, note_credits
+from tests.store.test_deliveries import raise_alert
 from tests.support import NOW, secret_of
 
 KEY, OTHER_KEY = generate_encryption_key(), generate_encryption_key()
@@ -109,3 +112,11 @@ def test_a_rotation_under_way_is_no_lost_encryption_key(store: Store) -> None:
     add(store, "a")
     keyring = Keyring([OTHER_KEY], lambda: [KEY])
     assert status_job.run(store, NOW, keyring=keyring).problems == ()
+
+
+def test_alerts_that_could_not_be_sent(store: Store) -> None:
+    alert = raise_alert(store)
+    store.run_write(lambda connection: stored_alerts.end(connection, [alert.id], NOW))
+    assert problems(store) == ()
+    store.run_write(lambda connection: connection.exec_driver_sql(f"UPDATE alerts SET tries = {TRY_LIMIT}"))
+    assert problems(store) == ("1 alert could not be sent: `orwatch doctor` says why",)

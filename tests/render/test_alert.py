@@ -1,0 +1,33 @@
+"""Alerts that could not be sent, and what became of a test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from orwatch.domain.alerts.alert import TRY_LIMIT
+from orwatch.jobs.alert.trial import Trial, TrialResult
+from orwatch.render import alert, alert_test
+from tests.domain.alerts.test_message import ALERT
+from tests.render.support import rendered
+
+ERROR = "mailto 1: no answer in 10 s"
+
+
+def test_an_alert_that_could_not_be_sent_says_so_in_the_list_and_why() -> None:
+    tried = replace(ALERT, tries=TRY_LIMIT - 1, send_error=ERROR)
+    given_up = replace(tried, tries=TRY_LIMIT)
+    assert "undelivered" not in rendered(alert.list_view([tried]), 120)
+    assert f"are spent (undelivered: {ERROR})" in rendered(alert.list_view([given_up]), 120)
+    assert f"Tried 9x:     {ERROR}" in rendered(alert.show_view(tried), 120)
+    assert json.loads(alert.show_json(given_up))["send_error"] == ERROR
+
+
+def test_a_test_shows_each_destination() -> None:
+    result = TrialResult((Trial("slack 1", 8, None), Trial("command", 0, "ended with 1 ([red]\x1b[31mno)")))
+    lines = rendered(alert_test.view(result), 80).splitlines()
+    assert [line.split() for line in lines[2:4]] == [
+        ["slack", "1", "8", "of", "8", "ok"],
+        ["command", "0", "of", "8", "ended", "with", "1", "([red]�[31mno)"],
+    ]
+    assert result.exit_code == 1
