@@ -154,7 +154,7 @@ class FakeOpenRouter:
         if endpoint not in self._served:
             return error_response(404, "Not Found")
         if endpoint == _MODELS:
-            return answer_models()
+            return answer_models(self._today())
         if request.secret is None:
             return error_response(401, "No auth credentials found")
         today = self._today()

@@ -157,6 +157,18 @@ def _add_known(first: int | None, second: int | None) -> int | None:
     return first + second
 
 
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model of the public list: its dated and its plain name, and when it is to be retired, if at all.
+
+    Both names have the ending of a variant (``:free``).
+    """
+
+    dated_name: str
+    name: str
+    retires_on: date | None = None
+
+
 class Dimension(StrEnum):
     """What a report can be broken down by."""
 

@@ -17,11 +17,12 @@ from orwatch.errors import ApiError, ApiUnavailableError, UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     Activity,
     Analytics,
+    ModelList,
     parse_activity,
     parse_analytics,
     parse_credits,
     parse_keys,
-    parse_model_names,
+    parse_models,
     parse_workspace_budgets,
     parse_workspaces,
 )
@@ -30,6 +31,9 @@ from orwatch.openrouter.sources import fetch_key_facts
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
 
+
+# `GET /models` is public; a header has to be sent all the same.
+NO_SECRET = "none"  # noqa: S105
 
 ACTIVITY_DAYS = 30  # completed days that GET /activity answers for
 ANALYTICS_DAYS = 365  # that POST /analytics/query does, by day
@@ -235,6 +239,6 @@ def fetch_workspace_budgets(client: Client, secret: str, workspace: Workspace) -
     return parse_workspace_budgets(client.get(path, secret), workspace)
 
 
-def fetch_model_names(client: Client, secret: str) -> dict[str, str]:
-    """The plain names of all models by their permaslugs (``GET /models``). Raises ``ApiError``."""
-    return parse_model_names(client.get("/models", secret))
+def fetch_models(client: Client, secret: str) -> ModelList:
+    """The list of all models (``GET /models``), which is public. Raises ``ApiError``."""
+    return parse_models(client.get("/models", secret))

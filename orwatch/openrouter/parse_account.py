@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import TypeGuard
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
 from orwatch.domain.layers import WorkspaceBudget
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import OwnedRow, RejectedRow, UsageAnswer, UsageRow
+from orwatch.domain.usage import ListedModel, OwnedRow, RejectedRow, UsageAnswer, UsageRow
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
 from orwatch.openrouter.parse import MAX_LAYERS, key_facts, read_rows
 from orwatch.openrouter.values import (
@@ -53,6 +54,14 @@ class Activity:
 
     answer: UsageAnswer
     model_names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The public list of models, and the plain names of these by their dated permaslugs."""
+
+    names: Mapping[str, str]
+    models: tuple[ListedModel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,22 +258,33 @@ def parse_credits(body: bytes) -> Credits:
     return Credits(bought, spent)
 
 
-def parse_model_names(body: bytes) -> dict[str, str]:
-    """The models' plain names by their permaslugs, from ``GET /models``. Raises ``UnexpectedAnswerError``."""
-    items = list_of(data_of(body))
-    return _model_names(
-        (item.get("canonical_slug"), item.get("id")) for item in items if isinstance(item, dict)
-    )
+def parse_models(body: bytes) -> ModelList:
+    """An answer of ``GET /models``. Raises ``UnexpectedAnswerError``."""
+    items = [item for item in list_of(data_of(body)) if isinstance(item, dict)]
+    names = _model_names((item.get("canonical_slug"), item.get("id")) for item in items)
+    return ModelList(names, tuple(_listed_models(items)))
+
+
+def _listed_models(items: Iterable[dict[str, Json]]) -> Iterator[ListedModel]:
+    for item in items:
+        dated, name = item.get("canonical_slug"), item.get("id")
+        if not _is_slug(dated) or not _is_slug(name):
+            continue
+        _, colon, variant = name.partition(":")
+        try:
+            retires_on = day_of({"date": item.get("expiration_date")})
+        except RowError:
+            retires_on = None
+        yield ListedModel(dated if ":" in dated else f"{dated}{colon}{variant}", name, retires_on)
+
+
+def _is_slug(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH and is_storable(value)
 
 
 def _model_names(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
     """Where variants (``model:free``) share a permaslug, the plain slug stands for all of them."""
-    valid = [
-        (permaslug, slug)
-        for permaslug, slug in pairs
-        if isinstance(permaslug, str) and isinstance(slug, str) and permaslug and slug
-        if max(len(permaslug), len(slug)) <= MAX_NAME_LENGTH and is_storable(permaslug) and is_storable(slug)
-    ]
+    valid = [(permaslug, slug) for permaslug, slug in pairs if _is_slug(permaslug) and _is_slug(slug)]
     check_names({permaslug for permaslug, _ in valid})
     # The last one stays: the plain one, and of several plain ones always the same.
     valid.sort(key=lambda pair: (":" not in pair[1], pair[1]))

@@ -14,6 +14,7 @@ from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.catalog import MODELS
 from orwatch.demo.server import Request
 from orwatch.demo.usage import CI, NO_USE, PRODUCTION, FakeKey, usage_by_endpoint, usage_of
+from orwatch.domain.days import next_month
 from orwatch.domain.keys import KeyKind
 from orwatch.openrouter.parse import parse_key
 from orwatch.secrets import hash_secret
@@ -125,6 +126,8 @@ def test_models_are_public_and_tell_the_permaslug_of_each(secret: str | None) ->
     assert {"id": "openai/gpt-4.1", "canonical_slug": PERMASLUG}.items() <= next(
         model.items() for model in models if model["id"] == "openai/gpt-4.1"
     )
+    (retires_on,) = {model["expiration_date"] for model in models} - {None}
+    assert retires_on == next_month(TODAY).isoformat()
 
 
 def test_workspaces_are_listed_with_their_number() -> None:

@@ -23,7 +23,7 @@ from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store.engine.database import open_store
 from orwatch.store.keys import table as stored_keys
-from orwatch.store.ledger import rollups
+from orwatch.store.ledger import model_names, rollups
 from orwatch.text import secret_hint
 from tests import answers
 from tests.end_to_end.faked_clock import inherited
@@ -171,7 +171,10 @@ class Machine:
         return finished
 
     def set_up(self, keys: Iterable[FakeKey]) -> None:
-        """`orwatch init`, and these keys stored at once: many `key add` would take minutes."""
+        """`orwatch init`, and these keys stored at once: many `key add` would take minutes.
+
+        The list of models counts as read today, so that all that is asked is asked with a key.
+        """
         assert self.run("init").code == 0
         now = datetime.now(UTC)
         vault = Vault([self.encryption_key()])
@@ -187,6 +190,7 @@ class Machine:
                     facts=KeyFacts(KeyKind.INFERENCE),
                     now=now,
                 )
+            model_names.record_retirements(connection, (), now)
 
     def encryption_key(self) -> str:
         """What the env file has."""

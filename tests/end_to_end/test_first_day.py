@@ -87,8 +87,8 @@ def test_from_an_empty_account_to_a_report_that_has_openrouters_own_numbers(
     assert do("cleanup").stdout.startswith("No usage is older than 365 days")
     assert machine.stored() == usage
 
-    # One key each: asked about when it was added, synced twice, validated.
-    assert len(server.received) == 3 * (1 + 2 + 1)
+    # One key each: asked about when it was added, synced twice, validated. And the list of models.
+    assert len(server.received) == 3 * (1 + 2 + 1) + 1
     everything = "".join(finished.stdout + finished.stderr for finished in outputs).encode()
     for name, text in {**machine.files(), Path("what was printed"): everything}.items():
         assert not [key.name for key in keys if key.secret.encode() in text], name

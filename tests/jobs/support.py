@@ -14,6 +14,7 @@ import httpx
 from orwatch.clock import Clock
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.jobs.key import change as key_jobs
+from orwatch.openrouter.account import NO_SECRET
 from orwatch.openrouter.client import Client
 from orwatch.secrets import Keyring
 from orwatch.store.engine.database import Store
@@ -78,6 +79,9 @@ class FakeApi:
     For single answers, broken ones too; what the demo's server answers is made up, and true.
     """
 
+    # What is asked without a key, once a day: no other request is counted with it.
+    models: httpx.Response | Exception = field(default_factory=lambda: refusal(404))
+    models_asked: int = 0
     answers: dict[str, list[httpx.Response | Exception | Responder]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -95,13 +99,18 @@ class FakeApi:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         given = request.headers["Authorization"].removeprefix("Bearer ")
         with self._lock:
+            if given == NO_SECRET:
+                self.models_asked += 1
+                return _again(self.models)
             name = next(name for name in self.answers if secret_of(name) == given)
             self.requests.append((name, request.url.path.removeprefix("/api/v1"), dict(request.url.params)))
             answers = self.answers[name]
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, httpx.Response):
-            # A response is read once only.
-            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-        return answer(request)
+        return _again(answer) if isinstance(answer, httpx.Response | Exception) else answer(request)
+
+
+def _again(answer: httpx.Response | Exception) -> httpx.Response:
+    if isinstance(answer, Exception):
+        raise answer
+    # A response is read once only.
+    return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)

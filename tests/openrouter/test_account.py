@@ -20,7 +20,7 @@ from orwatch.openrouter.account import (
     fetch_activity,
     fetch_analytics,
     fetch_credits,
-    fetch_model_names,
+    fetch_models,
 )
 from orwatch.openrouter.client import Client
 from tests.support import API_URL, SECRET, TODAY
@@ -192,4 +192,4 @@ def test_credits_are_of_the_whole_account(client: Client, respx_mock: respx.Mock
 def test_the_names_of_models_come_from_models(client: Client, respx_mock: respx.MockRouter) -> None:
     models = [{"id": "a/b:free", "canonical_slug": "a/b-2026"}, {"id": "a/b", "canonical_slug": "a/b-2026"}]
     respx_mock.get(f"{API_URL}/models").respond(json={"data": models})
-    assert fetch_model_names(client, SECRET) == {"a/b-2026": "a/b"}
+    assert fetch_models(client, SECRET).names == {"a/b-2026": "a/b"}

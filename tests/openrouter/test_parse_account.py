@@ -21,7 +21,7 @@ from orwatch.openrouter.parse_account import (
     parse_analytics,
     parse_credits,
     parse_keys,
-    parse_model_names,
+    parse_models,
     parse_workspaces,
 )
 from tests.openrouter.management_answers import (
@@ -155,7 +155,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     lambda body: parse_keys(body, {"w1": "Team"}),
     parse_workspaces,
     parse_credits,
-    parse_model_names,
+    parse_models,
 ]
 TEMPLATES: list[dict[str, object]] = [
     ACTIVITY_ROW | {"cached_tokens": 3},

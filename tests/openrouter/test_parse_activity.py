@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import UsageRow
+from orwatch.domain.usage import ListedModel, UsageRow
 from orwatch.errors import TruncatedAnswerError
 from orwatch.openrouter.parse_account import (
     parse_activity,
-    parse_model_names,
+    parse_models,
     with_model_name,
 )
 from orwatch.openrouter.values import MAX_COUNT, MAX_NAME_LENGTH, MAX_USD
@@ -170,13 +171,34 @@ def test_models_tell_their_plain_slugs() -> None:
         {"id": MODEL, "canonical_slug": PERMASLUG, "name": "GPT-4.1"},
         {"id": "a", "canonical_slug": "a"},
     ]
-    assert parse_model_names(exact_json({"data": models})) == {PERMASLUG: MODEL, "a": "a"}
+    assert parse_models(exact_json({"data": models})).names == {PERMASLUG: MODEL, "a": "a"}
+
+
+@pytest.mark.parametrize(
+    ("expiration_date", "retires_on"),
+    [
+        ("2026-12-31", date(2026, 12, 31)),
+        ("2026-12-31T00:00:00Z", date(2026, 12, 31)),
+        *((value, None) for value in (None, "", "soon", "2026-02-30", 20261231, [], {})),
+    ],
+)
+def test_models_tell_when_they_are_to_be_retired(expiration_date: object, retires_on: date | None) -> None:
+    both = {"canonical_slug": PERMASLUG, "date": "2026-01-01"}
+    models = [
+        both | {"id": MODEL},
+        both | {"id": f"{MODEL}:free", "expiration_date": expiration_date},
+        {"id": None, "canonical_slug": []},
+    ]
+    assert parse_models(exact_json({"data": models})).models == (
+        ListedModel(PERMASLUG, MODEL),
+        ListedModel(f"{PERMASLUG}:free", f"{MODEL}:free", retires_on),
+    )
 
 
 @given(st.permutations([("p", "b"), ("p", "a"), ("p", "c:free"), ("q", "c:free"), ("q", "a:free")]))
 def test_of_several_slugs_of_one_kind_it_is_always_the_same(pairs: list[tuple[str, str]]) -> None:
     models = [{"id": slug, "canonical_slug": permaslug} for permaslug, slug in pairs]
-    assert parse_model_names(exact_json({"data": models})) == {"p": "b", "q": "c:free"}
+    assert parse_models(exact_json({"data": models})).names == {"p": "b", "q": "c:free"}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +208,7 @@ def test_of_several_slugs_of_one_kind_it_is_always_the_same(pairs: list[tuple[st
 def test_a_slug_that_is_no_name_is_left_out_and_crashes_nothing(field: str, value: object) -> None:
     good = {"id": MODEL, "canonical_slug": PERMASLUG}
     odd = {"id": "a/b", "canonical_slug": "a/b-1"} | {field: value}
-    assert parse_model_names(exact_json({"data": [odd, None, 5, "model", [], {}, good]})) == {
+    assert parse_models(exact_json({"data": [odd, None, 5, "model", [], {}, good]})).names == {
         PERMASLUG: MODEL
     }
     row_field = {"id": "model", "canonical_slug": "model_permaslug"}[field]

@@ -14,7 +14,7 @@ from orwatch.errors import UnexpectedAnswerError
 from orwatch.jobs.sync.result import number_of_rows, rejections_text
 from orwatch.openrouter import values
 from orwatch.openrouter.parse import MAX_REJECTED_KEPT, parse_usage
-from orwatch.openrouter.parse_account import parse_activity, parse_model_names
+from orwatch.openrouter.parse_account import parse_activity, parse_models
 from tests.openrouter.test_parse import GOOD_ROW, SINCE, UNTIL, parse
 
 FIRST = MAX_REJECTED_KEPT
@@ -90,7 +90,7 @@ def _activity(names: range) -> object:
 
 def _models(names: range) -> object:
     rows = [{"canonical_slug": f"m-{number}", "id": "m"} for number in names]
-    return parse_model_names(json.dumps({"data": rows}).encode())
+    return parse_models(json.dumps({"data": rows}).encode())
 
 
 @pytest.mark.parametrize("ask", [_usage, _activity, _models])

@@ -22,7 +22,7 @@ from orwatch.openrouter.parse_account import (
     parse_analytics,
     parse_credits,
     parse_keys,
-    parse_model_names,
+    parse_models,
     parse_workspace_budgets,
     parse_workspaces,
 )
@@ -52,7 +52,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "/activity": lambda body: parse_activity(body, SINCE, TODAY),
     "/analytics/query": lambda body: parse_analytics(body, SINCE, TODAY, 10_000),
     "/credits": parse_credits,
-    "/models": parse_model_names,
+    "/models": parse_models,
 }
 
 

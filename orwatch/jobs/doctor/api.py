@@ -13,7 +13,7 @@ from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.jobs.key.problems import REFUSED, SUCCESSOR, problem_of
 from orwatch.jobs.runs.outage import ADVICE
-from orwatch.openrouter.account import AccountListing, fetch_credits, fetch_listing
+from orwatch.openrouter.account import NO_SECRET, AccountListing, fetch_credits, fetch_listing
 from orwatch.openrouter.fan_out import ask_twice
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.text import counted
@@ -30,9 +30,6 @@ _API = "API"
 _SET_CLOCK = "Set the clock, and let NTP keep it (`timedatectl set-ntp true`)."
 
 _LARGEST_SKEW = timedelta(minutes=2)
-
-# `GET /models` is public; a header has to be sent all the same.
-_NO_SECRET = "none"  # noqa: S105
 
 # 402: no credit left. 403: it may not do this. Both say that the key itself is known.
 _KNOWN_KEY_STATUSES = frozenset({402, 403})
@@ -65,7 +62,7 @@ def ask(
 
     ``on_asking`` gets the number of keys that are asked about one by one. A failed request raises nothing.
     """
-    reached, server_now = _reach(client, next(iter(secrets.values()), _NO_SECRET), clock)
+    reached, server_now = _reach(client, next(iter(secrets.values()), NO_SECRET), clock)
     if server_now is None and any(check.status is CheckStatus.FINDING for check in reached):
         skipped = _AREA.skipped("keys", f"not asked about: see {reached[-1].subject}")
         return Reported((*reached, skipped))
@@ -110,7 +107,7 @@ def ask(
 def _reach(client: Client, secret: str, clock: Clock) -> tuple[list[Check], datetime | None]:
     """Whether the API answers at all, and whether its clock and ours agree."""
     answered_at = None
-    questions = ("/models",) if secret == _NO_SECRET else ("/key", "/models")
+    questions = ("/models",) if secret == NO_SECRET else ("/key", "/models")
     for path in questions:
         try:
             _, answered_at = client.get_dated(path, secret)

@@ -15,7 +15,7 @@ from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.analytics_windows import Window
 from orwatch.jobs.sync.result import COUNTERS_WENT_DOWN
-from orwatch.openrouter.account import ACTIVITY_DAYS, ANALYTICS_DAYS, fetch_model_names
+from orwatch.openrouter.account import ACTIVITY_DAYS, ANALYTICS_DAYS, fetch_models
 from orwatch.openrouter.parse_account import with_model_name
 from orwatch.openrouter.sources import counters_of
 from orwatch.store.engine.database import Connection
@@ -151,16 +151,17 @@ def _model_names_for(reader: AccountReader, window: Window) -> Mapping[str, str]
     if not is_new or reader.was_just_asked(reader.state.model_names_read_at):
         return known
     try:
-        reported = fetch_model_names(reader.client, reader.secret)
+        listed = fetch_models(reader.client, reader.secret)
     except ApiError as error:
         log.info("model names: %s", error, extra={"key": reader.owner.name})
         return known
 
     def record(connection: Connection) -> dict[str, str]:
-        model_names.record_names(connection, reported)
+        model_names.record_names(connection, listed.names)
         return model_names.known_names(connection)
 
     known = reader.session.store.run_write(record)
+    reader.session.listed_models.append(listed.models)
     reader.update_state(replace(reader.state, model_names_read_at=reader.now()))
     return known
 

@@ -21,6 +21,7 @@ from orwatch.jobs.key.secrets import open_secrets
 from orwatch.jobs.key.selection import check_names, select_keys
 from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
+from orwatch.jobs.sync.models import note_retirements
 from orwatch.jobs.sync.order import is_ordinary, owners_of
 from orwatch.jobs.sync.outage import Done, conclude_outage, unanswered
 from orwatch.jobs.sync.request import SyncProgress, SyncRequest, last_days
@@ -146,6 +147,7 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     )
     if result.trouble is not None:
         log.warning("%s", result.trouble)
+    note_retirements(with_share(session, started_at, 1), result)
     return result
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orwatch.clock import Clock
 from orwatch.domain.keys import StoredKey
+from orwatch.domain.usage import ListedModel
 from orwatch.errors import EncryptionKeyError
 from orwatch.jobs.sync.request import SyncRequest
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
@@ -29,6 +30,7 @@ class SyncSession:
 
     ``client`` is made when it is first called: a sync with nothing to ask needs none. ``open_secrets``
     opens those of the database itself, also where ``store`` is a copy of it.
+    ``listed_models``: the public list, once it was read.
     """
 
     store: Store
@@ -36,6 +38,7 @@ class SyncSession:
     open_secrets: Callable[[Sequence[StoredKey]], tuple[dict[int, str], dict[int, EncryptionKeyError]]]
     clock: Clock
     request: SyncRequest
+    listed_models: list[Sequence[ListedModel]] = field(default_factory=list)
 
 
 def with_share(session: SyncSession, started_at: float, groups: int) -> SyncSession:

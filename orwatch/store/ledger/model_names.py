@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
+from orwatch.domain.alerts.model import UsedModel
+from orwatch.domain.days import ONE_DAY
+from orwatch.domain.usage import ListedModel
 from orwatch.store.ledger import rollups
-from orwatch.store.schema import COUNTS, model_names, models, usage_by_model, usage_months, usage_stats
+from orwatch.store.schema import (
+    COUNTS,
+    UNKNOWN_NAME_ID,
+    from_day_number,
+    ledger_state,
+    model_names,
+    models,
+    to_day_number,
+    usage_by_model,
+    usage_months,
+    usage_stats,
+)
+
+# A model that was not used for longer is not in use any more.
+_IN_USE = timedelta(days=30)
 
 
 def known_names(connection: Connection) -> dict[str, str]:
@@ -27,19 +45,79 @@ def record_names(connection: Connection, names: Mapping[str, str]) -> None:
         for dated, name in names.items()
         if dated not in known or (":" in known[dated] and ":" not in name)
     }
-    if not new:
-        return
-    connection.execute(
-        text(
-            "INSERT INTO model_names (dated_name, name) VALUES (:dated, :name) "
-            "ON CONFLICT (dated_name) DO UPDATE SET name = excluded.name"
-        ),
-        [{"dated": dated, "name": name} for dated, name in new.items()],
-    )
+    if new:
+        connection.execute(
+            text(
+                "INSERT INTO model_names (dated_name, name) VALUES (:dated, :name) "
+                "ON CONFLICT (dated_name) DO UPDATE SET name = excluded.name"
+            ),
+            [{"dated": dated, "name": name} for dated, name in new.items()],
+        )
+    known |= new
     ids = {row.name: row.id for row in connection.execute(select(models.c.name, models.c.id))}
-    for dated, name in new.items():
+    for dated in names:
+        name = known[dated]
         if dated != name and dated in ids:
             ids[name] = _rename_model(connection, ids.pop(dated), name, ids.get(name))
+
+
+def is_list_due(connection: Connection, now: datetime) -> bool:
+    """Whether the public list of models is to be read: models are in use, and it was not for a day."""
+    read_at = connection.execute(select(ledger_state.c.models_read_at)).scalar()
+    return (read_at is None or now - read_at >= ONE_DAY) and bool(_models_in_use(connection, now.date()))
+
+
+def record_retirements(connection: Connection, listed: Iterable[ListedModel], now: datetime) -> None:
+    """Note when each model that is in use, or known by a dated name, is to be retired, if at all.
+
+    What is not listed any more keeps its day.
+    """
+    connection.execute(ledger_state.update().values(models_read_at=now))
+    in_use = _models_in_use(connection, now.date())
+    stored = {row.dated_name: row.retires_on for row in connection.execute(select(model_names))}
+    changed = [
+        {"dated": each.dated_name, "name": each.name, "day": _day_number(each.retires_on)}
+        for each in listed
+        if each.dated_name in stored
+        or (each.retires_on and (each.name in in_use or each.dated_name in in_use))
+        if each.retires_on != stored.get(each.dated_name)
+    ]
+    if changed:
+        connection.execute(
+            text(
+                "INSERT INTO model_names (dated_name, name, retires_on) VALUES (:dated, :name, :day) "
+                "ON CONFLICT (dated_name) DO UPDATE SET retires_on = excluded.retires_on"
+            ),
+            changed,
+        )
+
+
+def _day_number(day: date | None) -> int | None:
+    return None if day is None else to_day_number(day)
+
+
+def retiring_models(connection: Connection, today: date, names: Collection[str] = ()) -> list[UsedModel]:
+    """The models in use that are to be retired, the next one first; and those of ``names`` in any case."""
+    days: dict[str, date] = {}
+    known = select(model_names).where(model_names.c.retires_on.is_not(None))
+    for row in connection.execute(known):
+        days |= {row.dated_name: row.retires_on, row.name: row.retires_on}
+    in_use = _models_in_use(connection, today)
+    wanted = {*names, *(name for name in in_use if name in days)}
+    found = (UsedModel(name, days.get(name), in_use.get(name)) for name in wanted)
+    return sorted(found, key=lambda model: (model.retires_on or date.max, model.name))
+
+
+def _models_in_use(connection: Connection, today: date) -> dict[str, date]:
+    """The models that were used within the last 30 days, with the last one of them."""
+    day = usage_by_model.c.date
+    query = (
+        select(models.c.name, func.max(day))
+        .join(usage_by_model, usage_by_model.c.model_id == models.c.id)
+        .where(day >= to_day_number(today - _IN_USE), models.c.id != UNKNOWN_NAME_ID)
+        .group_by(models.c.name)
+    )
+    return {name: from_day_number(last) for name, last in connection.execute(query) if name is not None}
 
 
 def _rename_model(connection: Connection, model_id: int, name: str, other_id: int | None) -> int:

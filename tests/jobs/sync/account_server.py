@@ -108,6 +108,7 @@ class AccountServer:
         self.ignores_filters = False
         self.dies_after: int | None = None
         self.seconds_each = 0.0
+        self.retirements: dict[str, date] = {}
         self.requests: list[tuple[str, Json]] = []
         self._lock = threading.Lock()
 
@@ -205,7 +206,18 @@ class AccountServer:
                 )
         if path == "/models":
             models = sorted({spot[2] for spot in self.usage})
-            return data([{"id": model, "canonical_slug": permaslug(model)} for model in models])
+            return data(
+                [
+                    {
+                        "id": model,
+                        "canonical_slug": permaslug(model),
+                        "expiration_date": self.retirements[model].isoformat()
+                        if model in self.retirements
+                        else None,
+                    }
+                    for model in models
+                ]
+            )
         if path == "/key":
             return self._key(secret)
         answers: dict[str, Callable[[Json], httpx.Response]] = {

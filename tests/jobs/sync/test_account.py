@@ -10,6 +10,7 @@ import pytest
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.sync.result import SyncKeyStatus
 from orwatch.store.keys import accounts
+from orwatch.store.schema import to_day_number
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use, permaslug
 from tests.store.support import dump, on_each_engine, scalar
 from tests.support import NOW, TODAY
@@ -183,6 +184,14 @@ def test_rows_merge_when_the_plain_name_of_a_model_is_learned_later(watcher: Acc
     watcher.server.use(red, "1")
     watcher.sync()
     assert set(watcher.rows()) == {("red", GPT, None)}
+
+
+def test_what_is_read_for_the_names_of_models_tells_their_retirement_too(watcher: AccountWatcher) -> None:
+    watcher.server.use(watcher.server.create("red"), "2")
+    watcher.server.retirements[GPT] = TODAY
+    watcher.sync()
+    assert len(watcher.server.asked("/models")) == 1
+    assert dump(watcher.store, "model_names") == [(permaslug(GPT), GPT, to_day_number(TODAY))]
 
 
 def test_new_models_are_looked_up_once_a_day_and_known_ones_never(watcher: AccountWatcher) -> None:

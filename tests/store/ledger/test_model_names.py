@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orwatch.domain.usage import UsageRow
+from orwatch.domain.alerts.model import UsedModel
+from orwatch.domain.usage import ListedModel, UsageRow
 from orwatch.store.engine.database import Store, open_store
 from orwatch.store.ledger import model_names
 from orwatch.store.ledger.retention import remove_day
@@ -115,3 +117,76 @@ def test_whatever_is_learned_in_any_order_no_dollar_is_lost(
         assert sum(each[2] for each in rows(store)) == sum(cost for _, cost in used) * 10**9
     finally:
         store.close()
+
+
+# When models are to be retired.
+
+SOON = TODAY + timedelta(days=20)
+
+
+def retire(store: Store, *listed: ListedModel, names: tuple[str, ...] = ()) -> list[tuple[str, date | None]]:
+    with store.write() as connection:
+        model_names.record_retirements(connection, listed, NOW)
+        found = model_names.retiring_models(connection, TODAY, names)
+    return [(model.name, model.retires_on) for model in found]
+
+
+def use(store: Store, *names: str, days_ago: int = 0) -> None:
+    day = TODAY - timedelta(days=days_ago)
+    write(store, usage_answer(*(row(name)._replace(day=day) for name in names)))
+
+
+def test_models_in_use_are_told_with_the_day_of_their_retirement_the_next_one_first(store: Store) -> None:
+    add_key(store)
+    use(store, "a/late", DATED, "a/variant:free", "a/plain")
+    use(store, "a/long-ago", days_ago=31)
+    listed = [
+        ListedModel("a/late-1", "a/late", SOON + timedelta(days=1)),
+        ListedModel(DATED, PLAIN, SOON),
+        ListedModel("a/variant-1:free", "a/variant:free", SOON),
+        ListedModel("a/plain-1:free", "a/plain:free", SOON),
+        ListedModel("a/plain-1", "a/plain"),
+        ListedModel("a/long-ago", "a/long-ago", SOON),
+        ListedModel("a/unused", "a/unused", SOON),
+    ]
+
+    assert retire(store, *listed) == [
+        ("a/variant:free", SOON),
+        (DATED, SOON),
+        ("a/late", SOON + timedelta(days=1)),
+    ]
+
+
+def test_a_retirement_that_is_withdrawn_is_forgotten_and_one_that_is_over_stays(store: Store) -> None:
+    add_key(store)
+    use(store, "a/a", "b/b")
+    assert len(retire(store, ListedModel("a/a", "a/a", SOON), ListedModel("b/b", "b/b", SOON))) == 2
+    later = SOON + timedelta(days=9)
+    assert retire(store, ListedModel("a/a", "a/a", later)) == [("b/b", SOON), ("a/a", later)]
+    assert retire(store, ListedModel("a/a", "a/a")) == [("b/b", SOON)]
+    assert retire(store, names=("a/a",)) == [("b/b", SOON), ("a/a", None)]
+
+
+def test_a_name_that_a_retirement_told_first_is_given_to_the_rows_later(store: Store) -> None:
+    add_key(store)
+    use(store, DATED)
+    retire(store, ListedModel(DATED, PLAIN, SOON))
+    learn(store, **{DATED: PLAIN})
+
+    assert rows(store) == [(PLAIN, 1, 10**9, None)]
+    with store.read() as connection:
+        assert model_names.retiring_models(connection, TODAY) == [UsedModel(PLAIN, SOON, TODAY)]
+
+
+def test_the_list_is_due_once_a_day_where_models_are_in_use(store: Store) -> None:
+    def is_due(hours: int) -> bool:
+        with store.read() as connection:
+            return model_names.is_list_due(connection, NOW + timedelta(hours=hours))
+
+    add_key(store)
+    write(store, usage_answer(usage_row(TODAY, None)))
+    assert not is_due(0)
+    use(store, PLAIN)
+    assert is_due(0)
+    retire(store)
+    assert (is_due(23), is_due(24), is_due(24 * 31)) == (False, True, False)
