@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from orwatch.domain.alerts import words
 from orwatch.domain.forecast import Forecast
 from orwatch.jobs.report.result import MonthCourse
 from orwatch.render import numbers
@@ -27,7 +28,7 @@ def on_course(forecast: Forecast) -> str:
 
 def short_day(day: date, today: date) -> str:
     """``9 Dec``; with its year where that is not this one: ``2 Jan 2027``."""
-    return f"{day.day} {day:%b}" if day.year == today.year else f"{day.day} {day:%b %Y}"
+    return words.short_day(day) if day.year == today.year else f"{words.short_day(day)} {day.year}"
 
 
 FORECAST = Shape(
