@@ -45,24 +45,19 @@ def find_free_quotas(
 
 def _judge(reading: FreeUse, threshold: int, now: datetime) -> Finding:
     today, quota = now.astimezone(UTC).date(), reading.quota
+    is_met: bool | None = None
+    summary = "how many free requests are used today is not known"
     is_known = reading.read_at.astimezone(UTC).date() == today
-    return Finding(
-        Rule.FREE_QUOTA,
-        reading.subject,
-        reading.name,
-        today.isoformat(),
-        quota.used * 100 >= quota.limit * threshold if is_known else None,
-        _summary(quota) if is_known else "how many free requests are used today is not known",
-        threshold,
-        {"limit": quota.limit, "used": quota.used if is_known else None},
-    )
-
-
-def _summary(quota: FreeQuota) -> str:
-    percent = whole_percent(quota.used, quota.limit)
-    summary = (
-        f"{percent} % of the day's free requests are used: {quota.used:,} of {quota.limit:,} until 00:00 UTC"
-    )
-    if quota.limit < _BOUGHT_LIMIT:
+    if is_known:
+        is_met = quota.used * 100 >= quota.limit * threshold
+        summary = (
+            f"{whole_percent(quota.used, quota.limit)} % of the day's free requests are used: "
+            f"{quota.used:,} of {quota.limit:,} until 00:00 UTC"
+        )
+    if is_met and quota.limit < _BOUGHT_LIMIT:
         summary += f". An account that has bought $10 of credits has {_BOUGHT_LIMIT:,} a day"
-    return summary
+    figures = {"limit": quota.limit, "used": quota.used if is_known else None}
+    window = today.isoformat()
+    return Finding(
+        Rule.FREE_QUOTA, reading.subject, reading.name, window, is_met, summary, threshold, figures
+    )

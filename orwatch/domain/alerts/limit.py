@@ -160,6 +160,8 @@ def _judge(reading: LimitReading, threshold: int, now: datetime) -> Finding:
     begin = _LIFETIME if resets_at is None else f"{resets_at:%Y-%m-%dT%H:%M}"
     window = f"{begin} ${layer.limit_usd.normalize():f}"
     summary = _summary(reading.limited, layer.limit_usd, spent, resets_at)
+    if is_met:
+        summary += ". Raise it at OpenRouter, or spend less"
     figures = {
         "limit_usd": f"{layer.limit_usd:f}",
         "spent_usd": None if spent is None else f"{spent:f}",
@@ -175,8 +177,8 @@ def _summary(limited: str, limit: Decimal, spent: Decimal | None, resets_at: dat
     percent = whole_percent(spent, limit)
     amounts = f"{usd(spent)} of {usd(limit)}"
     if percent >= 100:
-        return f"{limited} is spent ({amounts}): OpenRouter refuses requests{until}. Raise it at OpenRouter"
-    return f"{percent} % of {limited} is spent: {amounts}{until}. Raise it at OpenRouter, or spend less"
+        return f"{limited} is spent ({amounts}): OpenRouter refuses requests{until}"
+    return f"{percent} % of {limited} is spent: {amounts}{until}"
 
 
 def _resets_at(reading: LimitReading) -> datetime | None:

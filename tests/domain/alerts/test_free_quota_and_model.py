@@ -39,11 +39,13 @@ def test_the_free_requests_of_today_are_judged_by_the_newest_reading(
 
 def test_it_says_how_many_are_used_and_how_to_have_more() -> None:
     (small,) = find_free_quotas([use(40)], NOW, [80])
+    (unmet,) = find_free_quotas([use(39)], NOW, [80])
     (large,) = find_free_quotas([use(900, 1000)], NOW, [80])
     assert small.summary == (
         "80 % of the day's free requests are used: 40 of 50 until 00:00 UTC. "
         "An account that has bought $10 of credits has 1,000 a day"
     )
+    assert unmet.summary == "78 % of the day's free requests are used: 39 of 50 until 00:00 UTC"
     assert large.summary == "90 % of the day's free requests are used: 900 of 1,000 until 00:00 UTC"
     assert large.figures == {"limit": 1000, "used": 900}
 

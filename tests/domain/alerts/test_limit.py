@@ -139,11 +139,13 @@ def test_it_says_how_much_is_spent_until_when_and_what_to_do() -> None:
         "80 % of its limit is spent: $40.12 of $50.00 until 1 Dec. Raise it at OpenRouter, or spend less"
     )
     assert only(limited("1050", "-1", None)).summary == (
-        "its limit is spent ($1,051.00 of $1,050.00): OpenRouter refuses requests. Raise it at OpenRouter"
+        "its limit is spent ($1,051.00 of $1,050.00): OpenRouter refuses requests. "
+        "Raise it at OpenRouter, or spend less"
     )
     assert only(limited("50", None)).summary == (
         "how much of its limit is spent is not known: it is $50.00 until 1 Dec"
     )
+    assert only(limited("50", "25")).summary == "50 % of its limit is spent: $25.00 of $50.00 until 1 Dec"
     shared = only(layered(1, "workspace", "10"))
     assert (shared.name, shared.figures) == (
         "research",
