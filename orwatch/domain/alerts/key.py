@@ -185,6 +185,8 @@ def _unlimited(keys: Sequence[KeyState], open_windows: OpenWindows, today: date)
             is_met = True
         if is_met or is_open:
             summary = _spent(cost, total, is_limited=key.is_limited)
+            if is_met:
+                summary += ". Set a limit at OpenRouter"
             yield _finding(
                 key, "unlimited", month, is_met, summary, spent_usd=None if cost is None else f"{cost:f}"
             )
@@ -199,8 +201,7 @@ def _spent(cost: Decimal | None, total: Decimal, *, is_limited: bool | None) -> 
     if cost is None:
         return f"{limit[is_limited]}; what it has spent this month is not known"
     percent = whole_percent(cost, total)
-    summary = f"{limit[is_limited]}; it has spent {usd(cost)} this month, {percent} % of its account's"
-    return f"{summary}. Set a limit at OpenRouter" if is_limited is False else summary
+    return f"{limit[is_limited]}; it has spent {usd(cost)} this month, {percent} % of its account's"
 
 
 def _day(day: date) -> str:

@@ -171,11 +171,16 @@ def test_it_says_what_is_so_and_what_to_do(of: KeyState, summary: str) -> None:
 
 
 def test_a_big_spender_is_told_with_its_share() -> None:
-    costs = map(Decimal, ["1250.5", "1", "1", "1", "1"])
-    states = [key(month_usd=cost, is_limited=False) for cost in costs]
+    states = [
+        key(key_id=number, month_usd=Decimal(cost), is_limited=False)
+        for number, cost in enumerate(["1250.5", "1", "1", "1", "1"], 12)
+    ]
     (finding,) = find_key_matters(states, {}, NOW)
     assert finding.summary == (
         "nothing limits it; it has spent $1,250.50 this month, 99 % of its account's. "
         "Set a limit at OpenRouter"
     )
     assert finding.figures == {"spent_usd": "1250.5"}
+    states[0] = replace(states[0], is_limited=True)
+    (recovery,) = find_key_matters(states, {"key:12:unlimited": ["2026-11"]}, NOW)
+    assert recovery.summary == "it has a limit; it has spent $1,250.50 this month, 99 % of its account's"
