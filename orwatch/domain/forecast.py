@@ -16,13 +16,13 @@ from itertools import pairwise
 from math import exp, log, sqrt
 from statistics import linear_regression, median
 
+from orwatch.domain.alerts.balance import PACE_DAYS, pace_usd
 from orwatch.domain.days import ONE_DAY, days_between
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import add_exactly
 
 # Of the days before these, none counts.
 HISTORY_DAYS = 56
 LEAST_KNOWN_DAYS = 7
-PACE_DAYS = 14
 
 _ROUGH_BELOW_DAYS = 21
 _WEEK = 7
@@ -129,20 +129,20 @@ def reached_on(
 
 
 def lasts(days: Mapping[date, Decimal], now: datetime, balance_usd: Decimal) -> Lasting | None:
-    """How long a balance lasts at the mean of the last two weeks; None: for ever, or too little is known.
+    """How long a balance lasts at ``pace_usd``; None: for ever, or too little is known.
 
-    ``days`` as for ``forecast``; seven of the fourteen have to be known. ``now``: when the balance was read.
+    ``days`` as for ``forecast``. ``now``: when the balance was read.
     """
     today = now.date()
     recent = [days[day] for day in days_between(today - PACE_DAYS * ONE_DAY, today - ONE_DAY) if day in days]
-    if len(recent) < LEAST_KNOWN_DAYS:
+    pace = pace_usd(recent)
+    if pace is None:
         return None
-    spent = sum(recent, ZERO)
     if balance_usd <= 0:
         return Lasting(0, today)
-    if spent <= 0 or balance_usd * len(recent) > spent * _LONGEST.days:
+    if pace <= 0 or balance_usd > pace * _LONGEST.days:
         return None
-    left = timedelta(days=float(balance_usd * len(recent) / spent))
+    left = timedelta(days=float(balance_usd / pace))
     return Lasting(left.days, (now + left).date())
 
 

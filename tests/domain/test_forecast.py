@@ -123,6 +123,7 @@ def test_a_limit_is_reached_on_the_day_that_uses_up_what_is_left(limit: str, day
     [
         pytest.param(STEADY, "55", 5, id="ten dollars a day"),
         pytest.param(history(lambda ago: 10 if ago < 15 else 99), "55", 5, id="the last two weeks alone"),
+        pytest.param(history(lambda ago: 500 if ago == 3 else 10), "55", 5, id="one dear day does not count"),
         pytest.param(history(lambda ago: 10, 7), "55", 5, id="seven days are enough"),
         pytest.param(history(lambda ago: 10, 6), "55", None, id="six are not"),
         pytest.param(history(lambda ago: 0), "55", None, id="for ever"),
