@@ -54,11 +54,17 @@ def send_alerts(context: Context) -> None:
     from orwatch.jobs.alert.destinations import find
     from orwatch.jobs.alert.send import send_pending
 
-    with interruptible(0, outcome="the job is done; the next run sends what was not sent."):
-        destinations = find(settings.notify_urls, settings.on_alert)
-        for delivery in send_pending(context.store, destinations, alert_json, context.clock):
-            if delivery.is_news:
-                notice(f"{delivery} (`orwatch alert test` tries every destination)")
+    destinations = find(settings.notify_urls, settings.on_alert)
+    try:
+        with interruptible(0, outcome="the job is done; the next run sends what was not sent."):
+            done = send_pending(context.store, destinations, alert_json, context.clock)
+    except Exception:
+        log.exception("the alerts could not be sent, which is a bug")
+        notice("the alerts could not be sent, which is a bug; please report it with what the log says")
+        return
+    for delivery in done:
+        if delivery.is_news:
+            notice(f"{delivery} (`orwatch alert test` tries every destination)")
 
 
 def alert_json(alert: Alert) -> str:

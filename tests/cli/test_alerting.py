@@ -17,6 +17,7 @@ from orwatch.errors import StoreUnavailableError
 from orwatch.jobs.alert import judge
 from orwatch.jobs.alert.readings import Readings
 from orwatch.store import alerts as stored_alerts
+from orwatch.store import deliveries
 from tests.cli.support import Home, Orwatch, key_answer, usage_json
 from tests.support import NOW
 
@@ -134,6 +135,19 @@ def test_a_bug_in_the_judging_is_seen_as_well(
     code, _, err = orwatch("sync")
     assert code == 1
     assert "which is a bug: Traceback" in err
+
+
+def test_a_bug_in_the_sending_is_seen_and_stops_no_job(
+    orwatch: Orwatch, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORWATCH_ON_ALERT", "true")
+    monkeypatch.setattr(deliveries, "list_pending", None)
+    code, _, err = orwatch("sync")
+    logged, notice = err.splitlines()
+    assert code == 0
+    assert " ERROR sync: the alerts could not be sent, which is a bug: Traceback " in logged
+    assert notice.startswith("orwatch: the alerts could not be sent, which is a bug")
+    assert home.scalar("SELECT status FROM job_runs") == "ok"
 
 
 def test_while_the_database_is_locked_the_next_run_judges(orwatch: Orwatch, findings: Findings) -> None:

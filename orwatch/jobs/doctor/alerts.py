@@ -22,11 +22,14 @@ def check_destinations(settings: Settings, wrong: Collection[str]) -> Iterator[C
         return
     area = CheckArea.SETTINGS
     found = destinations.find(settings.notify_urls, settings.on_alert)
-    problems = [(each.label, problem) for each in found if (problem := each.problem()) is not None]
-    for label, problem in problems:
-        advice = "Correct it (`orwatch help notify`); `orwatch alert test` tries it."
-        yield area.finding(_SUBJECT, f"{label}: {problem}", advice)
-    if not problems:
+    labels: dict[str, list[str]] = {}
+    for each in found:
+        if (problem := each.problem()) is not None:
+            labels.setdefault(problem, []).append(each.label)
+    for problem, having_it in labels.items():
+        advice = "`orwatch help notify` says what to write; `orwatch alert test` tries it."
+        yield area.finding(_SUBJECT, f"{', '.join(having_it)}: {problem}", advice)
+    if not labels:
         listed = ", ".join(each.label for each in found)
         yield area.ok(_SUBJECT, f"go to {listed}; nothing was sent" if found else "no address is set here")
 

@@ -32,13 +32,7 @@ from tests.support import NOW
                 (
                     "alerts",
                     "finding",
-                    "nosuch 1: Apprise can make nothing of the address: it is wrong, "
-                    "or needs a library that is missing",
-                ),
-                (
-                    "alerts",
-                    "finding",
-                    "slack 3: Apprise can make nothing of the address: it is wrong, "
+                    "nosuch 1, slack 3: Apprise can make nothing of the address: it is wrong, "
                     "or needs a library that is missing",
                 ),
                 ("alerts", "finding", "command: there is no program /nowhere/x"),
