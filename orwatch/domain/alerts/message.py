@@ -8,6 +8,7 @@ from datetime import datetime
 from orwatch.domain.alerts.alert import Alert, Rule
 
 TEST_ID = 0  # no alert that is stored has it
+_LONGEST_TITLE = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def is_test(alert: Alert) -> bool:
 
 
 def _title(text: str) -> str:
-    return f"orwatch: {text}"
+    return f"orwatch: {text if len(text) <= _LONGEST_TITLE else f'{text[: _LONGEST_TITLE - 1]}…'}"
 
 
 def _since(alert: Alert) -> str:

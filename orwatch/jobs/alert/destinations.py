@@ -12,6 +12,8 @@ from orwatch.domain.alerts.alert import Alert
 from orwatch.domain.alerts.message import Message
 from orwatch.redaction import presentable
 
+CALL_SECONDS = 10.0  # for one alert at one destination
+
 AlertJson = Callable[[Alert], str]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from orwatch.clock import Clock
 from orwatch.domain.alerts.alert import TRY_LIMIT, Alert
 from orwatch.errors import OrwatchError
-from orwatch.jobs.alert.destinations import AlertJson, Destination, Outgoing, outgoing
+from orwatch.jobs.alert.destinations import CALL_SECONDS, AlertJson, Destination, Outgoing, outgoing
 from orwatch.store import deliveries
 from orwatch.store.engine.database import Store
 
@@ -23,7 +23,7 @@ _BETWEEN, _BEHIND_LABEL = "; ", ": "
 class Limits:
     """How many seconds one call may take, and after how many none is begun."""
 
-    call_seconds: float = 10.0
+    call_seconds: float = CALL_SECONDS
     run_seconds: float = 60.0
 
 

@@ -9,9 +9,7 @@ from datetime import datetime
 from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.alerts.message import example
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, SettingsError
-from orwatch.jobs.alert.destinations import AlertJson, Destination, outgoing
-
-_CALL_SECONDS = 10.0
+from orwatch.jobs.alert.destinations import CALL_SECONDS, AlertJson, Destination, outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def run(
     destinations: Sequence[Destination],
     as_json: AlertJson,
     now: datetime,
-    call_seconds: float = _CALL_SECONDS,
+    call_seconds: float = CALL_SECONDS,
 ) -> TrialResult:
     """Send the alerts. Raises ``SettingsError`` where there is no destination."""
     if not destinations:

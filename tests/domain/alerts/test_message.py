@@ -43,6 +43,13 @@ def test_a_recovery_says_how_things_stand_and_what_was_said_before() -> None:
     ]
 
 
+def test_a_long_sentence_is_cut_in_the_title_alone() -> None:
+    said = message.raised(replace(ALERT, summary="x" * 151))
+    assert said.title == f"orwatch: {'x' * 149}…"
+    assert said.body.startswith("x" * 151 + "\n")
+    assert message.raised(replace(ALERT, summary="x" * 150)).title == f"orwatch: {'x' * 150}"
+
+
 @pytest.mark.parametrize("rule", Rule)
 def test_a_test_cannot_be_taken_for_an_alert(rule: Rule) -> None:
     said = message.raised(message.example(rule, NOW))

@@ -7,8 +7,11 @@ import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orwatch.domain.alerts.alert import TRY_LIMIT, Alert
 from orwatch.errors import StoreUnavailableError
@@ -16,6 +19,7 @@ from orwatch.jobs.alert.destinations import Destination, Failure, Outgoing
 from orwatch.jobs.alert.send import Limits, send_pending
 from orwatch.redaction import keep_secret
 from orwatch.store import deliveries
+from orwatch.store.alerts import acknowledge
 from orwatch.store.engine.database import Store
 from tests.store.test_deliveries import pending, raise_alert, recover, stored, undelivered
 from tests.support import NOW, FakeClock
@@ -102,6 +106,32 @@ def test_what_failed_is_tried_again_there_and_nowhere_else(store: Store) -> None
     assert send(store, good, bad, worse) == Sent((alert.id,))
     assert [len(place.got) for place in (good, bad, worse)] == [1, 3, 2]
     assert (stored(store, alert).sent_at, stored(store, alert).send_error) == (NOW, None)
+
+
+RUNS = st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=TRY_LIMIT + 2)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # each example has its own alert
+@given(accepted=RUNS)
+def test_whoever_takes_an_alert_gets_it_no_more_and_whoever_does_not_ten_times(
+    store: Store, accepted: list[list[bool]]
+) -> None:
+    alert = raise_alert(store, uuid4().hex)
+    places = [Place("json 1"), Place("json 11"), Place("command")]
+    calls, left, tries = [0, 0, 0], {0, 1, 2}, 0
+    for run in accepted:
+        for place, is_accepted in zip(places, run, strict=True):
+            place.failure = None if is_accepted else REFUSED
+        send(store, *places)
+        if left and tries < TRY_LIMIT:
+            tries += 1
+            for number in left:
+                calls[number] += 1
+            left = {number for number in left if not run[number]}
+    assert [len(place.got) for place in places] == calls
+    assert (stored(store, alert).sent_at is not None) == (not left)
+    assert undelivered(store) == ([alert.id] if left and tries == TRY_LIMIT else [])
+    store.run_write(lambda connection: acknowledge(connection, [alert.id], NOW))
 
 
 def test_where_the_destination_that_failed_is_gone_the_others_get_it(store: Store) -> None:
