@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from orwatch.domain.days import ONE_DAY, month_start, next_month
 from orwatch.domain.keys import KeyFacts, StoredKey
@@ -174,6 +175,8 @@ def _bound(
     )
 
 
+# All keys are looked at in one moment.
+@lru_cache(maxsize=100)
 def window_of(interval: str | None, now: datetime) -> tuple[datetime | None, datetime | None]:
     """When the current window of a limit began, and when it resets; None: it never does.
 

@@ -35,11 +35,13 @@ def _day(moment: datetime) -> str:
     return day if moment.time() == time() else f"{day} {moment:%H:%M}"
 
 
-def can_spend_columns(amounts: Sequence[str], found: Sequence[CanSpend | None]) -> list[Column]:
-    """How much, and behind it the reason as far as it fits: of a column of its own, and of the same words."""
+def can_spend_columns(
+    amounts: Sequence[str], found: Sequence[CanSpend | None], *, is_shortened: bool = False
+) -> list[Column]:
+    """How much, and the reason behind it where there is room. ``is_shortened``: or the beginning of it."""
     reasons = [reason_text(each) for each in found]
-    shown = [Column("", reasons, is_name=True, dispensable=2)] if any(reasons) else []
-    return [Column("Can spend", amounts), *shown]
+    column = Column("", reasons, is_name=is_shortened, is_word=not is_shortened, dispensable=2)
+    return [Column("Can spend", amounts), *([column] if any(reasons) else [])]
 
 
 def bound_text(bound: Bound, now: datetime) -> str:

@@ -64,7 +64,7 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
         bars = [_limit_bar(each, ascii_only) for each in found]
         columns.append(Column("Limit used", bars, is_word=True, dispensable=3))
     spendable = [None if _cannot_spend(each) else each.allowance.can_spend for each in found]
-    columns += can_spend_columns([_amount(each) for each in found], spendable)
+    columns += can_spend_columns([_amount(each) for each in found], spendable, is_shortened=True)
     if any(key.facts.expires_at for key in keys):
         expiries = [_expiry(each, result) for each in found]
         columns.append(Column("Expires", expiries, dispensable=5))

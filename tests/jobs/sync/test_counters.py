@@ -14,6 +14,7 @@ import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orwatch.domain.layers import Layer
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import Dimension
 from orwatch.jobs.cleanup import run as cleanup_job
@@ -102,8 +103,10 @@ def on(day: date) -> str:
 @on_each_engine
 def test_the_first_sync_tells_what_today_has_cost_so_far(watcher: Watcher) -> None:
     watcher.server.spend("2.5")
+    watcher.server.keys[watcher.server.work].more = {"budgets": [{"scope": "member"}]}
     synced = watcher.sync()
     assert (synced.status, synced.rows_written) == (SyncKeyStatus.OK, 1)
+    assert get_key(watcher.store).facts.layers == (Layer("member"),)
     assert watcher.costs() == {on(TODAY): Decimal("2.5")}
     assert get_key(watcher.store).source is UsageSource.COUNTERS
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from orwatch.domain.keys import InactiveReason, KeyKind
+from orwatch.domain.layers import Layer
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import EncryptionKeyError, LockHeldError, UsageError
 from orwatch.jobs.key import change as key_jobs
@@ -63,7 +64,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 @on_each_engine
 def test_a_key_that_answers_is_valid_and_its_facts_are_refreshed(run: Runner, api: FakeApi) -> None:
-    api.on("work", facts(is_management_key=True, limit=100, limit_remaining=-1.5, is_free_tier=False))
+    told = {"limit": 100, "limit_remaining": -1.5, "budgets": [{"scope": "member"}]}
+    api.on("work", facts(is_management_key=True, is_free_tier=False, **told))
 
     result = run()
 
@@ -72,6 +74,7 @@ def test_a_key_that_answers_is_valid_and_its_facts_are_refreshed(run: Runner, ap
     key = get_key(run.store)
     assert (key.last_validated_at, key.facts_read_at, key.facts.kind) == (NOW, NOW, KeyKind.MANAGEMENT)
     assert (key.facts.limit_remaining_usd, key.facts.usage_usd) == (Decimal("-1.5"), Decimal("25.5"))
+    assert (key.facts.layers, key.layers_read_at) == ((Layer("member"),), NOW)
 
 
 def test_two_refusals_deactivate_a_key_with_reason_time_warning_and_exit_code(
