@@ -13,6 +13,7 @@ from orwatch.errors import ApiError
 from orwatch.jobs.sync.account_days import read_completed_days
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.account_today import read_back, read_today
+from orwatch.jobs.sync.layers import read_layers
 from orwatch.jobs.sync.outage import unanswered
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.jobs.sync.session import SyncSession, log_synced
@@ -80,6 +81,7 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
     read_back(reader)
     _read_credits(reader)
     read_workspace_budgets(reader)
+    read_layers(reader)
     return _finish(reader, has_today=has_today)
 
 

@@ -309,10 +309,18 @@ def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:
     if facts is None:
         return {}
     values = {column: getattr(facts, name) for name, column in _FACT_COLUMNS.items()}
+    return {**values, **_layer_values(facts, now), "kind": facts.kind, "facts_read_at": now}
+
+
+def _layer_values(facts: KeyFacts, now: datetime) -> dict[str, Any]:
     layers = dump_layers(facts.layers, facts.free_quota)
-    if layers is not None:
-        values |= {"layers": layers, "layers_read_at": now}
-    return {**values, "kind": facts.kind, "facts_read_at": now}
+    return {} if layers is None else {"layers": layers, "layers_read_at": now}
+
+
+def record_layers(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
+    """Store what limits a key, and nothing else of an answer of ``GET /key``; a list has the rest."""
+    if values := _layer_values(facts, now):
+        update_key(connection, key_id, values)
 
 
 def _to_key(row: RowMapping) -> StoredKey:

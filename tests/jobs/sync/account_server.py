@@ -99,6 +99,7 @@ class AccountServer:
         self.forgets_deleted_keys = False
         self.knows_expired = True
         self.told_of_owner: Json = {}
+        self.told_to_keys: Json = {}  # and not in lists
         self.tells_last_use = False
         self.last_used: dict[str | None, datetime] = {}
         self.unresolved: set[str] = set()  # hashes that analytics does not know
@@ -242,7 +243,9 @@ class AccountServer:
                 {"label": "m", "usage": 0, "usage_daily": 0, "is_management_key": True, **self.told_of_owner}
             )
         key = self.keys.get(hash_secret(secret))
-        return refusal(401) if key is None or key.is_deleted else data(self._facts(key))
+        if key is None or key.is_deleted:
+            return refusal(401)
+        return data({**self._facts(key), **self.told_to_keys})
 
     def _facts(self, key: ServerKey) -> Json:
         life = self.spent(key_hash=key.key_hash)
