@@ -13,6 +13,7 @@ from orwatch.errors import OrwatchError, UsageError
 from orwatch.jobs.key.secrets import check_opens, seal
 from orwatch.jobs.key.selection import find_key, find_known_key, find_watched_key, key_labels
 from orwatch.secrets import Keyring, hash_secret
+from orwatch.store import budgets
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import Members, current_members, detach, release_members
@@ -245,6 +246,8 @@ def remove(store: Store, name: str, now: datetime, *, with_history: bool) -> Rem
         if key.is_management:
             release_members(connection, key.id, now, is_purge=with_history)
         if with_history:
+            parts = {row.id for row in stored_keys.list_rows(connection) if row.current_id == key.id}
+            budgets.forget_keys(connection, parts)
             return replace(removal, rows=stored_keys.purge_key(connection, key.id))
         stored_keys.forget_secret(connection, key.id, now)
     return removal

@@ -1,0 +1,100 @@
+"""Which rows of the ledger a budget covers. What is not known of a row may leave that open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orwatch.domain.budgets import Scope
+from orwatch.jobs.report import models
+from orwatch.store.engine.database import Connection
+from orwatch.store.ledger import read as usage_reads
+from orwatch.store.ledger.watched import ReadKey
+from orwatch.store.schema import UNKNOWN_NAME_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The stored models and providers by id."""
+
+    models: Mapping[int, str | None]
+    providers: Mapping[int, str | None]
+
+
+def read_names(connection: Connection) -> Names:
+    """All of them."""
+    return Names(usage_reads.model_names(connection), usage_reads.provider_names(connection))
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A scope as ids. None: whatever there is; ``key_ids`` are all rows of the keys."""
+
+    key_ids: frozenset[int] | None
+    model_ids: frozenset[int] | None
+    provider_ids: frozenset[int] | None
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether the model or the provider of what is spent has to be known."""
+        return self.model_ids is not None or self.provider_ids is not None
+
+    def has_key(self, row_id: int) -> bool:
+        """Whether it covers that row of a key."""
+        return self.key_ids is None or row_id in self.key_ids
+
+    def fits(self, model_id: int | None, provider_id: int | None) -> bool | None:
+        """Whether usage of this model and provider counts; None: that is not known of it."""
+        answers = (_is_among(model_id, self.model_ids), _is_among(provider_id, self.provider_ids))
+        if False in answers:
+            return False
+        return None if None in answers else True
+
+
+class KeyIndex:
+    """The rows of keys, looked up many times."""
+
+    def __init__(self, keys: Sequence[ReadKey]) -> None:
+        self._key_ids = {key.id: key.key_id for key in keys}
+        self._rows: dict[int, list[int]] = {}
+        self._in_workspaces: dict[str, set[int]] = {}
+        for key in keys:
+            self._rows.setdefault(key.key_id, []).append(key.id)
+            if key.workspace:
+                self._in_workspaces.setdefault(key.workspace.casefold(), set()).add(key.key_id)
+
+    def rows(self, scope: Scope) -> frozenset[int] | None:
+        """All rows of the keys that a scope lets through; None: of whatever key."""
+        if not scope.key_ids and not scope.workspaces:
+            return None
+        named = {self._key_ids[row_id] for row_id in scope.key_ids if row_id in self._key_ids}
+        within = set[int]().union(
+            *(self._in_workspaces.get(name.casefold(), ()) for name in scope.workspaces)
+        )
+        wanted = named & within if scope.key_ids and scope.workspaces else named | within
+        return frozenset(row_id for key_id in wanted for row_id in self._rows[key_id])
+
+
+def cover(scope: Scope, keys: KeyIndex, names: Names) -> Cover:
+    """What a scope means today. Replaced secrets are parts of their keys; removed keys stay covered."""
+    model_ids = provider_ids = None
+    if scope.models:
+        model_ids = frozenset(
+            number
+            for number, name in names.models.items()
+            if name is not None and models.matches(name, scope.models)
+        )
+    if scope.providers:
+        provider_ids = _same_names(scope.providers, names.providers)
+    return Cover(keys.rows(scope), model_ids, provider_ids)
+
+
+def _same_names(wanted: Sequence[str], names: Mapping[int, str | None]) -> frozenset[int]:
+    folded = {name.casefold() for name in wanted}
+    return frozenset(number for number, name in names.items() if name and name.casefold() in folded)
+
+
+def _is_among(number: int | None, wanted: frozenset[int] | None) -> bool | None:
+    if wanted is None:
+        return True
+    return None if number == UNKNOWN_NAME_ID else number in wanted

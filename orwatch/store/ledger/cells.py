@@ -1,0 +1,118 @@
+"""Sums of money for many budgets at once, from the smallest totals that have them: what each sync reads.
+
+The statements are plain SQL with the numbers in them: to make each anew would take longer than to run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
+from orwatch.store.ledger.write import kept_from
+from orwatch.store.schema import from_day_number, to_day_number, usage_months
+
+_TOTAL_UNREPORTED = "SUM(row_count - byok_cost_nano_reported)"
+
+
+class Cell(NamedTuple):
+    """What was spent in a window, in nano-dollars; what was not grouped by is None.
+
+    ``byok_nano``: as far as it is reported, and ``byok_unreported`` rows do not have it.
+    """
+
+    key_id: int | None
+    model_id: int | None
+    provider_id: int | None
+    cost_nano: int
+    byok_nano: int
+    byok_unreported: int
+
+
+def sum_of_all(
+    connection: Connection, first_day: date, last_day: date | None, *, by_model: bool
+) -> list[Cell]:
+    """Sums of all keys on the days ``first_day``..``last_day``, by model and provider where asked for.
+
+    A group may come in two parts. ``last_day`` None: of all that there ever was. What cleanup has removed is
+    in those, and in whole months.
+    """
+    groups = ("NULL", "model_id", "provider_id") if by_model else ("NULL", "NULL", "NULL")
+    cells = []
+    removed = kept_from(connection)
+    if removed is not None and removed > first_day and _is_of_months(first_day, last_day):
+        cut = month_start(removed - ONE_DAY)
+        of_months = f"month BETWEEN {to_day_number(first_day)} AND {to_day_number(cut)}"
+        cells = _sum(connection, "usage_months", groups, _TOTAL_UNREPORTED, of_months)
+        first_day = next_month(cut)
+    of_days = f"date BETWEEN {to_day_number(first_day)} AND {to_day_number(last_day or date.max)}"
+    return [*cells, *_sum(connection, "usage_by_model", groups, _TOTAL_UNREPORTED, of_days)]
+
+
+def sum_by_key(
+    connection: Connection,
+    first_day: date,
+    last_day: date | None,
+    *,
+    by_model: bool,
+    key_ids: Collection[int] | None,
+) -> list[Cell]:
+    """The same sums by key. ``key_ids`` None: of all keys, else of these."""
+    # Each day and key by its number: that is a place in the table's order.
+    among = "" if key_ids is None else f" AND u.api_key_id IN ({_listed(key_ids)})"
+    if last_day is None or _is_of_months(first_day, last_day):
+        months = _months(connection) if last_day is None else [first_day]
+        of_months = f"u.month IN ({_listed(map(to_day_number, months))}){among}"
+        groups = ("api_key_id", "model_id", "provider_id") if by_model else ("api_key_id", "NULL", "NULL")
+        return _sum(connection, "usage_months u", groups, _TOTAL_UNREPORTED, of_months)
+    of_days = f"u.date IN ({_listed(map(to_day_number, days_between(first_day, last_day)))}){among}"
+    if not by_model:
+        groups = ("api_key_id", "NULL", "NULL")
+        return _sum(connection, "usage_by_key u", groups, _TOTAL_UNREPORTED, of_days)
+    # The ledger is in the order of days: only those are visited on which the keys were used.
+    ledger = "usage_by_key u JOIN usage_stats t ON t.date = u.date AND t.api_key_id = u.api_key_id"
+    groups = ("u.api_key_id", "t.model_id", "t.provider_id")
+    return _sum(connection, ledger, groups, "COUNT(*) - COUNT(t.byok_cost_nano)", of_days, "t.")
+
+
+def _is_of_months(first_day: date, last_day: date | None) -> bool:
+    return last_day is None or (first_day.day == 1 and last_day == month_end(first_day))
+
+
+def _months(connection: Connection) -> list[date]:
+    """Every month from the first to the last that is stored."""
+    first, last = (
+        connection.execute(select(end(usage_months.c.month))).scalar() for end in (func.min, func.max)
+    )
+    if first is None or last is None:
+        return []
+    return [day for day in days_between(from_day_number(first), from_day_number(last)) if day.day == 1]
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(str(int(number)) for number in numbers) or "NULL"
+
+
+def _sum(
+    connection: Connection,
+    source: str,
+    groups: Sequence[str],
+    unreported: str,
+    condition: str,
+    table: str = "",
+) -> list[Cell]:
+    sums = f"SUM({table}cost_nano), COALESCE(SUM({table}byok_cost_nano), 0), {unreported}"
+    grouped = ", ".join(group for group in groups if group != "NULL")
+    found = connection.exec_driver_sql(
+        f"SELECT {', '.join(groups)}, {sums} FROM {source} WHERE {condition}"
+        + (f" GROUP BY {grouped}" if grouped else "")
+    )
+    # PostgreSQL adds up to decimals. Without any row there is a sum of nothing.
+    return [
+        Cell(key_id, model_id, provider_id, int(cost), int(byok), int(rows))
+        for key_id, model_id, provider_id, cost, byok, rows in found.all()
+        if cost is not None
+    ]
