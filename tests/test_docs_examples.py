@@ -236,6 +236,9 @@ def test_every_answer_with_json_is_as_its_schema_says(
         "db restore": ["file.db", "--yes"],
         "db copy": ["--to", f"sqlite:///{home}/copy.db"],
         "key show": ["ops"],
+        "budget set": ["all", "--limit", "250", "--per", "month"],
+        "budget show": ["all"],
+        "budget remove": ["all", "--yes"],
     }
     for command in ANSWERS:
         words = [*command.split(), *needed.get(command, ()), "--json"]

@@ -37,6 +37,7 @@ COMMANDS = {
     "validate": "Ask OpenRouter about every key and deactivate invalid ones.",
     "cleanup": "Move usage past the retention to the monthly totals.",
     "report": "Show what was used and what it cost.",
+    "budget": "Set budgets of your own, and see how much of them is spent.",
     "status": "Show the state of the jobs, the keys and the spending.",
     "alert": "See what raised an alert, and acknowledge it.",
     "doctor": "Check that everything is right, and say what to do where it is not.",

@@ -113,6 +113,13 @@ def complete_known_name(ctx: click.Context, _param: click.Parameter, incomplete:
     return _complete(ctx, incomplete, known_names)
 
 
+def complete_budget_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of budgets, for the shell."""
+    from orwatch.jobs.budget.overview import budget_names
+
+    return _complete(ctx, incomplete, budget_names)
+
+
 def _complete(ctx: click.Context, incomplete: str, read: Callable[[Store], list[str]]) -> list[str]:
     """What is read of the store; nothing is created and no error shown for that."""
     try:

@@ -61,6 +61,7 @@ def test_help_loads_nothing_heavy(machine: Machine, arguments: tuple[str, ...]) 
         "validate",
         "cleanup",
         "report",
+        "budget",
         "status",
         "doctor",
         "cron",
@@ -89,10 +90,11 @@ def test_a_help_topic_that_is_not_shown_on_a_terminal_loads_nothing_heavy(
         (("report", "--json"), {"rich", "sqlalchemy"}),
         (("status",), {"cryptography", "rich", "sqlalchemy"}),
         (("key", "list"), {"rich", "sqlalchemy"}),
+        (("budget", "list"), {"rich", "sqlalchemy"}),
         (("cleanup", "--quiet"), {"rich", "sqlalchemy"}),
         (("sync", "--quiet"), {"cryptography", "httpx", "rich", "sqlalchemy"}),
     ],
-    ids=["report", "report --json", "status", "key list", "cleanup", "sync"],
+    ids=["report", "report --json", "status", "key list", "budget list", "cleanup", "sync"],
 )
 def test_a_command_loads_what_it_needs_and_no_more(
     synced: Machine, arguments: tuple[str, ...], needed: set[str]
