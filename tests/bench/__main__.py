@@ -21,6 +21,7 @@ SECTIONS = (
     "writing",
     "reports",
     "cleaning",
+    "judging",
     "account",
     "syncing",
     "postgres",

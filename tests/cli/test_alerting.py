@@ -22,9 +22,7 @@ from tests.cli.support import Home, Orwatch, key_answer, usage_json
 from tests.support import NOW
 
 SAID = "orwatch: alert 1 (budget): team: $80.00 of $100.00 are spent\n"
-MET = Finding(
-    Rule.BUDGET, "budget:1", "team", "2026-11", True, "team: $80.00 of $100.00 are spent", 80, {"a": 1}
-)
+MET = Finding(Rule.BUDGET, "budget:1", "team", "2026-11", True, "$80.00 of $100.00 are spent", 80, {"a": 1})
 
 
 class Findings:
@@ -77,7 +75,7 @@ def test_a_recovery_is_said_once_and_exits_with_0(
 ) -> None:
     findings.now = [MET]
     orwatch("sync")
-    findings.now = [replace(MET, is_met=False, summary="team: $80.00 of $200.00 are spent")]
+    findings.now = [replace(MET, is_met=False, summary="$80.00 of $200.00 are spent")]
     for said in ("orwatch: alert 1 (budget) is over: team: $80.00 of $200.00 are spent\n", ""):
         later(frozen)
         code, _, err = orwatch("sync")
@@ -195,9 +193,9 @@ def test_the_table_says_what_became_of_each(orwatch: Orwatch) -> None:
         line.rstrip().split(maxsplit=5)[3:] for line in orwatch("alert", "list", "--all").out.splitlines()[2:]
     ]
     assert rows == [
-        ["budget", "over", "team: $80.00 of $100.00 are spent"],
+        ["budget", "over", "$80.00 of $100.00 are spent"],
         ["key", "recovered", "gone (was: [red]new�[2J)"],
-        ["budget", "open", "team: $80.00 of $100.00 are spent"],
+        ["budget", "open", "$80.00 of $100.00 are spent"],
     ]
 
 
@@ -214,7 +212,7 @@ def test_an_alert_is_shown_whole(orwatch: Orwatch) -> None:
 def test_what_is_acknowledged_needs_nobody(
     orwatch: Orwatch, home: Home, frozen: FrozenDateTimeFactory
 ) -> None:
-    problem = "team: $80.00 of $100.00 are spent (if you know of it: `orwatch alert ack 1`)"
+    problem = "$80.00 of $100.00 are spent (if you know of it: `orwatch alert ack 1`)"
     answer = json.loads(orwatch("status", "--json").out)
     assert problem in answer["problems"]
     assert [alert["id"] for alert in answer["alerts"]] == [1]

@@ -10,8 +10,9 @@ from datetime import datetime
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.transitions import transitions
 from orwatch.errors import OrwatchError
-from orwatch.jobs.alert.readings import RULES, Readings
+from orwatch.jobs.alert.readings import Readings, open_windows_of
 from orwatch.jobs.alert.result import Judgement, WatchRules
+from orwatch.jobs.alert.rules import RULES
 from orwatch.store import alerts as stored_alerts
 from orwatch.store.engine.database import Connection, Store
 from orwatch.text import printable
@@ -31,7 +32,8 @@ def judge(store: Store, now: datetime, rules: WatchRules) -> Judgement:
     """
     with store.read() as connection:
         since = stored_alerts.watched_since(connection)
-        readings = Readings(connection, now, since or now, rules)
+        still_open = stored_alerts.list_alerts(connection, only_open=True)
+        readings = Readings(connection, now, since or now, rules, open_windows_of(still_open))
         failed: list[Rule] = []
         findings = list(_findings(readings, failed))
         windows = {finding.window for finding in findings if finding.is_met}
@@ -75,10 +77,15 @@ def _store(
     stored = stored_alerts.open_or_of_windows(connection, windows)
     changes = transitions(findings, stored, failed)
     stored_alerts.begin_to_watch(connection, now)
-    raised = stored_alerts.insert_alerts(connection, changes.raised, now)
+    raised = stored_alerts.insert_alerts(connection, map(_with_name, changes.raised), now)
     for alert, finding in changes.recovered:
-        stored_alerts.recover(connection, alert.id, finding.summary, now)
+        stored_alerts.recover(connection, alert.id, _with_name(finding).summary, now)
     stored_alerts.end(connection, [alert.id for alert in changes.ended], now)
     stored_alerts.reopen(connection, [alert.id for alert in changes.reopened])
     recovered = stored_alerts.list_alerts(connection, ids=[alert.id for alert, _ in changes.recovered])
     return Judgement(tuple(raised), tuple(recovered), bool(failed))
+
+
+def _with_name(finding: Finding) -> Finding:
+    """What is said stands alone: with the name of its subject."""
+    return replace(finding, summary=f"{finding.name}: {finding.summary}")

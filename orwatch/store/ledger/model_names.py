@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select, text
 
-from orwatch.domain.alerts.model import UsedModel
+from orwatch.domain.alerts.model import RECENT_USE, UsedModel
 from orwatch.domain.days import ONE_DAY
 from orwatch.domain.usage import ListedModel
 from orwatch.store.ledger import rollups
@@ -23,9 +23,6 @@ from orwatch.store.schema import (
     usage_months,
     usage_stats,
 )
-
-# A model that was not used for longer is not in use any more.
-_IN_USE = timedelta(days=30)
 
 
 def known_names(connection: Connection) -> dict[str, str]:
@@ -102,6 +99,8 @@ def retiring_models(connection: Connection, today: date, names: Collection[str] 
     known = select(model_names).where(model_names.c.retires_on.is_not(None))
     for row in connection.execute(known):
         days |= {row.dated_name: row.retires_on, row.name: row.retires_on}
+    if not days and not names:
+        return []
     in_use = _models_in_use(connection, today)
     wanted = {*names, *(name for name in in_use if name in days)}
     found = (UsedModel(name, days.get(name), in_use.get(name)) for name in wanted)
@@ -114,7 +113,7 @@ def _models_in_use(connection: Connection, today: date) -> dict[str, date]:
     query = (
         select(models.c.name, func.max(day))
         .join(usage_by_model, usage_by_model.c.model_id == models.c.id)
-        .where(day >= to_day_number(today - _IN_USE), models.c.id != UNKNOWN_NAME_ID)
+        .where(day >= to_day_number(today - RECENT_USE), models.c.id != UNKNOWN_NAME_ID)
         .group_by(models.c.name)
     )
     return {name: from_day_number(last) for name, last in connection.execute(query) if name is not None}

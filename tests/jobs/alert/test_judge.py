@@ -58,7 +58,7 @@ def test_an_alert_is_stored_once_and_so_is_its_recovery(store: Store, rules: dic
         "team",
         "2026-11",
         80,
-        "$80 of $100",
+        "team: $80 of $100",
     )
     assert (alert.figures, alert.raised_at, alert.is_open) == ({"spent_usd": "80"}, NOW, True)
     assert run(store, 1) == Judgement()
@@ -66,7 +66,7 @@ def test_an_alert_is_stored_once_and_so_is_its_recovery(store: Store, rules: dic
     (recovered,) = run(store, 2).recovered
     assert (recovered.id, recovered.recovery, recovered.recovered_at) == (
         alert.id,
-        "$80 of $200",
+        "team: $80 of $200",
         NOW + 2 * HOUR,
     )
     assert run(store, 3) == Judgement()

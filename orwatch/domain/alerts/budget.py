@@ -1,0 +1,83 @@
+"""The rules ``budget`` and ``forecast``: a budget of one's own crosses a threshold, or is on course to.
+
+The window is the budget's, and its limit (``2026-11 $100``): a raised limit is told to the alert of the lower
+one, and can be crossed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from orwatch.domain.alerts.alert import Finding, Rule
+from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
+from orwatch.domain.alerts.words import short_day, usd, whole_percent
+from orwatch.domain.budgets import BudgetState, Per
+from orwatch.text import printable
+
+
+def find_crossed(budgets: Iterable[BudgetState], open_windows: OpenWindows) -> Iterator[Finding]:
+    """Of each budget a finding for each of its thresholds. ``open_windows``: of this rule."""
+    for state in budgets:
+        summary = _spent(state)
+        for percent in state.budget.warn_percent:
+            finding = _finding(Rule.BUDGET, state, state.is_reached(percent), summary, percent)
+            yield from with_other_windows(finding, _of_this_window(state, open_windows))
+
+
+def find_coming(budgets: Iterable[BudgetState], open_windows: OpenWindows) -> Iterator[Finding]:
+    """A finding of each budget that has an end, by its forecast. That one is crossed already is no news."""
+    for state in budgets:
+        if state.last_day is None:
+            continue
+        forecast, limit = state.forecast, state.budget.limit_usd
+        is_met, summary = None, "there is not enough to go by for a forecast"
+        if forecast is not None and not state.is_reached():
+            # While few days are known, what is likely is not likely enough.
+            is_met = (forecast.low_usd if forecast.is_rough else forecast.expected_usd) > limit
+            reached = state.reached_on
+            when = f", all spent about {short_day(reached)}" if is_met and reached is not None else ""
+            summary = (
+                f"on course for {usd(forecast.expected_usd)} ({usd(forecast.low_usd)} to "
+                f"{usd(forecast.high_usd)}) of {_limit(state)}{when}"
+            )
+        finding = _finding(Rule.FORECAST, state, is_met, summary)
+        yield from with_other_windows(finding, _of_this_window(state, open_windows))
+
+
+def _spent(state: BudgetState) -> str:
+    """How it stands: what is known is spent at least."""
+    spent, limit = state.spent_known_usd, state.budget.limit_usd
+    least = "" if state.is_complete else "at least "
+    summary = (
+        f"{least}{whole_percent(spent, limit)} % of its budget is spent: {usd(spent)} of {_limit(state)}"
+    )
+    return summary if state.is_complete else f"{summary} ({state.why_unknown})"
+
+
+def _limit(state: BudgetState) -> str:
+    budget = state.budget
+    if state.last_day is None:
+        return f"{usd(budget.limit_usd)} in all"
+    until = "today" if budget.per is Per.DAY else short_day(state.last_day)
+    return f"{usd(budget.limit_usd)} a {budget.per} (until {until})"
+
+
+def _finding(
+    rule: Rule, state: BudgetState, is_met: bool | None, summary: str, threshold: int = 0
+) -> Finding:
+    budget, forecast = state.budget, state.forecast
+    figures: dict[str, str | int | None] = {
+        "limit_usd": f"{budget.limit_usd:f}",
+        "spent_usd": f"{state.spent_usd:f}" if state.spent_usd is not None else None,
+        "spent_at_least_usd": f"{state.spent_known_usd:f}",
+    }
+    if rule is Rule.FORECAST:
+        figures["expected_usd"] = None if forecast is None else f"{forecast.expected_usd:f}"
+    name, window = printable(budget.name), f"{state.window} ${budget.limit_usd.normalize():f}"
+    return Finding(rule, f"budget:{budget.id}", name, window, is_met, summary, threshold, figures)
+
+
+def _of_this_window(state: BudgetState, open_windows: OpenWindows) -> list[str]:
+    """The windows of the open alerts of a budget that are not over: of other limits."""
+    windows = open_windows.get(f"budget:{state.budget.id}", ())
+    return [window for window in windows if window.partition(" ")[0] == state.window]
