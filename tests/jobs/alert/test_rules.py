@@ -103,7 +103,7 @@ def test_a_key_s_limit_and_a_budget_of_its_guardrail(store: Store) -> None:
     ]
     execute(store, "UPDATE api_keys SET limit_remaining_nano = 4000000000 WHERE name = 'low'")
     assert [alert.recovery for alert in run(store).recovered] == [
-        "low: 20 % of its limit is spent: $1.00 of $5.00. Raise it at OpenRouter, or spend less"
+        "low: 20 % of its limit is spent: $1.00 of $5.00"
     ]
 
 
