@@ -80,6 +80,23 @@ class CanSpend:
     is_at_most: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KeyAllowance:
+    """All that limits a key, and what can still be spent with it; ``can_spend`` None: nothing limits it.
+
+    ``balance_usd``: its account's, where that is known.
+    """
+
+    bounds: tuple[Bound, ...] = ()
+    can_spend: CanSpend | None = None
+    balance_usd: Decimal | None = None
+
+    @property
+    def limits(self) -> tuple[Bound, ...]:
+        """The bounds without the balance."""
+        return tuple(each for each in self.bounds if each.layer != BALANCE)
+
+
 def can_spend(bounds: Collection[Bound]) -> CanSpend | None:
     """The smallest of all that remains; of several the one that lasts the longest. None: nothing limits."""
     known = [(max(ZERO, each.remaining_usd), each) for each in bounds if each.remaining_usd is not None]

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from orwatch.domain.can_spend import bounds_of, can_spend
+from orwatch.domain.can_spend import KeyAllowance, bounds_of, can_spend
 from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
-from orwatch.jobs.key.allowances import KeyAllowance
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyListResult, KeyOverview
 from orwatch.render import key as render
 from orwatch.render import key_details

@@ -10,9 +10,8 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from orwatch.domain.can_spend import (
-    BALANCE,
     Bound,
-    CanSpend,
+    KeyAllowance,
     bounds_of,
     can_spend,
     layer_bound,
@@ -37,23 +36,6 @@ _COUNTERS: Mapping[str | None, tuple[str, str | None]] = {
 }
 
 _Told: TypeAlias = Mapping[str, Sequence[tuple[datetime, Layer]]]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyAllowance:
-    """All that limits a key, and what can still be spent with it; ``can_spend`` None: nothing limits it.
-
-    ``balance_usd``: its account's, where that is known.
-    """
-
-    bounds: tuple[Bound, ...] = ()
-    can_spend: CanSpend | None = None
-    balance_usd: Decimal | None = None
-
-    @property
-    def limits(self) -> tuple[Bound, ...]:
-        """The bounds without the balance."""
-        return tuple(each for each in self.bounds if each.layer != BALANCE)
 
 
 @dataclass(frozen=True, slots=True)

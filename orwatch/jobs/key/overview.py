@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from orwatch.domain.can_spend import KeyAllowance
 from orwatch.domain.keys import InactiveReason, StoredKey
-from orwatch.jobs.key.allowances import Allowances, KeyAllowance, read_allowances
+from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.jobs.key.selection import find_known_key
 from orwatch.jobs.key.spending import WINDOW_DAYS, Spending, read_spending

@@ -7,9 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from orwatch.domain.can_spend import OWN_LIMIT, Bound
+from orwatch.domain.can_spend import OWN_LIMIT, Bound, KeyAllowance
 from orwatch.domain.keys import Credits, StoredKey
-from orwatch.jobs.key.allowances import KeyAllowance
 
 
 class KeyFlag(StrEnum):
