@@ -15,16 +15,20 @@ _LISTED_SUCCESSOR = "Create its successor at OpenRouter; the next sync finds it"
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """``message``: what is wrong. ``advice``: what to do, without a period."""
+    """``message``: what is wrong. ``advice``: what to do, without a period.
+
+    ``alert``: what the subject of an alert of the same has behind the key's.
+    """
 
     message: str
     advice: str
+    alert: str = ""
 
     def __str__(self) -> str:
         return f"{self.message}. {self.advice}"
 
 
-REFUSED = KeyProblem("OpenRouter refuses it", f"{SUCCESSOR}, or remove or disable this one")
+REFUSED = KeyProblem("OpenRouter refuses it", f"{SUCCESSOR}, or remove or disable this one", ":invalid")
 
 
 def problem_of(
@@ -44,4 +48,5 @@ def problem_of(
         reset = f"it resets {facts.limit_reset}" if facts.limit_reset else "it never resets"
         return KeyProblem(f"its limit is used up ({reset})", "Raise it at OpenRouter, or use another key")
     warning = facts.expiry_warning(now)
-    return KeyProblem(warning, SUCCESSOR if has_secret else _LISTED_SUCCESSOR) if warning else None
+    advice = SUCCESSOR if has_secret else _LISTED_SUCCESSOR
+    return KeyProblem(warning, advice, ":expiring") if warning else None

@@ -6,14 +6,16 @@ The text, the JSON and the exit code of ``orwatch status`` follow from it.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.alerts.balance import LEAST_BALANCE_USD
 from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.summary import why_ahead
-from orwatch.jobs.key.problems import REFUSED, problem_of
+from orwatch.jobs.key.problems import REFUSED, KeyProblem, problem_of
 from orwatch.text import counted
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ def list_needs(result: StatusResult) -> Iterator[str]:
         if job.problem:
             yield job.problem
     yield from _schedule_needs(result)
+    in_alerts = {alert.name for alert in result.alerts if alert.rule is Rule.BALANCE}
     for account in result.accounts:
-        if _is_low(account):
+        if _is_low(account) and account.name not in in_alerts:
             yield f"{account.name}: the balance of its account is below ${LEAST_BALANCE_USD}. Buy credits"
     for alert in result.alerts:
         if alert.acknowledged_at is None:
@@ -56,10 +59,11 @@ def list_needs(result: StatusResult) -> Iterator[str]:
 
 
 def _key_needs(result: StatusResult) -> Iterator[str]:
-    """What is wrong with each key, once where several have it in common."""
+    """What is wrong with each key and in no alert, once where several have it in common."""
+    in_alerts = {alert.subject for alert in result.alerts if alert.rule in {Rule.KEY, Rule.LIMIT}}
     names: dict[str, list[str]] = {}
     for key in result.keys:
-        if key.problem and not _is_said_of_sync(key, result):
+        if key.problem and key.alert not in in_alerts and not _is_said_of_sync(key, result):
             names.setdefault(key.problem, []).append(key.key.name)
     for problem, having_it in names.items():
         if problem in result.shared_problems:
@@ -118,12 +122,14 @@ def job_need(job: Job, last_run: JobRun | None, why_missed: str | None, now: dat
     return None
 
 
-def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bool = False) -> str | None:
+def key_need(
+    key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bool = False
+) -> KeyProblem | str | None:
     """Why a key needs a person. ``is_unopened``: its secret does not open, while others do."""
     if key.is_listed_disabled:
         return None
     if key.inactive_reason is InactiveReason.INVALID:
-        return f"invalid: {REFUSED}"
+        return replace(REFUSED, message=f"invalid: {REFUSED.message}")
     if not is_watched:
         return None
     if is_unopened:
@@ -134,5 +140,4 @@ def key_need(key: StoredKey, now: datetime, *, is_watched: bool, is_unopened: bo
     if key.last_sync_error is not None:
         return f"the last sync: {key.last_sync_error}"
     has_secret = key.secret_encrypted is not None
-    problem = problem_of(key.facts, now, has_secret=has_secret, read_at=key.facts_read_at)
-    return None if problem is None else str(problem)
+    return problem_of(key.facts, now, has_secret=has_secret, read_at=key.facts_read_at)

@@ -66,11 +66,12 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """A key and what is wrong with it, if anything."""
+    """A key and what is wrong with it, if anything. ``alert``: the subject of an alert of the same."""
 
     key: StoredKey
     state: str
     problem: str | None = None
+    alert: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.cron.summary import overdue, summarise
 from orwatch.jobs.key.allowances import Allowances, read_allowances
+from orwatch.jobs.key.problems import KeyProblem
 from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
 from orwatch.jobs.report.forecast import balance_lasts, month_forecast
@@ -77,9 +78,11 @@ def run(
             return None
         return overdue(job, last_runs[job], slots[job], watched_since, now, sets_times=sets_times)
 
-    def key_problem(key: StoredKey) -> str | None:
+    def key_status(key: StoredKey) -> KeyStatus:
         is_unopened = key.id in with_unopened and not opens_no_secret
-        return key_need(key, now, is_watched=key.id in watched, is_unopened=is_unopened)
+        need = key_need(key, now, is_watched=key.id in watched, is_unopened=is_unopened)
+        alert = f"key:{key.id}{need.alert}" if isinstance(need, KeyProblem) else None
+        return KeyStatus(key, key.state(now), None if need is None else str(need), alert)
 
     return StatusResult(
         now=now,
@@ -93,7 +96,7 @@ def run(
             )
             for job in Job
         ),
-        keys=tuple(KeyStatus(key, key.state(now), key_problem(key)) for key in keys),
+        keys=tuple(map(key_status, keys)),
         database=store.location,
         database_bytes=store.size_bytes(),
         ledger_rows=extent.rows,

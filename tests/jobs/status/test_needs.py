@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from orwatch.domain.alerts.alert import TRY_LIMIT
-from orwatch.domain.keys import KeyFacts, KeyKind
+from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
+from orwatch.jobs.alert import history
+from orwatch.jobs.alert.judge import judge
+from orwatch.jobs.alert.result import WatchRules
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key import replace as replacing
 from orwatch.jobs.status import run as status_job
@@ -16,8 +20,9 @@ from orwatch.secrets import Keyring, Vault, generate_encryption_key
 from orwatch.store import alerts as stored_alerts
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
-from tests.jobs.support import add_key
+from tests.jobs.support import ENCRYPTION_KEY, add_key
 from tests.jobs.sync.account_support import add_owner, list_under, listed, note_credits
+from tests.store.support import get_key
 from tests.store.test_deliveries import raise_alert
 from tests.support import NOW, secret_of
 
@@ -72,6 +77,23 @@ def test_a_balance_below_one_dollar_of_an_account_that_buys(
     note_credits(store, add_owner(store), bought, spent)
     expected = ("ops: the balance of its account is below $1. Buy credits",)
     assert problems(store) == (expected if is_low else ())
+
+
+def test_what_an_alert_says_is_said_once_and_not_at_all_once_it_is_acknowledged(store: Store) -> None:
+    note_credits(store, add_owner(store), "10", "9.5")
+    none_left = {"limit_usd": Decimal(5), "limit_remaining_usd": Decimal(0)}
+    add(store, "spent", ENCRYPTION_KEY, **none_left)
+    add(store, "old", ENCRYPTION_KEY, expires_at=NOW + timedelta(days=1))
+    add(store, "bad", ENCRYPTION_KEY)
+    with store.write() as connection:
+        stored_keys.set_inactive(connection, get_key(store, "bad").id, InactiveReason.INVALID, NOW)
+    before = problems(store)
+    raised = judge(store, NOW, WatchRules()).raised
+    said = {text.partition(":")[0] for text in before}
+    assert said == {alert.name for alert in raised} == {"ops", "spent", "old", "bad"}
+    assert [text.partition(" (if you")[0] for text in problems(store)] == [alert.summary for alert in raised]
+    history.acknowledge(store, [alert.id for alert in raised], NOW)
+    assert problems(store) == ()
 
 
 def test_an_encryption_key_that_opens_nothing_is_told_once(store: Store) -> None:
