@@ -147,7 +147,12 @@ def _steps(account: FakeAccount) -> list[_Step]:
             "An ordinary key may be added, too. The account lists this one as well: it stays one key.",
             old_laptop.secret,
         ),
-        _Step(("sync",), "Find the account's keys and fetch a year of usage. Cron does this every hour."),
+        _Step(
+            ("sync",),
+            "Find the account's keys and fetch a year of usage. Cron does this every hour. One key soon "
+            "expires: an alert says so, once.",
+            exit_code=EXIT_NEEDS_PERSON,
+        ),
         _Step(("sync",), "Once more: what has not changed is not written again."),
         _Step(("report",), "What did it cost, and who?"),
         _Step(

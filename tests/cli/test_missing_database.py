@@ -27,6 +27,7 @@ OTHERS = [
     ("report", "--output", "usage.csv"),
     ("status",),
     ("runs",),
+    ("alert", "list"),
     ("db", "info"),
     ("db", "check"),
     ("db", "upgrade"),

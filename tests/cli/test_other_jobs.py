@@ -30,11 +30,11 @@ def two_keys(home: Home) -> None:
 def test_valid_keys_are_exit_0_and_their_facts_are_refreshed(
     orwatch: Orwatch, home: Home, api: respx.MockRouter
 ) -> None:
-    api.get("/key").mock(return_value=key_answer(limit=100, limit_remaining=-0.25))
+    api.get("/key").mock(return_value=key_answer(limit=100, limit_remaining=99.75))
     code, out, err = orwatch("validate")
     assert (code, err) == (0, "")
     assert "2 keys valid, 0 invalid, 0 unknown" in out
-    assert "Remaining       -$0.25\n" in orwatch("key", "show", "ci").out
+    assert "Remaining       $99.75\n" in orwatch("key", "show", "ci").out
 
 
 def test_a_key_that_is_refused_twice_is_deactivated_and_that_is_exit_1(
@@ -59,8 +59,10 @@ def test_validate_quiet_prints_nothing_when_all_is_well(orwatch: Orwatch, api: r
 def test_validate_quiet_tells_of_a_key_that_soon_expires(orwatch: Orwatch, api: respx.MockRouter) -> None:
     api.get("/key").mock(return_value=key_answer(expires_at="2026-11-23T12:00:00Z"))
     code, out, err = orwatch("validate", "-q", "--key", "ci")
-    assert (code, out) == (0, "")
-    assert err == ("2026-11-20T12:30:00Z WARNING validate key=ci: the key expires at 2026-11-23 12:00 UTC\n")
+    assert (code, out) == (1, "")
+    logged, alert = err.splitlines()
+    assert logged == "2026-11-20T12:30:00Z WARNING validate key=ci: the key expires at 2026-11-23 12:00 UTC"
+    assert alert.startswith("orwatch: alert 1 (key): ci: it expires on 23 Nov 2026 at 12:00 UTC. ")
 
 
 def test_validate_in_json_names_the_chosen_keys(orwatch: Orwatch, api: respx.MockRouter) -> None:
