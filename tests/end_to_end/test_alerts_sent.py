@@ -27,6 +27,19 @@ from tests.store.conftest import postgres as postgres
 
 Serve = Callable[[Answer], FakeServer]
 
+# Its only rule finds something.
+FINDING = (
+    sys.executable,
+    "-c",
+    "import sys\n"
+    "from orwatch.domain.alerts.alert import Finding, Rule\n"
+    "from orwatch.jobs.alert import judge\n"
+    "summary = 'ci: $5.00 of $5.00 are used'\n"
+    "judge.RULES = {Rule.LIMIT: lambda _: [Finding(Rule.LIMIT, 'key:1', 'ci', '2026', True, summary, 100)]}\n"
+    "sys.argv = sys.argv[1:]\n"
+    "from orwatch.__main__ import main\n"
+    "main()",
+)
 # Its calls are given up after a second.
 IMPATIENT = (
     sys.executable,
@@ -93,6 +106,17 @@ def on_alert(folder: Path) -> tuple[str, Path]:
     )
     file = folder / "on alert"
     return shlex.join([sys.executable, "-c", code, str(file), 'it\'s "two words" $HOME ']), file
+
+
+def test_the_run_that_raises_an_alert_sends_it_as_well(synced: Machine, serve: Serve) -> None:
+    server = serve(lambda _request: Response(200))
+    synced.settings["ORWATCH_NOTIFY_URLS"] = hook(server)
+    for command, code in (("sync", 1), ("validate", 0)):
+        finished = synced.run(command, "--json", launcher=FINDING)
+        assert (finished.code, [alert["id"] for alert in finished.json["alerts"]]) == (code, [1] * code)
+    (said,) = (json.loads(request.body) for request in received(server))
+    assert said["title"] == "orwatch: ci: $5.00 of $5.00 are used"
+    assert finished.stderr == ""
 
 
 def test_a_sync_sends_what_is_pending_once_and_the_command_gets_what_alert_show_says(

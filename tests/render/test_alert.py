@@ -10,6 +10,7 @@ from orwatch.jobs.alert.trial import Trial, TrialResult
 from orwatch.render import alert, alert_test
 from tests.domain.alerts.test_message import ALERT
 from tests.render.support import rendered
+from tests.support import NOW
 
 ERROR = "mailto 1: no answer in 10 s"
 
@@ -19,6 +20,7 @@ def test_an_alert_that_could_not_be_sent_says_so_in_the_list_and_why() -> None:
     given_up = replace(tried, tries=TRY_LIMIT)
     assert "undelivered" not in rendered(alert.list_view([tried]), 120)
     assert f"are spent (undelivered: {ERROR})" in rendered(alert.list_view([given_up]), 120)
+    assert "undelivered" not in rendered(alert.list_view([replace(given_up, acknowledged_at=NOW)]), 120)
     assert f"Tried 9x:     {ERROR}" in rendered(alert.show_view(tried), 120)
     assert json.loads(alert.show_json(given_up))["send_error"] == ERROR
 

@@ -80,5 +80,5 @@ class Alert:
 
     @property
     def is_undelivered(self) -> bool:
-        """Whether it, or its recovery, could not be sent and is not tried again."""
-        return self.tries >= TRY_LIMIT
+        """Whether it, or its recovery, could not be sent and is not tried again, and nobody knows."""
+        return self.tries >= TRY_LIMIT and self.acknowledged_at is None
