@@ -52,8 +52,7 @@ def insert_alerts(connection: Connection, findings: Iterable[Finding], now: date
 def recover(connection: Connection, alert_id: int, recovery: str, now: datetime) -> None:
     """Store that an alert does not hold any more, and how things stand; that is to be sent as well."""
     values = {"recovered_at": now, "recovery": _presentable(recovery), "ended_at": now}
-    tries = {"tries": 0, "tried_at": None, "send_error": None}
-    connection.execute(alerts.update().where(alerts.c.id == alert_id).values(**values, **tries))
+    connection.execute(alerts.update().where(alerts.c.id == alert_id).values(**values))
 
 
 def end(connection: Connection, alert_ids: Collection[int], now: datetime) -> None:

@@ -78,6 +78,7 @@ def test_what_a_killed_process_has_begun_is_free_after_a_while_and_what_failed_a
     claim(store, alert)
     assert pending(store, NOW + WAITS - timedelta(seconds=1)) == []
     assert pending(store, NOW + WAITS) == [alert.id]
+    assert pending(store, NOW - timedelta(days=2)) == [alert.id], "the clock was wrong"
     assert claim(store, stored(store, alert), NOW + WAITS)
     fail(store, alert)
     assert pending(store, NOW + WAITS) == [alert.id]
@@ -94,6 +95,16 @@ def test_an_alert_is_pending_until_it_is_sent_and_again_when_it_recovers(store: 
     assert pending(store) == []
     after = stored(store, alert)
     assert (after.sent_at, after.recovery_sent_at, after.tries, after.send_error) == (NOW, NOW, 0, None)
+
+
+def test_what_recovers_while_it_is_being_sent_is_nobody_else_s_to_send(store: Store) -> None:
+    alert = raise_alert(store)
+    assert claim(store, alert)
+    recover(store, alert)
+    assert pending(store) == []
+    with store.write() as connection:
+        deliveries.record_sent(connection, alert, NOW)
+    assert pending(store) == [alert.id]
 
 
 @pytest.mark.parametrize("is_sent", [False, True], ids=["alert", "recovery"])

@@ -173,13 +173,3 @@ def test_names_from_outside_do_no_harm(store: Store, rules: dict[Rule, Find]) ->
     assert all(text.isprintable() and len(text) <= 1000 for text in texts)
     assert secret not in alert.summary
     assert run(store, 1) == Judgement()
-
-
-def test_a_recovery_has_tries_of_its_own_to_be_sent(store: Store, rules: dict[Rule, Find]) -> None:
-    rules[Rule.BUDGET] = finding(met())
-    run(store)
-    with store.write() as connection:
-        connection.exec_driver_sql("UPDATE alerts SET sent_at = 1, tries = 3, send_error = 'x'")
-    rules[Rule.BUDGET] = finding(met(is_met=False))
-    run(store, 1)
-    assert [(each.tries, each.send_error) for each in stored(store)] == [(0, None)]
