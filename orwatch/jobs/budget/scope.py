@@ -56,10 +56,11 @@ class KeyIndex:
 
     def __init__(self, keys: Sequence[ReadKey]) -> None:
         self._key_ids = {key.id: key.key_id for key in keys}
-        self._rows: dict[int, list[int]] = {}
+        self._old_rows: dict[int, list[int]] = {}
         self._in_workspaces: dict[str, set[int]] = {}
         for key in keys:
-            self._rows.setdefault(key.key_id, []).append(key.id)
+            if key.id != key.key_id:
+                self._old_rows.setdefault(key.key_id, []).append(key.id)
             if key.workspace:
                 self._in_workspaces.setdefault(key.workspace.casefold(), set()).add(key.key_id)
 
@@ -72,7 +73,7 @@ class KeyIndex:
             *(self._in_workspaces.get(name.casefold(), ()) for name in scope.workspaces)
         )
         wanted = named & within if scope.key_ids and scope.workspaces else named | within
-        return frozenset(row_id for key_id in wanted for row_id in self._rows[key_id])
+        return frozenset(wanted.union(*(self._old_rows.get(key_id, ()) for key_id in wanted)))
 
 
 def cover(scope: Scope, keys: KeyIndex, names: Names) -> Cover:

@@ -102,10 +102,14 @@ def _read_window(
         counted = {row_id: readings[row_id] for row_id in open_rows & readings.keys()}
     of_all: dict[bool, Sequence[Cell]] = {}
     by_key: dict[bool, Mapping[int, Sequence[Cell]]] = {}
-    for by_model in (False, True):
+    # By model and provider first: what has them adds up to what needs none.
+    for by_model in (True, False):
         alike = [each for each in covers if each.has_filter is by_model]
         if any(each.key_ids is None for each in alike):
-            of_all[by_model] = [*sum_of_all(connection, first, last, by_model=by_model), *inside]
+            of_all[by_model] = of_all.get(True) or [
+                *sum_of_all(connection, first, last, by_model=by_model),
+                *inside,
+            ]
         key_ids = set[int]() if by_model else {*counted}
         key_ids.update(*(each.key_ids for each in alike if each.key_ids is not None))
         if key_ids:
@@ -245,8 +249,9 @@ def _note_unread(total: _Sum, reading: _Reading, window: _Window) -> None:
 
 
 def _add_cells(total: _Sum, covered: Cover, window: _Window, amount: _Amount) -> None:
+    has_filter = covered.has_filter
     for cell in _cells_of(covered, window):
-        fits = covered.fits(cell.model_id, cell.provider_id) if covered.has_filter else True
+        fits = covered.fits(cell.model_id, cell.provider_id) if has_filter else True
         if fits is False:
             continue
         total.lacks_byok |= cell.byok_unreported > 0

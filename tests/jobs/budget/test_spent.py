@@ -208,7 +208,8 @@ def test_today_counts_and_what_has_no_model_leaves_open_how_much_of_it_counts(
     found = state(store, budget(Per.MONTH, of_x))
     assert told(found) == (None, 2, None)
     assert "counted not read from 2026-11-01 on" in (found.why_unknown or "")
-    assert told(state(store, budget(Per.MONTH, of_work))) == (2, 2, 2)
+    for per in (Per.WEEK, Per.MONTH, Per.LIFETIME):
+        assert told(state(store, budget(per, of_work))) == (2, 2, 2)
     assert told(state(store, budget(Per.MONTH, Scope(key_ids=(counted.id,))))) == (40, 40, 40)
 
 
