@@ -34,7 +34,7 @@ FINDING = (
     "import sys\n"
     "from orwatch.domain.alerts.alert import Finding, Rule\n"
     "from orwatch.jobs.alert import judge\n"
-    "summary = 'ci: $5.00 of $5.00 are used'\n"
+    "summary = '$5.00 of $5.00 are used'\n"
     "judge.RULES = {Rule.LIMIT: lambda _: [Finding(Rule.LIMIT, 'key:1', 'ci', '2026', True, summary, 100)]}\n"
     "sys.argv = sys.argv[1:]\n"
     "from orwatch.__main__ import main\n"
