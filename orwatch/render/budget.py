@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.budgets import Budget, BudgetState, Per
-from orwatch.domain.forecast import Forecast
 from orwatch.jobs.budget.result import BudgetCheck, BudgetList, BudgetSet, Change, ShownBudget
 from orwatch.render import numbers
 from orwatch.render.console import View
+from orwatch.render.forecast import FORECAST, course
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
 from orwatch.text import counted, first_of, printable
@@ -72,7 +72,7 @@ def _table(result: BudgetList, width: int, ascii_only: bool) -> RenderableType:
         Column("Left", [numbers.usd(state.left_usd) for state in states], dispensable=1),
     ]
     if any(state.forecast for state in states):
-        forecasts = [_forecast(state.forecast) for state in states]
+        forecasts = [course(state.forecast) if state.forecast else numbers.UNKNOWN for state in states]
         columns.append(Column("On course for", forecasts, is_word=True, dispensable=2))
     if any(state.reached_on for state in states):
         days = [str(state.reached_on or numbers.UNKNOWN) for state in states]
@@ -125,15 +125,6 @@ def _bar(state: BudgetState, ascii_only: bool) -> str:
     return numbers.bar(part, _ONE, _BAR_WIDTH, ascii_only=ascii_only)
 
 
-def _forecast(forecast: Forecast | None) -> str:
-    """``$212 ($180 to $250)``."""
-    if forecast is None:
-        return numbers.UNKNOWN
-    about = "about " if forecast.is_rough else ""
-    low, high = numbers.usd(forecast.low_usd), numbers.usd(forecast.high_usd)
-    return f"{about}{numbers.usd(forecast.expected_usd)} ({low} to {high})"
-
-
 def show_view(shown: ShownBudget) -> View:
     """Everything that is known of one budget."""
 
@@ -161,7 +152,7 @@ def _lines(shown: ShownBudget) -> list[tuple[str, str]]:
         lines.append(("Known", f"at least {_dollars(state.spent_known_usd)}{most}"))
     lines.append(("Left", numbers.exact_usd(state.left_usd)))
     if state.forecast is not None:
-        lines.append(("On course for", _forecast(state.forecast)))
+        lines.append(("On course for", course(state.forecast)))
     if state.reached_on is not None:
         lines.append(("Reached on", str(state.reached_on)))
     read = numbers.UNKNOWN if state.known_through is None else f"{numbers.moment(state.known_through)} UTC"
@@ -185,13 +176,6 @@ def _reached(state: BudgetState) -> bool | None:
     return state.is_reached()
 
 
-_FORECAST = Shape(
-    Forecast,
-    Member("expected", "What will have been spent, in US dollars.", "expected_usd"),
-    Member("low", "In eight of ten cases at least so much, in US dollars.", "low_usd"),
-    Member("high", "In eight of ten cases at most so much, in US dollars.", "high_usd"),
-    Member("is_rough", "Whether few days are known as yet."),
-)
 _STATE = Shape(
     BudgetState,
     Member("name", "Its name.", "budget.name"),
@@ -213,7 +197,7 @@ _STATE = Shape(
     Member("used_part", "How much of the limit is spent, 0 to 1, and above where it is over."),
     Member("is_over", "Whether the limit is reached; null: cannot tell.", _reached),
     Member("known_through", "When its keys were last read, the one that was not for the longest time."),
-    Member("forecast", "Where the window will end; null: not known.", shape=_FORECAST),
+    Member("forecast", "Where the window will end; null: not known.", shape=FORECAST),
     Member("reached_on", "The day on which the limit will be reached; null: not in this window."),
 )
 _BUDGET = Shape(

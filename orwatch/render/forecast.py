@@ -16,6 +16,11 @@ _WHOLE_DOLLARS_FROM = 10
 
 def on_course(forecast: Forecast) -> str:
     """``on course for $212 (180 to 250)``; ``about`` that where few days are known."""
+    return f"on course for {course(forecast)}"
+
+
+def course(forecast: Forecast) -> str:
+    """``$212 (180 to 250)``."""
     decimals = 0 if forecast.expected_usd >= _WHOLE_DOLLARS_FROM else 2
     expected, low, high = (
         numbers.usd(amount, decimals)
@@ -23,7 +28,7 @@ def on_course(forecast: Forecast) -> str:
     )
     about = "about " if forecast.is_rough else ""
     interval = "" if low == high else f" ({low} to {high})".replace("$", "")
-    return f"on course for {about}{expected}{interval}"
+    return f"{about}{expected}{interval}"
 
 
 def short_day(day: date, today: date) -> str:

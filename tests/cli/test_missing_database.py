@@ -28,6 +28,8 @@ OTHERS = [
     ("status",),
     ("runs",),
     ("alert", "list"),
+    ("budget", "list"),
+    ("budget", "set", "team", "--limit", "5", "--per", "day"),
     ("db", "info"),
     ("db", "check"),
     ("db", "upgrade"),

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from orwatch.domain.budgets import Budget
+from orwatch.domain.budgets import Budget, Scope
 from orwatch.domain.days import days_between
 from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.usage import Totals
-from orwatch.jobs.budget.scope import KeyIndex, cover, read_names
+from orwatch.jobs.budget.scope import Cover, KeyIndex, cover, read_names
 from orwatch.jobs.key.spending import total_usd
 from orwatch.store.engine.database import Connection
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger.read import Grouping, UsageFilter
 from orwatch.store.ledger.spans import list_spans
-from orwatch.store.ledger.watched import list_read_keys
+from orwatch.store.ledger.watched import ReadKey, list_read_keys
 
 
-def budget_history(connection: Connection, budget: Budget, since: date, until: date) -> dict[date, Decimal]:
-    """What was spent on each day of ``since``..``until`` that is known, zero included, in dollars.
+def budget_histories(
+    connection: Connection, budgets: Iterable[Budget], since: date, until: date
+) -> dict[Budget, dict[date, Decimal]]:
+    """What was spent of each on each day of ``since``..``until`` that is known, zero included, in dollars.
 
     A day is known when a sync has read it, and when a filter knows of all that was spent whether it counts.
     """
     keys = list_read_keys(connection)
-    covered = cover(budget.scope, KeyIndex(keys), read_names(connection))
+    index, names = KeyIndex(keys), read_names(connection)
+    # Budgets of one scope, a day's and a month's, have the same days.
+    days: dict[tuple[Scope, bool], dict[date, Decimal]] = {}
+    found = {}
+    for budget in budgets:
+        which = budget.scope, budget.with_byok
+        if which not in days:
+            covered = cover(budget.scope, index, names)
+            days[which] = _days(connection, covered, keys, (since, until), with_byok=budget.with_byok)
+        found[budget] = days[which]
+    return found
+
+
+def _days(
+    connection: Connection,
+    covered: Cover,
+    keys: Sequence[ReadKey],
+    window: tuple[date, date],
+    *,
+    with_byok: bool,
+) -> dict[date, Decimal]:
     key_ids = None if covered.key_ids is None else tuple(sorted(covered.key_ids))
-    wanted = UsageFilter(since, until, key_ids)
+    wanted = UsageFilter(*window, key_ids)
     # An account's days are those of all its keys: of a listed key without use no day is recorded.
     owners = {key.account_id for key in keys if key.account_id is not None and covered.has_key(key.id)}
-    read = UsageFilter(since, until, None if key_ids is None else (*key_ids, *owners))
+    read = UsageFilter(*window, None if key_ids is None else (*key_ids, *owners))
     found = dict.fromkeys(sorted(usage_reads.covered_days(connection, read)), ZERO)
     grouping = Grouping(by_day=True, by_model=covered.has_filter, by_provider=covered.has_filter)
     unknown: set[date] = set()
     for row in usage_reads.sum_usage(connection, grouping, wanted):
-        spent = _spent(row.totals, with_byok=budget.with_byok)
+        spent = _spent(row.totals, with_byok=with_byok)
         fits = covered.fits(row.model_id, row.provider_id) if covered.has_filter else True
         if row.day is None or fits is False:
             continue
@@ -42,7 +65,7 @@ def budget_history(connection: Connection, budget: Budget, since: date, until: d
             unknown.add(row.day)
         elif fits:
             found[row.day] = add_exactly(found.get(row.day, ZERO), spent)
-    for each in list_spans(connection, since, until, key_ids):
+    for each in list_spans(connection, *window, key_ids):
         if each.span.cost_usd or each.span.byok_cost_usd:
             unknown.update(days_between(each.span.first_day, each.span.last_day))
     return {day: spent for day, spent in sorted(found.items()) if day not in unknown}

@@ -8,6 +8,7 @@ from datetime import datetime
 from orwatch.domain.budgets import Budget
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import UsageError
+from orwatch.jobs.budget.course import with_courses
 from orwatch.jobs.budget.result import BudgetCheck, BudgetList, ShownBudget
 from orwatch.jobs.budget.spent import budget_states
 from orwatch.jobs.key.selection import key_labels
@@ -59,7 +60,7 @@ def show_budgets(connection: Connection, now: datetime, budgets: Sequence[Budget
     rows = stored_keys.list_rows(connection) if any(each.scope.key_ids for each in budgets) else []
     return [
         ShownBudget(state, key_names_of(state.budget, rows))
-        for state in budget_states(connection, now, budgets)
+        for state in with_courses(connection, budget_states(connection, now, budgets), now)
     ]
 
 

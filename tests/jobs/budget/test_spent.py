@@ -18,7 +18,7 @@ from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.money import to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageRow, UsageSpan
-from orwatch.jobs.budget.history import budget_history
+from orwatch.jobs.budget.history import budget_histories
 from orwatch.jobs.budget.spent import budget_states
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.report import models
@@ -364,7 +364,8 @@ def test_a_history_has_the_days_that_are_known(store: Store, work: StoredKey) ->
 
     def history(scope: Scope) -> dict[date, Decimal]:
         with store.read() as connection:
-            return budget_history(connection, budget(scope=scope), days_ago(10), TODAY)
+            wanted = budget(scope=scope)
+            return budget_histories(connection, [wanted], days_ago(10), TODAY)[wanted]
 
     everything, of_a = history(EVERYTHING), history(Scope(key_ids=(work.id,), models=("a/*",)))
 
