@@ -23,7 +23,7 @@ from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.domain.money import ZERO, from_nano, to_nano
 from orwatch.jobs.alert.keys import find_key_alerts
 from orwatch.jobs.alert.readings import Readings, moment
-from orwatch.jobs.budget.course import with_courses
+from orwatch.jobs.budget.course import is_far_off, with_courses
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.keys.layers import load_layers
@@ -46,12 +46,13 @@ def _find_crossed_budgets(readings: Readings) -> Iterator[Finding]:
 
 def _find_coming_budgets(readings: Readings) -> Iterator[Finding]:
     open_windows = readings.open(Rule.FORECAST)
-    told = [state for state in readings.budgets if f"budget:{state.budget.id}" in open_windows]
-    others = [state for state in readings.budgets if state not in told and not state.is_reached()]
-    courses = with_courses(readings.connection, told, readings.now)
-    # Of the others only those are news that may be crossed.
-    courses += with_courses(readings.connection, others, readings.now, only_near=True)
-    return find_coming(courses, open_windows)
+    wanted = [
+        state
+        for state in readings.budgets
+        if f"budget:{state.budget.id}" in open_windows
+        or not (state.is_reached() or is_far_off(state, readings.now))
+    ]
+    return find_coming(with_courses(readings.connection, wanted, readings.now), open_windows)
 
 
 def _find_limits(readings: Readings) -> Iterator[Finding]:

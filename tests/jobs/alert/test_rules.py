@@ -89,6 +89,23 @@ def test_a_budget_that_is_crossed_and_then_raised(store: Store) -> None:
     )
 
 
+def test_a_budget_that_is_on_course_to_be_crossed_and_then_is_not(store: Store) -> None:
+    add_key(store)
+    spend(store, *((days_ago(day), "m", "4") for day in range(1, 50)))
+    note_sync(store, "work")
+    with store.write() as connection:
+        for name, limit in (("tight", 100), ("wide", 140), ("reached", 50)):
+            made = Budget(0, name, Decimal(limit), Per.MONTH, Scope(), (500,), False, NOW)
+            budgets.insert_budget(connection, made)
+    (alert,) = run(store).raised
+    assert alert.summary.startswith("tight: on course for $11")
+    assert alert.summary.endswith(" of $100.00 a month (until 30 Nov), all spent about 26 Nov")
+    execute(store, "UPDATE budgets SET limit_nano = 150000000000")
+    (recovered,) = run(store, LATER).recovered
+    assert recovered.recovery is not None
+    assert recovered.recovery.startswith("tight: on course for $11")
+
+
 @on_each_engine
 def test_a_key_s_limit_and_a_budget_of_its_guardrail(store: Store) -> None:
     guard = Layer("api_key", Decimal(10), Decimal(9), Decimal(1), "daily", guardrail_id="g1", budget_id="b1")

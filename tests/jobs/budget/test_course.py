@@ -10,7 +10,7 @@ import pytest
 from orwatch.domain.budgets import Budget, BudgetState, Per, Scope
 from orwatch.domain.days import month_end
 from orwatch.domain.sources import UsageSource
-from orwatch.jobs.budget.course import with_courses
+from orwatch.jobs.budget.course import is_far_off, with_courses
 from orwatch.jobs.budget.spent import budget_states
 from orwatch.store.engine.database import Store
 from tests.jobs.support import add_key, days_ago
@@ -19,7 +19,7 @@ from tests.store.support import write
 from tests.support import NOW, TODAY, usage_answer, usage_row
 
 
-def course(store: Store, per: Per, limit: str, *, only_near: bool = False) -> BudgetState:
+def course(store: Store, per: Per, limit: str) -> BudgetState:
     """Of a budget of everything, after four weeks of $2 a day and the $1 of today."""
     key = add_key(store, "one")
     rows = [usage_row(days_ago(age), cost="2" if age else "1") for age in range(29)]
@@ -28,7 +28,7 @@ def course(store: Store, per: Per, limit: str, *, only_near: bool = False) -> Bu
     budget = Budget(1, "team", Decimal(limit), per, Scope(), (80,), False, NOW)
     with store.read() as connection:
         states = budget_states(connection, NOW, [budget])
-        (state,) = with_courses(connection, states, NOW, only_near=only_near)
+        (state,) = with_courses(connection, states, NOW)
     return state
 
 
@@ -49,8 +49,12 @@ def test_a_lifetime_has_no_end_but_a_day_on_which_it_is_spent(store: Store) -> N
     assert (state.forecast, state.reached_on) == (None, (NOW + timedelta(days=10)).date())
 
 
-@pytest.mark.parametrize(("limit", "has_forecast"), [("60", True), ("1000", False)])
-def test_a_limit_that_is_far_is_passed_over_where_that_is_asked_for(
-    store: Store, limit: str, has_forecast: bool
+@pytest.mark.parametrize(("limit", "is_far"), [("160", False), ("300", True)])
+def test_a_limit_that_four_times_the_pace_would_not_reach_is_far_off(
+    store: Store, limit: str, is_far: bool
 ) -> None:
-    assert (course(store, Per.MONTH, limit, only_near=True).forecast is not None) is has_forecast
+    assert is_far_off(course(store, Per.MONTH, limit), NOW) is is_far
+
+
+def test_what_is_reached_already_is_not_reached_on_a_day_to_come(store: Store) -> None:
+    assert course(store, Per.MONTH, "39").reached_on is None
