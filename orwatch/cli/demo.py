@@ -150,7 +150,7 @@ def _steps(account: FakeAccount) -> list[_Step]:
         _Step(
             ("sync",),
             "Find the account's keys and fetch a year of usage. Cron does this every hour. One key soon "
-            "expires: an alert says so, once.",
+            "expires, and a model is to be retired: alerts say so, once.",
             exit_code=EXIT_NEEDS_PERSON,
         ),
         _Step(("sync",), "Once more: what has not changed is not written again."),

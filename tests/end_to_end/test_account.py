@@ -78,7 +78,8 @@ def test_one_management_key_watches_every_key_to_the_nano_dollar(
 ) -> None:
     synced = ops.run("sync", "--json")
 
-    assert (synced.code, synced.json["status"]) == (0, "ok")
+    assert (synced.code, synced.json["status"]) == (1, "ok")
+    assert {alert["rule"] for alert in synced.json["alerts"]} == {"key", "model"}
     assert stored(ops) == used(api, account)
     assert ops.is_whole()
     names = {name for (name,) in ops.query("SELECT name FROM api_keys")}
@@ -114,7 +115,8 @@ def test_an_account_without_analytics_has_its_completed_days_and_todays_dollars(
     machine.api_url = serve(api.answer).url
     machine.run("key", "add", "ops", input=account.management_secret)
 
-    assert machine.run("sync").code == 0
+    synced = machine.run("sync", "--json").json
+    assert (synced["status"], {alert["rule"] for alert in synced["alerts"]}) == ("ok", {"key", "model"})
 
     sources = dict(machine.query("SELECT date - (SELECT max(date) FROM usage_days), source FROM usage_days"))
     assert sources[0] == "counters"

@@ -139,7 +139,7 @@ def test_the_program_can_be_used_with_what_it_serves(machine: Machine) -> None:
     with serving(machine) as (_process, printed):
         api = {"ORWATCH_OPENROUTER_API_URL": printed["ORWATCH_OPENROUTER_API_URL"]}
         assert machine.run("key", "add", "ops", input=printed["management key"], **api).code == 0
-        assert machine.run("sync", **api).code == 0
+        assert machine.run("sync", "--json", **api).json["status"] == "ok"
         listed = json.loads(machine.run("key", "list", "--json", **api).stdout)["keys"]
         assert {"production", "research", "old-laptop"} <= {key["name"] for key in listed}
 
