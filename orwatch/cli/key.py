@@ -141,7 +141,13 @@ def _addition_text(key: StoredKey, facts: KeyFacts | None, lister: str | None) -
     if key.listing is not None and lister is not None:
         listed = printable(key.listing.name)
         return f"{stored} It is the key that {printable(lister)!r} lists as {listed!r}: its history stays."
-    return f"{stored} `orwatch sync` fetches its usage."
+    more = ""
+    if facts is not None and key.listing is None:
+        more = (
+            " A management key of its account would add its other keys, providers and up to a year back: "
+            "`orwatch help accounts`."
+        )
+    return f"{stored} `orwatch sync` fetches its usage.{more}"
 
 
 def _read_secret(name: str, what: str = "Secret") -> str:

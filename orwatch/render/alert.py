@@ -11,8 +11,7 @@ from orwatch.domain.alerts.alert import Alert, Rule
 from orwatch.render import numbers
 from orwatch.render.console import View
 from orwatch.render.json_text import Member, Shape
-from orwatch.render.tables import Column, make_table
-from orwatch.text import printable
+from orwatch.render.tables import Column, labelled, make_table
 
 
 def list_view(alerts: Sequence[Alert], *, is_all: bool = False, rule: Rule | None = None) -> View:
@@ -72,13 +71,20 @@ def show_view(alert: Alert) -> View:
         *([("Recovery", alert.recovery)] if alert.recovery else []),
         ("Over since", numbers.moment(alert.ended_at)),
         ("Acknowledged", numbers.moment(alert.acknowledged_at)),
-        *((name, numbers.UNKNOWN if value is None else str(value)) for name, value in alert.figures.items()),
+        *(_figure(name, value) for name, value in alert.figures.items()),
     ]
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return [Text(printable(f"{label + ':':14}{text}"), overflow="fold") for label, text in lines]
+        return labelled(lines, width)
 
     return parts
+
+
+def _figure(name: str, value: str | int | None) -> tuple[str, str]:
+    """``spent_usd`` as ``Spent``, in dollars."""
+    label = name.removesuffix("_usd").replace("_", " ").capitalize()
+    text = numbers.UNKNOWN if value is None else str(value)
+    return label, f"${text}" if name.endswith("_usd") and value is not None else text
 
 
 ALERT = Shape(

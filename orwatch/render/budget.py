@@ -15,7 +15,7 @@ from orwatch.render import numbers
 from orwatch.render.console import View
 from orwatch.render.forecast import FORECAST, course
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
-from orwatch.render.tables import Column, make_table
+from orwatch.render.tables import Column, labelled, make_table
 from orwatch.text import counted, first_of, printable
 
 _BAR_WIDTH = 8
@@ -129,9 +129,7 @@ def show_view(shown: ShownBudget) -> View:
     """Everything that is known of one budget."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        lines = _lines(shown)
-        label_width = max(len(label) for label, _ in lines) + 2
-        return [Text(f"{label.ljust(label_width)}{printable(value)}") for label, value in lines]
+        return labelled(_lines(shown), width)
 
     return parts
 

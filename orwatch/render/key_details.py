@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from orwatch.domain.can_spend import OWN_LIMIT
 from orwatch.domain.keys import Listing, StoredKey
@@ -17,7 +16,7 @@ from orwatch.render import numbers
 from orwatch.render.allowances import bound_text, can_spend_text
 from orwatch.render.console import View
 from orwatch.render.key import kind_text
-from orwatch.text import printable
+from orwatch.render.tables import labelled
 
 _ONE = Decimal(1)
 _OWN_SOURCES = {UsageSource.USAGE, UsageSource.COUNTERS}
@@ -27,9 +26,7 @@ def show_view(details: KeyDetails) -> View:
     """Everything that is known of one key."""
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        lines = _lines(details)
-        label_width = max(len(label) for label, _ in lines) + 2
-        return [Text(f"{label.ljust(label_width)}{printable(value)}") for label, value in lines]
+        return labelled(_lines(details), width)
 
     return parts
 

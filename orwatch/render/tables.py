@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 
 from rich import box
 from rich.cells import cell_len
@@ -55,6 +56,17 @@ def messages_by_text(messages: Iterable[tuple[str, str | None, str]]) -> list[Te
         Text(f"{first_of(same, _NAMES_SHOWN)}: {printable(text)}", style=style)
         for (text, style), same in names.items()
     ]
+
+
+def labelled(lines: Sequence[tuple[str, str]], width: int) -> list[Text]:
+    """A label and what is there to say on each line; what is too long goes on below itself."""
+    indent = max(len(label) for label, _ in lines) + 2
+    shown = []
+    for label, value in lines:
+        first, *rest = wrap(printable(value), max(width - indent, indent), break_on_hyphens=False) or [""]
+        shown.append(Text(f"{label.ljust(indent)}{first}", overflow="fold"))
+        shown += [Text(" " * indent + each, overflow="fold") for each in rest]
+    return shown
 
 
 def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> Table:

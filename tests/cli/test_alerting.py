@@ -202,9 +202,9 @@ def test_the_table_says_what_became_of_each(orwatch: Orwatch) -> None:
 @pytest.mark.usefixtures("three")
 def test_an_alert_is_shown_whole(orwatch: Orwatch) -> None:
     out = orwatch("alert", "show", "1").out
-    assert "Alert:        1, open\n" in out
-    assert "Threshold:    80 %\n" in out
-    assert "a:            1\n" in out
+    assert "Alert         1, open\n" in out
+    assert "Threshold     80 %\n" in out
+    assert "A             1\n" in out
     assert json.loads(orwatch("alert", "show", "2", "--json").out)["recovery"] == "gone"
 
 

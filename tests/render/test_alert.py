@@ -21,7 +21,7 @@ def test_an_alert_that_could_not_be_sent_says_so_in_the_list_and_why() -> None:
     assert "undelivered" not in rendered(alert.list_view([tried]), 120)
     assert f"are spent (undelivered: {ERROR})" in rendered(alert.list_view([given_up]), 120)
     assert "undelivered" not in rendered(alert.list_view([replace(given_up, acknowledged_at=NOW)]), 120)
-    assert f"Tried 9x:     {ERROR}" in rendered(alert.show_view(tried), 120)
+    assert f"Tried 9x      {ERROR}" in rendered(alert.show_view(tried), 120)
     assert json.loads(alert.show_json(given_up))["send_error"] == ERROR
 
 
