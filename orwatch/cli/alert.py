@@ -118,10 +118,10 @@ def test(context: Context, as_json: bool) -> int:
 
     settings = context.settings
     result = trial.run(find(settings.notify_urls, settings.on_alert), alert_json, context.now)
-    from orwatch.render import alert_test, console
+    from orwatch.render import alert_trial, console
 
     if as_json:
-        click.echo(alert_test.as_json(result))
+        click.echo(alert_trial.as_json(result))
     else:
-        console.show(alert_test.view(result))
+        console.show(alert_trial.view(result))
     return result.exit_code

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origi
 from orwatch.domain.usage import Dimension
 from orwatch.render import (
     alert,
-    alert_test,
+    alert_trial,
     budget,
     cleanup,
     cron,
@@ -40,7 +40,7 @@ ANSWERS = {
     "alert list": alert.LIST,
     "alert show": alert.ALERT,
     "alert ack": alert.LIST,
-    "alert test": alert_test.ANSWER,
+    "alert test": alert_trial.ANSWER,
     "doctor": doctor.ANSWER,
     "runs": runs.ANSWER,
     "key list": key.LIST,

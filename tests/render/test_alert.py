@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orwatch.domain.alerts.alert import TRY_LIMIT
 from orwatch.jobs.alert.trial import Trial, TrialResult
-from orwatch.render import alert, alert_test
+from orwatch.render import alert, alert_trial
 from tests.domain.alerts.test_message import ALERT
 from tests.render.support import rendered
 from tests.support import NOW
@@ -27,7 +27,7 @@ def test_an_alert_that_could_not_be_sent_says_so_in_the_list_and_why() -> None:
 
 def test_a_test_shows_each_destination() -> None:
     result = TrialResult((Trial("slack 1", 8, None), Trial("command", 0, "ended with 1 ([red]\x1b[31mno)")))
-    lines = rendered(alert_test.view(result), 80).splitlines()
+    lines = rendered(alert_trial.view(result), 80).splitlines()
     assert [line.split() for line in lines[2:4]] == [
         ["slack", "1", "8", "of", "8", "ok"],
         ["command", "0", "of", "8", "ended", "with", "1", "([red]�[31mno)"],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO
 
-from orwatch.jobs.alert.destinations import Failure, Outgoing
+from orwatch.jobs.alert.outgoing import Failure, Outgoing
 from orwatch.redaction import redact
 from orwatch.text import printable
 

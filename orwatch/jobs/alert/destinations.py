@@ -7,30 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orwatch.config.notify import scheme
-from orwatch.domain.alerts import message
-from orwatch.domain.alerts.alert import Alert
-from orwatch.domain.alerts.message import Message
-from orwatch.redaction import presentable
+from orwatch.jobs.alert import command, notify
+from orwatch.jobs.alert.outgoing import Failure, Outgoing
 
 CALL_SECONDS = 10.0  # for one alert at one destination
-
-AlertJson = Callable[[Alert], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What a destination gets: the message, or the alert as JSON."""
-
-    message: Message
-    json: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why something could not be delivered. ``is_late``: there was no end of it in the time that it had."""
-
-    reason: str
-    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +28,6 @@ class Destination:
 
 def find(notify_urls: Sequence[str], on_alert: Sequence[str]) -> list[Destination]:
     """The destinations that the settings name, addresses first, numbered as they are written."""
-    from orwatch.jobs.alert import command, notify
-
     found = [
         Destination(f"{scheme(url)} {number}", partial(notify.deliver, url), partial(notify.problem, url))
         for number, url in enumerate(notify_urls, 1)
@@ -59,10 +37,3 @@ def find(notify_urls: Sequence[str], on_alert: Sequence[str]) -> list[Destinatio
             Destination("command", partial(command.deliver, on_alert), partial(command.problem, on_alert))
         )
     return found
-
-
-def outgoing(alert: Alert, as_json: AlertJson, *, is_recovery: bool = False) -> Outgoing:
-    """An alert, or that it is over, without secrets and safe to show."""
-    said = message.recovered(alert) if is_recovery else message.raised(alert)
-    title = presentable(said.title.replace("\n", " "))
-    return Outgoing(Message(title, presentable(said.body), said.is_recovery), presentable(as_json(alert)))

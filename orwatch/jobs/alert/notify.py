@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from orwatch.config.notify import parts
-from orwatch.jobs.alert.destinations import Failure, Outgoing
+from orwatch.jobs.alert.outgoing import Failure, Outgoing
 from orwatch.redaction import redact
 from orwatch.text import printable
 

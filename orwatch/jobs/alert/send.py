@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from orwatch.clock import Clock
 from orwatch.domain.alerts.alert import TRY_LIMIT, Alert
 from orwatch.errors import OrwatchError
-from orwatch.jobs.alert.destinations import CALL_SECONDS, AlertJson, Destination, Outgoing, outgoing
+from orwatch.jobs.alert.destinations import CALL_SECONDS, Destination
+from orwatch.jobs.alert.outgoing import AlertJson, Outgoing, outgoing
 from orwatch.store import deliveries
 from orwatch.store.engine.database import Store
 

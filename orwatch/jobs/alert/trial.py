@@ -9,7 +9,8 @@ from datetime import datetime
 from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.alerts.message import example
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON, SettingsError
-from orwatch.jobs.alert.destinations import CALL_SECONDS, AlertJson, Destination, outgoing
+from orwatch.jobs.alert.destinations import CALL_SECONDS, Destination
+from orwatch.jobs.alert.outgoing import AlertJson, outgoing
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orwatch.domain.alerts.message import Message
-from orwatch.jobs.alert.destinations import Outgoing
+from orwatch.jobs.alert.outgoing import Outgoing
 
 OUT = Outgoing(Message("orwatch: 80 %", "80 % are spent.\n\nRule: budget"), '{"id": 12}')
 

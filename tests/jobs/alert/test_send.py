@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from orwatch.domain.alerts.alert import TRY_LIMIT, Alert
 from orwatch.errors import StoreUnavailableError
-from orwatch.jobs.alert.destinations import Destination, Failure, Outgoing
+from orwatch.jobs.alert.destinations import Destination
+from orwatch.jobs.alert.outgoing import Failure, Outgoing
 from orwatch.jobs.alert.send import Limits, send_pending
 from orwatch.redaction import keep_secret
 from orwatch.store import deliveries
