@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
 from orwatch.domain.alerts.words import short_day, usd, whole_percent
+from orwatch.domain.can_spend import Bound
 from orwatch.domain.days import ONE_DAY, next_month
 from orwatch.domain.keys import KeyFacts
 from orwatch.domain.layers import Layer
@@ -87,16 +89,17 @@ def find_limits(
     open_windows: OpenWindows,
     now: datetime,
     warn_percent: Sequence[int] = DEFAULT_WARN_PERCENT,
+    shared: Iterable[LimitReading] = (),
 ) -> Iterator[Finding]:
     """Of each limit that is near, or has an open alert, a finding for each of ``warn_percent``.
 
     The subject is ``key:12`` for a key's own limit, ``budget:ID`` for a budget that several keys share, and
-    ``key:12:ID`` for one that is counted for each key. ``open_windows``: of this rule.
+    ``key:12:ID`` for one that is counted for each key. ``open_windows``: of this rule. ``shared``: what else
+    is known of budgets that several keys share.
     """
     readings: dict[str, list[LimitReading]] = {}
-    for key in keys:
-        for reading in _readings(key):
-            readings.setdefault(reading.subject, []).append(reading)
+    for reading in chain(chain.from_iterable(map(_readings, keys)), shared):
+        readings.setdefault(reading.subject, []).append(reading)
     for subject, several in readings.items():
         reading = _decisive(several)
         if subject not in open_windows and not reading.is_spent(min(warn_percent)):
@@ -106,6 +109,19 @@ def find_limits(
             found = with_other_windows(_judge(reading, threshold, now), others)
             # That there is no limit has no window of its own: only the alerts of the one before are told.
             yield from (finding for finding in found if finding.window)
+
+
+def workspace_limit(workspace: str, bound: Bound, now: datetime) -> LimitReading:
+    """The budget of a workspace, as its account tells it and the ledger knows what is spent of it."""
+    layer = Layer(
+        "workspace",
+        bound.limit_usd,
+        bound.used_usd,
+        reset_interval=bound.reset_interval,
+        resets_at=bound.until,
+        budget_id=bound.id,
+    )
+    return LimitReading(f"budget:{bound.id}", workspace, _LAYERS["workspace"], layer, now)
 
 
 def _readings(key: KeyLimits) -> Iterator[LimitReading]:

@@ -12,10 +12,12 @@ from orwatch.domain.alerts.alert import Alert, Rule
 from orwatch.domain.alerts.spike import DAYS_LOOKED_AT
 from orwatch.domain.budgets import BudgetState
 from orwatch.domain.days import ONE_DAY, days_between
-from orwatch.domain.keys import KeyKind
+from orwatch.domain.keys import AccountState, KeyKind
 from orwatch.jobs.alert.result import WatchRules
+from orwatch.jobs.key.allowances import WorkspaceAllowance, read_allowances
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
+from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.light import LightKey, list_light
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger import recent
@@ -80,19 +82,29 @@ class Readings:
         return [each for each in found if each.span.cost_usd or each.span.byok_cost_usd]
 
     @cached_property
-    def _backfilled_from(self) -> Mapping[int, date | None]:
-        states = accounts.account_states(self.connection)
-        return {owner_id: state.backfilled_from for owner_id, state in states.items()}
+    def _accounts(self) -> Mapping[int, AccountState]:
+        return accounts.account_states(self.connection)
+
+    def _backfilled_from(self, owner_id: int) -> date | None:
+        return self._accounts.get(owner_id, AccountState()).backfilled_from
+
+    @property
+    def workspaces(self) -> Sequence[WorkspaceAllowance]:
+        """The budgets of workspaces, as their accounts tell them."""
+        if not any(state.workspace_budgets for state in self._accounts.values()):
+            return ()
+        keys = stored_keys.list_keys(self.connection, with_removed=True)
+        return read_allowances(self.connection, keys, self.now).workspaces
 
     def days_known_of(self, owner_id: int, since: date, until: date) -> set[date]:
         """The days of which it is known what an account has cost, without use as well."""
-        begun = self._backfilled_from.get(owner_id)
+        begun = self._backfilled_from(owner_id)
         days = days_between(since, until)
         return {day for day in days if day in self.days_read or (begun is not None and day >= begun)}
 
     def use_known_from(self, row: LightKey) -> date | None:
         """Since when it is known of each day whether a key was used; None: it is not."""
-        begun = self._backfilled_from.get(row.account_id or 0) or recent.read_from(self.connection, row.id)
+        begun = self._backfilled_from(row.account_id or 0) or recent.read_from(self.connection, row.id)
         spans = [each.span.last_day + ONE_DAY for each in self.spans if each.key_id == row.id]
         return None if begun is None else max([begun, *spans])
 

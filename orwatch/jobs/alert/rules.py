@@ -15,7 +15,7 @@ from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.balance import LEAST_BALANCE_USD, PACE_DAYS, AccountBalance, find_low_balances
 from orwatch.domain.alerts.budget import find_coming, find_crossed
 from orwatch.domain.alerts.free_quota import FreeUse, find_free_quotas
-from orwatch.domain.alerts.limit import KeyLimits, find_limits
+from orwatch.domain.alerts.limit import KeyLimits, find_limits, workspace_limit
 from orwatch.domain.alerts.model import find_retiring_models
 from orwatch.domain.alerts.spike import FLOOR_USD, DailyCosts, find_spikes, may_be_spike
 from orwatch.domain.days import ONE_DAY, days_between
@@ -67,7 +67,8 @@ def _find_limits(readings: Readings) -> Iterator[Finding]:
         is_near = limit is not None and remaining is not None and (limit - remaining) * 100 >= limit * least
         if is_near or row.layers is not None or f"key:{row.id}" in open_windows:
             keys.append(_key_limits(row))
-    return find_limits(keys, open_windows, readings.now, readings.rules.limit_warn)
+    shared = [workspace_limit(each.workspace, each.bound, readings.now) for each in readings.workspaces]
+    return find_limits(keys, open_windows, readings.now, readings.rules.limit_warn, shared)
 
 
 def _key_limits(row: LightKey) -> KeyLimits:

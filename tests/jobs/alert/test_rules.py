@@ -10,7 +10,7 @@ import pytest
 from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.budgets import Budget, Per, Scope
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
-from orwatch.domain.layers import FreeQuota, Layer
+from orwatch.domain.layers import FreeQuota, Layer, WorkspaceBudget, WorkspaceReading
 from orwatch.jobs.alert.judge import judge
 from orwatch.jobs.alert.result import Judgement, WatchRules
 from orwatch.jobs.alert.rules import RULES
@@ -18,6 +18,7 @@ from orwatch.jobs.key import replace as replacing
 from orwatch.secrets import Keyring
 from orwatch.store import budgets
 from orwatch.store.engine.database import Store
+from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import ENCRYPTION_KEY, add_key, days_ago, spend
 from tests.jobs.sync.account_support import (
@@ -104,6 +105,23 @@ def test_a_budget_that_is_on_course_to_be_crossed_and_then_is_not(store: Store) 
     (recovered,) = run(store, LATER).recovered
     assert recovered.recovery is not None
     assert recovered.recovery.startswith("tight: on course for $11")
+
+
+def test_the_budget_of_a_workspace_whose_keys_have_no_secret_here(store: Store) -> None:
+    owner = add_owner(store)
+    list_under(store, owner, listed("a", workspace="Lab"), listed("b", workspace="Lab"), listed("c"))
+    for name in ("a", "b", "c"):
+        note_spent(store, name, "4.10", 2)
+    note_sync(store, "ops", "a", "b", "c")
+    budget = WorkspaceBudget("w-1", "Lab", Decimal(10), "monthly")
+    with store.write() as connection:
+        accounts.record_workspaces(connection, owner.id, [WorkspaceReading("w", "Lab", NOW, (budget,))], NOW)
+    assert raised(store) == [
+        "limit: Lab: 82 % of the workspace's budget is spent: $8.20 of $10.00 until 1 Dec. "
+        "Raise it at OpenRouter, or spend less"
+    ]
+    note_spent(store, "b", "0.10", 1)
+    assert raised(store, LATER) == []
 
 
 @on_each_engine
