@@ -143,7 +143,8 @@ def synced(home: Path, show: Run, data_of_synced: Path) -> None:
 
 def parse(words: list[str]) -> None:
     """Let click read a command line as if it were to run it. Raises ``click.UsageError``."""
-    context = click.Context(cli, info_name="orwatch", obj=Context(None))
+    # With its settings: a command keeps the help option of the first context in which it is parsed.
+    context = click.Context(cli, info_name="orwatch", obj=Context(None), **cli.context_settings)
     if words[:1] == ["--env-file"]:
         words = words[2:]
     command: click.Command = cli
