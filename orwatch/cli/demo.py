@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,18 +28,23 @@ if TYPE_CHECKING:
 
 _OF_SIGNALS = 128  # an exit code above is that and the signal's number
 
+# What 'ci' burns in a loop: $8.43, more than 80 % of its budget, whose rest a usual day never reaches.
+WILD_MODEL = "openai/gpt-4.1-mini"
+WILD_COUNTS = (8_500, 13_600_000, 1_870_000)
+BUDGET_USD = "10"
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     """A command to show: what to say before it, and the exit code with which it should end.
 
-    ``deleted_before``: the hash of a key that is deleted at the fake server before it.
+    ``happens_before``: what changes at the fake server before it.
     """
 
     arguments: tuple[str, ...]
     remark: str
     secret: str | None = None
-    deleted_before: str | None = None
+    happens_before: Callable[[], None] = lambda: None
     exit_code: int = 0
 
 
@@ -100,9 +105,8 @@ def command(context: Context, keep: Path | None, is_served: bool, port: int | No
             ORWATCH_RATE_LIMIT_PER_MINUTE="0",
             ORWATCH_REFUSAL_WAIT_SECONDS="1",
         ):
-            for step in _steps(account):
-                if step.deleted_before is not None:
-                    api.delete(step.deleted_before)
+            for step in _steps(account, api):
+                step.happens_before()
                 _show(step)
     if keep is not None:
         kept = shlex.quote(str(env_file))
@@ -133,8 +137,9 @@ def _serve(account: FakeAccount, api: FakeOpenRouter, port: int) -> None:
         signal.pause()
 
 
-def _steps(account: FakeAccount) -> list[_Step]:
+def _steps(account: FakeAccount, api: FakeOpenRouter) -> list[_Step]:
     """The tour."""
+    hashes = {key.name: key.key_hash for key in reversed(account.keys)}
     old_laptop = next(key for key in account.keys if key.name == "old-laptop")
     return [
         _Step(
@@ -158,12 +163,28 @@ def _steps(account: FakeAccount) -> list[_Step]:
         _Step(
             ("validate",),
             "Somebody deletes 'old-laptop' at OpenRouter. Cron asks daily which keys are still good.",
-            deleted_before=old_laptop.key_hash,
+            happens_before=lambda: api.delete(hashes["old-laptop"]),
             exit_code=EXIT_NEEDS_PERSON,
         ),
-        _Step(("sync",), "The next sync sees that it is gone, and keeps its history."),
+        _Step(
+            ("budget", "set", "ci", "--limit", BUDGET_USD, "--per", "day", "--key", "ci"),
+            "A budget of one's own: what 'ci' may cost a day.",
+        ),
+        _Step(
+            ("sync",),
+            "A job of 'ci' runs wild. The next sync says so: its budget is at 80 %, and that is no usual "
+            "day. It also sees that 'old-laptop' is gone, and keeps its history.",
+            happens_before=lambda: api.run_wild(hashes["ci"], WILD_MODEL, WILD_COUNTS),
+            exit_code=EXIT_NEEDS_PERSON,
+        ),
+        _Step(("budget", "list"), "How far is it?"),
+        _Step(("alert", "list"), "What holds now. Mail, a chat or a command can hear of it as well."),
         _Step(("key", "list"), "All the keys of the account."),
-        _Step(("status",), "Does everything run, and does anything need me?", exit_code=EXIT_NEEDS_PERSON),
+        _Step(
+            ("status",),
+            "Does everything run, does anything need me, and where will the month end?",
+            exit_code=EXIT_NEEDS_PERSON,
+        ),
         _Step(
             ("cleanup", "--retention-days", "90"),
             "Cron's Sunday job; with 90 days instead of 365 it has something to do here.",

@@ -26,7 +26,8 @@ CI_EXPIRES_AFTER_DAYS = 5
 ACCOUNT_DAYS = 365
 
 _PURCHASE_USD = 100
-_LEAST_BALANCE_USD = 30
+# It lasts for more than a week on every day, so that the balance raises no alert.
+_LEAST_BALANCE_USD = 100
 
 
 @dataclass(frozen=True, slots=True)

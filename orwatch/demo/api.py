@@ -19,6 +19,7 @@ from orwatch.demo.account_api import (
 )
 from orwatch.demo.activity import answer_activity
 from orwatch.demo.analytics import answer_analytics, answer_analytics_meta
+from orwatch.demo.catalog import Counts
 from orwatch.demo.key_api import answer_key
 from orwatch.demo.ledger import Ledger
 from orwatch.demo.models_api import answer_models
@@ -125,6 +126,19 @@ class FakeOpenRouter:
         """
         today = self._today()
         self._change(key_hash, lambda key: replace(_stopped(key, today), deleted_on=today))
+
+    def run_wild(self, key_hash: str, model: str, counts: Counts) -> None:
+        """So much more of a model that it calls has the key used today; ``GET /usage`` does not know of it.
+
+        Raises ``LookupError`` when there is no such key.
+        """
+        today = self._today()
+
+        def use(key: FakeKey) -> FakeKey:
+            self._ledger.add(key, today, model, counts)
+            return key
+
+        self._change(key_hash, use)
 
     def rename(self, key_hash: str, name: str) -> None:
         """Call the key otherwise; its usage stays its own. Raises ``LookupError`` when there is none."""

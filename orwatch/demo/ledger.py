@@ -62,6 +62,18 @@ class Ledger:
                 if requests:
                     yield day, model, (requests, tokens_input, tokens_output)
 
+    def add(self, key: FakeKey, day: date, model: str, counts: Counts) -> None:
+        """More use by a key, of a model of its profile, on a day since its beginning."""
+        series, slugs = self._series_of(key, day), [use.model for use in key.profile.uses]
+        number = (day - series.first_day).days
+        place = (number * len(slugs) + slugs.index(model)) * len(counts)
+        cost_nano = whole(MODELS[model], counts).cost_nano
+        with self._lock:
+            for offset, more in enumerate(counts):
+                series.counts[place + offset] += more
+            for after in range(number + 1, len(series.nano_before)):
+                series.nano_before[after] += cost_nano
+
     def last_used(self, key: FakeKey, today: date) -> date | None:
         """The last day through today on which the key made a request; None: it never did."""
         until = min(today, key.last_day)

@@ -10,16 +10,23 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import respx
 
+from orwatch.cli.demo import BUDGET_USD, WILD_COUNTS, WILD_MODEL
 from orwatch.config.settings import load_settings
+from orwatch.demo.account import demo_keys
+from orwatch.demo.usage import PRICES, usage_of
 from orwatch.errors import TryAgainError
 from orwatch.jobs.cleanup import run as cleanup_job
 from orwatch.jobs.sync import run as sync_job
 from tests.cli.support import Home, Orwatch
+from tests.support import TODAY
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +62,10 @@ def test_it_shows_every_command_asks_nobody_outside_and_leaves_nothing_behind(
         "$ orwatch sync",
         "$ orwatch report",
         "$ orwatch validate",
+        "$ orwatch budget set ci --limit 10 --per day --key ci",
         "$ orwatch sync",
+        "$ orwatch budget list",
+        "$ orwatch alert list",
         "$ orwatch key list",
         "$ orwatch status",
         "$ orwatch cleanup --retention-days 90",
@@ -63,7 +73,16 @@ def test_it_shows_every_command_asks_nobody_outside_and_leaves_nothing_behind(
     ]
     assert "ops: discovered: ci, production, research, ci (" in demo.out
     assert "ops: deleted at OpenRouter, history kept: old-laptop" in demo.out
-    assert demo.out.count("Wrote 0 rows (") == 2
+    assert demo.out.count("Wrote 0 rows (") == 1
+    alerts = re.findall(r"^orwatch: alert \d+ \((.+?)\): (\S+):", demo.err, re.MULTILINE)
+    # On one day of thirty another job runs wild as well.
+    assert [alert for alert in alerts if alert[0] != "spike"] == [
+        *(("key", "ci"), ("model", "deepseek/deepseek-chat-v3.1")),
+        *(("key", "old-laptop"), ("budget", "ci")),
+    ]
+    assert {("spike", "ci"), ("spike", WILD_MODEL)} <= set(alerts)
+    assert re.search(r"^ci +ci +\$10\.00 a day +\$[89]\.\d\d +[89]\d%", demo.out, re.MULTILINE)
+    assert "          on course for $" in demo.out
     # What is reported again by a better source in the same run counts once: so many rows are there.
     written = re.search(r"Wrote ([1-9][\d,]*) rows \(0 unchanged\)", demo.out)
     assert written is not None
@@ -73,6 +92,16 @@ def test_it_shows_every_command_asks_nobody_outside_and_leaves_nothing_behind(
     assert (dict(os.environ), sys.stdin) == before
     assert list(home.folder.iterdir()) == [temporary_folder]
     assert list(temporary_folder.iterdir()) == []
+
+
+def test_on_every_day_the_job_that_runs_wild_brings_the_budget_to_between_80_and_100_percent() -> None:
+    ci = replace(demo_keys(TODAY)[1], expires_at=None)
+    wild_usd = PRICES[WILD_MODEL].cost_usd(*WILD_COUNTS[1:])
+    for days in range(400):
+        usual_usd = sum(row.cost_usd for row in usage_of(ci, TODAY + timedelta(days=days)))
+        assert Decimal(BUDGET_USD) * 80 / 100 <= wild_usd + usual_usd
+        # Nor is it on course for more, where the day has just begun.
+        assert wild_usd + 2 * usual_usd < Decimal(BUDGET_USD)
 
 
 def test_keep_leaves_everything_in_the_folder_and_says_how_to_look(orwatch: Orwatch, home: Home) -> None:

@@ -144,9 +144,12 @@ def test_activity_analytics_counters_and_credits_agree_exactly(today: date) -> N
     assert_everything_agrees(api_of(today=lambda: today), today)
 
 
-def test_they_still_agree_after_keys_were_deleted_renamed_disabled_and_added_and_days_passed() -> None:
+def test_they_still_agree_after_keys_were_changed_and_ran_wild_and_days_passed() -> None:
     today = Today()
     api = api_of(today=today)
+    before = listed(api)[PRODUCTION_KEY.key_hash]["usage_daily"]
+    api.run_wild(PRODUCTION_KEY.key_hash, "openai/gpt-4.1", (100, 2_000_000, 500_000))
+    assert listed(api)[PRODUCTION_KEY.key_hash]["usage_daily"] == before + 8
     api.delete(CI_KEY.key_hash)
     api.rename(CI_LAB_KEY.key_hash, "integration")
     api.disable(RESEARCH_KEY.key_hash)

@@ -25,7 +25,10 @@ STEPS = [
     "sync",
     "report",
     "validate",
+    "budget set ci --limit 10 --per day --key ci",
     "sync",
+    "budget list",
+    "alert list",
     "key list",
     "status",
     "cleanup --retention-days 90",
@@ -57,8 +60,9 @@ def test_it_shows_every_command_and_leaves_nothing(synced: Machine, temporary: P
     assert finished.code == 0
     assert re.findall(r"^\$ orwatch (.+)$", finished.stdout, re.MULTILINE) == STEPS
     assert "Traceback" not in finished.stderr
-    first, *others = re.findall(r"Wrote (\S+) rows", finished.stdout)
-    assert (int(first.replace(",", "")) > 1000, others) == (True, ["0", "0"])
+    first, *others = re.findall(r"Wrote (\S+) rows?", finished.stdout)
+    # Before the last one 'ci' has run wild, with one model.
+    assert (int(first.replace(",", "")) > 1000, others) == (True, ["0", "1"])
     assert "1 key valid, 1 invalid" in finished.stdout
     assert list(temporary.iterdir()) == []
     assert list(synced.current_folder.iterdir()) == []
