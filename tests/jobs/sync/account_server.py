@@ -90,6 +90,7 @@ class AccountServer:
         self.revoked: set[str] = set()
         self.keys: dict[str, ServerKey] = {}
         self.usage: dict[Spot, Use] = {}
+        self.bought_usd = 1000
         self.workspaces: list[str] = [DEFAULT_WORKSPACE]
         self.budgets: dict[str, list[Json]] = {}  # by workspace; without any the plan has none
         self.unknown_to_counters: dict[str, int] = {}
@@ -226,7 +227,9 @@ class AccountServer:
             "/keys": self._keys,
             "/activity": self._activity,
             "/analytics/query": self._analytics,
-            "/credits": lambda _: data({"total_credits": 1000, "total_usage": usd(self.spent().cost_nano)}),
+            "/credits": lambda _: data(
+                {"total_credits": self.bought_usd, "total_usage": usd(self.spent().cost_nano)}
+            ),
         }
         budgets = self.budgets.get(path.removeprefix("/workspaces/").removesuffix("/budgets"))
         if budgets is not None:
