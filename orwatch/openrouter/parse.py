@@ -6,32 +6,22 @@ the rest kept; an answer that is not the promised shape is an ``UnexpectedAnswer
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import date
-from typing import TypeAlias
 
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.domain.layers import FreeQuota, Layer
-from orwatch.domain.money import round_to_nano
 from orwatch.domain.sources import UsageSource
-from orwatch.domain.usage import RejectedRow, UsageAnswer, UsageRow, sum_rows
+from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import UnexpectedAnswerError
+from orwatch.openrouter.columns import Column, Item, costs_of, counts_of, models_of
+from orwatch.openrouter.rows import read_rows
 from orwatch.openrouter.values import (
-    MAX_COUNT,
-    MAX_USD,
     Json,
-    RowError,
-    check_names,
-    cost_of,
-    count_of,
     data_of,
-    day_of,
     kind_of,
     list_of,
     load_json,
-    model_of,
     optional_count,
     optional_flag,
     optional_label,
@@ -41,13 +31,9 @@ from orwatch.openrouter.values import (
 )
 from orwatch.text import printable
 
-MAX_REJECTED_KEPT = 100  # of one answer
 MAX_LAYERS = 50  # of one key
 
 _LONGEST_ERROR_BYTES = 64 * 1024
-
-_Part: TypeAlias = tuple[str | None, date]  # owner and day
-_Cell: TypeAlias = tuple[str, str]  # model and provider
 
 
 def parse_usage(body: bytes, since: date, until: date) -> UsageAnswer:
@@ -55,111 +41,24 @@ def parse_usage(body: bytes, since: date, until: date) -> UsageAnswer:
 
     Rows of one (date, model) are added up. Raises ``UnexpectedAnswerError``.
     """
-    rows, rejected = read_rows(list_of(data_of(body)), since, until, day_of, _usage_row)
+    rows, rejected = read_rows(list_of(data_of(body)), since, until, _usage_columns)
     return UsageAnswer(UsageSource.USAGE, since, until, tuple(rows.get(None, ())), rejected)
 
 
-def read_rows(
-    items: Iterable[Json],
-    since: date,
-    until: date,
-    read_day: Callable[[Json], date],
-    read_row: Callable[[dict[str, Json], date], UsageRow],
-    read_owner: Callable[[dict[str, Json], date], str | None] | None = None,
-) -> tuple[dict[str | None, list[UsageRow]], tuple[RejectedRow, ...]]:
-    """The rows within ``since``..``until`` by their owner, those of one day, model and provider added up,
-    sorted; and those that are implausible or not asked for.
-    """
-    # By owner and day first: to sort many small groups is much quicker than to sort them all as one.
-    parts: dict[_Part, dict[_Cell, UsageRow]] = {}
-    repeated: dict[tuple[_Part, _Cell], list[UsageRow]] = {}
-    rejections = _Rejections()
-    for item in items:
-        day = None
-        try:
-            day = read_day(item)
-            if not since <= day <= until:
-                rejections.add(f"{day} is outside of {since} to {until}", day, is_outside=True)
-                continue
-            part = (None if read_owner is None else read_owner(item, day), day)
-            row = read_row(item, day)
-        except RowError as error:
-            rejections.add(str(error), day)
-            continue
-        rows = parts.get(part)
-        if rows is None:
-            rows = parts[part] = {}
-        cell = (row.model or "", row.provider or "")
-        first = rows.setdefault(cell, row)
-        if first is not row:
-            repeated.setdefault((part, cell), [first]).append(row)
-    check_names(set().union(*parts.values()))
-    _add_up(parts, repeated, rejections)
-    by_owner: dict[str | None, list[UsageRow]] = {}
-    for part in sorted(parts, key=_order):
-        rows = parts[part]
-        by_owner.setdefault(part[0], []).extend([_rounded(rows[cell]) for cell in sorted(rows)])
-    return by_owner, rejections.rows()
-
-
-class _Rejections:
-    """Rejected rows: the first each by itself, of the others how many there were of each day."""
-
-    def __init__(self) -> None:
-        self._first: list[RejectedRow] = []
-        self._others: dict[tuple[date | None, bool], RejectedRow] = {}
-        self._counts: Counter[tuple[date | None, bool]] = Counter()
-
-    def add(self, reason: str, day: date | None, *, is_outside: bool = False) -> None:
-        if len(self._first) < MAX_REJECTED_KEPT:
-            self._first.append(RejectedRow(reason, day, is_outside))
-            return
-        # The days outside of the window, of which there can be any number, concern nobody.
-        place = (None if is_outside else day, is_outside)
-        if place not in self._others:
-            self._others[place] = RejectedRow(reason, day, is_outside)
-        self._counts[place] += 1
-
-    def rows(self) -> tuple[RejectedRow, ...]:
-        return (
-            *self._first,
-            *(replace(row, count=self._counts[place]) for place, row in self._others.items()),
-        )
-
-
-def _order(part: _Part) -> tuple[bool, str, date]:
-    # A key without a name is not the same as no key.
-    owner, day = part
-    return owner is not None, owner or "", day
-
-
-def _add_up(
-    parts: dict[_Part, dict[_Cell, UsageRow]],
-    repeated: dict[tuple[_Part, _Cell], list[UsageRow]],
-    rejections: _Rejections,
-) -> None:
-    """Put the sums of repeated rows in their place in ``parts``, and those that are implausible elsewhere.
-
-    They are rejected as a whole: which of the rows is the wrong one is not known.
-    """
-    for part, cell in sorted(repeated, key=lambda key: (_order(key[0]), key[1])):
-        group = repeated[part, cell]
-        try:
-            parts[part][cell] = _plausible(sum_rows(group))
-        except RowError as error:
-            del parts[part][cell]
-            for row in group:
-                rejections.add(str(error), row.day)
-
-
-def _rounded(row: UsageRow) -> UsageRow:
-    cost, byok = round_to_nano(row.cost_usd), row.byok_cost_usd
-    if byok is not None:
-        byok = round_to_nano(byok)
-    # Mostly so already, and then no other row is made.
-    if cost == row.cost_usd and byok == row.byok_cost_usd:
-        return row
-    return row._replace(cost_usd=cost, byok_cost_usd=byok)
+def _usage_columns(items: Sequence[Item]) -> tuple[Column, ...]:
+    nothing: Column = [None] * len(items)
+    return (
+        nothing,
+        models_of(items),
+        nothing,
+        counts_of(items, "requests_count"),
+        counts_of(items, "tokens_input"),
+        counts_of(items, "tokens_output"),
+        costs_of(items, "cost"),
+        nothing,
+        nothing,
+        nothing,
+    )
 
 
 def parse_key(body: bytes) -> KeyFacts:
@@ -264,25 +163,3 @@ def error_code(body: bytes) -> int | None:
         return None
     code = error.get("code") if isinstance(error, dict) else 0
     return (code if type(code) is int else 0) if error else None
-
-
-def _usage_row(item: dict[str, Json], day: date) -> UsageRow:
-    return UsageRow(
-        day,
-        model_of(item, day),
-        None,
-        count_of(item, "requests_count", day),
-        count_of(item, "tokens_input", day),
-        count_of(item, "tokens_output", day),
-        cost_of(item, "cost", day),
-    )
-
-
-def _plausible(row: UsageRow) -> UsageRow:
-    counts = (row.requests, row.tokens_input, row.tokens_output, row.tokens_reasoning, row.tokens_cached)
-    amounts = (row.cost_usd, row.byok_cost_usd)
-    if any(amount is not None and amount > MAX_USD for amount in amounts) or any(
-        count is not None and count > MAX_COUNT for count in counts
-    ):
-        raise RowError(f"{row.day}: rows of one model add up to more than is plausible")
-    return row

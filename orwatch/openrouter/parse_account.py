@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import TypeGuard
 
 from orwatch.domain.keys import Credits, ListedKey, Workspace
@@ -16,22 +15,30 @@ from orwatch.domain.money import ZERO, add_exactly
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import ListedModel, OwnedRow, RejectedRow, UsageAnswer, UsageRow
 from orwatch.errors import TruncatedAnswerError, UnexpectedAnswerError
-from orwatch.openrouter.parse import MAX_LAYERS, key_facts, read_rows
+from orwatch.openrouter.columns import (
+    Column,
+    Item,
+    RowError,
+    column_of,
+    costs_of,
+    counts_of,
+    each,
+    models_of,
+    names_of,
+    optional_costs_of,
+    read_day,
+)
+from orwatch.openrouter.parse import MAX_LAYERS, key_facts
+from orwatch.openrouter.rows import read_rows
 from orwatch.openrouter.values import (
     MAX_NAME_LENGTH,
     Json,
-    RowError,
     check_names,
-    cost_of,
-    count_of,
     data_of,
-    day_of,
     is_storable,
     kind_of,
     list_of,
     load_json,
-    model_of,
-    name_of,
     number_of,
     optional_flag,
     optional_label,
@@ -157,27 +164,30 @@ def parse_activity(body: bytes, since: date, until: date) -> Activity:
     Raises ``UnexpectedAnswerError``.
     """
     items = list_of(data_of(body))
-    rows, rejected = read_rows(items, since, until, day_of, _activity_row)
+    rows, rejected = read_rows(items, since, until, _activity_columns)
     answer = UsageAnswer(UsageSource.ACTIVITY, since, until, tuple(rows.get(None, ())), rejected)
     pairs = ((item.get("model_permaslug"), item.get("model")) for item in items if isinstance(item, dict))
     return Activity(answer, _model_names(pairs))
 
 
-def _activity_row(item: dict[str, Json], day: date) -> UsageRow:
-    provider = optional_text(item.get("provider_name"))
-    return UsageRow(
-        day=day,
-        model=model_of(item, day),
-        provider=provider.strip() or None if provider else None,
-        requests=count_of(item, "requests", day),
-        tokens_input=count_of(item, "prompt_tokens", day),
+def _activity_columns(items: Sequence[Item]) -> tuple[Column, ...]:
+    return (
+        [None] * len(items),
+        models_of(items),
+        each(_provider_of, column_of(items, "provider_name")),
+        counts_of(items, "requests"),
+        counts_of(items, "prompt_tokens"),
         # Reasoning tokens are in there already.
-        tokens_output=count_of(item, "completion_tokens", day),
-        cost_usd=cost_of(item, "usage", day),
-        tokens_reasoning=count_of(item, "reasoning_tokens", day),
-        tokens_cached=count_of(item, "cached_tokens", day),
-        byok_cost_usd=_money_of(item, "byok_usage_inference", day),
+        counts_of(items, "completion_tokens"),
+        costs_of(items, "usage"),
+        counts_of(items, "reasoning_tokens"),
+        counts_of(items, "cached_tokens"),
+        optional_costs_of(items, "byok_usage_inference"),
     )
+
+
+def _provider_of(value: Json) -> str | None:
+    return (optional_text(value) or "").strip() or None
 
 
 def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analytics:
@@ -194,7 +204,7 @@ def parse_analytics(body: bytes, since: date, until: date, limit: int) -> Analyt
     is_marked = isinstance(metadata, dict) and metadata.get("truncated") is True
     if is_marked or len(items) >= limit:
         raise TruncatedAnswerError("the answer is truncated: rows are missing")
-    by_owner, rejected = read_rows(items, since, until, _bucket_day, _analytics_row, _owner_of)
+    by_owner, rejected = read_rows(items, since, until, _analytics_columns, "date__day", "created_at__day")
     rows = tuple(OwnedRow(owner, row) for owner, rows in by_owner.items() for row in rows)
     return Analytics(since, until, rows, rejected, _warnings(data.get("warnings")))
 
@@ -209,42 +219,38 @@ def _warnings(value: Json) -> tuple[str, ...]:
     )
 
 
-def _bucket_day(item: Json) -> date:
-    return day_of(item, "date__day", "created_at__day")
-
-
-def _owner_of(item: dict[str, Json], day: date) -> str | None:
-    owner: Json = item.get("api_key_id")
-    if owner is not None and (not isinstance(owner, str) or not is_storable(owner)):
-        raise RowError(f"{day}: the api_key_id is not a name")
-    return None if owner is None else without_secrets(owner)
-
-
-def _analytics_row(item: dict[str, Json], day: date) -> UsageRow:
-    byok = _money_of(item, "byok_usage", day) or ZERO
-    return UsageRow(
-        day=day,
-        model=name_of(item, "model", day) if item.get("model") is not None else None,
-        provider=None,
-        requests=count_of(item, "request_count", day),
-        tokens_input=count_of(item, "tokens_prompt", day),
-        tokens_output=count_of(item, "tokens_completion", day),
-        cost_usd=_credits_of(item, byok, day),
-        tokens_reasoning=count_of(item, "reasoning_tokens", day),
-        tokens_cached=count_of(item, "cached_tokens", day),
-        byok_cost_usd=byok,
+def _analytics_columns(items: Sequence[Item]) -> tuple[Column, ...]:
+    byok = [amount or ZERO for amount in optional_costs_of(items, "byok_usage")]
+    return (
+        each(_owner_of, column_of(items, "api_key_id")),
+        names_of(items, "model"),
+        [None] * len(items),
+        counts_of(items, "request_count"),
+        counts_of(items, "tokens_prompt"),
+        counts_of(items, "tokens_completion"),
+        _credits_of(items, byok),
+        counts_of(items, "reasoning_tokens"),
+        counts_of(items, "cached_tokens"),
+        byok,
     )
 
 
-def _credits_of(item: dict[str, Json], byok: Decimal, day: date) -> Decimal:
+def _owner_of(value: Json) -> str | None:
+    if value is not None and (not isinstance(value, str) or not is_storable(value)):
+        raise RowError("the api_key_id is not a name")
+    return None if value is None else without_secrets(value)
+
+
+def _credits_of(items: Sequence[Item], byok: Column) -> Column:
     """Credits that were not used are null; where the field is missing, the total less BYOK."""
-    if "credits_usage" in item:
-        return _money_of(item, "credits_usage", day) or ZERO
-    return max(ZERO, add_exactly(cost_of(item, "total_usage", day), -byok))
-
-
-def _money_of(item: dict[str, Json], field: str, day: date) -> Decimal | None:
-    return None if item.get(field) is None else cost_of(item, field, day)
+    credits = optional_costs_of(items, "credits_usage")
+    if None not in {*credits}:
+        return credits
+    missing = [place for place, item in enumerate(items) if "credits_usage" not in item]
+    totals = costs_of([items[place] for place in missing], "total_usage")
+    for place, total in zip(missing, totals, strict=True):
+        credits[place] = max(ZERO, add_exactly(total, -byok[place]))
+    return [amount or ZERO for amount in credits]
 
 
 def parse_credits(body: bytes) -> Credits:
@@ -272,7 +278,7 @@ def _listed_models(items: Iterable[dict[str, Json]]) -> Iterator[ListedModel]:
             continue
         _, colon, variant = name.partition(":")
         try:
-            retires_on = day_of({"date": item.get("expiration_date")})
+            retires_on = read_day(item.get("expiration_date"))
         except RowError:
             retires_on = None
         yield ListedModel(dated if ":" in dated else f"{dated}{colon}{variant}", name, retires_on)
@@ -284,8 +290,9 @@ def _is_slug(value: Json) -> TypeGuard[str]:
 
 def _model_names(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
     """Where variants (``model:free``) share a permaslug, the plain slug stands for all of them."""
-    valid = [(permaslug, slug) for permaslug, slug in pairs if _is_slug(permaslug) and _is_slug(slug)]
-    check_names({permaslug for permaslug, _ in valid})
+    texts = {pair for pair in pairs if all(isinstance(text, str) for text in pair)}
+    valid = [(permaslug, slug) for permaslug, slug in texts if _is_slug(permaslug) and _is_slug(slug)]
+    check_names((permaslug for permaslug, _ in valid), len(valid))
     # The last one stays: the plain one, and of several plain ones always the same.
     valid.sort(key=lambda pair: (":" not in pair[1], pair[1]))
     return dict(valid)

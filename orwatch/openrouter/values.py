@@ -1,17 +1,16 @@
 """Values of a JSON answer, checked.
 
-Numbers stay exact (``Decimal`` straight from the JSON text). An implausible value of a row is a
-``RowError``; an answer that is not the promised shape is an ``UnexpectedAnswerError``.
+Numbers stay exact (``Decimal`` straight from the JSON text). An answer that is not the promised shape is an
+``UnexpectedAnswerError``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
-from datetime import UTC, date, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from orwatch.domain.money import ZERO, round_to_nano
@@ -25,7 +24,6 @@ MAX_USD = Decimal(10_000_000)
 MAX_COUNT = 10**13
 # Beyond these exponents arithmetic alone would take forever: 1e-5000000 is an attack or an error.
 _LEAST_EXPONENT, _MOST_EXPONENT = -399, 29
-_LEAST_USD = Decimal(1).scaleb(_LEAST_EXPONENT)
 MAX_NAME_LENGTH = 256
 # Of one answer: far more than the largest has, and so few that they fit into some hundred megabytes.
 MAX_VALUES = 5_000_000
@@ -34,23 +32,14 @@ MAX_NAMES = 20_000  # models, each with each of its providers
 _SMALL_BYTES = 8 * 1024**2  # too small to hold too many
 _BYTES_TO_LOOK_AT = 4000  # of what is not JSON
 _LONGEST_SECRET = 500
-_LONGEST_DAY = 100  # and moment
+LONGEST_DAY = 100  # and moment
 _LONGEST_NUMBER = 400
 _SHOWN_LENGTH = 60
 
 Json: TypeAlias = Any  # what json.loads gives; nothing past the parsers sees it
 
-_DAY = re.compile(
-    r"(\d{4}-\d{2}-\d{2})"
-    r"(?:[ Tt](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:[Zz]|[+-]00(?::?00)?| UTC)?)?",
-    re.ASCII,
-)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-class RowError(Exception):
-    """Why a row is rejected."""
 
 
 def load_json(body: bytes) -> Json:
@@ -77,9 +66,12 @@ def _check_number_of_values(body: bytes) -> None:
         )
 
 
-def check_names(names: Collection[object]) -> None:
-    """Raises ``UnexpectedAnswerError`` for more models and providers than there are."""
-    if len(names) > MAX_NAMES:
+def check_names(names: Iterable[object], most: int) -> None:
+    """Raises ``UnexpectedAnswerError`` for more models and providers than there are.
+
+    ``most``: how many there can be of them, some of which may be the same.
+    """
+    if most > MAX_NAMES and len({*names}) > MAX_NAMES:
         raise UnexpectedAnswerError(f"the answer has more than {MAX_NAMES:,} models and providers")
 
 
@@ -147,86 +139,6 @@ def kind_of(value: Json) -> str:
     """What kind of value it is, in words."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def day_of(item: Json, *fields: str) -> date:
-    """The day of a row, from the first of ``fields`` (``date``) that it has. Raises ``RowError``."""
-    if not isinstance(item, dict):
-        raise RowError(f"a row is {kind_of(item)}, not an object")
-    text = None
-    for field in (*fields, "date"):
-        text = item.get(field)
-        if text is not None:
-            break
-    if not isinstance(text, str):
-        raise RowError(f"the date {shown(text)} is not a day")
-    return _day(text[: _LONGEST_DAY + 1])
-
-
-# An answer has few days and many rows.
-@lru_cache(maxsize=1000)
-def _day(text: str) -> date:
-    match = _DAY.fullmatch(text)
-    if match is None or len(text) > _LONGEST_DAY:
-        raise RowError(f"the date {shown(text)} is not a day")
-    try:
-        return date.fromisoformat(match[1])
-    except ValueError:
-        raise RowError(f"the date {shown(text)} does not exist") from None
-
-
-def name_of(item: dict[str, Json], field: str, day: date) -> str:
-    """A name that can be stored. Raises ``RowError``."""
-    name = item.get(field)
-    if isinstance(name, str) and len(name) > MAX_NAME_LENGTH:
-        raise RowError(f"{day}: the {field}'s name has {len(name):,} characters")
-    if not isinstance(name, str) or not (stripped := name.strip()):
-        raise RowError(f"{day}: the {field} is {shown(name)}, not a name")
-    if not is_storable(name):
-        raise RowError(f"{day}: the {field}'s name {shown(name)} is not valid Unicode")
-    return stripped
-
-
-def model_of(item: dict[str, Json], day: date) -> str | None:
-    """The model's name; null is a model that is not known. Raises ``RowError``."""
-    return None if item.get("model", "") is None else name_of(item, "model", day)
-
-
-def count_of(item: dict[str, Json], field: str, day: date) -> int | None:
-    """A plausible count, or None where there is none. Raises ``RowError``."""
-    value = item.get(field)
-    # As nearly all come, from analytics as texts; True is an int, too.
-    if type(value) is str and len(value) < 15 and value.isascii() and value.isdigit():
-        value = int(value)
-    if type(value) is int and 0 <= value <= MAX_COUNT:
-        return value
-    return None if value is None else _count_with_care(item[field], field, day)
-
-
-def _count_with_care(value: Json, field: str, day: date) -> int:
-    number = optional_count(value)
-    if number is None:
-        raise RowError(f"{day}: {field} is {shown(value)}, not a plausible count")
-    return number
-
-
-def cost_of(item: dict[str, Json], field: str, day: date) -> Decimal:
-    """A plausible amount in dollars. Raises ``RowError``."""
-    value = item.get(field)
-    # As nearly all come.
-    if type(value) is Decimal and _LEAST_USD <= value <= MAX_USD:
-        return value
-    return _cost_with_care(value, field, day)
-
-
-def _cost_with_care(value: Json, field: str, day: date) -> Decimal:
-    number = number_of(value)
-    # Sums of binary fractions come out as -2e-17 where they are zero.
-    if number is not None and number < 0 and not round_to_nano(number):
-        return ZERO
-    if number is None or not 0 <= number <= MAX_USD:
-        raise RowError(f"{day}: {field} is {shown(value)}, not a plausible amount")
-    return number
 
 
 def number_of(value: Json) -> Decimal | None:
@@ -300,7 +212,7 @@ def optional_label(value: Json) -> str | None:
 
 def optional_time(value: Json) -> datetime | None:
     """A time in UTC, or None for what is none."""
-    if not isinstance(value, str) or len(value) > _LONGEST_DAY:
+    if not isinstance(value, str) or len(value) > LONGEST_DAY:
         return None
     try:
         moment = datetime.fromisoformat(value)

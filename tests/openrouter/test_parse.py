@@ -169,6 +169,17 @@ def test_rows_of_one_day_and_model_are_added_up_exactly(rows: list[dict[str, Any
     assert list(answer.rows) == sorted(answer.rows, key=lambda row: (row.day, row.model))
 
 
+@given(st.lists(almost_rows, max_size=5))
+def test_each_row_is_judged_as_if_it_came_alone(rows: list[dict[str, Any]]) -> None:
+    named = [row | {"model": f"model/{place}"} for place, row in enumerate(rows)]
+    alone = [parse(row) for row in named]
+    together = parse(*named)
+    assert sorted(together.rows) == sorted(row for answer in alone for row in answer.rows)
+    assert sorted(map(repr, together.rejected)) == sorted(
+        repr(row) for answer in alone for row in answer.rejected
+    )
+
+
 huge = st.sampled_from([0, 1, 4 * 10**6, 6 * 10**6, 9 * 10**6])
 
 

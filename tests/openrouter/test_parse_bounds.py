@@ -13,8 +13,9 @@ from orwatch.domain.usage import RejectedRow
 from orwatch.errors import UnexpectedAnswerError
 from orwatch.jobs.sync.result import number_of_rows, rejections_text
 from orwatch.openrouter import values
-from orwatch.openrouter.parse import MAX_REJECTED_KEPT, parse_usage
+from orwatch.openrouter.parse import parse_usage
 from orwatch.openrouter.parse_account import parse_activity, parse_models
+from orwatch.openrouter.rows import MAX_REJECTED_KEPT
 from tests.openrouter.test_parse import GOOD_ROW, SINCE, UNTIL, parse
 
 FIRST = MAX_REJECTED_KEPT
