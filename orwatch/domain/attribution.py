@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from operator import lt
 
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.money import ZERO, add_exactly
@@ -69,10 +70,14 @@ def _is_before_creation(day: date, key: StoredKey) -> bool:
 
 def add_up(rows: Iterable[UsageRow]) -> list[UsageRow]:
     """One row for each day, model and provider, sorted."""
-    cells: dict[tuple[date, str, str], list[UsageRow]] = {}
-    for row in rows:
-        cells.setdefault((row.day, row.model or "", row.provider or ""), []).append(row)
-    return [_sum(cells[cell]) for cell in sorted(cells)]
+    rows = [*rows]
+    cells = [(row.day, row.model or "", row.provider or "") for row in rows]
+    if all(map(lt, cells, cells[1:])):
+        return rows
+    groups: dict[tuple[date, str, str], list[UsageRow]] = {}
+    for cell, row in zip(cells, rows, strict=True):
+        groups.setdefault(cell, []).append(row)
+    return [_sum(groups[cell]) for cell in sorted(groups)]
 
 
 def remainder(account: Sequence[UsageRow], keys: Sequence[UsageRow]) -> list[UsageRow]:

@@ -17,11 +17,19 @@ Answer = TypeVar("Answer")
 def ask_concurrently(
     items: Iterable[Item], ask: Callable[[Item], Answer], concurrency: int
 ) -> Iterator[tuple[Item, Answer | ApiError]]:
-    """Each item with its answer, or with the ``ApiError`` that asking raised, as they come.
+    """Each item with its answer, or with the ``ApiError`` that asking raised, as they come."""
+    for answers in ask_in_groups(items, ask, concurrency):
+        yield from answers
 
-    At most ``concurrency`` are asked at once and as many answers wait to be handled, so that memory does
-    not grow with the number of items; of large answers one is read, parsed and handled at a time. Any other
-    exception ends it all.
+
+def ask_in_groups(
+    items: Iterable[Item], ask: Callable[[Item], Answer], concurrency: int
+) -> Iterator[list[tuple[Item, Answer | ApiError]]]:
+    """As ``ask_concurrently``, together what has come meanwhile, so that it can be handled at once.
+
+    At most ``concurrency`` are asked, wait or are handled at once, so that memory does not grow with the
+    number of items; of large answers one is read, parsed and handled at a time. Any other exception ends
+    it all.
     """
     waiting = iter(items)
     under_way: dict[Future[Answer], tuple[Item, Turn]] = {}
@@ -37,15 +45,17 @@ def ask_concurrently(
         begin(concurrency)
         while under_way:
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                item, turn = under_way.pop(future)
-                begin(1)
+            come = [(future, *under_way.pop(future)) for future in done]
+            answers: list[tuple[Item, Answer | ApiError]] = []
+            for future, item, _ in come:
                 try:
-                    answer: Answer | ApiError = future.result()
+                    answers.append((item, future.result()))
                 except ApiError as error:
-                    answer = error
-                yield item, answer
+                    answers.append((item, error))
+            yield answers
+            for _, _, turn in come:
                 turn.give_back()
+            begin(len(come))
     finally:
         large_answers.end()
         executor.shutdown(wait=False, cancel_futures=True)

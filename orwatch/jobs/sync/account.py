@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.sources import UsageSource
@@ -194,17 +194,17 @@ def _record(reader: AccountReader, keys: list[StoredKey], since: date, *, has_to
     is_whole = reader.session.request.reaches_back or source is UsageSource.ACTIVITY
     until = reader.today if is_whole else min(reader.session.request.until, reader.today)
 
-    def record(connection: Connection) -> None:
-        for key in keys:
-            error = "; ".join(reader.tally(key).errors) or None
-            if key.id == reader.owner.id and not has_today:
-                stored_keys.record_sync_failure(connection, key.id, error or "")
-            elif not key.is_deleted:
-                stored_keys.record_sync(
-                    connection, key, source=source, since=since, until=until, error=error, now=now
-                )
-
-    reader.session.store.run_write(record)
+    changes: list[tuple[int, Mapping[str, Any]]] = []
+    for key in keys:
+        error = "; ".join(reader.tally(key).errors) or None
+        if key.id == reader.owner.id and not has_today:
+            changes.append((key.id, {"last_sync_error": error or ""}))
+        elif not key.is_deleted:
+            values = stored_keys.synced_values(
+                key, source=source, since=since, until=until, error=error, now=now
+            )
+            changes.append((key.id, values))
+    reader.session.store.run_write(lambda connection: stored_keys.update_keys(connection, changes))
 
 
 def _synced(reader: AccountReader, key: StoredKey, since: date) -> SyncedKey:

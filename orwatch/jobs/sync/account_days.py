@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -13,7 +14,7 @@ from orwatch.errors import ApiError, TimeShareError
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.contradictions import write_agreed
 from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_activity
-from orwatch.openrouter.fan_out import ask_concurrently
+from orwatch.openrouter.fan_out import ask_in_groups
 from orwatch.openrouter.parse_account import Activity
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
@@ -56,18 +57,21 @@ def read_completed_days(reader: AccountReader) -> None:
     users_of_all: list[StoredKey] = []
     others_have_use = False
     late: list[TimeShareError] = []
-    for key, answer in ask_concurrently(due, ask, reader.session.request.concurrency):
-        if isinstance(answer, TimeShareError):
-            late.append(answer)
-        elif isinstance(answer, ApiError):
-            reader.tally(key).add_error(str(answer), is_passing=answer.is_passing)
-        elif reported_days and answer.answer.rows == before.answer.rows:
-            users_of_all.append(key)
-        else:
-            others_have_use |= bool(answer.answer.rows)
-            _write_activity(reader, key, answer, reported_days)
+    for answers in ask_in_groups(due, ask, reader.session.request.concurrency):
+        to_write = []
+        for key, answer in answers:
+            if isinstance(answer, TimeShareError):
+                late.append(answer)
+            elif isinstance(answer, ApiError):
+                reader.tally(key).add_error(str(answer), is_passing=answer.is_passing)
+            elif reported_days and answer.answer.rows == before.answer.rows:
+                users_of_all.append(key)
+            else:
+                others_have_use |= bool(answer.answer.rows)
+                to_write.append((key, answer))
+        _write_activity(reader, to_write, reported_days)
     if len(users_of_all) == 1 and not others_have_use:
-        _write_activity(reader, users_of_all[0], before, reported_days)
+        _write_activity(reader, [(users_of_all[0], before)], reported_days)
     else:
         for key in users_of_all:
             reader.tally(key).add_error(_IS_OF_ALL)
@@ -130,25 +134,36 @@ def _is_due(
 
 
 def _write_activity(
-    reader: AccountReader, key: StoredKey, activity: Activity, reported_days: frozenset[date]
+    reader: AccountReader, activities: Sequence[tuple[StoredKey, Activity]], reported_days: frozenset[date]
 ) -> None:
-    """Write a key's completed days; ``reported_days``: those in the answer for the whole account."""
+    """Write some keys' completed days; ``reported_days``: those in the answer for the whole account."""
+    if not activities:
+        return
     now = reader.now()
-    # An answer without days does not delete the history of a deleted key.
-    answer = activity.answer if key.is_deleted else replace(activity.answer, whole_days=reported_days)
+    answers = [
+        # An answer without days does not delete the history of a deleted key.
+        (key, each.answer if key.is_deleted else replace(each.answer, whole_days=reported_days))
+        for key, each in activities
+    ]
+    names = {dated: name for _, each in activities for dated, name in each.model_names.items()}
 
-    def write(connection: Connection) -> tuple[WriteCounts, list[Contradiction]]:
-        model_names.record_names(connection, activity.model_names)
-        counts, kept = write_agreed(connection, key, answer, reader.today, now)
-        if not kept and not answer.doubtful_days(reported_days):
-            accounts.record_activity_read(connection, key.id, key.facts, now)
-        return counts, kept
+    def write(connection: Connection) -> list[tuple[WriteCounts, list[Contradiction]]]:
+        model_names.record_names(connection, names)
+        written = write_agreed(connection, answers, reader.today, now)
+        whole = (
+            key
+            for (key, answer), (_, kept) in zip(answers, written, strict=True)
+            if not kept and not answer.doubtful_days(reported_days)
+        )
+        accounts.record_activity_read(connection, whole, now)
+        return written
 
-    counts, kept = reader.session.store.run_write(write)
-    reader.add_counts(key, counts)
-    reader.tally(key).add_contradictions(kept, answer, now)
-    reader.tally(key).add_rejections(answer)
-    reader.reaches(answer.since)
+    written = reader.session.store.run_write(write)
+    for (key, answer), (counts, kept) in zip(answers, written, strict=True):
+        reader.add_counts(key, counts)
+        reader.tally(key).add_contradictions(kept, answer, now)
+        reader.tally(key).add_rejections(answer)
+        reader.reaches(answer.since)
 
 
 def _write_remainder(reader: AccountReader, account: Activity) -> None:

@@ -20,21 +20,28 @@ _DAYS_LISTED = 3
 
 
 def write_agreed(
-    connection: Connection, key: StoredKey, answer: UsageAnswer, today: date, now: datetime
-) -> tuple[WriteCounts, list[Contradiction]]:
-    """Write an answer for a key, and return the days that were left as they are stored."""
+    connection: Connection, answers: Sequence[tuple[StoredKey, UsageAnswer]], today: date, now: datetime
+) -> list[tuple[WriteCounts, list[Contradiction]]]:
+    """Write answers, each for another key, and return the days that were left as they are stored."""
+    agreed: dict[int, UsageAnswer] = {}
+    kept: dict[int, list[Contradiction]] = {}
+    for key, answer in answers:
+        kept[key.id] = _contradictions(connection, key, answer, today)
+        days = {each.day for each in kept[key.id]}
+        rows = tuple(row for row in answer.rows if row.day not in days) if days else answer.rows
+        agreed[key.id] = replace(answer, rows=rows, whole_days=answer.whole_days - days)
+    counts = ledger.write_answers(connection, agreed, now)
+    return [(counts[key_id], kept[key_id]) for key_id in agreed]
+
+
+def _contradictions(
+    connection: Connection, key: StoredKey, answer: UsageAnswer, today: date
+) -> list[Contradiction]:
     counted = counted_since(key, today)
-    kept: list[Contradiction] = []
-    if counted:
-        stored = stored_days(connection, key.id, answer.since, answer.until)
-        kept = contradictions(stored, answer, counted, today)
-    days = {each.day for each in kept}
-    agreed = replace(
-        answer,
-        rows=tuple(row for row in answer.rows if row.day not in days),
-        whole_days=answer.whole_days - days,
-    )
-    return ledger.write_usage(connection, key.id, agreed if days else answer, now), kept
+    if not counted:
+        return []
+    stored = stored_days(connection, key.id, answer.since, answer.until)
+    return contradictions(stored, answer, counted, today)
 
 
 def contradictions_text(kept: Sequence[Contradiction], answer: UsageAnswer) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from orwatch.domain.money import from_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageRow
 from orwatch.store.keys.layers import dump_workspaces, load_workspaces
-from orwatch.store.keys.table import list_keys, list_rows, update_key
+from orwatch.store.keys.table import list_keys, list_rows, update_key, update_keys
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import (
     account_credits,
@@ -150,17 +150,22 @@ def record_workspaces(
     update_account(connection, key_id, workspace_budgets=text, workspace_budgets_read_at=read_at)
 
 
-def record_activity_read(connection: Connection, key_id: int, facts: KeyFacts, now: datetime) -> None:
-    """Store that ``GET /activity`` was asked about a key, and with which counters."""
-    before, byok_before = spent_before_today(facts)
-    update_key(
+def record_activity_read(connection: Connection, keys: Iterable[StoredKey], now: datetime) -> None:
+    """Store that ``GET /activity`` was asked about these keys, and with which counters."""
+    marks = ((key.id, spent_before_today(key.facts)) for key in keys)
+    update_keys(
         connection,
-        key_id,
-        {
-            "activity_read_at": now,
-            "activity_before_nano": before,
-            "activity_byok_before_nano": byok_before,
-        },
+        (
+            (
+                key_id,
+                {
+                    "activity_read_at": now,
+                    "activity_before_nano": before,
+                    "activity_byok_before_nano": byok_before,
+                },
+            )
+            for key_id, (before, byok_before) in marks
+        ),
     )
 
 

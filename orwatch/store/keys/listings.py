@@ -20,6 +20,7 @@ from orwatch.store.keys.table import (
     list_rows,
     rename_key,
     update_key,
+    update_keys,
 )
 from orwatch.store.schema import api_keys
 from orwatch.text import printable
@@ -65,6 +66,7 @@ def merge_listing(
     in_order = sorted(listed, key=lambda key: (key.created_at is None, key.created_at or now, key.key_hash))
     deleted = _mark_deleted(connection, owner, listed, now, has_workspaces=has_workspaces)
     discovered, renamed, disabled, enabled = [], [], [], []
+    changes: list[tuple[int, dict[str, Any]]] = []
     oldest: datetime | None = None
     names = _Names(connection)
     for key in in_order:
@@ -80,7 +82,7 @@ def merge_listing(
         kind = known.facts.kind if known.is_management else key.facts.kind
         values = {**_listing_values(owner, key), **fact_values(replace(key.facts, kind=kind), now)}
         if known.is_replaced:
-            update_key(connection, known.id, values)
+            changes.append((known.id, values))
             if key.is_disabled:
                 forget_old_secret(connection, known.id)
             continue
@@ -95,7 +97,8 @@ def merge_listing(
             enabled.append(name)
         if known.is_removed:
             values |= ACTIVE
-        update_key(connection, known.id, {**values, "removed_at": None})
+        changes.append((known.id, {**values, "removed_at": None}))
+    update_keys(connection, changes)
     return ListingChanges(tuple(discovered), tuple(renamed), tuple(disabled), tuple(enabled), deleted, oldest)
 
 

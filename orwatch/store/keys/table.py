@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, exists, func, select
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.domain.sources import UsageSource
@@ -273,7 +273,15 @@ def record_sync(
     error: str | None,
     now: datetime,
 ) -> None:
-    """Store that the days ``since``..``until`` of the key were read and written.
+    """Store that the days ``since``..``until`` of the key were read and written; see ``synced_values``."""
+    values = synced_values(key, source=source, since=since, until=until, error=error, now=now)
+    update_key(connection, key.id, values)
+
+
+def synced_values(
+    key: StoredKey, *, source: UsageSource, since: date, until: date, error: str | None, now: datetime
+) -> dict[str, Any]:
+    """The columns that tell that the days ``since``..``until`` of the key were read and written.
 
     ``error``: what of the answer was left out, if anything.
 
@@ -288,7 +296,7 @@ def record_sync(
         before = None  # from a clock that was wrong: what was read is not known
     if since <= through and (before is None or since <= before < through):
         values["synced_through"] = through
-    update_key(connection, key.id, values)
+    return values
 
 
 def record_sync_failure(connection: Connection, key_id: int, error: str) -> None:
@@ -299,6 +307,15 @@ def record_sync_failure(connection: Connection, key_id: int, error: str) -> None
 def update_key(connection: Connection, key_id: int, values: Mapping[str, Any]) -> None:
     """Set columns of ``api_keys``."""
     connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(**values))
+
+
+def update_keys(connection: Connection, changes: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+    """Set columns of many keys, those of which the same columns change in one statement."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for key_id, values in changes:
+        alike.setdefault(tuple(sorted(values)), []).append({**values, "key_id": key_id})
+    for rows in alike.values():
+        connection.execute(api_keys.update().where(api_keys.c.id == bindparam("key_id")), rows)
 
 
 def fact_values(facts: KeyFacts | None, now: datetime) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, text
@@ -26,7 +27,6 @@ VALUE_COLUMNS = (
 
 Cell: TypeAlias = tuple[Any, ...]  # where a row is in the ledger: day, key, model and provider
 LedgerRow: TypeAlias = tuple[Any, ...]  # the columns of the key, then the values
-_KEY_LENGTH = len(KEY_COLUMNS)
 DAY, KEY, _COST, _BYOK = map(
     (KEY_COLUMNS + VALUE_COLUMNS).index, ("date", "api_key_id", "cost_nano", "byok_cost_nano")
 )
@@ -52,9 +52,8 @@ class Change:
         return set(self.growth)
 
 
-def cell_of(row: LedgerRow) -> Cell:
-    """Where a row is."""
-    return row[:_KEY_LENGTH]
+# Where a row is; in half the time that a function of Python takes.
+cell_of: Callable[[LedgerRow], Cell] = itemgetter(slice(len(KEY_COLUMNS)))
 
 
 def compare(stored: list[LedgerRow], rows: list[LedgerRow], whole_days: set[date]) -> Change:
@@ -102,7 +101,7 @@ def apply(connection: Connection, changes: Mapping[int, Change]) -> None:
             [dict(zip(KEY_COLUMNS, row, strict=False)) for row in vanished],
         )
     # In the order of the ledger's key: rows that lie together are written together.
-    written = sorted((row for change in changes.values() for row in change.written), key=cell_of)
+    written = sorted(row for change in changes.values() for row in change.written)
     bulk.upsert(connection, usage_stats, written)
     for part, _ in parts:
         rollups.put_in(connection, part)
