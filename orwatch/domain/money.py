@@ -25,6 +25,8 @@ def add_exactly(first: Decimal, second: Decimal) -> Decimal:
 
 def to_nano(amount_usd: Decimal) -> int:
     """Dollars as a whole number of nano-dollars (1e-9 USD), half to even."""
+    if not amount_usd:
+        return 0
     # Moving the point first and rounding once, by round() itself, takes a third of quantize's time.
     return round(_UNROUNDED.scaleb(amount_usd, 9))
 
