@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,12 @@ def new_store(url: str, key_count: int) -> Store:
     return store
 
 
-def write(store: Store, answers: Iterable[UsageAnswer]) -> None:
-    """Write each key's answer in a transaction of its own."""
-    for key_id, answer in enumerate(answers, start=1):
+def write(store: Store, answers: Iterable[UsageAnswer], keys_at_once: int = 1) -> None:
+    """Write the answers for so many keys in one transaction."""
+    waiting = enumerate(answers, start=1)
+    while some := dict(islice(waiting, keys_at_once)):
         with store.write() as connection:
-            ledger.write_usage(connection, key_id, answer, NOW)
+            ledger.write_answers(connection, some, NOW)
 
 
 TABLES = ("usage_stats", "usage_by_model", "usage_by_key", "usage_months", "usage_days")
