@@ -113,7 +113,15 @@ def completions(words: list[str], incomplete: str) -> list[str]:
 
 def test_the_shell_completes_topics_and_commands() -> None:
     assert completions(["help"], "") == [*TOPICS, *(name for name in COMMANDS if name not in TOPICS)]
-    assert completions(["help"], "s") == ["security", "settings", "sources", "sync", "status", "secret"]
+    assert completions(["help"], "s") == [
+        "security",
+        "settings",
+        "sources",
+        "speed",
+        "sync",
+        "status",
+        "secret",
+    ]
 
 
 def test_the_shell_completes_the_subcommands_of_a_group() -> None:
