@@ -25,9 +25,13 @@ def find_crossed(budgets: Iterable[BudgetState], open_windows: OpenWindows) -> I
 
 
 def find_coming(budgets: Iterable[BudgetState], open_windows: OpenWindows) -> Iterator[Finding]:
-    """A finding of each budget that has an end, by its forecast. That one is crossed already is no news."""
+    """A finding of each budget of a week or a month, by its forecast. That one is crossed is no news.
+
+    Of none of a day: at which hours money is spent is not known, and a job of each night would be told
+    each night.
+    """
     for state in budgets:
-        if state.last_day is None:
+        if state.last_day is None or state.budget.per is Per.DAY:
             continue
         forecast, limit = state.forecast, state.budget.limit_usd
         is_met, summary = None, "there is not enough to go by for a forecast"

@@ -114,16 +114,16 @@ STORY: tuple[tuple[str, str, Act, tuple[str, ...]], ...] = (
     ("11-20 15:30", "$16.50 are", lambda it: it.spend("chat room", "6", CHAT), ("budget day 80 %",)),
     (
         "11-20 16:30",
-        "$18 are, and the day is long",
+        "$18 are, which for a day says nothing of the hours to come",
         lambda it: it.spend("chat room", "1.5", CHAT),
-        ("forecast day",),
+        (),
     ),
     ("11-20 17:30", "$20.50 are", lambda it: it.spend("chat room", "2.5", CHAT), ("budget day 100 %",)),
     (
         "11-20 18:30",
         "its limit is raised",
         lambda it: it.budget("day", 200, Per.DAY),
-        ("over: forecast day", "over: budget day 100 %"),
+        ("over: budget day 100 %",),
     ),
     (
         "11-21 09:30",
