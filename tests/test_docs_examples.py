@@ -93,6 +93,7 @@ def home(tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         "ORWATCH_OPENROUTER_API_URL": api_url,
         "ORWATCH_RATE_LIMIT_PER_MINUTE": "0",
         "PATH": f"{bin_folder}:/usr/bin:/bin",
+        "TERM": "dumb",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -106,7 +107,8 @@ def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs a command as at a terminal; asked for a secret, it types that of the key it adds or replaces."""
 
     def show(words: list[str]) -> Shown:
-        screen = io.StringIO()
+        # Others would show their progress there, and move in pages.
+        screen = Terminal() if words[0] == "report" else io.StringIO()
 
         def ask_hidden(prompt: str) -> str:
             screen.write(f"{prompt}\n")

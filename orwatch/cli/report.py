@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from orwatch.domain.usage import Dimension
 from orwatch.errors import TryAgainError, UsageError
 from orwatch.files import regular_file, replace_file
 from orwatch.jobs.report.result import ReportResult
+from orwatch.text import is_terminal
 
 _DEFAULT_SPAN = "30d"
 _FORMS = {".svg": "svg", ".csv": "csv", ".json": "json", ".txt": "text", "": "text"}
@@ -60,6 +62,7 @@ _LONGEST_START = 1000  # enough to tell what a file is
     help="Only the N rows that cost most, or are first by --sort; the rest as one.",
 )
 @click.option("-o", "--sort", metavar="COLUMN", help="Order by this column: cost, requests, model, …")
+@click.option("--exact", is_flag=True, help="Show all digits, and models with their makers, as in a pipe.")
 @json_option
 @click.option("-c", "--csv", "as_csv", is_flag=True, help="Answer in CSV.")
 @click.option(
@@ -80,6 +83,7 @@ def command(
     model_globs: tuple[str, ...],
     top: int | None,
     sort: str | None,
+    exact: bool,
     as_json: bool,
     as_csv: bool,
     output: Path | None,
@@ -112,6 +116,8 @@ def command(
         )
     from orwatch.jobs.report import run as report_job
 
+    is_file = bool(as_json or as_csv or output)
+    is_screen = not is_file and is_terminal(sys.stdout)
     first, final = _window(context, since, until, last)
     request = report_job.ReportRequest(
         since=first,
@@ -122,10 +128,11 @@ def command(
         top=top,
         sort=sort,
         now=context.now,
+        with_headline=is_screen or form in {"json", "svg"},
     )
     result = report_job.run(context.store, request)
-    if as_json or as_csv or output:
-        text = _text(result, form)
+    if is_file:
+        text = _text(result, form, is_exact=exact)
         if output is None or str(output) == "-":
             click.echo(text, nl=not text.endswith("\n"))
         else:
@@ -135,7 +142,9 @@ def command(
     from orwatch.render import console
     from orwatch.render import report as render
 
-    console.show(render.view(result))
+    # Scripts read what goes into a pipe: nothing of it is short.
+    width = None if is_screen or "COLUMNS" in context.environ else console.UNCUT
+    console.show(render.view(result, for_screen=is_screen, is_exact=exact), width=width)
 
 
 def _form(output: Path | None) -> str:
@@ -161,7 +170,7 @@ def _window(
     return since or span_start(_DEFAULT_SPAN, final), final
 
 
-def _text(result: ReportResult, form: str) -> str:
+def _text(result: ReportResult, form: str, *, is_exact: bool) -> str:
     from orwatch.render import console
     from orwatch.render import report as render
 
@@ -170,7 +179,7 @@ def _text(result: ReportResult, form: str) -> str:
     if form == "csv":
         return render.as_csv(result)
     if form == "svg":
-        return console.as_svg(render.view(result), "orwatch report")
+        return console.as_svg(render.view(result, for_screen=True, is_exact=is_exact), "orwatch report")
     return console.as_text(render.view(result))
 
 

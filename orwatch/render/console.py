@@ -13,6 +13,8 @@ from rich.console import Console, RenderableType
 from rich.theme import Theme
 
 _PLAIN_WIDTH = 100
+# Nothing that is shown is wider.
+UNCUT = 100_000
 _NARROWEST = 20
 _ANY_HEIGHT = 50  # rich believes a width only together with a height
 
@@ -25,15 +27,19 @@ class View(Protocol):
         ...
 
 
-def show(view: View, stream: IO[str] | None = None) -> None:
-    """Print to standard output or to ``stream``: as wide as it is, and in colour, where it is a terminal."""
-    _print(_console(stream or sys.stdout), view)
+def show(view: View, stream: IO[str] | None = None, *, width: int | None = None) -> None:
+    """Print to standard output or to ``stream``: as wide as it is, and in colour, where it is a terminal.
+
+    ``width``: so wide instead.
+    """
+    options = {} if width is None else {"width": width, "height": _ANY_HEIGHT}
+    _print(_console(stream or sys.stdout, **options), view)
 
 
 def as_text(view: View) -> str:
-    """What would be printed to a file."""
+    """What would be printed to a file: nothing is cut."""
     buffer = io.StringIO()
-    _print(_console(buffer, width=_PLAIN_WIDTH, height=_ANY_HEIGHT), view)
+    _print(_console(buffer, width=UNCUT, height=_ANY_HEIGHT), view)
     return buffer.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
@@ -9,10 +10,32 @@ from orwatch.domain.money import dollars
 
 UNKNOWN = "–"
 
+_COMPACT_FROM = 10_000
+_UNITS = ("k", "M", "B", "T")
+# From nothing to the largest.
+_LEVELS = "▁▂▃▄▅▆▇█"
+_ASCII_LEVELS = "_.:-=+*#"
+
 
 def count(value: int | None) -> str:
     """``1,234,567``."""
     return UNKNOWN if value is None else f"{value:,}"
+
+
+def compact_count(value: int | None) -> str:
+    """``9,999``, ``458.5M``; what would need more digits, in the next unit."""
+    if value is None or value < _COMPACT_FROM:
+        return count(value)
+    # The first in which it is below a thousand, also once it is rounded.
+    power = next(
+        (power for power in range(1, len(_UNITS)) if _tenths(value, 1000**power) < 10_000), len(_UNITS)
+    )
+    tenths = _tenths(value, 1000**power)
+    return f"{tenths // 10:,}.{tenths % 10}{_UNITS[power - 1]}"
+
+
+def _tenths(value: int, unit: int) -> int:
+    return (value * 10 + unit // 2) // unit
 
 
 def usd(amount: Decimal | None, decimals: int = 2) -> str:
@@ -39,6 +62,15 @@ def share(part: Decimal | None, whole: Decimal | None) -> str:
         return UNKNOWN
     percent = part / whole * 100
     return "<0.1%" if percent > 0 and not round(percent, 1) else f"{percent:.1f}%"
+
+
+def change(before: Decimal, after: Decimal) -> str:
+    """``up 12.3% from $100.00``, ``as much as $5.00``, ``up from $0.00``."""
+    if before == after:
+        return f"as much as {usd(before)}"
+    way = "up" if after > before else "down"
+    percent = f"{share(abs(after - before), before)} " if before else ""
+    return f"{way} {percent}from {usd(before)}"
 
 
 def used_part(limit: Decimal | None, remaining: Decimal | None) -> Decimal | None:
@@ -105,3 +137,17 @@ def bar(part: Decimal | None, largest: Decimal | None, width: int, *, ascii_only
         return "#" * max(1, round(part / largest * width))
     eighths = max(1, round(part / largest * width * 8))
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
+
+
+def sparkline(values: Sequence[Decimal | None], *, ascii_only: bool = False) -> str:
+    """A character for each; a blank is unknown, and anything above nothing stands above zero."""
+    levels = _ASCII_LEVELS if ascii_only else _LEVELS
+    largest = max((value for value in values if value is not None), default=Decimal(0))
+    top = len(levels) - 1
+
+    def level(value: Decimal | None) -> str:
+        if value is None:
+            return " "
+        return levels[max(1, round(value / largest * top)) if value > 0 else 0]
+
+    return "".join(map(level, values))

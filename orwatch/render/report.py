@@ -6,43 +6,23 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from functools import partial
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.usage import MEASURES, Dimension, Totals
-from orwatch.jobs.report.result import Counters, Days, MonthCourse, ReportResult, ReportRow, ReportTable
-from orwatch.render import numbers
+from orwatch.jobs.report.result import Change, Counters, Days, ReportResult, ReportRow, ReportTable
+from orwatch.render import headline, numbers
 from orwatch.render.console import View
-from orwatch.render.forecast import MONTH, on_course
+from orwatch.render.forecast import MONTH
 from orwatch.render.json_text import Member, Merged, Shape
-from orwatch.render.tables import Column, fit, make_table
+from orwatch.render.report_table import PlannedTable, name_of_others
 from orwatch.text import counted, printable
 
-_HEADERS = {
-    Dimension.DAY: "Day",
-    Dimension.WEEK: "Week from",
-    Dimension.MONTH: "Month",
-    Dimension.MODEL: "Model",
-    Dimension.PROVIDER: "Provider",
-    Dimension.KEY: "Key",
-}
-# The columns of numbers: header, attribute of ``Totals``, how it is shown, and when it may be left out.
-_NUMBERS: Sequence[tuple[str, str, Callable[[Any], str], int]] = (
-    ("Requests", "requests", numbers.count, 1),
-    ("Tokens in", "tokens_input", numbers.count, 3),
-    ("Tokens out", "tokens_output", numbers.count, 2),
-    ("Cost", "cost_usd", numbers.usd, 0),
-    ("$/req", "cost_per_request_usd", partial(numbers.usd, decimals=4), 5),
-    ("BYOK", "byok_cost_usd", numbers.usd, 0),
-)
 _HOW_TO_FETCH = "`orwatch sync` fetches what OpenRouter has."
 _HOW_TO_ADD_A_KEY = "Add a key: `orwatch key add NAME`."
-_LONGEST_BAR = 24
-_SHORTEST_BAR = 4
 
 # How a file begins that is a report of a form.
 _STARTS = {
@@ -56,36 +36,54 @@ _STARTS = {
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def view(result: ReportResult) -> View:
-    """The tables for a terminal."""
+def view(result: ReportResult, *, for_screen: bool = False, is_exact: bool = False) -> View:
+    """The tables.
+
+    ``for_screen``: for a person at a terminal: what matters first, and numbers and names short, unless all
+    is to be exact.
+    """
 
     def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown: list[RenderableType] = [Text(_title(result), style="bold"), Text()]
-        tables: tuple[ReportTable, ...] = ()
+        shown: list[RenderableType] = [Text(_title(result), style="bold")]
         if not result.has_models:
-            shown.pop()  # the notes say which pattern matches nothing
+            pass  # the notes say which pattern matches nothing
         elif result.table.totals.cost_usd is None:
-            advice = (
-                "`orwatch sync` fetches what OpenRouter has."
-                if result.has_keys
-                else "Add a key: `orwatch key add NAME`."
-            )
-            shown.append(Text(f"No usage stored for this period. {advice}"))
+            advice = _HOW_TO_FETCH if result.has_keys else _HOW_TO_ADD_A_KEY
+            shown += [Text(), Text(f"No usage stored for this period. {advice}")]
         else:
-            tables = (result.table, *result.top_tables)
-        for table in tables:
-            if table is not result.table:
-                shown += [Text(), Text(f"Top {table.by[0].value}s", style="bold"), Text()]
-            shown.append(_table(table, width, ascii_only, with_bar=len(table.by) == 1))
-        if tables and result.course is not None:
-            shown.append(Text(_course_text(result.course)))
+            shown += _story(result, width, ascii_only, for_screen, for_screen and not is_exact)
         return [*shown, *(Text(f"Note: {note}") for note in _notes(result))]
 
     return parts
 
 
-def _course_text(course: MonthCourse) -> str:
-    return f"This month: {numbers.usd(course.spent_usd)} so far, {on_course(course.forecast)}"
+def _story(
+    result: ReportResult, width: int, ascii_only: bool, for_screen: bool, is_compact: bool
+) -> list[RenderableType]:
+    """The tables, and what is to say of them."""
+    tables = [PlannedTable(table, is_compact=is_compact) for table in (result.table, *result.top_tables)]
+    shown: list[RenderableType] = []
+    if for_screen:
+        shown += headline.lines(result, width, ascii_only=ascii_only)
+        tables = [*(replace(table, has_totals=False) for table in tables[1:]), tables[0]]
+    for table in tables:
+        shown.append(Text())
+        if table.of is not result.table and not for_screen:
+            shown += [Text(table.title, style="bold"), Text()]
+        shown.append(table.made(width, ascii_only=ascii_only))
+    if result.course is not None and not for_screen:
+        shown.append(Text(headline.course_text(result.course)))
+    missing = _left_out_text(tables, width, for_screen)
+    return [*shown, Text(missing)] if missing else shown
+
+
+def _left_out_text(tables: Sequence[PlannedTable], width: int, for_screen: bool) -> str:
+    """The columns that have no room, and the rows that are shown as one."""
+    columns = dict.fromkeys(header for table in tables for header in table.left_out(width))
+    rows = [table.others for table in tables if table.of.others_count and for_screen]
+    said = [f"Left out at {width} columns: {', '.join(columns)}."] if columns else []
+    said += [f"Others: {' and '.join(rows)}."] if rows else []
+    return " ".join(said)
 
 
 def _title(result: ReportResult) -> str:
@@ -108,63 +106,6 @@ def _notes(result: ReportResult) -> Sequence[str]:
     if counters.lifetime_usd is not None:
         said.append(f"{numbers.exact_usd(counters.lifetime_usd)} in all")
     return (f"{known}; the keys' own counters say {' and '.join(said)}", *result.notes)
-
-
-def _table(table: ReportTable, width: int, ascii_only: bool, *, with_bar: bool) -> RenderableType:
-    rows = [*table.rows]
-    if table.others is not None:
-        rows.append(ReportRow(_name_of_others(table), table.others))
-    is_sum_of_others = [index >= len(table.rows) for index in range(len(rows))]
-    columns = [*_value_columns(table, rows), *_number_columns(table, rows)]
-    if with_bar:
-        columns += _bar_column(columns, table, rows, width, ascii_only)
-    return make_table(columns, width, row_styles=["dim" if others else "" for others in is_sum_of_others])
-
-
-def _name_of_others(table: ReportTable) -> tuple[str, ...]:
-    return (counted(table.others_count, "other"), *[""] * (len(table.by) - 1))
-
-
-def _value_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Column]:
-    return [
-        Column(
-            _HEADERS[dimension],
-            [numbers.UNKNOWN if row.values[index] is None else row.values[index] or "" for row in rows],
-            footer="Total" if index == 0 else "",
-            is_name=not dimension.is_time,
-            is_word=dimension.is_time,
-        )
-        for index, dimension in enumerate(table.by)
-    ]
-
-
-def _number_columns(table: ReportTable, rows: Sequence[ReportRow]) -> list[Column]:
-    total, of_rows = table.totals, [row.totals for row in rows]
-    columns = []
-    for header, attribute, text, dispensable in _NUMBERS:
-        # An estimate of what other bills will say: beside the cost, never in it.
-        if attribute == "byok_cost_usd" and not total.byok_cost_usd:
-            continue
-        cells = [text(getattr(totals, attribute)) for totals in of_rows]
-        columns.append(Column(header, cells, text(getattr(total, attribute)), dispensable=dispensable))
-    shares = [numbers.share(totals.cost_usd, total.cost_usd) for totals in of_rows]
-    whole = numbers.share(total.cost_usd, total.cost_usd)
-    return [*columns, Column("Share", shares, whole, dispensable=4)]
-
-
-def _bar_column(
-    columns: Sequence[Column], table: ReportTable, rows: Sequence[ReportRow], width: int, ascii_only: bool
-) -> list[Column]:
-    """A bar for the cost in the room that is left, where that is enough to compare bars."""
-    shown, widths = fit(columns, width)
-    room = min(width - sum(widths) - 2 * len(widths), _LONGEST_BAR)
-    costs = [row.totals.cost_usd for row in table.rows]
-    largest = max((cost for cost in costs if cost is not None), default=Decimal(0))
-    if room < _SHORTEST_BAR or len(shown) < len(columns) or not largest:
-        return []
-    bars = [numbers.bar(cost, largest, room, ascii_only=ascii_only) for cost in costs]
-    bars += [""] * (len(rows) - len(bars))
-    return [Column("", [bar.ljust(room) for bar in bars], is_word=True, dispensable=9, style="cyan")]
 
 
 def _month(counters: Counters) -> str:
@@ -190,6 +131,15 @@ _OTHERS = Shape(
     ReportTable, Member("count", "How many rows were cut off.", "others_count"), Merged("others", _TOTALS)
 )
 _LEFT_OUT = Shape(Days, Member("since", "The first day."), Member("until", "The last day."))
+_CHANGE = Shape(
+    Change,
+    Member("since", "The first of the whole days of the window.", "days.since"),
+    Member("until", "The last one; not today, which is going on.", "days.until"),
+    Member("cost", "What these days cost, in US dollars.", "cost_usd"),
+    Member("before_since", "The first of as many days before.", "before.since"),
+    Member("before_until", "The last one.", "before.until"),
+    Member("before_cost", "What those cost, in US dollars.", "before_usd"),
+)
 _COUNTERS = Shape(
     Counters,
     Member("month", "The month, such as 2026-11.", _month),
@@ -226,6 +176,7 @@ def answer_shape(by: Sequence[Dimension]) -> Shape:
         Member("left_out", "The days that cleanup has cut.", shape=_LEFT_OUT),
         Member("counters", "What the keys' own counters say, where not all days are known.", shape=_COUNTERS),
         Member("month", "Where this month will end, where all of it is shown.", "course", MONTH),
+        Member("change", "Against the days before, where all of both is known.", shape=_CHANGE),
         Member("notes", "What else to know of the numbers.", _notes),
     )
 
@@ -249,7 +200,7 @@ def as_csv(result: ReportResult) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     table = result.table
     writer.writerow([*(dimension.value for dimension in table.by), *MEASURES])
-    others = [] if table.others is None else [ReportRow(_name_of_others(table), table.others)]
+    others = [] if table.others is None else [ReportRow(name_of_others(table), table.others)]
     for row in (*table.rows, *others):
         counted_numbers = (getattr(row.totals, attribute) for attribute in MEASURES.values())
         writer.writerow([*(_defused(value or "") for value in row.values), *map(_exact, counted_numbers)])

@@ -129,6 +129,12 @@ def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]
     return shown, widths
 
 
+def left_out(columns: Sequence[Column], width: int) -> list[str]:
+    """The headers of the columns that have no room."""
+    shown, _ = fit(columns, width)
+    return [column.header for column in columns if column.header not in {each.header for each in shown}]
+
+
 def _least(column: Column) -> int:
     return min(column.width, _NARROW_NAME) if column.is_name else column.width
 

@@ -48,6 +48,20 @@ def test_the_bare_command_is_thirty_days_by_day_with_the_top_beneath(orwatch: Or
     assert "█" in out
 
 
+def test_a_terminal_gets_the_story_and_a_pipe_all_digits(
+    orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    piped = orwatch("report", "--by", "model", "--last", "2d").out
+    monkeypatch.setattr("orwatch.cli.report.is_terminal", lambda _stream: True)
+    shown = orwatch("report", "--by", "model", "--last", "2d").out
+    monkeypatch.setenv("COLUMNS", "120")
+    exact = orwatch("report", "--by", "model", "--last", "2d", "--exact").out
+    assert shown.splitlines()[1].startswith("Total $15.75")
+    assert "█" in shown.splitlines()[2]
+    assert ["anthropic/claude" in text for text in (piped, shown, exact)] == [True, False, True]
+
+
 def test_a_day_that_no_sync_covered_is_unknown_and_no_zero(orwatch: Orwatch) -> None:
     days = {row["day"]: row["cost"] for row in document(orwatch)["rows"]}
     assert days["2026-11-18"] is None

@@ -34,6 +34,47 @@ def test_a_count_has_thousands_separators(value: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (9_999, "9,999"),
+        (10_000, "10.0k"),
+        (458_512_345, "458.5M"),
+        (999_949, "999.9k"),
+        (999_950, "1.0M"),
+        (12_345 * 10**15, "12,345,000.0T"),
+    ],
+)
+def test_a_short_count_has_its_unit(value: int | None, text: str) -> None:
+    assert numbers.compact_count(value) == text
+
+
+@given(st.integers(0, 10**15))
+def test_a_short_count_is_off_by_half_of_its_last_digit_at_most(value: int) -> None:
+    text = numbers.compact_count(value).replace(",", "")
+    unit = {"k": 3, "M": 6, "B": 9, "T": 12}.get(text[-1])
+    if unit is None:
+        assert text == str(value)
+    else:
+        assert 2 * abs(Decimal(text[:-1]).scaleb(unit) - value) <= 10 ** (unit - 1)
+
+
+@given(st.lists(st.none() | st.decimals(0, 10**6, places=9), max_size=40))
+def test_a_sparkline_tells_unknown_from_zero_and_zero_from_little(values: list[Decimal | None]) -> None:
+    line = numbers.sparkline(values)
+    assert len(line) == len(values)
+    for value, block in zip(values, line, strict=True):
+        assert (block == " ") == (value is None)
+        assert (block == "▁") == (value == 0)
+        assert (
+            value is None
+            or not value
+            or block == "█"
+            or value < max(known for known in values if known is not None)
+        )
+
+
+@pytest.mark.parametrize(
     ("amount", "text"),
     [
         ("0", "$0.00"),

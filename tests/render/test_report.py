@@ -293,6 +293,7 @@ def test_json_has_the_promised_members_and_exact_money() -> None:
         "left_out": [],
         "counters": None,
         "month": None,
+        "change": None,
         "notes": ["n"],
     }
 

@@ -59,14 +59,22 @@ def daily_history(
 ) -> dict[date, Decimal]:
     """What these keys and models, or all, cost on each day that is known of the last eight weeks.
 
-    In dollars; today is not one of them. Sums of several days count for each of these alike; of models, they
-    say nothing, and neither do days of which not all models are known.
+    As ``daily_costs``; today is not one of them.
     """
-    since = max(today - HISTORY_DAYS * ONE_DAY, ledger.kept_from(connection) or date.min)
-    wanted = _filter(since, today - ONE_DAY, key_ids, model_ids)
+    wanted = _filter(today - HISTORY_DAYS * ONE_DAY, today - ONE_DAY, key_ids, model_ids)
+    return daily_costs(connection, wanted)
+
+
+def daily_costs(connection: Connection, wanted: UsageFilter) -> dict[date, Decimal]:
+    """What each day cost that is known, in dollars.
+
+    Sums of several days count for each of these alike; of models, they say nothing, and neither do days of
+    which not all models are known. Days that cleanup has removed are not known.
+    """
+    wanted = replace(wanted, since=max(wanted.since, ledger.kept_from(connection) or date.min))
     if wanted.since > wanted.until:
         return {}
-    keys = stored_keys.list_rows(connection) if key_ids is not None else []
+    keys = stored_keys.list_rows(connection) if wanted.key_ids is not None else []
     days = dict.fromkeys(usage_reads.covered_days(connection, with_accounts(wanted, keys)), ZERO)
     _add(days, _by_day(connection, wanted))
     if wanted.model_ids is None:

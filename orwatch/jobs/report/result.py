@@ -36,6 +36,11 @@ class Days:
     since: date
     until: date
 
+    @property
+    def count(self) -> int:
+        """How many days these are."""
+        return (self.until - self.since).days + 1
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:
@@ -55,12 +60,23 @@ class MonthCourse:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What the whole days of the window cost, and as many days before them; all of both are known."""
+
+    days: Days
+    cost_usd: Decimal
+    before: Days
+    before_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class ReportResult:
     """What ``orwatch report`` shows: the table asked for, and the top models and keys.
 
     ``known_days``: of how many days of the window the totals are. ``left_out``: what cleanup has cut of it.
     ``counters``: where not all days are known, and these are. ``has_models``: a model is meant by the
     patterns, if there are any. ``course``: of the running month, where all of it so far is in the window.
+    ``change``: against the days before. ``day_costs``: of each day in order, in dollars; None: not known.
     """
 
     since: date
@@ -74,6 +90,8 @@ class ReportResult:
     counters: Counters | None = None
     has_models: bool = True
     course: MonthCourse | None = None
+    change: Change | None = None
+    day_costs: tuple[Decimal | None, ...] = ()
 
     @property
     def days(self) -> int:

@@ -15,6 +15,7 @@ from orwatch.jobs.key.selection import key_labels, select_keys
 from orwatch.jobs.report import models
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
 from orwatch.jobs.report.forecast import month_forecast
+from orwatch.jobs.report.headline import NO_HEADLINE, read_headline
 from orwatch.jobs.report.result import Days, MonthCourse, ReportResult, ReportRow, ReportTable
 from orwatch.jobs.report.table import fold, group_rows, period_name
 from orwatch.store.engine.database import Connection, Store
@@ -33,7 +34,7 @@ class ReportRequest:
     """What to show. ``since`` None: from the first day of which anything is known.
 
     ``by`` empty: by day, with the top models and keys below. ``now``: for where the running month will be;
-    None: it is not looked for.
+    None: it is not looked for. ``with_headline``: the days' costs and the change against those before, too.
     """
 
     since: date | None
@@ -44,6 +45,7 @@ class ReportRequest:
     top: int | None = None
     sort: str | None = None
     now: datetime | None = None
+    with_headline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,9 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         whole_spans = [each.span for each in found_spans if _is_inside(each.span, wanted)]
         known_days = count_known_days(connection, wanted, keys, whole_spans, months, watermark)
         course = _course(connection, wanted, request.now)
+        headline = NO_HEADLINE
+        if request.with_headline and request.now is not None:
+            headline = read_headline(connection, wanted, keys, request.now.date())
     notes: tuple[str, ...] = ()
     if left_out:
         how = "--by month shows them" if _needs_days(by) else "only whole months of them can be shown"
@@ -106,6 +111,8 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         left_out=left_out,
         has_models=wanted.model_ids != (),
         course=course,
+        change=headline.change,
+        day_costs=headline.day_costs,
     )
     # The counters know nothing of models.
     if known_days < result.days and wanted.model_ids is None:

@@ -253,6 +253,19 @@ def covered_days(connection: Connection, wanted: UsageFilter) -> set[date]:
     return {from_day_number(number) for number in connection.execute(query).scalars()}
 
 
+def covered_days_by_key(connection: Connection, wanted: UsageFilter) -> dict[int, set[date]]:
+    """By key, the days that a sync has read; of models the filter may say nothing."""
+    query = select(usage_days.c.api_key_id, usage_days.c.date).where(
+        usage_days.c.date.between(to_day_number(wanted.since), to_day_number(wanted.until))
+    )
+    if wanted.key_ids is not None:
+        query = query.where(usage_days.c.api_key_id.in_(wanted.key_ids))
+    days: dict[int, set[date]] = {}
+    for key_id, number in connection.execute(query):
+        days.setdefault(key_id, set()).add(from_day_number(number))
+    return days
+
+
 def covered_spans(connection: Connection, since: date, until: date) -> dict[int, tuple[date, date]]:
     """By key, the first and the last of the days ``since``..``until`` that a sync has read."""
     day = usage_days.c.date

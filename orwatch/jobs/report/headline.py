@@ -1,0 +1,93 @@
+"""What a report begins with: what each day cost, and how that compares with the days before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from functools import reduce
+
+from orwatch.domain.days import ONE_DAY, days_between
+from orwatch.domain.keys import StoredKey
+from orwatch.domain.money import ZERO, add_exactly, round_to_nano
+from orwatch.jobs.report.coverage import with_accounts
+from orwatch.jobs.report.forecast import daily_costs
+from orwatch.jobs.report.result import Change, Days
+from orwatch.store.engine.database import Connection
+from orwatch.store.ledger import read as usage_reads
+from orwatch.store.ledger.read import UsageFilter
+from orwatch.store.ledger.spans import list_spans
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The window's days, as ``ReportResult`` has them."""
+
+    change: Change | None
+    day_costs: tuple[Decimal | None, ...]
+
+
+NO_HEADLINE = Headline(None, ())
+
+
+def read_headline(
+    connection: Connection, wanted: UsageFilter, keys: Sequence[StoredKey], today: date
+) -> Headline:
+    """The costs of the days, and the change, where all of both windows is known."""
+    pair = _windows(wanted, today)
+    since = wanted.since if pair is None else pair[1].since
+    costs = daily_costs(connection, replace(wanted, since=since))
+    of_days = tuple(costs.get(day) for day in days_between(wanted.since, wanted.until))
+    if pair is None:
+        return Headline(None, of_days)
+    days, before = pair
+    both = replace(wanted, since=before.since, until=days.until)
+    if not _is_whole(connection, both, before.until, keys, costs):
+        return Headline(None, of_days)
+    return Headline(Change(days, _sum(costs, days), before, _sum(costs, before)), of_days)
+
+
+def _windows(wanted: UsageFilter, today: date) -> tuple[Days, Days] | None:
+    """The whole days of the window and as many before; today is still going on."""
+    days = Days(wanted.since, min(wanted.until, today - ONE_DAY))
+    if days.count < 1 or (days.since - date.min).days < days.count:
+        return None
+    return days, Days(days.since - days.count * ONE_DAY, days.since - ONE_DAY)
+
+
+def _is_whole(
+    connection: Connection,
+    both: UsageFilter,
+    border: date,
+    keys: Sequence[StoredKey],
+    costs: Mapping[date, Decimal],
+) -> bool:
+    """Whether each key that was read on any of the days was read on all of them.
+
+    Otherwise a key that is new here would look like more spending. A sum of several days counts on its side
+    of the border.
+    """
+    wanted_days = set(days_between(both.since, both.until))
+    if not wanted_days <= costs.keys():
+        return False
+    known = usage_reads.covered_days_by_key(connection, with_accounts(both, keys))
+    for each in list_spans(connection, both.since, both.until, both.key_ids):
+        first, last = each.span.first_day, each.span.last_day
+        if first < both.since or first <= border < last or last > both.until:
+            return False
+        known.setdefault(each.key_id, set()).update(days_between(first, last))
+    # A listed key is read with its account, a secret that was replaced is the same key's.
+    owners = {key.id: key.listing.account_key_id if key.listing else key.current_id for key in keys}
+    by_owner: dict[int, set[date]] = {}
+    for key_id, days in known.items():
+        owner = owners[key_id]
+        by_owner.setdefault(owners.get(owner, owner), set()).update(days)
+    return all(wanted_days <= days for days in by_owner.values())
+
+
+def _sum(costs: Mapping[date, Decimal], days: Days) -> Decimal:
+    """Shares of a sum may have more digits than there are; their own sum has not."""
+    return round_to_nano(
+        reduce(add_exactly, (costs[day] for day in days_between(days.since, days.until)), ZERO)
+    )

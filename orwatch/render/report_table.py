@@ -1,0 +1,138 @@
+"""One table of a report: its columns, how they are shown, and which of them have room."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from rich.table import Table
+
+from orwatch.domain.usage import Dimension, Totals
+from orwatch.jobs.report.result import ReportRow, ReportTable
+from orwatch.render import numbers
+from orwatch.render.tables import Column, fit, left_out, make_table
+from orwatch.text import counted, printable
+
+_HEADERS = {
+    Dimension.DAY: "Day",
+    Dimension.WEEK: "Week from",
+    Dimension.MONTH: "Month",
+    Dimension.MODEL: "Model",
+    Dimension.PROVIDER: "Provider",
+    Dimension.KEY: "Key",
+}
+# The columns of numbers: header, attribute of ``Totals``, how it is shown, and when it may be left out.
+_NUMBERS: Sequence[tuple[str, str, Callable[[Any], str], int]] = (
+    ("Requests", "requests", numbers.count, 1),
+    ("Tokens in", "tokens_input", numbers.count, 3),
+    ("Tokens out", "tokens_output", numbers.count, 2),
+    ("Cost", "cost_usd", numbers.usd, 0),
+    ("$/req", "cost_per_request_usd", partial(numbers.usd, decimals=4), 5),
+    ("BYOK", "byok_cost_usd", numbers.usd, 0),
+)
+_LONGEST_BAR = 24
+_SHORTEST_BAR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTable:
+    """A table and how it is to be shown.
+
+    ``is_compact``: with short numbers and names. ``has_totals``: with a last row of totals, and its header
+    is that of its column; without, its title is.
+    """
+
+    of: ReportTable
+    is_compact: bool = False
+    has_totals: bool = True
+
+    @property
+    def title(self) -> str:
+        """``Top models``."""
+        return f"Top {self.of.by[0].value}s"
+
+    @property
+    def others(self) -> str:
+        """``3 models``: what the row of the others stands for."""
+        noun = self.of.by[0].value if len(self.of.by) == 1 else "row"
+        return counted(self.of.others_count, noun)
+
+    def left_out(self, width: int) -> list[str]:
+        """The headers of the columns that have no room."""
+        return left_out(self._columns(), width)
+
+    def made(self, width: int, *, ascii_only: bool) -> Table:
+        """The table, as wide as it may be."""
+        columns = self._columns()
+        if len(self.of.by) == 1:
+            columns += self._bar_column(columns, width, ascii_only)
+        styles = ["dim" if index >= len(self.of.rows) else "" for index in range(len(self._rows()))]
+        return make_table(columns, width, row_styles=styles)
+
+    def _rows(self) -> list[ReportRow]:
+        others = self.of.others
+        return [*self.of.rows, *([] if others is None else [ReportRow(name_of_others(self.of), others)])]
+
+    def _columns(self) -> list[Column]:
+        rows = self._rows()
+        return [*self._value_columns(rows), *self._number_columns([row.totals for row in rows])]
+
+    def _value_columns(self, rows: Sequence[ReportRow]) -> list[Column]:
+        columns = []
+        for index, dimension in enumerate(self.of.by):
+            shorten = self.is_compact and dimension is Dimension.MODEL
+            values = [row.values[index] for row in rows]
+            short = short_names(value for value in values if value) if shorten else {}
+            columns.append(
+                Column(
+                    _HEADERS[dimension] if self.has_totals else self.title,
+                    [numbers.UNKNOWN if value is None else short.get(value, value) for value in values],
+                    footer="Total" if index == 0 and self.has_totals else "",
+                    is_name=not dimension.is_time,
+                    is_word=dimension.is_time,
+                )
+            )
+        return columns
+
+    def _number_columns(self, of_rows: Sequence[Totals]) -> list[Column]:
+        total, columns = self.of.totals, []
+        for header, attribute, text, dispensable in _NUMBERS:
+            # An estimate of what other bills will say: beside the cost, never in it.
+            if attribute == "byok_cost_usd" and not total.byok_cost_usd:
+                continue
+            if self.is_compact and text is numbers.count:
+                text = numbers.compact_count
+            cells = [text(getattr(totals, attribute)) for totals in of_rows]
+            columns.append(Column(header, cells, text(getattr(total, attribute)), dispensable=dispensable))
+        shares = [numbers.share(totals.cost_usd, total.cost_usd) for totals in of_rows]
+        columns.append(Column("Share", shares, numbers.share(total.cost_usd, total.cost_usd), dispensable=4))
+        return columns if self.has_totals else [replace(column, footer="") for column in columns]
+
+    def _bar_column(self, columns: Sequence[Column], width: int, ascii_only: bool) -> list[Column]:
+        """A bar for the cost in the room that is left, where that is enough to compare bars."""
+        shown, widths = fit(columns, width)
+        room = min(width - sum(widths) - 2 * len(widths), _LONGEST_BAR)
+        costs = [row.totals.cost_usd for row in self.of.rows]
+        largest = max((cost for cost in costs if cost is not None), default=Decimal(0))
+        if room < _SHORTEST_BAR or len(shown) < len(columns) or not largest:
+            return []
+        bars = [numbers.bar(cost, largest, room, ascii_only=ascii_only) for cost in costs]
+        bars += [""] * (len(self._rows()) - len(bars))
+        return [Column("", [bar.ljust(room) for bar in bars], is_word=True, dispensable=9, style="cyan")]
+
+
+def name_of_others(table: ReportTable) -> tuple[str, ...]:
+    """The values of the row that stands for all that were cut off."""
+    return (counted(table.others_count, "other"), *[""] * (len(table.by) - 1))
+
+
+def short_names(names: Iterable[str]) -> Mapping[str, str]:
+    """Of ``maker/model`` the model alone, where no other name looks like it."""
+    distinct = set(names)
+    short = {name: name.partition("/")[2] or name for name in distinct}
+    looks = Counter(map(printable, [*short.values(), *(distinct - set(short.values()))]))
+    return {name: short[name] if looks[printable(short[name])] == 1 else name for name in distinct}
