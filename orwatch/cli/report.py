@@ -62,6 +62,11 @@ _LONGEST_START = 1000  # enough to tell what a file is
     help="Only the N rows that cost most, or are first by --sort; the rest as one.",
 )
 @click.option("-o", "--sort", metavar="COLUMN", help="Order by this column: cost, requests, model, …")
+@click.option(
+    "--columns",
+    metavar="LIST",
+    help="Show these columns: tokens, prices, all, or names with commas between, such as cost,cache_rate.",
+)
 @click.option("--exact", is_flag=True, help="Show all digits, and models with their makers, as in a pipe.")
 @json_option
 @click.option("-c", "--csv", "as_csv", is_flag=True, help="Answer in CSV.")
@@ -83,6 +88,7 @@ def command(
     model_globs: tuple[str, ...],
     top: int | None,
     sort: str | None,
+    columns: str | None,
     exact: bool,
     as_json: bool,
     as_csv: bool,
@@ -115,9 +121,11 @@ def command(
             f"Drop --{form}, or name a file that ends in .{form}.",
         )
     from orwatch.jobs.report import run as report_job
+    from orwatch.jobs.report.columns import read_columns
 
     is_file = bool(as_json or as_csv or output)
     is_screen = not is_file and is_terminal(sys.stdout)
+    chosen = None if columns is None else read_columns(columns)
     first, final = _window(context, since, until, last)
     request = report_job.ReportRequest(
         since=first,
@@ -127,6 +135,7 @@ def command(
         model_globs=model_globs,
         top=top,
         sort=sort,
+        columns=chosen,
         now=context.now,
         with_headline=is_screen or form in {"json", "svg"},
     )
@@ -137,7 +146,7 @@ def command(
             click.echo(text, nl=not text.endswith("\n"))
         else:
             refuse_own_file(output, context.settings)
-            _write(output, text, form, is_forced=force)
+            _write(output, text, form, result.columns, is_forced=force)
         return
     from orwatch.render import console
     from orwatch.render import report as render
@@ -183,12 +192,12 @@ def _text(result: ReportResult, form: str, *, is_exact: bool) -> str:
     return console.as_text(render.view(result))
 
 
-def _write(output: Path, text: str, form: str, *, is_forced: bool) -> None:
+def _write(output: Path, text: str, form: str, columns: tuple[str, ...] | None, *, is_forced: bool) -> None:
     """Exchange a report that is there, whole or not at all."""
     try:
         there = regular_file(output)
         if there is not None and there.st_size and not is_forced:
-            _check_kind(output, form)
+            _check_kind(output, form, columns)
         mode = _mode_of_new_file() if there is None else stat.S_IMODE(there.st_mode)
         replace_file(output, text.encode("utf-8"), mode)
     except OSError as error:
@@ -198,13 +207,13 @@ def _write(output: Path, text: str, form: str, *, is_forced: bool) -> None:
         raise UsageError(message) from error
 
 
-def _check_kind(output: Path, form: str) -> None:
+def _check_kind(output: Path, form: str, columns: tuple[str, ...] | None) -> None:
     """Raises ``UsageError`` for a file that is no report of this form."""
     from orwatch.render import report as render
 
     with output.open("rb") as file:
         start = file.read(_LONGEST_START).decode("utf-8", "replace")
-    if not render.is_report(start, form):
+    if not render.is_report(start, form, columns):
         raise UsageError(
             f"{str(output)!r} is there and is no report of the form {form}. "
             "Name another file, or replace it with --force."

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import NamedTuple
 
-from orwatch.domain.money import ZERO, add_exactly, add_known_usd
+from orwatch.domain.money import ZERO, add_exactly, add_known_usd, round_to_nano
 from orwatch.domain.sources import UsageSource
 
 
@@ -120,6 +120,15 @@ class Totals:
     cost_with_requests_usd: Decimal | None = None
     # An estimate of what the user's own provider keys cost; never part of the cost.
     byok_cost_usd: Decimal | None = None
+    # The rest only where it is asked for. Reasoning tokens are part of the output, cached ones of the input.
+    tokens_reasoning: int | None = None
+    tokens_cached: int | None = None
+    # Of the rows that have both: what the cache rate is made of.
+    tokens_cached_of_input: int | None = None
+    tokens_input_with_cached: int | None = None
+    # Of the rows that have their tokens in and out: what the cost of a million tokens is made of.
+    cost_with_tokens_usd: Decimal | None = None
+    tokens_with_cost: int | None = None
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -129,6 +138,12 @@ class Totals:
             add_known_usd(self.cost_usd, other.cost_usd),
             add_known_usd(self.cost_with_requests_usd, other.cost_with_requests_usd),
             add_known_usd(self.byok_cost_usd, other.byok_cost_usd),
+            _add_known(self.tokens_reasoning, other.tokens_reasoning),
+            _add_known(self.tokens_cached, other.tokens_cached),
+            _add_known(self.tokens_cached_of_input, other.tokens_cached_of_input),
+            _add_known(self.tokens_input_with_cached, other.tokens_input_with_cached),
+            add_known_usd(self.cost_with_tokens_usd, other.cost_with_tokens_usd),
+            _add_known(self.tokens_with_cost, other.tokens_with_cost),
         )
 
     @property
@@ -136,7 +151,21 @@ class Totals:
         """Dollars a request, or None where there were no requests or they were not counted."""
         if not self.requests or self.cost_with_requests_usd is None:
             return None
-        return self.cost_with_requests_usd / self.requests
+        return round_to_nano(self.cost_with_requests_usd / self.requests)
+
+    @property
+    def cache_rate(self) -> Decimal | None:
+        """The cached part of the tokens in, 0 to 1; None where there were none or it was not reported."""
+        if not self.tokens_input_with_cached or self.tokens_cached_of_input is None:
+            return None
+        return round_to_nano(Decimal(self.tokens_cached_of_input) / self.tokens_input_with_cached)
+
+    @property
+    def cost_per_million_tokens_usd(self) -> Decimal | None:
+        """Dollars a million tokens, in and out alike; None where there were none or they were not counted."""
+        if not self.tokens_with_cost or self.cost_with_tokens_usd is None:
+            return None
+        return round_to_nano(self.cost_with_tokens_usd * 1_000_000 / self.tokens_with_cost)
 
 
 NO_USE = Totals(0, 0, 0, ZERO, ZERO)
@@ -147,6 +176,19 @@ MEASURES: Mapping[str, str] = {
     "tokens_input": "tokens_input",
     "tokens_output": "tokens_output",
     "cost": "cost_usd",
+    "byok_cost": "byok_cost_usd",
+}
+# All that it can show, in order; rates are made of sums, and never added up.
+COLUMNS: Mapping[str, str] = {
+    "requests": "requests",
+    "tokens_input": "tokens_input",
+    "tokens_cached": "tokens_cached",
+    "cache_rate": "cache_rate",
+    "tokens_output": "tokens_output",
+    "tokens_reasoning": "tokens_reasoning",
+    "cost": "cost_usd",
+    "cost_per_request": "cost_per_request_usd",
+    "cost_per_million_tokens": "cost_per_million_tokens_usd",
     "byok_cost": "byok_cost_usd",
 }
 

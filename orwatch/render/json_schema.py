@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from orwatch.domain.usage import Dimension
+from orwatch.domain.usage import COLUMNS, Dimension
 from orwatch.render import (
     alert,
     alert_trial,
@@ -35,7 +35,7 @@ ANSWERS = {
     "sync": sync.ANSWER,
     "validate": validate.ANSWER,
     "cleanup": cleanup.ANSWER,
-    "report": report.answer_shape(tuple(Dimension)),
+    "report": report.answer_shape(tuple(Dimension), COLUMNS),
     "status": status.ANSWER,
     "alert list": alert.LIST,
     "alert show": alert.ALERT,

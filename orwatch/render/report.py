@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from orwatch.domain.usage import MEASURES, Dimension, Totals
+from orwatch.domain.usage import COLUMNS, MEASURES, Dimension, Totals
 from orwatch.jobs.report.result import Change, Counters, Days, ReportResult, ReportRow, ReportTable
 from orwatch.render import headline, numbers
 from orwatch.render.console import View
@@ -27,7 +27,6 @@ _HOW_TO_ADD_A_KEY = "Add a key: `orwatch key add NAME`."
 # How a file begins that is a report of a form.
 _STARTS = {
     "svg": re.compile(r"<svg [^>]*>.{0,300}\.orwatch-", re.DOTALL),
-    "csv": re.compile(rf"([a-z]+,)+{','.join(MEASURES)}\n"),
     "json": re.compile(r'\{\s*"schema_version": \d+,\s*"since": "'),
     "text": re.compile(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d · "),
 }
@@ -61,7 +60,7 @@ def _story(
     result: ReportResult, width: int, ascii_only: bool, for_screen: bool, is_compact: bool
 ) -> list[RenderableType]:
     """The tables, and what is to say of them."""
-    tables = [PlannedTable(table, is_compact=is_compact) for table in (result.table, *result.top_tables)]
+    tables = [PlannedTable(table, result.columns, is_compact) for table in (result.table, *result.top_tables)]
     shown: list[RenderableType] = []
     if for_screen:
         shown += headline.lines(result, width, ascii_only=ascii_only)
@@ -125,11 +124,12 @@ _ABOUT = {
     "tokens_output": "How many tokens came back.",
     "cost": "What the requests cost, in US dollars; null where no sync read that time.",
     "byok_cost": "Estimate of what your own provider keys cost, in US dollars; no part of the cost.",
+    "tokens_cached": "How many of the tokens sent were read from a cache.",
+    "cache_rate": "The cached part of the tokens sent, 0 to 1, of what reports both.",
+    "tokens_reasoning": "How many of the tokens that came back were for reasoning.",
+    "cost_per_request": "What a request cost, in US dollars, of those that are counted.",
+    "cost_per_million_tokens": "What a million tokens cost, sent and come back alike, in US dollars.",
 }
-_TOTALS = Shape(Totals, *(Member(name, _ABOUT[name], source) for name, source in MEASURES.items()))
-_OTHERS = Shape(
-    ReportTable, Member("count", "How many rows were cut off.", "others_count"), Merged("others", _TOTALS)
-)
 _LEFT_OUT = Shape(Days, Member("since", "The first day."), Member("until", "The last day."))
 _CHANGE = Shape(
     Change,
@@ -150,11 +150,23 @@ _COUNTERS = Shape(
 
 def as_json(result: ReportResult) -> str:
     """The rows and their totals, money exact."""
-    return answer_shape(result.table.by).document(result)
+    return answer_shape(result.table.by, result.columns or ()).document(result)
 
 
-def answer_shape(by: Sequence[Dimension]) -> Shape:
-    """The answer of a report that is broken down so: its rows have a member for each."""
+def answer_shape(by: Sequence[Dimension], columns: Collection[str]) -> Shape:
+    """The answer of a report that is broken down so: its rows have a member for each.
+
+    ``columns``: beside the usual ones.
+    """
+    rates = {name: COLUMNS[name] for name in COLUMNS if name in columns and name not in MEASURES}
+    totals = Shape(
+        Totals,
+        *(Member(name, _ABOUT[name], source) for name, source in MEASURES.items()),
+        *(Member(name, _ABOUT[name], source, is_optional=True) for name, source in rates.items()),
+    )
+    others = Shape(
+        ReportTable, Member("count", "How many rows were cut off.", "others_count"), Merged("others", totals)
+    )
     values = (
         Member(dimension.value, _ABOUT[dimension], _value_at(index), is_optional=True)
         for index, dimension in enumerate(by)
@@ -164,14 +176,14 @@ def answer_shape(by: Sequence[Dimension]) -> Shape:
         Member("since", "The first day."),
         Member("until", "The last day."),
         Member("by", "What the rows are broken down by, in order.", "table.by"),
-        Member("rows", "The rows.", "table.rows", Shape(ReportRow, *values, Merged("totals", _TOTALS))),
+        Member("rows", "The rows.", "table.rows", Shape(ReportRow, *values, Merged("totals", totals))),
         Member(
             "others",
             "What `--top` cut off, added up; null where it cut off nothing.",
             _table_with_others,
-            _OTHERS,
+            others,
         ),
-        Member("totals", "The sum of all rows, cut off ones too.", "table.totals", _TOTALS),
+        Member("totals", "The sum of all rows, cut off ones too.", "table.totals", totals),
         Member("known_days", "Of how many days the totals are."),
         Member("left_out", "The days that cleanup has cut.", shape=_LEFT_OUT),
         Member("counters", "What the keys' own counters say, where not all days are known.", shape=_COUNTERS),
@@ -199,16 +211,23 @@ def as_csv(result: ReportResult) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     table = result.table
-    writer.writerow([*(dimension.value for dimension in table.by), *MEASURES])
+    columns = result.columns or tuple(MEASURES)
+    writer.writerow([*(dimension.value for dimension in table.by), *columns])
     others = [] if table.others is None else [ReportRow(name_of_others(table), table.others)]
     for row in (*table.rows, *others):
-        counted_numbers = (getattr(row.totals, attribute) for attribute in MEASURES.values())
+        counted_numbers = (getattr(row.totals, COLUMNS[name]) for name in columns)
         writer.writerow([*(_defused(value or "") for value in row.values), *map(_exact, counted_numbers)])
     return buffer.getvalue()
 
 
-def is_report(start: str, form: str) -> bool:
-    """Whether a file that begins so is a report of this form, made by any version."""
+def is_report(start: str, form: str, columns: Sequence[str] | None = None) -> bool:
+    """Whether a file that begins so is a report of this form, made by any version.
+
+    ``columns``: those of the report that is to replace it; a CSV may have these, too.
+    """
+    if form == "csv":
+        numbers_of = "|".join(map(",".join, (MEASURES, columns or MEASURES)))
+        return re.match(rf"([a-z]+,)+({numbers_of})\n", start) is not None
     return _STARTS[form].match(start) is not None
 
 

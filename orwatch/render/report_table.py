@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from orwatch.domain.usage import Dimension, Totals
+from orwatch.domain.usage import COLUMNS, Dimension, Totals
 from orwatch.jobs.report.result import ReportRow, ReportTable
 from orwatch.render import numbers
 from orwatch.render.tables import Column, fit, left_out, make_table
@@ -25,15 +25,22 @@ _HEADERS = {
     Dimension.PROVIDER: "Provider",
     Dimension.KEY: "Key",
 }
-# The columns of numbers: header, attribute of ``Totals``, how it is shown, and when it may be left out.
-_NUMBERS: Sequence[tuple[str, str, Callable[[Any], str], int]] = (
-    ("Requests", "requests", numbers.count, 1),
-    ("Tokens in", "tokens_input", numbers.count, 3),
-    ("Tokens out", "tokens_output", numbers.count, 2),
-    ("Cost", "cost_usd", numbers.usd, 0),
-    ("$/req", "cost_per_request_usd", partial(numbers.usd, decimals=4), 5),
-    ("BYOK", "byok_cost_usd", numbers.usd, 0),
-)
+# The columns of numbers: header, how it is shown, and when it may be left out.
+_NUMBERS: Mapping[str, tuple[str, Callable[[Any], str], int]] = {
+    "requests": ("Requests", numbers.count, 1),
+    "tokens_input": ("Tokens in", numbers.count, 3),
+    "tokens_cached": ("Cached", numbers.count, 7),
+    "cache_rate": ("Cache rate", partial(numbers.share, whole=Decimal(1)), 6),
+    "tokens_output": ("Tokens out", numbers.count, 2),
+    "tokens_reasoning": ("Reasoning", numbers.count, 4),
+    "cost": ("Cost", numbers.usd, 0),
+    "cost_per_request": ("$/req", partial(numbers.usd, decimals=4), 5),
+    "cost_per_million_tokens": ("$/M tokens", numbers.usd, 4),
+    "byok_cost": ("BYOK", numbers.usd, 0),
+}
+_USUAL = ("requests", "tokens_input", "tokens_output", "cost", "cost_per_request", "byok_cost")
+# Among columns that were asked for it goes before them.
+_SHARE_GOES, _UNASKED_SHARE_GOES = 4, 8
 _LONGEST_BAR = 24
 _SHORTEST_BAR = 4
 
@@ -42,11 +49,13 @@ _SHORTEST_BAR = 4
 class PlannedTable:
     """A table and how it is to be shown.
 
+    ``columns``: of numbers; None: the usual ones, and BYOK only where there is any.
     ``is_compact``: with short numbers and names. ``has_totals``: with a last row of totals, and its header
     is that of its column; without, its title is.
     """
 
     of: ReportTable
+    columns: Sequence[str] | None = None
     is_compact: bool = False
     has_totals: bool = True
 
@@ -100,16 +109,21 @@ class PlannedTable:
 
     def _number_columns(self, of_rows: Sequence[Totals]) -> list[Column]:
         total, columns = self.of.totals, []
-        for header, attribute, text, dispensable in _NUMBERS:
+        for name in self.columns or _USUAL:
+            header, text, dispensable = _NUMBERS[name]
+            attribute = COLUMNS[name]
             # An estimate of what other bills will say: beside the cost, never in it.
-            if attribute == "byok_cost_usd" and not total.byok_cost_usd:
+            if name == "byok_cost" and self.columns is None and not total.byok_cost_usd:
                 continue
             if self.is_compact and text is numbers.count:
                 text = numbers.compact_count
             cells = [text(getattr(totals, attribute)) for totals in of_rows]
             columns.append(Column(header, cells, text(getattr(total, attribute)), dispensable=dispensable))
-        shares = [numbers.share(totals.cost_usd, total.cost_usd) for totals in of_rows]
-        columns.append(Column("Share", shares, numbers.share(total.cost_usd, total.cost_usd), dispensable=4))
+        if self.columns is None or "cost" in self.columns:
+            shares = [numbers.share(totals.cost_usd, total.cost_usd) for totals in of_rows]
+            goes = _SHARE_GOES if self.columns is None else _UNASKED_SHARE_GOES
+            whole = numbers.share(total.cost_usd, total.cost_usd)
+            columns.append(Column("Share", shares, whole, dispensable=goes))
         return columns if self.has_totals else [replace(column, footer="") for column in columns]
 
     def _bar_column(self, columns: Sequence[Column], width: int, ascii_only: bool) -> list[Column]:

@@ -84,6 +84,45 @@ def test_json_has_exact_totals(orwatch: Orwatch) -> None:
     }
 
 
+DETAILS = {
+    "tokens_cached": None,
+    "cache_rate": None,
+    "tokens_reasoning": None,
+    "cost_per_request": Decimal("0.7875"),
+    "cost_per_million_tokens": Decimal("22500.000001429"),
+}
+
+
+def test_columns_that_are_asked_for_are_in_json_and_csv(orwatch: Orwatch) -> None:
+    usual = document(orwatch, "--last", "2d")["totals"]
+    assert document(orwatch, "--last", "2d", "--columns", "all")["totals"] == usual | DETAILS
+    chosen = (
+        "report",
+        "--by",
+        "model",
+        "--columns",
+        "cost_per_request, prices",
+        "--sort",
+        "cost_per_request",
+    )
+    assert orwatch(*chosen, "--csv").out.splitlines() == [
+        "model,cost_per_request,tokens_input,tokens_output,cost,cost_per_million_tokens,byok_cost",
+        "anthropic/claude-sonnet-4.5,1.5,100,250,15.000000001,42857.142860000,".replace("0000,", ","),
+        "openai/gpt-4.1,0.075,100,250,0.75,2142.857142857,",
+    ]
+    assert "$/M tokens" in orwatch("report", "--columns", "prices").out
+
+
+def test_a_column_that_does_not_exist_is_a_usage_error(orwatch: Orwatch) -> None:
+    assert orwatch("report", "--columns", "cost,cache") == (
+        2,
+        "",
+        "orwatch: there is no column 'cache'. Did you mean 'cache_rate'? Write tokens, prices, all, or some "
+        "of requests, tokens_input, tokens_cached, cache_rate, tokens_output, tokens_reasoning, cost, "
+        "cost_per_request, cost_per_million_tokens, byok_cost.\n",
+    )
+
+
 def test_several_dimensions_are_combined_in_the_order_of_asking(orwatch: Orwatch) -> None:
     answer = document(orwatch, "--by", "model", "-b", "key", "--by", "model")
     assert answer["by"] == ["model", "key"]

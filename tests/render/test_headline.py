@@ -113,6 +113,23 @@ def test_exact_has_all_digits_and_whole_names() -> None:
     assert "k " not in text
 
 
+def test_columns_stand_in_the_order_of_asking_and_what_no_source_reports_is_a_dash() -> None:
+    sums = replace(
+        totals("1.5"), tokens_reasoning=7_000_000, tokens_cached_of_input=1, tokens_input_with_cached=3
+    )
+    table = report_table([(["a/m"], sums), (["a/n"], totals(None))])
+    asked = ("tokens_reasoning", "cache_rate", "byok_cost")
+    lines = screen(report(table, columns=asked))
+    assert [[cell for cell in line.split() if "█" not in cell] for line in lines[3:]] == [
+        ["Model", "Reasoning", "Cache", "rate", "BYOK"],
+        [*lines[4].split()],
+        ["m", "7.0M", "33.3%", "–"],
+        ["n", "–", "–", "–"],
+        [*lines[4].split()],
+        ["Total", "7.0M", "33.3%", "–"],
+    ]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_wider_than_the_screen_and_no_name_is_obeyed(width: int) -> None:
     hostile = report_table([([HOSTILE_NAME], totals("9")), (["a/b"], totals("1"))])

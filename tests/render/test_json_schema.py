@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from orwatch.domain.usage import COLUMNS, MEASURES
 from orwatch.render import json_schema
 from orwatch.render.json_schema import ANSWERS
 from orwatch.render.json_text import Member, Shape
@@ -120,7 +121,8 @@ def test_it_misses_a_member_that_is_not_there(member: str) -> None:
 def test_what_some_answers_leave_out_is_not_required() -> None:
     rows = json_schema.answer("report")["properties"]["rows"]["items"]
     assert {*rows["properties"]} - {*rows["required"]} == {
-        *("day", "week", "month", "model", "provider", "key")
+        *("day", "week", "month", "model", "provider", "key"),
+        *(COLUMNS.keys() - MEASURES.keys()),
     }
     checks = json_schema.answer("doctor")["properties"]["checks"]["items"]
     assert {*checks["properties"]} - {*checks["required"]} == {

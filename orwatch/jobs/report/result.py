@@ -77,6 +77,7 @@ class ReportResult:
     ``counters``: where not all days are known, and these are. ``has_models``: a model is meant by the
     patterns, if there are any. ``course``: of the running month, where all of it so far is in the window.
     ``change``: against the days before. ``day_costs``: of each day in order, in dollars; None: not known.
+    ``columns``: of numbers, in order; None: the usual ones.
     """
 
     since: date
@@ -92,6 +93,7 @@ class ReportResult:
     course: MonthCourse | None = None
     change: Change | None = None
     day_costs: tuple[Decimal | None, ...] = ()
+    columns: tuple[str, ...] | None = None
 
     @property
     def days(self) -> int:

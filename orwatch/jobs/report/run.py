@@ -13,6 +13,7 @@ from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals, UsageSpan
 from orwatch.errors import UsageError
 from orwatch.jobs.key.selection import key_labels, select_keys
 from orwatch.jobs.report import models
+from orwatch.jobs.report.columns import need_details
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
 from orwatch.jobs.report.forecast import month_forecast
 from orwatch.jobs.report.headline import NO_HEADLINE, read_headline
@@ -25,7 +26,7 @@ from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.read import Grouping, UsageFilter, UsageSum
 from orwatch.store.ledger.spans import KeySpan, list_spans
 
-_TOP_TABLES = (Dimension.MODEL, Dimension.KEY)
+_TOP_TABLES = ((Dimension.MODEL,), (Dimension.KEY,))
 _TOP_ROWS = 5
 
 
@@ -46,6 +47,7 @@ class ReportRequest:
     sort: str | None = None
     now: datetime | None = None
     with_headline: bool = False
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,10 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
     Raises ``UsageError`` for a key that does not exist, a column that is not shown, or an empty window.
     """
     by = request.by or (Dimension.DAY,)
-    columns = (*(dimension.value for dimension in by), *MEASURES)
+    columns = (*(dimension.value for dimension in by), *(request.columns or MEASURES))
     if request.sort is not None and request.sort not in columns:
         raise UsageError(f"cannot sort by {request.sort!r}: the columns are {', '.join(columns)}.")
+    with_details = need_details(request.columns)
     with store.read() as connection:
         since = request.since or usage_reads.first_known_day(connection) or request.until
         if since > request.until:
@@ -76,7 +79,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         watermark = ledger.kept_from(connection)
         found_spans = _find_spans(connection, wanted)
         months, left_out = _months(connection, by, wanted, watermark)
-        rows = _rows(connection, by, wanted, months, names)
+        rows = _rows(connection, by, wanted, months, names, with_details)
         table = group_rows(by, rows, sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
             table = replace(table, totals=NO_USE)
@@ -84,8 +87,8 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         if not request.by:
             # Without months: the top tables must add up to no more than the first.
             top_tables = [
-                group_rows((dimension,), _ledger_rows(connection, (dimension,), wanted, names), top=_TOP_ROWS)
-                for dimension in _TOP_TABLES
+                group_rows(each, _ledger_rows(connection, each, wanted, names, with_details), top=_TOP_ROWS)
+                for each in _TOP_TABLES
             ]
         whole_spans = [each.span for each in found_spans if _is_inside(each.span, wanted)]
         known_days = count_known_days(connection, wanted, keys, whole_spans, months, watermark)
@@ -113,6 +116,7 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         course=course,
         change=headline.change,
         day_costs=headline.day_costs,
+        columns=request.columns,
     )
     # The counters know nothing of models.
     if known_days < result.days and wanted.model_ids is None:
@@ -164,17 +168,19 @@ def _rows(
     wanted: UsageFilter,
     shown: Sequence[date],
     names: _Names,
+    with_details: bool,
 ) -> list[ReportRow]:
     """The rows of a table, with the monthly totals of the months ``shown``."""
+    grouping = _grouping(by, with_details)
     if shown:
         months = replace(wanted, since=min(shown), until=max(shown))
         sums = [
-            *usage_reads.sum_months(connection, _grouping(by), months),
-            *usage_reads.sum_usage(connection, _grouping(by), replace(wanted, since=next_month(max(shown)))),
+            *usage_reads.sum_months(connection, grouping, months),
+            *usage_reads.sum_usage(connection, grouping, replace(wanted, since=next_month(max(shown)))),
         ]
         rows = _folded(connection, sums, by, wanted, names)
     else:
-        rows = _ledger_rows(connection, by, wanted, names)
+        rows = _ledger_rows(connection, by, wanted, names, with_details)
     if len(by) == 1 and by[0].is_time:
         rows = _with_every_period(connection, by[0], rows, wanted)
     return rows
@@ -189,9 +195,13 @@ def _is_whole(connection: Connection, month: date, wanted: UsageFilter, watermar
 
 
 def _ledger_rows(
-    connection: Connection, by: tuple[Dimension, ...], wanted: UsageFilter, names: _Names
+    connection: Connection,
+    by: tuple[Dimension, ...],
+    wanted: UsageFilter,
+    names: _Names,
+    with_details: bool,
 ) -> list[ReportRow]:
-    sums = usage_reads.sum_usage(connection, _grouping(by), wanted)
+    sums = usage_reads.sum_usage(connection, _grouping(by, with_details), wanted)
     return _folded(connection, sums, by, wanted, names)
 
 
@@ -261,13 +271,14 @@ def _labelled(keys: Sequence[StoredKey]) -> Iterable[tuple[StoredKey, str]]:
     return ((key, labels[key.id]) for key in keys)
 
 
-def _grouping(by: tuple[Dimension, ...]) -> Grouping:
+def _grouping(by: tuple[Dimension, ...], with_details: bool) -> Grouping:
     return Grouping(
         by_day=_needs_days(by),
         by_month=Dimension.MONTH in by,
         by_key=Dimension.KEY in by,
         by_model=Dimension.MODEL in by,
         by_provider=Dimension.PROVIDER in by,
+        with_details=with_details,
     )
 
 

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from orwatch.domain.money import add_exactly
-from orwatch.domain.usage import MEASURES, Dimension, Totals
+from orwatch.domain.usage import COLUMNS, Dimension, Totals
 from orwatch.jobs.report.result import ReportRow, ReportTable
 
 
@@ -55,13 +55,13 @@ def group_rows(
 ) -> ReportTable:
     """The rows in order, cut after ``top`` of them where that hides more than one; the totals are of all.
 
-    ``sort`` is one of ``by`` (ascending) or of ``MEASURES`` (the largest first). Without it,
+    ``sort`` is one of ``by`` (ascending) or of ``COLUMNS`` (the largest first). Without it,
     times come in their order, if all are shown, and all else by cost.
     """
     ordered = sorted(rows, key=lambda row: tuple(value or "" for value in row.values))
     times = [index for index, dimension in enumerate(by) if dimension.is_time]
     column = sort or ("" if times and top is None else "cost")
-    if column in MEASURES:
+    if column in COLUMNS:
         ordered.sort(key=lambda row: _sort_number(row.totals, column), reverse=True)
     elif column:
         index = [dimension.value for dimension in by].index(column)
@@ -82,5 +82,5 @@ def group_rows(
 
 
 def _sort_number(totals: Totals, column: str) -> tuple[bool, Decimal | int]:
-    value = getattr(totals, MEASURES[column])
+    value = getattr(totals, COLUMNS[column])
     return value is not None, value or 0

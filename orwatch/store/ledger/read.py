@@ -18,6 +18,7 @@ from orwatch.store.schema import (
     from_day_number,
     models,
     providers,
+    reported_column,
     to_day_number,
     usage_by_key,
     usage_by_model,
@@ -54,13 +55,17 @@ class UsageSum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """What to group by. ``by_month``: by month at least; a month may come by its days."""
+    """What to group by. ``by_month``: by month at least; a month may come by its days.
+
+    ``with_details``: all numbers of ``Totals``, of which the totals by day have only some.
+    """
 
     by_day: bool = False
     by_month: bool = False
     by_key: bool = False
     by_model: bool = False
     by_provider: bool = False
+    with_details: bool = False
 
 
 def sum_usage(connection: Connection, grouping: Grouping, wanted: UsageFilter) -> list[UsageSum]:
@@ -68,6 +73,8 @@ def sum_usage(connection: Connection, grouping: Grouping, wanted: UsageFilter) -
 
     By month, a group may come in several parts.
     """
+    if grouping.with_details:
+        return _sum_days(connection, usage_stats, grouping, wanted)
     needs_key = grouping.by_key or wanted.key_ids is not None
     needs_model = grouping.by_model or grouping.by_provider or wanted.model_ids is not None
     if not needs_key:
@@ -172,7 +179,7 @@ def _sum(
     ]
     columns = [column for column in groups if column is not None]
     query = (
-        select(*(null() if column is None else column for column in groups), *_measures(table))
+        select(*(null() if column is None else column for column in groups), *_measures(table, grouping))
         .select_from(source)
         .where(time.between(to_day_number(wanted.since), to_day_number(wanted.until)))
     )
@@ -189,16 +196,41 @@ def _sum(
 
 # Where the sum of the cost stands in a row: after what the row is of.
 _COST = 4
+# The place of the cost of the rows that have their tokens among ``_details``.
+_AMOUNT = 4
 
 
-def _measures(table: Table) -> list[ColumnElement[int]]:
+def _measures(table: Table, grouping: Grouping) -> list[ColumnElement[int]]:
     """What ``_usage_sum`` takes after what the row is of, in its order."""
+    details = _details(table) if grouping.with_details else []
     names = ("cost_nano", "requests", "tokens_input", "tokens_output", "byok_cost_nano")
     sums: list[ColumnElement[int]] = [func.sum(table.c[name]) for name in names]
     if table is usage_stats:
         counted = case((table.c.requests.is_not(None), table.c.cost_nano), else_=0)
-        return [*sums, func.count(), func.sum(counted)]
-    return [*sums, func.sum(table.c.row_count), func.sum(table.c.counted_nano)]
+        return [*sums, func.count(), func.sum(counted), *details]
+    return [*sums, func.sum(table.c.row_count), func.sum(table.c.counted_nano), *details]
+
+
+def _details(table: Table) -> list[ColumnElement[int]]:
+    columns = table.c
+    has_input, has_output, has_cached = (
+        _is_known(table, name) for name in ("tokens_input", "tokens_output", "tokens_cached")
+    )
+    return [
+        func.sum(columns.tokens_reasoning),
+        func.sum(columns.tokens_cached),
+        func.sum(case((has_input & has_cached, columns.tokens_cached))),
+        func.sum(case((has_input & has_cached, columns.tokens_input))),
+        func.sum(case((has_input & has_output, columns.cost_nano))),
+        func.sum(case((has_input & has_output, columns.tokens_input + columns.tokens_output))),
+    ]
+
+
+def _is_known(table: Table, name: str) -> ColumnElement[bool]:
+    """Whether a row of the ledger has a number, or all rows have it that were added up."""
+    if table is usage_stats:
+        return table.c[name].is_not(None)
+    return table.c[reported_column(name)] == table.c.row_count
 
 
 def _usage_sum(
@@ -213,6 +245,7 @@ def _usage_sum(
     byok_cost_nano: int | None,
     row_count: int,
     counted_nano: int,
+    *details: int | None,
 ) -> UsageSum:
     cost_usd = from_nano(int(cost_nano))
     counted_usd = cost_usd if counted_nano == cost_nano else from_nano(int(counted_nano))
@@ -229,8 +262,14 @@ def _usage_sum(
             cost_usd,
             None if requests is None else counted_usd,
             _usd(byok_cost_nano),
+            *_read_details(*details),
         ),
     )
+
+
+def _read_details(*details: int | None) -> Iterable[Any]:
+    """The last members of ``Totals``: all are counts, but for an amount of nano-dollars."""
+    return (_usd(number) if index == _AMOUNT else _count(number) for index, number in enumerate(details))
 
 
 def _count(number: int | None) -> int | None:
