@@ -10,7 +10,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -211,16 +211,19 @@ class Context:
         return settings_module.load_settings(os.environ, self._env_file_option)
 
     @contextmanager
-    def client(self, patience: Patience | None = None) -> Iterator[Client]:
+    def client(
+        self, patience: Patience | None = None, on_wait: Callable[[float], None] = lambda _seconds: None
+    ) -> Iterator[Client]:
         """An API client that keeps to the rate limit of all processes on this database.
 
         ``patience`` None: where standard output or error is a terminal, somebody waits and it soon gives up.
+        ``on_wait``: as of ``RateLimiter``.
         """
         from orwatch.openrouter.client import Client
         from orwatch.openrouter.outage import OF_A_PERSON
         from orwatch.store.engine.rate_limit import RateLimiter
 
-        limiter = RateLimiter(self.store, self.settings.rate_limit_per_minute, self.clock)
+        limiter = RateLimiter(self.store, self.settings.rate_limit_per_minute, self.clock, on_wait)
         with Client(
             self.settings.api_url,
             clock=self.clock,

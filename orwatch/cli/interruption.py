@@ -11,7 +11,7 @@ from orwatch.errors import JobTimeoutError
 from orwatch.text import counted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_CARRIES_ON = "what was written stays, the next run carries on."
+CARRIES_ON = "what was written stays, the next run carries on."
 
 
 class StoppedBySignal(BaseException):
@@ -30,7 +30,9 @@ class StoppedBySignal(BaseException):
 
 @contextmanager
 def interruptible(
-    timeout_minutes: float, wait_seconds: float = 0.0, outcome: str = _CARRIES_ON
+    timeout_minutes: float,
+    wait_seconds: float = 0.0,
+    outcome: str | Callable[[], str] = CARRIES_ON,
 ) -> Iterator[Callable[[], None]]:
     """Raise ``StoppedBySignal`` or, after so many minutes, ``JobTimeoutError`` in the block; 0: no limit.
 
@@ -44,13 +46,14 @@ def interruptible(
         for other in caught:
             signal.signal(other, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        said = outcome if isinstance(outcome, str) else outcome()
         if number == signal.SIGALRM:
             raise JobTimeoutError(
                 f"the run took longer than {counted(timeout_minutes, 'minute')} and was ended "
                 "(if it needs that long, raise ORWATCH_JOB_TIMEOUT)",
-                f"{outcome[0].upper()}{outcome[1:]}",
+                f"{said[0].upper()}{said[1:]}",
             )
-        raise StoppedBySignal(number, outcome)
+        raise StoppedBySignal(number, said)
 
     def restart_limit() -> None:
         signal.setitimer(signal.ITIMER_REAL, timeout_minutes * 60)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orwatch.cli.context import Context
 from orwatch.cli.heartbeat import Heartbeat
-from orwatch.cli.interruption import interruptible
+from orwatch.cli.interruption import CARRIES_ON, interruptible
 from orwatch.domain.runs import Job
 from orwatch.errors import EXIT_DONE
 from orwatch.jobs.runs.recorded import RunOptions
@@ -23,6 +23,8 @@ class Ending:
     options: RunOptions
     exit_code: int = EXIT_DONE
     summary: str = ""
+    # What becomes of it where a signal or the time limit ends it.
+    if_stopped: str = CARRIES_ON
 
 
 @contextmanager
@@ -35,14 +37,16 @@ def job_run(
     """
     clean_up_after_killed_runs(context)
     heartbeat = Heartbeat(context.settings.heartbeat_url if is_whole else None, job)
+    ending = Ending(RunOptions(wait_seconds))
+    timeout_minutes = context.settings.job_timeout_minutes
     try:
-        with interruptible(context.settings.job_timeout_minutes, wait_seconds) as restart_limit:
+        with interruptible(timeout_minutes, wait_seconds, lambda: ending.if_stopped) as restart_limit:
 
             def begin() -> None:
                 restart_limit()
                 heartbeat.start()
 
-            ending = Ending(RunOptions(wait_seconds, begin))
+            ending.options = RunOptions(wait_seconds, begin)
             yield ending
     except BaseException as error:
         heartbeat.fail(str(error) or type(error).__name__)

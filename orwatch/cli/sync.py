@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date
@@ -29,7 +29,8 @@ from orwatch.errors import UsageError
 from orwatch.text import counted, is_terminal, printable
 
 if TYPE_CHECKING:
-    from orwatch.jobs.sync.request import SyncProgress
+    from orwatch.jobs.sync.progress import SyncProgress
+    from orwatch.render.progress import ProgressBar
     from orwatch.store.engine.database import Store
 
 _NAMES_LISTED = 5
@@ -111,11 +112,23 @@ def command(
     with (
         job_run(context, Job.SYNC, wait_seconds, is_whole=not key_names) as ending,
         ExitStack() as opened,
-        _progress(shows_progress) as on_progress,
+        _progress_bar(shows_progress) as bar,
     ):
+
+        def on_progress(progress: SyncProgress) -> None:
+            if dry_run:
+                ending.if_stopped = "it was a dry run, nothing was written."
+            elif progress.rows_written:
+                written = counted(progress.rows_written, "row")
+                ending.if_stopped = f"{written} written so far are stored, the next run carries on."
+            if bar is not None:
+                bar.tell(progress)
+
         result = sync_job.run(
             store,
-            lambda: opened.enter_context(context.client()),
+            lambda: opened.enter_context(
+                context.client() if bar is None else context.client(on_wait=bar.wait)
+            ),
             context.keyring,
             request,
             context.clock,
@@ -163,14 +176,14 @@ def _warn_of_ordinary_keys(store: Store, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _progress(is_shown: bool) -> Iterator[Callable[[SyncProgress], None]]:
+def _progress_bar(is_shown: bool) -> Iterator[ProgressBar | None]:
     if not is_shown:
-        yield lambda _progress: None
+        yield None
         return
-    from orwatch.render.console import progress_bar
+    from orwatch.render.progress import progress_bar
 
-    with progress_bar("Syncing") as update:
-        yield lambda progress: update(progress.keys_done, progress.keys_total, progress.rows_written)
+    with progress_bar() as bar:
+        yield bar
 
 
 def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:

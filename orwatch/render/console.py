@@ -33,19 +33,19 @@ def show(view: View, stream: IO[str] | None = None, *, width: int | None = None)
     ``width``: so wide instead.
     """
     options = {} if width is None else {"width": width, "height": _ANY_HEIGHT}
-    _print(_console(stream or sys.stdout, **options), view)
+    _print(console_on(stream or sys.stdout, **options), view)
 
 
 def as_text(view: View) -> str:
     """What would be printed to a file: nothing is cut."""
     buffer = io.StringIO()
-    _print(_console(buffer, width=UNCUT, height=_ANY_HEIGHT), view)
+    _print(console_on(buffer, width=UNCUT, height=_ANY_HEIGHT), view)
     return buffer.getvalue()
 
 
 def for_pager(view: View, theme: Theme) -> str:
     """What would be printed to the terminal that is standard output, escape sequences included."""
-    console = _console(sys.stdout, theme=theme)
+    console = console_on(sys.stdout, theme=theme)
     with console.capture() as captured:
         _print(console, view)
     return captured.get()
@@ -53,7 +53,7 @@ def for_pager(view: View, theme: Theme) -> str:
 
 def as_svg(view: View, title: str, width: int = _PLAIN_WIDTH) -> str:
     """A picture of what a terminal would show."""
-    console = _console(
+    console = console_on(
         io.StringIO(),
         width=width,
         height=_ANY_HEIGHT,
@@ -69,7 +69,7 @@ def as_svg(view: View, title: str, width: int = _PLAIN_WIDTH) -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
 
 
-def _console(stream: IO[str], **options: Any) -> Console:
+def console_on(stream: IO[str], **options: Any) -> Console:
     """A console that interprets nothing."""
     return Console(file=stream, highlight=False, markup=False, emoji=False, **options)
 
@@ -83,35 +83,11 @@ def _print(console: Console, view: View) -> None:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[ProgressBar]:
-    """A bar on standard error; nothing where that is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = _console(sys.stderr)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("keys · {task.fields[rows]:,} rows"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(label, total=None, rows=0)
-
-        def update(done: int, total: int, rows: int) -> None:
-            progress.update(task, completed=done, total=total, rows=rows)
-
-        yield update
-
-
-@contextmanager
 def counting_bar() -> Iterator[CountingBar]:
     """A bar on standard error that says what is being done; nothing where that is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = _console(sys.stderr)
+    console = console_on(sys.stderr)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -134,12 +110,4 @@ class CountingBar(Protocol):
 
     def __call__(self, doing: str, done: int, total: int) -> None:
         """What is being done, and how much of how much is."""
-        ...
-
-
-class ProgressBar(Protocol):
-    """How the bar is moved on."""
-
-    def __call__(self, done: int, total: int, rows: int) -> None:
-        """So many keys of so many are done, with so many rows written."""
         ...

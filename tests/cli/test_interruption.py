@@ -27,6 +27,18 @@ def test_a_signal_ends_the_block_and_tells_the_shells_exit_code(
     assert {each: signal.getsignal(each) for each in HANDLED} == before
 
 
+def test_what_becomes_of_the_run_is_told_as_it_is_when_the_signal_comes() -> None:
+    stored: list[str] = []
+
+    def stop() -> None:
+        stored.append("3 rows")
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(StoppedBySignal) as stopped, interruptible(0, outcome=lambda: f"{stored[-1]} stored."):
+        stop()
+    assert stopped.value.outcome == "3 rows stored."
+
+
 def test_what_ends_the_run_is_not_interrupted_by_a_second_signal() -> None:
     done = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -133,21 +132,3 @@ def test_nothing_in_a_name_is_markup_for_any_output() -> None:
     assert INERT_NAME in picture
     assert INERT_NAME in console.as_text(view)
     assert INERT_NAME in rendered(view)
-
-
-def test_a_progress_bar_tells_keys_and_rows_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with console.progress_bar("Syncing") as update:
-        update(1, 3, 1234)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
-    assert "Syncing" in text
-    assert "1/3 keys" in text
-    assert "1,234 rows" in text
-
-
-def test_a_progress_bar_is_nothing_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress_bar("Syncing") as update:
-        update(1, 3, 1234)
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "")

@@ -48,6 +48,7 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
     the keys cannot be listed, nothing else is asked. Raises ``StoreUnusableError``,
     ``StoreUnavailableError``.
     """
+    session.progress.begin(f"{owner.name}: list of keys")
     try:
         listing = fetch_listing(session.client(), secret)
     except ApiError as error:
@@ -79,6 +80,7 @@ def sync_account(session: SyncSession, owner: StoredKey, secret: str) -> SyncedA
     has_today = read_today(reader)
     read_completed_days(reader)
     read_back(reader)
+    session.progress.begin(f"{owner.name}: credits and limits")
     _read_credits(reader)
     read_workspace_budgets(reader)
     read_layers(reader)

@@ -43,6 +43,7 @@ def read_completed_days(reader: AccountReader) -> None:
     def ask_account() -> Activity:
         return fetch_activity(reader.client, reader.secret, reader.today)
 
+    reader.begin("completed days")
     before = reader.attempt("activity", ask_account, UsageSource.ACTIVITY)
     if before is None:
         return
@@ -57,9 +58,11 @@ def read_completed_days(reader: AccountReader) -> None:
     users_of_all: list[StoredKey] = []
     others_have_use = False
     late: list[TimeShareError] = []
+    reader.begin("completed days", len(due))
     for answers in ask_in_groups(due, ask, reader.session.request.concurrency):
         to_write = []
         for key, answer in answers:
+            reader.session.progress.step()
             if isinstance(answer, TimeShareError):
                 late.append(answer)
             elif isinstance(answer, ApiError):

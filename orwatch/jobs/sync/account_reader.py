@@ -125,6 +125,10 @@ class AccountReader:
         """Those of the same account: what was stored under them before is a part of it."""
         return [key for key in self.members if key.is_management and key.id != self.owner.id]
 
+    def begin(self, stage: str, total: int | None = None, unit: str = "keys") -> None:
+        """Tell which part of the account is read now, and how much it is."""
+        self.session.progress.begin(f"{self.owner.name}: {stage}", total, unit)
+
     def now(self) -> datetime:
         """The time by this machine's clock."""
         return self.session.clock.now()
@@ -135,7 +139,11 @@ class AccountReader:
 
     def add_counts(self, key: StoredKey, counts: WriteCounts) -> None:
         """Count what was written for a key; days before those of ``GET /activity`` are written once only."""
-        self.tally(key).add_counts(counts, to_day_number(self.today - timedelta(days=ACTIVITY_DAYS)))
+        tally = self.tally(key)
+        before = tally.counts.rows_written
+        tally.add_counts(counts, to_day_number(self.today - timedelta(days=ACTIVITY_DAYS)))
+        # Rows that this run has written before count once.
+        self.session.progress.step(0, rows=tally.counts.rows_written - before)
 
     @property
     def contradicted_days(self) -> set[date]:

@@ -36,6 +36,7 @@ def read_today(reader: AccountReader) -> bool:
 
     def read() -> bool:
         since, until = _analytics_days(reader)
+        reader.begin("latest days", (until - since).days + 1, "days")
         for window in reader.windows.read(since, until):
             _write_window(reader, window)
         if reader.state.backfilled_from is None and reader.session.request.reaches_back:
@@ -69,6 +70,7 @@ def read_back(reader: AccountReader) -> None:
     until = reached - timedelta(days=1)
 
     def read() -> None:
+        reader.begin("days before", (until - since).days + 1, "days")
         for window in reader.windows.read(since, until):
             _write_window(reader, window, backfilled_from=window.since)
 
@@ -123,6 +125,7 @@ def _write_window(reader: AccountReader, window: Window, backfilled_from: date |
 
     for key, counts in reader.session.store.run_write(write):
         reader.add_counts(key, counts)
+    reader.session.progress.step((window.until - window.since).days + 1)
     if window.warnings:
         _note_warnings(reader, window)
     reader.tally(reader.owner).add_rejections(answer([]))

@@ -1,4 +1,4 @@
-"""What a sync is asked for, and what it reports while it works."""
+"""What a sync is asked for."""
 
 from __future__ import annotations
 
@@ -27,15 +27,6 @@ class SyncRequest:
     source: UsageSource | None = None
     backfill_from: date | None = None
     limit_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SyncProgress:
-    """Reported after each key."""
-
-    keys_done: int
-    keys_total: int
-    rows_written: int
 
 
 def last_days(today: date, days: int) -> date:

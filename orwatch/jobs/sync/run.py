@@ -24,7 +24,8 @@ from orwatch.jobs.runs.recorded import RunOptions, recorded_run, run_error
 from orwatch.jobs.sync.models import note_retirements
 from orwatch.jobs.sync.order import is_ordinary, owners_of
 from orwatch.jobs.sync.outage import Done, conclude_outage, unanswered
-from orwatch.jobs.sync.request import SyncProgress, SyncRequest, last_days
+from orwatch.jobs.sync.progress import ProgressReport, SyncProgress
+from orwatch.jobs.sync.request import SyncRequest, last_days
 from orwatch.jobs.sync.result import (
     COUNTERS_WENT_DOWN,
     SyncedKey,
@@ -79,12 +80,15 @@ def run(
     and what ``open_client`` does.
     """
     check_names(store, request.key_names)
-    session = SyncSession(store, cache(open_client), partial(open_secrets, store, keyring), clock, request)
+    session = SyncSession(
+        *(store, cache(open_client), partial(open_secrets, store, keyring), clock, request),
+        progress=ProgressReport(on_progress),
+    )
     if request.is_dry_run:
         with store.scratch_copy() as copy:
-            return _sync(replace(session, store=copy), on_progress)
+            return _sync(replace(session, store=copy))
     with recorded_run(store, Job.SYNC, clock, options, is_whole=not request.key_names) as outcome:
-        result = _sync(session, on_progress)
+        result = _sync(session)
         outcome.status = result.status
         outcome.counts = {
             "keys": len(result.keys),
@@ -104,7 +108,7 @@ def run(
     return result
 
 
-def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> SyncResult:
+def _sync(session: SyncSession) -> SyncResult:
     request = session.request
     started_at = session.clock.monotonic()
     with session.store.read() as connection:
@@ -119,7 +123,7 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
     except EncryptionKeyError:
         # Raised again at the end: accounts whose secrets can be opened are read all the same.
         tasks, done, rest = [], {}, [*selected]
-    new_owners = _sync_keys(session, tasks, done, on_progress, later=len(owners))
+    new_owners = _sync_keys(session, tasks, done)
     handled: set[int] = set()
     has_more = any(_has_secret(key) and not key.is_management for key in rest)
     for place, owner in enumerate(owners):
@@ -130,7 +134,7 @@ def _sync(session: SyncSession, on_progress: Callable[[SyncProgress], None]) -> 
         rest = [key for key in rest if key.id not in handled]
         more_tasks, not_asked = _plan(session, rest, has_opened_others=bool(tasks))
         done |= not_asked
-        new_owners += _sync_keys(session, more_tasks, done, on_progress)
+        new_owners += _sync_keys(session, more_tasks, done)
     for place, task in enumerate(new_owners):
         # Added unchecked: its answer is the first to say that it is a management key.
         share = with_share(session, started_at, len(new_owners) - place)
@@ -167,33 +171,21 @@ def _sync_owner(session: SyncSession, owner: StoredKey, done: Done) -> set[int]:
     return {*account.done_ids}
 
 
-def _sync_keys(
-    session: SyncSession,
-    tasks: Sequence[_Task],
-    done: Done,
-    on_progress: Callable[[SyncProgress], None],
-    later: int = 0,
-) -> list[_Task]:
-    """Sync keys with their own secrets, and add to ``done``; those that turn out to be management keys.
-
-    ``later``: how many others are synced after these.
-    """
-    key_count = len(done) + len(tasks) + later
-    rows_written = sum(synced.rows_written for group in done.values() for synced in group)
-    on_progress(SyncProgress(len(done), key_count, rows_written))
+def _sync_keys(session: SyncSession, tasks: Sequence[_Task], done: Done) -> list[_Task]:
+    """Sync keys with their own secrets, and add to ``done``; those that turn out to be management keys."""
+    if tasks:
+        session.progress.begin("Syncing", len(tasks))
     new_owners = []
     for task, answer, seconds in _answers(session, tasks):
         synced = _conclude(session, task, answer)
+        session.progress.step(rows=synced.rows_written if synced else 0)
         if synced is None:
-            key_count -= 1
             continue
         if synced.outage is None:
             log_synced(synced, seconds)
         if isinstance(answer, CounterReading) and answer.facts and answer.facts.kind is KeyKind.MANAGEMENT:
             new_owners.append(task)
         done[task.key.id] = (synced,)
-        rows_written += synced.rows_written
-        on_progress(SyncProgress(len(done), key_count, rows_written))
     return new_owners
 
 

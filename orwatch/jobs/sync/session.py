@@ -11,6 +11,7 @@ from orwatch.clock import Clock
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.usage import ListedModel
 from orwatch.errors import EncryptionKeyError
+from orwatch.jobs.sync.progress import ProgressReport
 from orwatch.jobs.sync.request import SyncRequest
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus
 from orwatch.store.engine.database import Store
@@ -39,6 +40,7 @@ class SyncSession:
     clock: Clock
     request: SyncRequest
     listed_models: list[Sequence[ListedModel]] = field(default_factory=list)
+    progress: ProgressReport = field(default_factory=ProgressReport)
 
 
 def with_share(session: SyncSession, started_at: float, groups: int) -> SyncSession:

@@ -23,8 +23,18 @@ _MOMENT_SECONDS = 0.25
 class RateLimiter:
     """Lets requests through in a burst until the limit, then one by one as old ones leave the window."""
 
-    def __init__(self, store: Store, requests_per_minute: int, clock: Clock) -> None:
-        """``requests_per_minute`` 0: no limit, nothing is logged."""
+    def __init__(
+        self,
+        store: Store,
+        requests_per_minute: int,
+        clock: Clock,
+        on_wait: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """``requests_per_minute`` 0: no limit, nothing is logged.
+
+        ``on_wait`` is told for how many seconds the next request waits; 0: it starts.
+        """
+        self._on_wait = on_wait
         self._store = store
         self._limit = requests_per_minute
         self._clock = clock
@@ -37,11 +47,13 @@ class RateLimiter:
         What is returned is to be called when the request leaves, and then it counts as from now.
         """
         if self._limit == 0:
+            self._on_wait(0.0)
             return lambda: None
         with self._turn:
             while True:
                 asked_at = self._clock.monotonic()
                 seconds, number = self._store.run_write(self._try_to_start, Writing.REQUEST_LOG)
+                self._on_wait(seconds)
                 if not seconds:
                     return partial(self._leave, number, asked_at)
                 self._clock.sleep(seconds)

@@ -18,6 +18,7 @@ from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.money import from_nano
 from orwatch.jobs.cleanup import run as cleanup_job
 from orwatch.jobs.sync import run as sync_job
+from orwatch.jobs.sync.progress import SyncProgress
 from orwatch.jobs.sync.request import SyncRequest, last_days
 from orwatch.jobs.sync.result import SyncedKey, SyncResult
 from orwatch.jobs.validate import run as validate_job
@@ -417,8 +418,10 @@ class AccountWatcher:
         request = SyncRequest(options.pop("since", last_days(today, days)), **options)
         with respx.mock(base_url=API_URL) as router, make_client(self.clock) as client:
             router.route().mock(side_effect=self.server)
+            self.progress: list[SyncProgress] = []
             self.result = sync_job.run(
-                self.store, lambda: client, Keyring([ENCRYPTION_KEY]), request, self.clock
+                *(self.store, lambda: client, Keyring([ENCRYPTION_KEY]), request, self.clock),
+                on_progress=self.progress.append,
             )
         return {key.name: key for key in self.result.keys}
 

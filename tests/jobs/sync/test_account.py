@@ -34,6 +34,22 @@ def test_what_belongs_to_no_listed_key_is_kept_under_the_management_key(watcher:
     }
 
 
+def test_progress_tells_each_part_of_the_account_and_ends_with_all_rows(watcher: AccountWatcher) -> None:
+    for name in ("red", "blue"):
+        watcher.server.use(watcher.server.create(name), "2")
+    watcher.next_day()
+    watcher.sync()
+    last = {each.stage: (each.done, each.total, each.unit) for each in watcher.progress}
+    assert last == {
+        "boss: list of keys": (0, None, "keys"),
+        "boss: latest days": (31, 31, "days"),
+        "boss: completed days": (2, 2, "keys"),
+        "boss: days before": (334, 334, "days"),
+        "boss: credits and limits": (0, None, "keys"),
+    }
+    assert watcher.progress[-1].rows_written == watcher.result.rows_written > 0
+
+
 @on_each_engine
 def test_today_is_told_by_model_and_replaced_by_the_completed_day_with_its_providers(
     watcher: AccountWatcher,

@@ -16,8 +16,9 @@ from orwatch.domain.sources import UsageSource
 from orwatch.errors import EncryptionKeyError, UsageError
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.sync import run as sync_job
+from orwatch.jobs.sync.progress import SyncProgress
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
-from orwatch.jobs.sync.run import SyncProgress, SyncRequest
+from orwatch.jobs.sync.run import SyncRequest
 from orwatch.openrouter.client import Client
 from orwatch.secrets import Keyring
 from orwatch.store.engine import locks
@@ -339,7 +340,7 @@ def test_a_dry_run_needs_no_lock(run: Runner, api: FakeApi) -> None:
         assert run(is_dry_run=True).exit_code == 0
 
 
-def test_progress_counts_every_key_once_and_ends_with_all(run: Runner, api: FakeApi) -> None:
+def test_progress_counts_every_key_that_is_asked_and_ends_with_all(run: Runner, api: FakeApi) -> None:
     for name in ("first", "second"):
         add_key(run.store, name)
         api.on(name, usage(item()))
@@ -348,7 +349,10 @@ def test_progress_counts_every_key_once_and_ends_with_all(run: Runner, api: Fake
 
     run()
 
-    assert run.progress == [SyncProgress(1, 2, 0), SyncProgress(2, 2, 1)]
+    assert run.progress == [
+        SyncProgress("Syncing", 0, 1, "keys", 0),
+        SyncProgress("Syncing", 1, 1, "keys", 1),
+    ]
 
 
 @pytest.mark.usefixtures("work")

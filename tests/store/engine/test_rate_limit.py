@@ -51,11 +51,13 @@ def most_within_a_minute(starts: list[datetime]) -> int:
 def test_a_burst_of_the_limit_goes_through_at_once_and_the_next_one_waits(
     store: Store, clock: FakeClock
 ) -> None:
-    limiter = RateLimiter(store, 5, clock)
+    told: list[float] = []
+    limiter = RateLimiter(store, 5, clock, told.append)
 
     assert starts_of(limiter, clock, 5) == [NOW] * 5
     assert clock.slept == []
     assert starts_of(limiter, clock, 1) == [NOW + WINDOW]
+    assert told == [0, 0, 0, 0, 0, WINDOW.total_seconds(), 0]
 
 
 def test_requests_follow_one_by_one_as_old_ones_leave_the_window(store: Store, clock: FakeClock) -> None:
