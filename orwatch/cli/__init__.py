@@ -92,7 +92,12 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option(
     "--env-file",
@@ -114,6 +119,10 @@ def cli(ctx: click.Context, env_file: str | None) -> None:
     from orwatch.cli.context import Context
 
     ctx.obj = ctx.with_resource(Context(env_file))
+    if ctx.invoked_subcommand is None:
+        from orwatch.cli import overview
+
+        overview.show(ctx.obj)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

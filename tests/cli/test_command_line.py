@@ -23,8 +23,8 @@ from orwatch.errors import OrwatchError, SettingsError, TryAgainError
 from orwatch.jobs.report import run as report_job
 from orwatch.jobs.status import run as status_job
 from orwatch.store.engine import locks
-from tests.cli.support import Home, Orwatch
-from tests.support import FakeClock
+from tests.cli.support import Home, Orwatch, write_usage
+from tests.support import FakeClock, usage_row
 
 
 def subcommands() -> Iterator[tuple[str, click.Command]]:
@@ -82,10 +82,22 @@ def test_the_help_lists_every_command_in_the_order_of_use(orwatch: Orwatch) -> N
     assert listed == list(COMMANDS)
 
 
-def test_without_a_command_it_shows_the_help(orwatch: Orwatch) -> None:
+def test_without_a_command_it_tells_how_to_begin_and_then_how_all_stands(
+    orwatch: Orwatch, home: Home, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
     code, out, err = orwatch()
-    assert code in {0, 2}  # as click's version thinks right
-    assert "Commands:" in out + err
+    assert (code, out.splitlines()[0], err) == (0, "Three steps to see what OpenRouter costs:", "")
+    assert sorted(tmp_path.rglob("*")) == before
+    home.set_up("ci")
+    assert "1. orwatch key add NAME  done\n" in orwatch().out
+    write_usage(home, "ci", usage_row(cost="1.5"))
+    code, out, err = orwatch()
+    assert (code, out.splitlines()[:2], err) == (
+        0,
+        ["This month: $1.50 so far", "Today:      $1.50 (UTC)"],
+        "",
+    )
 
 
 def test_the_version_is_told(orwatch: Orwatch) -> None:

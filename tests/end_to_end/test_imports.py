@@ -88,13 +88,14 @@ def test_a_help_topic_that_is_not_shown_on_a_terminal_loads_nothing_heavy(
     [
         (("report",), {"rich", "sqlalchemy"}),
         (("report", "--json"), {"rich", "sqlalchemy"}),
+        ((), {"rich", "sqlalchemy"}),
         (("status",), {"cryptography", "rich", "sqlalchemy"}),
         (("key", "list"), {"rich", "sqlalchemy"}),
         (("budget", "list"), {"rich", "sqlalchemy"}),
         (("cleanup", "--quiet"), {"rich", "sqlalchemy"}),
         (("sync", "--quiet"), {"cryptography", "httpx", "rich", "sqlalchemy"}),
     ],
-    ids=["report", "report --json", "status", "key list", "budget list", "cleanup", "sync"],
+    ids=["report", "report --json", "alone", "status", "key list", "budget list", "cleanup", "sync"],
 )
 def test_a_command_loads_what_it_needs_and_no_more(
     synced: Machine, arguments: tuple[str, ...], needed: set[str]
