@@ -67,7 +67,7 @@ def list_read_keys(connection: Connection) -> list[ReadKey]:
 
 
 def known_too_late(connection: Connection, first_day: date) -> set[int]:
-    """The rows of keys, removed ones aside, of whose usage on ``first_day`` nothing is known.
+    """The rows of keys of whose usage on ``first_day`` nothing is known.
 
     Of a listed key without use no day is recorded: its account was read back, or it was not there yet. From
     the first day that was read each sync goes on where the last one ended.
@@ -91,7 +91,6 @@ def known_too_late(connection: Connection, first_day: date) -> set[int]:
         select(columns.id)
         .join(accounts, accounts.c.api_key_id == columns.account_key_id, isouter=True)
         .where(
-            columns.removed_at.is_(None),
             columns.kind != KeyKind.MANAGEMENT.value,
             ~func.coalesce(is_listed, False),
             ~is_recorded,
