@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,7 +23,9 @@ class Message:
 
 def raised(alert: Alert) -> Message:
     """What an alert says."""
-    return Message(_title(alert.summary), _body(alert, alert.summary, _since(alert)))
+    # They are those of the raising: below a recovery they would contradict it.
+    figures = [f"{name}: {value}" for name, value in alert.figures.items() if value is not None]
+    return Message(_title(alert.summary), _body(alert, alert.summary, _since(alert), figures=figures))
 
 
 def recovered(alert: Alert) -> Message:
@@ -63,12 +66,11 @@ def _since(alert: Alert) -> str:
     return f"Raised on {alert.raised_at:%Y-%m-%d} at {alert.raised_at:%H:%M} UTC."
 
 
-def _body(alert: Alert, *lines: str) -> str:
+def _body(alert: Alert, *lines: str, figures: Sequence[str] = ()) -> str:
     if is_test(alert):
         end = "This is a test by `orwatch alert test`: nothing is wrong."
     else:
         end = f"More: orwatch alert show {alert.id}"
-    figures = [f"{name}: {value}" for name, value in alert.figures.items() if value is not None]
     return "\n".join([*lines, "", f"{alert.rule.value}: {alert.name}", *figures, "", end])
 
 

@@ -37,10 +37,13 @@ def test_a_message_has_the_sentence_the_figures_and_the_way_to_more() -> None:
 def test_a_recovery_says_how_things_stand_and_what_was_said_before() -> None:
     said = message.recovered(replace(ALERT, recovery="team: $80.00 of $200.00 are spent"))
     assert (said.title, said.is_recovery) == ("orwatch: over: team: $80.00 of $200.00 are spent", True)
-    assert said.body.splitlines()[:2] == [
-        "team: $80.00 of $200.00 are spent",
-        "What was said before: team: $80.00 of $100.00 are spent",
-    ]
+    assert said.body == (
+        "team: $80.00 of $200.00 are spent\n"
+        "What was said before: team: $80.00 of $100.00 are spent\n"
+        "Raised on 2026-11-20 at 12:30 UTC.\n\n"
+        "budget: team\n\n"
+        "More: orwatch alert show 12"
+    )
 
 
 def test_a_long_sentence_is_cut_in_the_title_alone() -> None:
