@@ -16,8 +16,12 @@ NEWS_DAYS = 3
 CLAIM_SECONDS = 120
 
 _UNSENT = alerts.c.sent_at.is_(None)
+# What holds again is not said to be over.
 _UNSENT_RECOVERY = (
-    alerts.c.sent_at.is_not(None) & alerts.c.recovered_at.is_not(None) & alerts.c.recovery_sent_at.is_(None)
+    alerts.c.sent_at.is_not(None)
+    & alerts.c.recovered_at.is_not(None)
+    & alerts.c.ended_at.is_not(None)
+    & alerts.c.recovery_sent_at.is_(None)
 )
 
 

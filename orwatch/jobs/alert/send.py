@@ -102,7 +102,8 @@ def _send_all(round_: _Round) -> Iterator[Delivery]:
         delivery = _send(round_, alert)
         if delivery is not None:
             yield delivery
-        if delivery and delivery.error is None and alert.sent_at is None and alert.recovered_at is not None:
+        is_over = alert.recovered_at is not None and not alert.is_open
+        if delivery and delivery.error is None and alert.sent_at is None and is_over:
             again = _send(round_, replace(alert, sent_at=round_.clock.now(), tries=0, send_error=None))
             if again is not None:
                 yield again

@@ -22,6 +22,7 @@ from orwatch.redaction import keep_secret
 from orwatch.store import deliveries
 from orwatch.store.alerts import acknowledge
 from orwatch.store.engine.database import Store
+from tests.store.support import execute
 from tests.store.test_deliveries import pending, raise_alert, recover, stored, undelivered
 from tests.support import NOW, FakeClock
 
@@ -92,6 +93,17 @@ def test_what_was_over_before_it_could_be_sent_is_both_sent_in_their_order(store
     recover(store, alert)
     assert send(store, place) == Sent((alert.id, alert.id))
     assert place.titles == ["orwatch: 80 % are spent.", "orwatch: over: 50 % are spent."]
+    assert pending(store) == []
+
+
+def test_what_holds_again_before_it_could_be_sent_is_not_said_to_be_over(store: Store) -> None:
+    unsent, sent, place = raise_alert(store, "2026-10"), raise_alert(store), Place("command")
+    execute(store, f"UPDATE alerts SET sent_at = raised_at WHERE id = {sent.id}")
+    for alert in (unsent, sent):
+        recover(store, alert)
+    execute(store, "UPDATE alerts SET ended_at = NULL")
+    assert send(store, place) == Sent((unsent.id,))
+    assert place.titles == ["orwatch: 80 % are spent."]
     assert pending(store) == []
 
 
