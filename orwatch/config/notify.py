@@ -17,18 +17,11 @@ _MARKS = re.compile(r"[/:@?&=#,;\s]+")
 _HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,12}|\d+(?:\.\d+){3}|\d+", re.ASCII)
 
 
-def notify_urls(text: str, name: str) -> tuple[str, ...]:
-    """The addresses, each once. No error shows anything of them."""
+def notify_urls(text: str, _name: str) -> tuple[str, ...]:
+    """The addresses, each once. What is none is one of them: nothing that fails to be sent may end a job."""
     urls = tuple(dict.fromkeys(url.strip(" \t\r\n,;") for url in _BETWEEN.split(text)))
     for url in urls:
         _keep_secrets(url)
-    for number, url in enumerate(urls, 1):
-        if not _ADDRESS.fullmatch(url) or not url.isprintable():
-            raise SettingsError(
-                f"address {number} of {name} is none",
-                "Write mailto://user:password@host, ntfy://topic or another address of Apprise "
-                "(`orwatch help notify`), several with blanks between them.",
-            )
     return urls
 
 
@@ -43,9 +36,14 @@ def command_words(text: str, name: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def is_address(url: str) -> bool:
+    """Whether it has the form of an address."""
+    return bool(_ADDRESS.fullmatch(url)) and url.isprintable()
+
+
 def scheme(url: str) -> str:
     """What an address begins with, and all of it that may be shown."""
-    return url.partition("://")[0].lower()
+    return url.partition("://")[0].lower() if is_address(url) else "address"
 
 
 def parts(url: str) -> set[str]:

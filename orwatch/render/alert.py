@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -64,13 +65,13 @@ def show_view(alert: Alert) -> View:
         ("Window", alert.window),
         ("Threshold", f"{alert.threshold} %" if alert.threshold else numbers.UNKNOWN),
         ("What", alert.summary),
-        ("Raised", numbers.moment(alert.raised_at)),
-        ("Sent", numbers.moment(alert.sent_at)),
+        ("Raised", _moment(alert.raised_at)),
+        ("Sent", _moment(alert.sent_at)),
         *([(f"Tried {alert.tries}x", alert.send_error or "no end was told")] if alert.tries else []),
-        ("Recovered", numbers.moment(alert.recovered_at)),
+        ("Recovered", _moment(alert.recovered_at)),
         *([("Recovery", alert.recovery)] if alert.recovery else []),
-        ("Over since", numbers.moment(alert.ended_at)),
-        ("Acknowledged", numbers.moment(alert.acknowledged_at)),
+        ("Over since", _moment(alert.ended_at)),
+        ("Acknowledged", _moment(alert.acknowledged_at)),
         *(_figure(name, value) for name, value in alert.figures.items()),
     ]
 
@@ -78,6 +79,10 @@ def show_view(alert: Alert) -> View:
         return labelled(lines, width)
 
     return parts
+
+
+def _moment(value: datetime | None) -> str:
+    return numbers.UNKNOWN if value is None else f"{numbers.moment(value)} UTC"
 
 
 def _figure(name: str, value: str | int | None) -> tuple[str, str]:

@@ -211,7 +211,11 @@ def _run_style(job: JobStatus) -> str:
 
 
 def _key_table(result: StatusResult, keys: Sequence[KeyStatus], width: int) -> RenderableType:
-    problems = ["yes, see below" if key.problem else "none" for key in keys]
+    known = {alert.subject for alert in result.alerts if alert.acknowledged_at is not None}
+    problems = [
+        "none" if not key.problem else "yes, acknowledged" if key.alert in known else "yes, see below"
+        for key in keys
+    ]
     return make_table(
         [
             Column("Key", [key.key.name for key in keys], is_name=True),

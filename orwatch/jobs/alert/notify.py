@@ -16,7 +16,10 @@ from orwatch.redaction import redact
 from orwatch.text import printable
 
 NOT_INSTALLED = "Apprise is not installed: pip install 'orwatch[notify]' (pipx: pipx inject orwatch apprise)"
-_NO_ADDRESS = "Apprise can make nothing of the address: it is wrong, or needs a library that is missing"
+_NO_ADDRESS = (
+    "Apprise can make nothing of the address: it is wrong, or needs a library that is missing; that of a "
+    "webhook begins with json:// or jsons://"
+)
 _MAX_SHOWN = 200
 _LEAST_PART = 3
 
