@@ -37,12 +37,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def frozen() -> Iterator[FrozenDateTimeFactory]:
-    """The real clock stands at NOW."""
+@pytest.fixture(scope="package")
+def _stopped() -> Iterator[FrozenDateTimeFactory]:
+    """The real clock stands: once for all, for to stop it takes longer than most of the tests."""
     # pytest measures how long the tests take by the same functions.
     with freeze_time(NOW, ignore=["_pytest.timing"]) as factory:
         yield factory
+
+
+@pytest.fixture(autouse=True)
+def frozen(_stopped: FrozenDateTimeFactory) -> FrozenDateTimeFactory:
+    """The real clock stands at NOW."""
+    _stopped.move_to(NOW)
+    return _stopped
 
 
 @pytest.fixture(autouse=True)
