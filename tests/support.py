@@ -99,8 +99,17 @@ def stored_key(**others: object) -> StoredKey:
     return StoredKey(**(values | others))  # type: ignore[arg-type]
 
 
+def examples(count: int) -> int:
+    """How many examples of a property are tried: ``ORWATCH_TEST_EXAMPLES`` times as many, where it is set."""
+    return count * int(os.environ.get("ORWATCH_TEST_EXAMPLES", "1"))
+
+
 # A busy machine is no failure. Every run tries other examples; a failing one is printed, ready to paste.
 settings.register_profile(
-    "orwatch", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "orwatch",
+    max_examples=examples(40),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("orwatch")

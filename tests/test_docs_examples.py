@@ -21,6 +21,7 @@ from typing import TypeAlias
 import click
 import pytest
 from freezegun import freeze_time
+from freezegun.api import FrozenDateTimeFactory
 
 from orwatch.cli import cli, run
 from orwatch.cli.context import Context
@@ -102,8 +103,15 @@ def home(tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def stopped() -> Iterator[FrozenDateTimeFactory]:
+    """The real clock stands: once for all, for to stop it takes long."""
+    with freeze_time(NOW, ignore=["_pytest.timing"]) as factory:
+        yield factory
+
+
 @pytest.fixture
-def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def show(home: Path, stopped: FrozenDateTimeFactory, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command as at a terminal; asked for a secret, it types that of the key it adds or replaces."""
 
     def show(words: list[str]) -> Shown:
@@ -122,8 +130,8 @@ def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             code = run([word.replace(HOME_IN_DOCUMENTS, str(home)) for word in words])
         return Shown(code, screen.getvalue().replace(str(home), HOME_IN_DOCUMENTS))
 
-    with freeze_time(NOW, ignore=["_pytest.timing"]):
-        yield show
+    stopped.move_to(NOW)
+    return show
 
 
 @pytest.fixture(scope="module")

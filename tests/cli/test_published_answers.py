@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from orwatch.secrets import hash_secret
 from tests.cli.support import Home, Orwatch, key_answer, piped
 from tests.published import ERRORS, account_answers, mostly
-from tests.support import API_URL, NOW, secret_of
+from tests.support import API_URL, NOW, examples, secret_of
 
 HASHES = tuple(hash_secret(secret_of(name)) for name in ("ops", "ci", "unknown"))
 # Made before the clock is held still: the types of the client know the real one only.
@@ -48,7 +48,7 @@ def prepared(home: Home, orwatch: Orwatch, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @given(script=scripts())
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5), suppress_health_check=list(HealthCheck))
 def test_no_answer_is_a_bug(
     home: Home,
     orwatch: Orwatch,

@@ -24,7 +24,7 @@ from tests.end_to_end.support import (
 
 KEYS = 30
 DAYS = 10
-ROUNDS = 15
+ROUNDS = 10
 LONGEST_WAIT_SECONDS = 0.02
 
 

@@ -27,7 +27,7 @@ from orwatch.openrouter.parse_account import (
     parse_workspaces,
 )
 from tests.published import ERRORS, account_answers
-from tests.support import TODAY
+from tests.support import TODAY, examples
 
 # The client's own models mark fields of theirs as deprecated, and then warn of themselves.
 pytestmark = pytest.mark.filterwarnings(r"ignore:warning. \*\* DEPRECATED \*\*:DeprecationWarning")
@@ -58,7 +58,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 
 @pytest.mark.parametrize("path", PARSERS)
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=examples(20))
 def test_every_answer_is_read_or_refused_with_a_reason(path: str, data: st.DataObject) -> None:
     answer: Any = data.draw(ANSWERS[path])
     # The client takes it, so it is an answer that OpenRouter may give.

@@ -31,7 +31,7 @@ from orwatch.store.schema import metadata
 from tests.jobs.support import add_key, days_ago, spend
 from tests.jobs.sync.account_support import add_owner, list_under, listed, note_account, note_spent, note_sync
 from tests.store.support import execute, get_key, on_each_engine, write
-from tests.support import NOW, TODAY, usage_answer, usage_row
+from tests.support import NOW, TODAY, examples, usage_answer, usage_row
 
 EVERYTHING = Scope()
 
@@ -102,7 +102,7 @@ def plain_sum(
     return sure, doubtful, is_missing
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
 @given(
     st.lists(rows, max_size=12),
     st.lists(st.tuples(st.sampled_from(Per), scopes, st.booleans()), min_size=1, max_size=6),

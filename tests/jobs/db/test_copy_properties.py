@@ -24,7 +24,7 @@ from tests.databases import content
 from tests.postgres import PostgresServer
 from tests.store.ledger.test_properties import answers, days
 from tests.store.support import add_key
-from tests.support import NOW, FakeClock
+from tests.support import NOW, FakeClock, examples
 
 
 def copy(source: str, target: str) -> None:
@@ -81,7 +81,7 @@ def test_an_arbitrary_database_is_the_same_there_and_back(
             add_key(store, name)
 
     @settings(
-        max_examples=5 if server else 15,
+        max_examples=examples(3 if server else 8),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(history=steps(), chunk=st.integers(1, 9))

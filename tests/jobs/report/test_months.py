@@ -144,13 +144,13 @@ def test_what_stands_beneath_the_bare_report_adds_up_to_it_after_a_cleanup_too(c
     assert [table.totals for table in result.top_tables] == [result.table.totals] * 2
 
 
-@pytest.mark.parametrize("by", [by for by in COMBINATIONS if not {DAY, WEEK} & set(by)], ids="-".join)
-def test_cleanup_changes_no_total(store: Store, clock: FakeClock, by: tuple[Dimension, ...]) -> None:
+def test_cleanup_changes_no_total(store: Store, clock: FakeClock) -> None:
     spend(store, (date(2026, 8, 31), "meta/llama", "10"))
     spend(store, (date(2026, 11, 2), "openai/gpt", "0.000000001"))
     since = date(2026, 8, 1)
-    before = run(store, *by, since=since).table
+    combinations = [by for by in COMBINATIONS if not {DAY, WEEK} & set(by)]
+    before = [run(store, *by, since=since).table for by in combinations]
 
     cleanup_job.run(store, 1, clock)
 
-    assert run(store, *by, since=since).table == before
+    assert [run(store, *by, since=since).table for by in combinations] == before

@@ -128,17 +128,15 @@ def test_weeks_begin_on_monday_and_unknown_ones_are_shown(store: Store) -> None:
     assert rows["2026-11-02"] == Totals()
 
 
-@pytest.mark.parametrize("by", COMBINATIONS, ids="-".join)
-def test_totals_are_the_sum_of_the_rows_whatever_they_are_broken_down_by(
-    store: Store, by: tuple[Dimension, ...]
-) -> None:
-    table = run(store, *by).table
+def test_totals_are_the_sum_of_the_rows_whatever_they_are_broken_down_by(store: Store) -> None:
+    for by in COMBINATIONS:
+        table = run(store, *by).table
 
-    assert table.by == by
-    assert all(len(row.values) == len(by) for row in table.rows)
-    assert len({row.values for row in table.rows}) == len(table.rows)
-    assert table.totals == sum_of(table)
-    assert table.totals == Totals(15, 200, 500, Decimal("5.500000001"), Decimal("5.5"))
+        assert table.by == by
+        assert all(len(row.values) == len(by) for row in table.rows), by
+        assert len({row.values for row in table.rows}) == len(table.rows), by
+        assert table.totals == sum_of(table), by
+        assert table.totals == Totals(15, 200, 500, Decimal("5.500000001"), Decimal("5.5")), by
 
 
 @pytest.mark.parametrize(

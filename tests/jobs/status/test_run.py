@@ -23,8 +23,6 @@ from tests.jobs.support import add_key, days_ago, spend
 from tests.store.support import dump, execute, on_each_engine
 from tests.support import NOW, TODAY, FakeClock
 
-pytestmark = on_each_engine
-
 # NOW is Friday, 12:30. Sync was due at 12:00, validate at 02:00 and cleanup last Sunday at 03:00.
 LONG_AGO = NOW - timedelta(days=100)
 LAST_SLOTS = {
@@ -73,6 +71,7 @@ def watched(store: Store) -> Store:
     return store
 
 
+@on_each_engine
 def test_where_all_ran_and_no_key_has_trouble_nothing_needs_a_person(watched: Store) -> None:
     spend(watched, (days_ago(3), "a", "1"), (TODAY, "a", "1"))
 
@@ -88,6 +87,7 @@ def test_where_all_ran_and_no_key_has_trouble_nothing_needs_a_person(watched: St
     assert result.database_bytes == watched.size_bytes() > 0
 
 
+@on_each_engine
 def test_each_job_tells_its_last_run_and_when_it_is_next_due(watched: Store) -> None:
     record(watched, Job.SYNC, NOW - timedelta(minutes=5), RunStatus.PARTIAL, "one key failed")
 
@@ -124,6 +124,7 @@ def test_a_job_that_did_not_run_when_it_was_due_was_missed(store: Store, job: Jo
     assert result.exit_code == 1
 
 
+@on_each_engine
 def test_jobs_that_never_ran_were_missed(store: Store) -> None:
     add_key(store)
     make_old(store)
@@ -184,6 +185,7 @@ def test_a_run_that_never_ended_and_holds_no_lock_was_interrupted(
     assert result.problems == ("the last sync was interrupted; the next one carries on where it stopped",)
 
 
+@on_each_engine
 def test_a_run_under_way_is_no_trouble(watched: Store) -> None:
     record(watched, Job.SYNC, NOW, None)
     with locks.job_lock(watched, Job.SYNC, FakeClock()):
@@ -195,6 +197,7 @@ def test_a_run_under_way_is_no_trouble(watched: Store) -> None:
     assert result.problems == ()
 
 
+@on_each_engine
 def test_a_run_that_ends_while_status_looks_is_not_called_interrupted(
     watched: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +224,7 @@ def test_a_missed_slot_is_told_before_an_older_failure(watched: Store) -> None:
     assert [problem[:12] for problem in status_job.run(watched, NOW).problems] == ["sync was due"]
 
 
+@on_each_engine
 def test_an_invalid_key_needs_a_person(watched: Store) -> None:
     with watched.write() as connection:
         stored_keys.set_inactive(connection, 1, InactiveReason.INVALID, NOW)
@@ -240,6 +244,7 @@ def test_a_disabled_key_is_nobodys_trouble_whatever_it_left_behind(watched: Stor
     assert status_job.run(watched, NOW).problems == ()
 
 
+@on_each_engine
 def test_a_removed_key_is_not_told_of(watched: Store) -> None:
     with watched.write() as connection:
         stored_keys.record_sync_failure(connection, 1, "401")
@@ -273,6 +278,7 @@ def test_a_key_that_expires_soon_needs_a_person(
     assert status_job.run(watched, NOW).problems == problems
 
 
+@on_each_engine
 def test_status_writes_nothing(watched: Store, clock: FakeClock) -> None:
     cleanup_job.run(watched, 7, clock)
     record(watched, Job.SYNC, NOW, None)
@@ -283,6 +289,7 @@ def test_status_writes_nothing(watched: Store, clock: FakeClock) -> None:
     assert dump(watched, "job_runs") == before
 
 
+@on_each_engine
 def test_a_run_of_single_keys_does_not_stand_for_the_job(watched: Store) -> None:
     all_ran(watched)
     with watched.write() as connection:

@@ -19,7 +19,7 @@ from orwatch.store.engine.database import open_store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import add_key
 from tests.jobs.sync.account_server import CLAUDE, GPT, MANAGEMENT, AccountWatcher, Spot, Use
-from tests.support import NOW, FakeClock, secret_of
+from tests.support import NOW, FakeClock, examples, secret_of
 
 MODELS = (GPT, CLAUDE)
 PROVIDERS = ("OpenAI", "Azure")
@@ -209,7 +209,7 @@ def run_world(tmp_path_factory: pytest.TempPathFactory, template: Path, steps: l
 
 
 @given(st.lists(STEP, max_size=30))
-@settings(max_examples=40)
+@settings(max_examples=examples(25))
 def test_whatever_happens_every_day_within_reach_is_the_servers_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, template: Path, steps: list[Step]
 ) -> None:

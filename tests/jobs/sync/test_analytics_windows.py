@@ -17,7 +17,7 @@ from orwatch.errors import ApiError, TruncatedAnswerError
 from orwatch.jobs.sync.analytics_windows import Window, WindowReader, expected_rows_per_day
 from tests.jobs.support import make_client
 from tests.jobs.sync.account_server import AccountServer
-from tests.support import API_URL, NOW, TODAY, FakeClock, secret_of, stored_key
+from tests.support import API_URL, NOW, TODAY, FakeClock, examples, secret_of, stored_key
 
 
 def members(server: AccountServer) -> list[StoredKey]:
@@ -109,7 +109,7 @@ NAMES = st.sampled_from(["red", "blue", "green"])
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from("ab")), max_size=20),
     st.integers(2, 12),
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(40))
 def test_however_answers_are_cut_each_row_is_found_once_and_with_its_key(
     keys: list[tuple[str, bool]], uses: list[tuple[int, int, str]], max_rows: int
 ) -> None:

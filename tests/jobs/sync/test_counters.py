@@ -28,7 +28,7 @@ from orwatch.store.engine.database import Store, open_store
 from tests.jobs.support import ENCRYPTION_KEY, add_key, item, make_client, usage
 from tests.jobs.sync.account_server import AccountServer, usd
 from tests.store.support import dump, get_key, on_each_engine
-from tests.support import API_URL, NOW, TODAY, FakeClock
+from tests.support import API_URL, NOW, TODAY, FakeClock, examples
 
 NANO = Decimal("1e-9")
 
@@ -326,7 +326,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=40)
+@settings(max_examples=examples(25))
 def test_whatever_happens_the_stored_total_is_the_servers(
     tmp_path_factory: pytest.TempPathFactory, new_database: Path, steps: list[tuple[str, int]]
 ) -> None:

@@ -20,7 +20,7 @@ from orwatch.store.keys import accounts, listings
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import ListingChanges
 from tests.store.support import add_key, get_key
-from tests.support import NOW
+from tests.support import NOW, examples
 
 MANAGEMENT = KeyFacts(KeyKind.MANAGEMENT)
 FACTS = KeyFacts(KeyKind.INFERENCE, label="sk-or-v1-0e6...1c96")
@@ -131,7 +131,7 @@ LISTINGS = st.lists(
 
 
 @given(LISTINGS)
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 def test_whatever_is_listed_in_any_order_each_key_has_a_name_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, new_database: Path, listings: Iterable[dict[int, str]]
 ) -> None:

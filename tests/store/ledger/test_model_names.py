@@ -17,7 +17,7 @@ from orwatch.store.engine.database import Store, open_store
 from orwatch.store.ledger import model_names
 from orwatch.store.ledger.retention import remove_day
 from tests.store.support import add_key, dump, scalar, write
-from tests.support import NOW, TODAY, usage_answer, usage_row
+from tests.support import NOW, TODAY, examples, usage_answer, usage_row
 
 DATED, PLAIN = "openai/gpt-4.1-2025-04-14", "openai/gpt-4.1"
 
@@ -99,7 +99,7 @@ NAMES = st.sampled_from("abcd")
     st.lists(st.tuples(NAMES, st.integers(0, 9)), max_size=6, unique_by=lambda each: each[0]),
     st.lists(st.dictionaries(NAMES, NAMES, max_size=4), max_size=4),
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(25))
 def test_whatever_is_learned_in_any_order_no_dollar_is_lost(
     tmp_path_factory: pytest.TempPathFactory,
     new_database: Path,

@@ -22,7 +22,7 @@ from orwatch.store.ledger import retention
 from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import COUNTS, DAILY_COUNTS, from_day_number, reported_column
 from tests.store.support import add_key, dump, path_of, sqlite_only, write
-from tests.support import NOW, usage_row
+from tests.support import NOW, examples, usage_row
 
 FIRST_DAY = date(2026, 9, 25)
 LAST_DAY = date(2026, 11, 5)
@@ -334,7 +334,7 @@ def test_the_ledger_agrees_with_a_simple_model_whatever_happens(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=examples(20),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

@@ -22,7 +22,7 @@ from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.read import Grouping, LedgerExtent, UsageFilter, UsageSum
 from orwatch.store.schema import api_keys, ledger_state, models, providers
 from tests.store.support import add_key, write
-from tests.support import NOW, TODAY, usage_answer, usage_row
+from tests.support import NOW, TODAY, examples, usage_answer, usage_row
 
 YESTERDAY = TODAY - timedelta(days=1)
 OCTOBER = date(2026, 10, 1)
@@ -186,7 +186,7 @@ def in_python(rows: list[tuple[date, int, int, int, int | None, int]], grouping:
     model_ids=st.none() | st.sets(st.integers(1, 3)),
     kept_from=st.none() | st.dates(date(2026, 8, 28), date(2026, 11, 3)),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sums_are_those_of_the_ledger_whatever_totals_they_are_read_from(
     store: Store,
     rows: dict[tuple[date, int, int, int], tuple[int | None, int]],

@@ -230,6 +230,7 @@ def test_a_better_source_replaces_the_days_of_a_worse_one_whole(store: Store) ->
     assert sources == {to_day_number(TODAY): "usage", to_day_number(YESTERDAY): "counters"}
 
 
+@sqlite_only
 @pytest.mark.parametrize("doubted", [TODAY, None])
 @pytest.mark.parametrize(
     ("worse", "better"),
