@@ -36,21 +36,33 @@ from tests.support import NOW, FakeClock, secret_of
 KEPT = "orwatch-before-restore-20261120T123000Z.db"
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def backup(filled_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of 40 days, made by the command."""
-    url = f"sqlite:///{tmp_path}/other/orwatch.db"
-    with filled(url):
-        db_backup.run(url, tmp_path / "backup.db", lambda *_: None)
-    return tmp_path / "backup.db"
+    backup = tmp_path_factory.mktemp("backup") / "backup.db"
+    db_backup.run(url_of(filled_file), backup, lambda *_: None)
+    return backup
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("three days") / "orwatch.db"
+    with filled(url_of(path), 3):
+        return path
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def file(tmp_path: Path, backup: Path) -> Path:
+    """The backup, a copy for each test."""
+    return shutil.copy(backup, tmp_path / "backup.db")
+
+
+@pytest.fixture
+def place(tmp_path: Path, three_days: Path) -> Path:
     """Where the database is: one of 3 days, unless a test takes it away."""
-    place = tmp_path / "share" / "orwatch.db"
-    with filled(url_of(place), 3):
-        return place
+    folder = tmp_path / "share"
+    folder.mkdir(mode=0o700)
+    return shutil.copy(three_days, folder / "orwatch.db")
 
 
 def url_of(file: Path) -> str:
