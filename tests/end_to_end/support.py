@@ -19,6 +19,7 @@ from typing import IO, Any, TypeAlias
 
 from orwatch.demo.server import Answer, Request, Response, json_response
 from orwatch.demo.usage import CI, OLD_LAPTOP, PRODUCTION, FakeKey
+from orwatch.domain.alerts.alert import Rule
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.secrets import Vault, hash_secret
 from orwatch.store.engine.database import open_store
@@ -92,6 +93,10 @@ class Finished:
     def json(self) -> Any:
         """Standard output as JSON, numbers exact; fails when anything else is on it."""
         return json.loads(self.stdout, parse_float=Decimal)
+
+
+# For tests of something else, in which made-up usage may be worth a warning on one day and not on another.
+NO_ALERTS = {"ORWATCH_ALERTS_OFF": ",".join(Rule)}
 
 
 class Machine:

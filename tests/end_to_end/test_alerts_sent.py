@@ -208,7 +208,7 @@ def test_a_signal_ends_the_sending_and_the_command_and_leaves_the_job_done(
         "orwatch: stopped by SIGTERM; the job is done; the next run sends what was not sent.\n",
     )
     assert watching.query("SELECT status FROM job_runs ORDER BY id DESC LIMIT 1") == [("ok",)]
-    assert is_gone(int(pid_file.read_text().rstrip(".")))
+    wait_for(lambda: is_gone(int(pid_file.read_text().rstrip("."))))
 
 
 def test_two_machines_on_one_database_send_each_alert_once(

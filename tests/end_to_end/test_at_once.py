@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer, Request, Response
 from orwatch.demo.usage import FakeKey
-from tests.end_to_end.support import DEADLINE_SECONDS, Machine, finish, make_keys, told
+from tests.end_to_end.support import DEADLINE_SECONDS, NO_ALERTS, Machine, finish, make_keys, told
 
 Serve = Callable[[Answer], FakeServer]
 
@@ -91,6 +91,7 @@ def test_the_first_use_may_come_from_several_commands_at_once(
 
 
 def test_sync_and_validate_together_keep_to_the_rate_limit(machine: Machine, serve: Serve) -> None:
+    machine.settings |= NO_ALERTS
     keys = make_keys(EARLIER)
     api = FakeOpenRouter(keys)
     troubles = [Response(503, b"", {"Retry-After": "0"})] * 2

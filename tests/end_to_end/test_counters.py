@@ -10,7 +10,7 @@ import pytest
 
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer, Request, Response, error_response
-from tests.end_to_end.support import Machine
+from tests.end_to_end.support import NO_ALERTS, Machine
 
 
 def without_usage(api: FakeOpenRouter, request: Request) -> Response:
@@ -23,6 +23,7 @@ def test_days_are_counted_where_the_server_has_no_usage(
 ) -> None:
     server = serve(lambda request: without_usage(api, request))
     watching.api_url = server.url
+    watching.settings |= NO_ALERTS
 
     first = watching.run("sync", "--json")
     again = watching.run("sync", "--json")

@@ -20,6 +20,7 @@ from orwatch.demo.usage import FakeKey, usage_of
 from orwatch.domain.days import days_between, month_start
 from tests.end_to_end.support import (
     HISTORY_DAYS,
+    NO_ALERTS,
     Finished,
     Machine,
     days_ago,
@@ -189,6 +190,7 @@ def test_a_whole_account_agrees_and_takes_few_requests(
     api = FakeOpenRouter((), account=account, history_days=60, serves_usage=False)
     server = serve(api.answer)
     machine.api_url = server.url
+    machine.settings |= NO_ALERTS
     assert machine.run("key", "add", "ops", input=account.management_secret).code == 0
     assert machine.run("sync").code == 0
     asked_before = len(server.received)

@@ -13,7 +13,7 @@ import pytest
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer
 from orwatch.demo.usage import FakeKey
-from tests.end_to_end.support import Finished, Machine, finish, make_keys, told, total_cost
+from tests.end_to_end.support import NO_ALERTS, Finished, Machine, finish, make_keys, told, total_cost
 from tests.end_to_end.test_at_once import (
     EARLIER,
     EARLIER_SECONDS,
@@ -76,6 +76,7 @@ def test_every_command_works_as_on_a_file(
     keys: tuple[FakeKey, ...],
 ) -> None:
     machine = team.machine("one", server.url)
+    machine.settings |= NO_ALERTS
     created = machine.run("init")
     assert (created.code, "created the database postgresql://owner_" in created.stderr) == (0, True)
     add_keys(machine, keys)
@@ -124,6 +125,8 @@ def test_of_two_machines_one_syncs_and_the_other_says_who_does(
     gate = Gate(api.answer)
     server = serve(gate.answer)
     one, two = team.machine("one", server.url), team.machine("two", server.url)
+    one.settings |= NO_ALERTS
+    two.settings |= NO_ALERTS
     add_keys(one, keys)
     first = one.start("sync", "--days", "30", "--json")
     try:
@@ -149,6 +152,8 @@ def test_two_machines_at_once_lose_nothing_count_nothing_twice_and_share_the_rat
     api = FakeOpenRouter(keys)
     server = serve(api.answer)
     machines = [team.machine(name, server.url) for name in ("one", "two")]
+    for machine in machines:
+        machine.settings |= NO_ALERTS
     add_keys(machines[0], keys)
     limit = {"ORWATCH_RATE_LIMIT_PER_MINUTE": str(LIMIT)}
     assert machines[0].run("validate", **limit).code == 0

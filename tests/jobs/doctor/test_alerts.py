@@ -33,12 +33,23 @@ from tests.support import NOW
                     "alerts",
                     "finding",
                     "nosuch 1, slack 3: Apprise can make nothing of the address: it is wrong, "
-                    "or needs a library that is missing",
+                    "or needs a library that is missing; that of a webhook begins with json:// or jsons://",
                 ),
                 ("alerts", "finding", "command: there is no program /nowhere/x"),
             ],
         ),
-        ("s3cret", "", []),  # which the settings say
+        (
+            "s3cret",
+            "",
+            [
+                (
+                    "alerts",
+                    "finding",
+                    "address 1: Apprise can make nothing of the address: it is wrong, "
+                    "or needs a library that is missing; that of a webhook begins with json:// or jsons://",
+                )
+            ],
+        ),
     ],
 )
 def test_each_destination_is_looked_at(
