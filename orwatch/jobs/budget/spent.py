@@ -25,7 +25,12 @@ from orwatch.text import first_of, printable, without_secrets
 
 # A key that was not read for so long may have spent something since.
 _PROMPT = timedelta(days=1)
-_COUNTERS = {Per.DAY: "usage_daily", Per.WEEK: "usage_weekly", Per.MONTH: "usage_monthly"}
+_COUNTERS = {
+    Per.DAY: "usage_daily",
+    Per.WEEK: "usage_weekly",
+    Per.MONTH: "usage_monthly",
+    Per.LIFETIME: "usage",
+}
 _NAMES_SHOWN = 3
 # With more keys than this all are read: a longer list would only slow the query down.
 _MOST_KEYS_NAMED = 400
@@ -95,8 +100,11 @@ def _read_window(
         late = known_too_late(connection, first) - {
             each.key_id for each in touching if each.span.first_day <= first
         }
+    if per is Per.LIFETIME:
+        # What they spent before they were stored here is a part of their lives.
+        late = {key.id for key in keys if key.is_counted}
     counted: dict[int, CountedKey] = {}
-    if last is not None and (late or astride):
+    if late or astride:
         open_rows = {key.id for key in keys if key.is_counted} & late.union(cell.key_id for cell in astride)
         readings = counted_since(connection, _COUNTERS[per], datetime.combine(first, time(), UTC))
         counted = {row_id: readings[row_id] for row_id in open_rows & readings.keys()}
@@ -291,7 +299,7 @@ def _settle_beginnings(
             total.known += max(0, amount(counted) - stored)
         elif astride.get(key.id):
             summed.append(key)
-        elif key.id in window.late and key.id in reading.watched - unread:
+        elif window.last_day is not None and key.id in window.late and key.id in reading.watched - unread:
             late.append(key)
     if late:
         total.is_bounded = False

@@ -118,5 +118,5 @@ def counted_since(connection: Connection, column: str, since: datetime) -> dict[
         api_keys.c.id,
         type_coerce(counter, Integer),
         *(() if byok is None else (type_coerce(byok, Integer),)),
-    ).where(type_coerce(api_keys.c.facts_read_at, Integer) >= to_seconds(since), counter.is_not(None))
+    ).where(type_coerce(api_keys.c.facts_read_at, Integer) >= max(0, to_seconds(since)), counter.is_not(None))
     return {row[0]: CountedKey(row[1], row[2] if len(row) > 2 else None) for row in connection.execute(query)}

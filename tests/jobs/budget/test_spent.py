@@ -193,14 +193,14 @@ def add_counted_key(store: Store, name: str = "counted", **facts: str) -> Stored
 def test_today_counts_and_what_has_no_model_leaves_open_how_much_of_it_counts(
     store: Store, work: StoredKey
 ) -> None:
-    counted = add_counted_key(store, usage_monthly_usd="40", usage_weekly_usd="3")
+    counted = add_counted_key(store, usage_usd="500", usage_monthly_usd="40", usage_weekly_usd="3")
     of_x, of_work = Scope(models=("a/*",)), Scope(key_ids=(work.id,), models=("a/*",))
 
     # What the counter of the month has beyond the ledger was spent before the first reading.
     assert told(state(store, budget())) == (42, 42, 42)
     assert told(state(store, budget(Per.WEEK))) == (5, 5, 5)
     assert told(state(store, budget(Per.DAY))) == (3, 3, 3)
-    assert told(state(store, budget(Per.LIFETIME))) == (5, 5, 5)
+    assert told(state(store, budget(Per.LIFETIME))) == (502, 502, 502)
     assert told(state(store, budget(Per.DAY, of_x))) == (None, 0, 3)
     assert told(state(store, budget(Per.LIFETIME, of_x))) == (None, 2, 5)
     assert state(store, budget(Per.DAY, of_x)).why_unknown == "the model of $3 is not reported"
