@@ -171,7 +171,8 @@ def _plan(
     days = {row.day for row in rows} | {day for day in answer.whole_days if day >= watermark} - kept
     # Of days before its memory an API reports nothing, whether there was use or not.
     memory = _ANALYTICS_MEMORY if answer.source is UsageSource.ANALYTICS else _API_MEMORY
-    remembered = min([now.date() - memory, *days])
+    mentioned = {day for day in {*answer.whole_days, *(row.day for row in answer.rows)} if day >= watermark}
+    remembered = min([now.date() - memory, *(mentioned - better)])
     window = _days_begun(max(first_day, remembered), answer.until, now)
     doubtful = answer.doubtful_days(days | window)
     return _Plan(rows, days, doubtful, days | (window - doubtful - better - worse), set(sources) - worse)
