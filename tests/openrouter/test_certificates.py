@@ -22,6 +22,9 @@ from tests.support import SECRET, FakeClock
 
 MakeClient = Callable[..., Client]
 
+# A thread that is about to end may hold such a socket for longer than its test.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
