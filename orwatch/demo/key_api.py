@@ -11,6 +11,7 @@ from typing import Any
 from orwatch.demo.server import Json, Response, json_response
 from orwatch.demo.state import CREATOR, FakeAccountState, time_text
 from orwatch.demo.usage import FakeKey, LimitReset
+from orwatch.domain.days import month_start, next_month, week_start
 from orwatch.domain.money import ZERO, from_nano
 
 FREE_REQUESTS_A_DAY = 50
@@ -134,7 +135,6 @@ def _window(reset: LimitReset | None, today: date) -> tuple[date, date | None]:
     if reset == "daily":
         return today, today + timedelta(days=1)
     if reset == "weekly":
-        monday = today - timedelta(days=today.weekday())
+        monday = week_start(today)
         return monday, monday + timedelta(days=7)
-    first = today.replace(day=1)
-    return first, (first + timedelta(days=31)).replace(day=1)
+    return month_start(today), next_month(today)

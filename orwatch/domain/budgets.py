@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from itertools import pairwise
 
-from orwatch.domain.days import month_end, month_start
+from orwatch.domain.days import month_end, month_start, week_start
 from orwatch.domain.forecast import Forecast
 from orwatch.domain.money import add_exactly, round_to_nano
 from orwatch.errors import UsageError
@@ -119,7 +119,7 @@ def window_at(per: Per, now: datetime) -> tuple[date, date | None]:
     if per is Per.DAY:
         return today, today
     if per is Per.WEEK:
-        monday = today - timedelta(days=today.weekday())
+        monday = week_start(today)
         return monday, monday + timedelta(days=6)
     if per is Per.MONTH:
         return month_start(today), month_end(today)

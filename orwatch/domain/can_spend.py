@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from orwatch.domain.days import ONE_DAY, month_start, next_month
+from orwatch.domain.days import ONE_DAY, month_start, next_month, week_start
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.domain.layers import Layer, WorkspaceBudget
 from orwatch.domain.money import ZERO, add_exactly
@@ -32,7 +32,7 @@ _KEY_LIMIT = "key_limit"
 
 _FIRST_DAYS: dict[str, Callable[[date], date]] = {
     "daily": lambda day: day,
-    "weekly": lambda day: day - timedelta(days=day.weekday()),
+    "weekly": week_start,
     "monthly": month_start,
 }
 _NEXT_DAYS: dict[str, Callable[[date], date]] = {

@@ -13,6 +13,11 @@ def days_between(since: date, until: date) -> Iterator[date]:
     return (since + timedelta(days=offset) for offset in range((until - since).days + 1))
 
 
+def week_start(day: date) -> date:
+    """The Monday of the week."""
+    return day - timedelta(days=day.weekday())
+
+
 def month_start(day: date) -> date:
     """The first day of the month."""
     return day.replace(day=1)

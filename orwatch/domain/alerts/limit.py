@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
 from orwatch.domain.alerts.words import short_day, usd, whole_percent
-from orwatch.domain.can_spend import Bound
-from orwatch.domain.days import ONE_DAY, next_month
+from orwatch.domain.can_spend import Bound, window_of
 from orwatch.domain.keys import KeyFacts
 from orwatch.domain.layers import Layer
 from orwatch.domain.money import add_exactly
@@ -168,7 +167,7 @@ def _judge(reading: LimitReading, threshold: int, now: datetime) -> Finding:
         return Finding(rule, subject, name, "", False, f"{reading.limited} is lifted", threshold)
     spent, resets_at = reading.spent_usd, _resets_at(reading)
     if resets_at is not None and resets_at <= now:
-        spent, resets_at = None, _next_reset(layer.reset_interval, now) or resets_at
+        spent, resets_at = None, window_of(layer.reset_interval, now)[1] or resets_at
     elif resets_at is None and layer.reset_interval is not None:
         # When it was counted anew after it was read cannot be told.
         spent = None
@@ -199,17 +198,7 @@ def _summary(limited: str, limit: Decimal, spent: Decimal | None, resets_at: dat
 
 def _resets_at(reading: LimitReading) -> datetime | None:
     """When what was read is counted anew; None: never, or it cannot be told."""
-    return reading.layer.resets_at or _next_reset(reading.layer.reset_interval, reading.read_at)
-
-
-def _next_reset(interval: str | None, moment: datetime) -> datetime | None:
-    today = moment.astimezone(UTC).date()
-    days: Mapping[str | None, date] = {
-        "daily": today + ONE_DAY,
-        "weekly": today + timedelta(7 - today.weekday()),
-        "monthly": next_month(today),
-    }
-    return datetime.combine(days[interval], time(), UTC) if interval in days else None
+    return reading.layer.resets_at or window_of(reading.layer.reset_interval, reading.read_at)[1]
 
 
 def _is_over(window: str, now: datetime) -> bool:

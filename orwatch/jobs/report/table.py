@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from functools import reduce
 from typing import Any
 
+from orwatch.domain.days import month_start, week_start
 from orwatch.domain.money import add_exactly
 from orwatch.domain.usage import COLUMNS, Dimension, Totals
 from orwatch.jobs.report.result import ReportRow, ReportTable
@@ -16,9 +17,9 @@ from orwatch.jobs.report.result import ReportRow, ReportTable
 def period_start(dimension: Dimension, day: date) -> date:
     """The first day of the day, week or month that a day lies in."""
     if dimension is Dimension.WEEK:
-        return day - timedelta(days=day.weekday())
+        return week_start(day)
     if dimension is Dimension.MONTH:
-        return day.replace(day=1)
+        return month_start(day)
     return day
 
 
