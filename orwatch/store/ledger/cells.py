@@ -1,17 +1,15 @@
-"""Sums of money for many budgets at once, from the smallest totals that have them: what each sync reads.
-
-The statements are plain SQL with the numbers in them: to make each anew would take longer than to run it.
-"""
+"""Sums of money for many budgets at once, from the smallest totals that have them: what each sync reads."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
+from orwatch.store.ledger.conditions import among, among_days, between
 from orwatch.store.ledger.write import kept_from
 from orwatch.store.schema import from_day_number, to_day_number, usage_months
 
@@ -45,10 +43,10 @@ def sum_of_all(
     removed = kept_from(connection)
     if removed is not None and removed > first_day and _is_of_months(first_day, last_day):
         cut = month_start(removed - ONE_DAY)
-        of_months = f"month BETWEEN {to_day_number(first_day)} AND {to_day_number(cut)}"
+        of_months = between("month", first_day, cut)
         cells = _sum(connection, "usage_months", groups, _TOTAL_UNREPORTED, of_months)
         first_day = next_month(cut)
-    of_days = f"date BETWEEN {to_day_number(first_day)} AND {to_day_number(last_day or date.max)}"
+    of_days = between("date", first_day, last_day or date.max)
     return [*cells, *_sum(connection, "usage_by_model", groups, _TOTAL_UNREPORTED, of_days)]
 
 
@@ -61,14 +59,13 @@ def sum_by_key(
     key_ids: Collection[int] | None,
 ) -> list[Cell]:
     """The same sums by key. ``key_ids`` None: of all keys, else of these."""
-    # Each day and key by its number: that is a place in the table's order.
-    among = "" if key_ids is None else f" AND u.api_key_id IN ({_listed(key_ids)})"
+    of_keys = "" if key_ids is None else f" AND {among('u.api_key_id', key_ids)}"
     if last_day is None or _is_of_months(first_day, last_day):
         months = _months(connection) if last_day is None else [first_day]
-        of_months = f"u.month IN ({_listed(map(to_day_number, months))}){among}"
+        of_months = among("u.month", map(to_day_number, months)) + of_keys
         groups = ("api_key_id", "model_id", "provider_id") if by_model else ("api_key_id", "NULL", "NULL")
         return _sum(connection, "usage_months u", groups, _TOTAL_UNREPORTED, of_months)
-    of_days = f"u.date IN ({_listed(map(to_day_number, days_between(first_day, last_day)))}){among}"
+    of_days = among_days("u.date", first_day, last_day) + of_keys
     if not by_model:
         groups = ("api_key_id", "NULL", "NULL")
         return _sum(connection, "usage_by_key u", groups, _TOTAL_UNREPORTED, of_days)
@@ -90,10 +87,6 @@ def _months(connection: Connection) -> list[date]:
     if first is None or last is None:
         return []
     return [day for day in days_between(from_day_number(first), from_day_number(last)) if day.day == 1]
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(str(int(number)) for number in numbers) or "NULL"
 
 
 def _sum(

@@ -1,19 +1,19 @@
 """What was used lately, as far as alerts are judged by it: few statements, each from the smallest totals.
 
-The statements are plain SQL with the numbers in them: to make each anew would take longer than to run it.
 Amounts are nano-dollars.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from orwatch.domain.days import days_between, month_start
+from orwatch.domain.days import month_start
 from orwatch.domain.money import from_nano
+from orwatch.store.ledger.conditions import among, among_days, between
 from orwatch.store.schema import UNKNOWN_NAME_ID, from_day_number, to_day_number
 
 _OWN = "COALESCE(k.replaced_by, k.id)"
@@ -35,7 +35,8 @@ def daily_costs(connection: Connection, since: date, until: date) -> dict[date, 
     return {
         from_day_number(day): from_nano(int(cost))
         for day, cost in connection.exec_driver_sql(
-            f"SELECT date, SUM(cost_nano) FROM usage_by_model WHERE {_between(since, until)} GROUP BY date"
+            "SELECT date, SUM(cost_nano) FROM usage_by_model "
+            f"WHERE {between('date', since, until)} GROUP BY date"
         )
     }
 
@@ -47,7 +48,7 @@ def daily_costs_of_account(
     return {
         from_day_number(day): from_nano(int(cost))
         for day, cost in connection.exec_driver_sql(
-            f"SELECT u.date, SUM(u.cost_nano) FROM {_OF_KEYS} WHERE u.{_among_days(since, until)} "
+            f"SELECT u.date, SUM(u.cost_nano) FROM {_OF_KEYS} WHERE {among_days('u.date', since, until)} "
             f"AND (k.id = {int(owner_id)} OR k.account_key_id = {int(owner_id)}) GROUP BY u.date"
         )
     }
@@ -56,7 +57,7 @@ def daily_costs_of_account(
 def dear_rows(connection: Connection, since: date, until: date, above_nano: int) -> set[int]:
     """The rows of ``api_keys`` that cost more than that on one of these days."""
     query = (
-        f"SELECT DISTINCT api_key_id FROM usage_by_key WHERE {_among_days(since, until)} "
+        f"SELECT DISTINCT api_key_id FROM usage_by_key WHERE {among_days('date', since, until)} "
         f"AND cost_nano > {int(above_nano)}"
     )
     return {row_id for (row_id,) in connection.exec_driver_sql(query).all()}
@@ -68,15 +69,15 @@ def daily_costs_by_key(
     """What each of these keys, with all its secrets, cost on each day with use, in dollars."""
     return _by_day(
         connection,
-        f"SELECT {_OWN}, u.date, SUM(u.cost_nano) FROM {_OF_KEYS} WHERE u.{_among_days(since, until)} "
-        f"AND {_OWN} IN ({_listed(key_ids)}) GROUP BY {_OWN}, u.date",
+        f"SELECT {_OWN}, u.date, SUM(u.cost_nano) FROM {_OF_KEYS} WHERE {among_days('u.date', since, until)} "
+        f"AND {among(_OWN, key_ids)} GROUP BY {_OWN}, u.date",
     )
 
 
 def dear_models(connection: Connection, since: date, until: date, above_nano: int) -> set[int]:
     """The models that cost more than that on one of these days."""
     query = (
-        f"SELECT DISTINCT model_id FROM usage_by_model WHERE {_between(since, until)} "
+        f"SELECT DISTINCT model_id FROM usage_by_model WHERE {between('date', since, until)} "
         f"AND model_id <> {UNKNOWN_NAME_ID} "
         f"GROUP BY date, model_id HAVING SUM(cost_nano) > {int(above_nano)}"
     )
@@ -89,8 +90,8 @@ def daily_costs_by_model(
     """What each of these models cost on each day with use, in dollars."""
     return _by_day(
         connection,
-        f"SELECT model_id, date, SUM(cost_nano) FROM usage_by_model WHERE {_between(since, until)} "
-        f"AND model_id IN ({_listed(model_ids)}) GROUP BY model_id, date",
+        f"SELECT model_id, date, SUM(cost_nano) FROM usage_by_model WHERE {between('date', since, until)} "
+        f"AND {among('model_id', model_ids)} GROUP BY model_id, date",
     )
 
 
@@ -104,8 +105,8 @@ def _by_day(connection: Connection, query: str) -> dict[int, dict[date, Decimal]
 def used_rows(connection: Connection, since: date, until: date, not_on: date) -> dict[int, date]:
     """The rows of ``api_keys`` that were used on these days and not on that one, with the first day."""
     query = (
-        f"SELECT api_key_id, MIN(date) FROM usage_by_key WHERE {_among_days(since, until)} AND api_key_id "
-        f"NOT IN (SELECT api_key_id FROM usage_by_key WHERE date = {to_day_number(not_on)}) "
+        f"SELECT api_key_id, MIN(date) FROM usage_by_key WHERE {among_days('date', since, until)} "
+        f"AND api_key_id NOT IN (SELECT api_key_id FROM usage_by_key WHERE date = {to_day_number(not_on)}) "
         "GROUP BY api_key_id"
     )
     return {row_id: from_day_number(day) for row_id, day in connection.exec_driver_sql(query).all()}
@@ -114,8 +115,8 @@ def used_rows(connection: Connection, since: date, until: date, not_on: date) ->
 def were_used(connection: Connection, row_ids: Collection[int], since: date, until: date) -> set[int]:
     """Those of these rows of ``api_keys`` that were used on these days."""
     query = (
-        f"SELECT DISTINCT api_key_id FROM usage_by_key WHERE {_among_days(since, until)} "
-        f"AND api_key_id IN ({_listed(row_ids)})"
+        f"SELECT DISTINCT api_key_id FROM usage_by_key WHERE {among_days('date', since, until)} "
+        f"AND {among('api_key_id', row_ids)}"
     )
     return {row_id for (row_id,) in connection.exec_driver_sql(query).all()}
 
@@ -143,16 +144,3 @@ def month_costs(connection: Connection, day: date) -> dict[int, int]:
         f"WHERE month = {to_day_number(month_start(day))} GROUP BY api_key_id"
     )
     return {key_id: int(cost) for key_id, cost in connection.exec_driver_sql(query).all()}
-
-
-def _between(since: date, until: date) -> str:
-    return f"date BETWEEN {to_day_number(since)} AND {to_day_number(until)}"
-
-
-def _among_days(since: date, until: date) -> str:
-    """Each day by its number: with a key's that is a place in the table's order."""
-    return f"date IN ({_listed(map(to_day_number, days_between(since, until)))})"
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(str(int(number)) for number in numbers) or "NULL"

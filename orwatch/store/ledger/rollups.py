@@ -13,6 +13,7 @@ from itertools import groupby
 from sqlalchemy import Column, Connection, Table, select
 
 from orwatch.domain.days import ONE_DAY, month_end, month_start
+from orwatch.store.ledger.conditions import among
 from orwatch.store.schema import (
     COUNTS,
     DAILY_COUNTS,
@@ -47,20 +48,16 @@ class Part:
             yield month, self._condition(list(days))
 
     def _condition(self, days: Collection[int]) -> str:
-        terms = [_among("date", days)]
+        terms = [among("date", days)]
         if self.key_ids is not None:
-            terms.append(_among("api_key_id", self.key_ids))
+            terms.append(among("api_key_id", self.key_ids))
         if self.model_ids is not None:
-            terms.append(_among("model_id", self.model_ids))
+            terms.append(among("model_id", self.model_ids))
         return " AND ".join(terms)
 
 
 def _month_of(day_number: int) -> int:
     return to_day_number(month_start(from_day_number(day_number)))
-
-
-def _among(column: str, numbers: Collection[int]) -> str:
-    return f"{column} IN ({', '.join(str(int(number)) for number in numbers)})"
 
 
 def has_any(connection: Connection, part: Part) -> bool:
@@ -84,9 +81,9 @@ def drop_empty(connection: Connection, days: Collection[int]) -> None:
     if not days:
         return
     for table in (usage_by_model, usage_by_key):
-        _execute(connection, f"DELETE FROM {table.name} WHERE {_among('date', days)} AND row_count = 0")
+        _execute(connection, f"DELETE FROM {table.name} WHERE {among('date', days)} AND row_count = 0")
     months = {_month_of(day) for day in days}
-    _execute(connection, f"DELETE FROM usage_months WHERE {_among('month', months)} AND row_count = 0")
+    _execute(connection, f"DELETE FROM usage_months WHERE {among('month', months)} AND row_count = 0")
 
 
 def delete(connection: Connection, part: Part) -> None:

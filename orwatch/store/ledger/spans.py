@@ -8,7 +8,6 @@ from datetime import date
 
 from sqlalchemy import Connection, func, select
 
-from orwatch.domain.days import days_between
 from orwatch.domain.money import from_nano, to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageSpan
@@ -42,12 +41,6 @@ def list_spans(
         )
         for row in connection.execute(query).mappings()
     ]
-
-
-def days_in_spans(connection: Connection, key_id: int, since: date, until: date) -> set[date]:
-    """The days of a key's spans that touch the days ``since``..``until``."""
-    spans = [each.span for each in list_spans(connection, since, until, (key_id,))]
-    return {day for span in spans for day in days_between(span.first_day, span.last_day)}
 
 
 def write_span(connection: Connection, key_id: int, span: UsageSpan, reported: set[date]) -> None:
