@@ -14,6 +14,7 @@ from orwatch.domain.budgets import BudgetState
 from orwatch.domain.days import ONE_DAY, days_between
 from orwatch.domain.keys import AccountState, KeyKind
 from orwatch.jobs.alert.result import WatchRules
+from orwatch.jobs.budget.spent import budget_states
 from orwatch.jobs.key.allowances import WorkspaceAllowance, read_allowances
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
@@ -51,9 +52,7 @@ class Readings:
     @cached_property
     def budgets(self) -> Sequence[BudgetState]:
         """The budgets of one's own."""
-        from orwatch.jobs.budget.spent import budget_states
-
-        return budget_states(self.connection, self.now)
+        return budget_states(self.connection, self.now, keys=self.rows)
 
     @cached_property
     def model_names(self) -> Mapping[int, str | None]:

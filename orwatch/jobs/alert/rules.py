@@ -52,7 +52,7 @@ def _find_coming_budgets(readings: Readings) -> Iterator[Finding]:
         if f"budget:{state.budget.id}" in open_windows
         or not (state.is_reached() or is_far_off(state, readings.now))
     ]
-    return find_coming(with_courses(readings.connection, wanted, readings.now), open_windows)
+    return find_coming(with_courses(readings.connection, wanted, readings.now, readings.rows), open_windows)
 
 
 def _find_limits(readings: Readings) -> Iterator[Finding]:

@@ -12,18 +12,27 @@ from orwatch.domain.days import ONE_DAY
 from orwatch.domain.forecast import HISTORY_DAYS, forecast, lasts, reached_on
 from orwatch.jobs.budget.history import budget_histories
 from orwatch.store.engine.database import Connection
+from orwatch.store.keys.light import LightKey
 from orwatch.store.ledger.write import kept_from
 
 # A forecast beyond so many times the pace of the window so far is not looked for.
 _FAR_OFF = 4
 
 
-def with_courses(connection: Connection, states: Sequence[BudgetState], now: datetime) -> list[BudgetState]:
-    """The budgets with their forecasts, where enough is known for one; of a lifetime, when it is reached."""
+def with_courses(
+    connection: Connection,
+    states: Sequence[BudgetState],
+    now: datetime,
+    keys: Sequence[LightKey] | None = None,
+) -> list[BudgetState]:
+    """The budgets with their forecasts, where enough is known for one; of a lifetime, when it is reached.
+
+    ``keys``: all rows of keys, where they were read already.
+    """
     today = now.date()
     since = max(today - HISTORY_DAYS * ONE_DAY, kept_from(connection) or date.min)
     wanted = [state.budget for state in states if state.spent_usd is not None]
-    histories = budget_histories(connection, wanted, since, today - ONE_DAY) if wanted else {}
+    histories = budget_histories(connection, wanted, since, today - ONE_DAY, keys) if wanted else {}
     return [
         _with_course(state, histories[state.budget], now) if state.budget in histories else state
         for state in states

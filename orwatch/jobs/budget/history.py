@@ -13,20 +13,25 @@ from orwatch.domain.usage import Totals
 from orwatch.jobs.budget.scope import Cover, KeyIndex, cover, read_names
 from orwatch.jobs.key.spending import total_usd
 from orwatch.store.engine.database import Connection
+from orwatch.store.keys.light import LightKey, list_light
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger.read import Grouping, UsageFilter
 from orwatch.store.ledger.spans import list_spans
-from orwatch.store.ledger.watched import ReadKey, list_read_keys
 
 
 def budget_histories(
-    connection: Connection, budgets: Iterable[Budget], since: date, until: date
+    connection: Connection,
+    budgets: Iterable[Budget],
+    since: date,
+    until: date,
+    keys: Sequence[LightKey] | None = None,
 ) -> dict[Budget, dict[date, Decimal]]:
     """What was spent of each on each day of ``since``..``until`` that is known, zero included, in dollars.
 
     A day is known when a sync has read it, and when a filter knows of all that was spent whether it counts.
+    ``keys``: all rows of keys, where they were read already.
     """
-    keys = list_read_keys(connection)
+    keys = list_light(connection) if keys is None else keys
     index, names = KeyIndex(keys), read_names(connection)
     # Budgets of one scope, a day's and a month's, have the same days.
     days: dict[tuple[Scope, bool], dict[date, Decimal]] = {}
@@ -43,7 +48,7 @@ def budget_histories(
 def _days(
     connection: Connection,
     covered: Cover,
-    keys: Sequence[ReadKey],
+    keys: Sequence[LightKey],
     window: tuple[date, date],
     *,
     with_byok: bool,

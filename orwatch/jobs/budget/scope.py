@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from orwatch.domain.budgets import Scope
 from orwatch.jobs.report import models
 from orwatch.store.engine.database import Connection
+from orwatch.store.keys.light import LightKey
 from orwatch.store.ledger import read as usage_reads
-from orwatch.store.ledger.watched import ReadKey
 from orwatch.store.schema import UNKNOWN_NAME_ID
 
 
@@ -54,7 +54,7 @@ class Cover:
 class KeyIndex:
     """The rows of keys, looked up many times."""
 
-    def __init__(self, keys: Sequence[ReadKey]) -> None:
+    def __init__(self, keys: Sequence[LightKey]) -> None:
         self._key_ids = {key.id: key.key_id for key in keys}
         self._old_rows: dict[int, list[int]] = {}
         self._in_workspaces: dict[str, set[int]] = {}

@@ -16,9 +16,10 @@ from orwatch.domain.money import from_nano, to_nano
 from orwatch.jobs.budget.scope import Cover, KeyIndex, cover, read_names
 from orwatch.store import budgets as stored_budgets
 from orwatch.store.engine.database import Connection
+from orwatch.store.keys.light import LightKey, list_light
 from orwatch.store.ledger.cells import Cell, sum_by_key, sum_of_all
 from orwatch.store.ledger.spans import KeySpan, list_spans
-from orwatch.store.ledger.watched import CountedKey, ReadKey, counted_since, known_too_late, list_read_keys
+from orwatch.store.ledger.watched import CountedKey, counted_since, known_too_late
 from orwatch.store.ledger.write import kept_from
 from orwatch.store.schema import UNKNOWN_NAME_ID, to_day_number, to_seconds
 from orwatch.text import first_of, printable, without_secrets
@@ -39,13 +40,19 @@ _Amount: TypeAlias = Callable[[Cell | CountedKey], int]
 
 
 def budget_states(
-    connection: Connection, now: datetime, budgets: Sequence[Budget] | None = None
+    connection: Connection,
+    now: datetime,
+    budgets: Sequence[Budget] | None = None,
+    keys: Sequence[LightKey] | None = None,
 ) -> list[BudgetState]:
-    """How much of each budget is spent now, in their order. ``budgets`` None: of all, by name."""
+    """How much of each budget is spent now, in their order. ``budgets`` None: of all, by name.
+
+    ``keys``: all rows of keys, where they were read already.
+    """
     wanted = stored_budgets.list_budgets(connection) if budgets is None else budgets
     if not wanted:
         return []
-    keys = list_read_keys(connection)
+    keys = list_light(connection) if keys is None else keys
     index, names = KeyIndex(keys), read_names(connection)
     covers = {budget: cover(budget.scope, index, names) for budget in wanted}
     spans = list_spans(connection, date.min, date.max)
@@ -70,7 +77,7 @@ class _Window:
     now: datetime
     first_day: date
     last_day: date | None
-    keys: Mapping[int, ReadKey]
+    keys: Mapping[int, LightKey]
     of_all: Mapping[bool, Sequence[Cell]]
     by_key: Mapping[bool, Mapping[int, Sequence[Cell]]]
     astride: Sequence[Cell]
@@ -86,7 +93,7 @@ def _read_window(
     connection: Connection,
     per: Per,
     now: datetime,
-    keys: Sequence[ReadKey],
+    keys: Sequence[LightKey],
     spans: Sequence[KeySpan],
     covers: Sequence[Cover],
 ) -> _Window:
@@ -158,9 +165,9 @@ class _Reading:
     is_of_none: bool
     known_through: datetime | None
     watched: frozenset[int]
-    unread: Sequence[ReadKey]
-    stale: Sequence[ReadKey]
-    doubted: Sequence[ReadKey]
+    unread: Sequence[LightKey]
+    stale: Sequence[LightKey]
+    doubted: Sequence[LightKey]
 
 
 def _reading(covered: Cover, window: _Window) -> _Reading:
@@ -175,17 +182,15 @@ def _read_reading(covered: Cover, window: _Window) -> _Reading:
     keys = [window.keys[row_id] for row_id in ids]
     now, first_number = to_seconds(window.now), to_day_number(window.first_day)
     prompt, yesterday = now - int(_PROMPT.total_seconds()), to_day_number(window.now.date()) - 1
-    watched = [
-        key for key in keys if key.is_in_use and (not key.expires_at_seconds or key.expires_at_seconds > now)
-    ]
+    watched = [key for key in keys if key.is_read and (not key.expires_at or key.expires_at > now)]
     unread, stale = [], []
     for key in watched:
-        synced_at, through = key.synced_at_seconds, key.synced_through_number
+        synced_at, through = key.synced_at, key.synced_through
         if synced_at is None or through is None or through < first_number:
             unread.append(key)
         elif through < yesterday or synced_at < prompt:
             stale.append(key)
-    oldest = min((key.synced_at_seconds for key in watched if key.synced_at_seconds), default=None)
+    oldest = min((key.synced_at for key in watched if key.synced_at), default=None)
     doubted = window.late.union(cell.key_id for cell in window.astride if cell.key_id is not None)
     return _Reading(
         not keys,
@@ -329,6 +334,6 @@ def _note_what_is_not_reported(total: _Sum, *, with_byok: bool) -> None:
         total.reasons.append("the BYOK cost of some of it is not reported")
 
 
-def _named(keys: Sequence[ReadKey]) -> str:
+def _named(keys: Sequence[LightKey]) -> str:
     names = list(dict.fromkeys(printable(without_secrets(key.name)) for key in keys))
     return first_of(names, _NAMES_SHOWN)

@@ -12,7 +12,8 @@ class LightKey(NamedTuple):
     """A row of ``api_keys``. Days, times (in seconds) and amounts (in nano-dollars) as they are stored.
 
     ``key_id``: the row that stands for the whole key. ``is_in_use``: neither replaced nor removed, deleted or
-    disabled. ``account_id``: the management key that lists it. ``is_removed``: from orwatch.
+    disabled. ``account_id``: the management key that lists it. ``is_read``: each sync is to read it, until it
+    expires. ``is_counted``: what it spends is known by its counters.
     """
 
     id: int
@@ -34,6 +35,10 @@ class LightKey(NamedTuple):
     limit_reset: str | None
     layers: str | None
     layers_read_at: int | None
+    is_read: int
+    is_counted: int
+    synced_at: int | None
+    synced_through: int | None
 
 
 def list_light(connection: Connection) -> Sequence[LightKey]:
@@ -44,7 +49,13 @@ def list_light(connection: Connection) -> Sequence[LightKey]:
         "AND (inactive_reason IS NULL OR inactive_reason <> 'disabled') THEN 1 ELSE 0 END, "
         "inactive_reason, inactive_since, CASE WHEN secret_encrypted IS NULL THEN 0 ELSE 1 END, "
         "account_key_id, workspace, created_at, listed_created_at, expires_at, facts_read_at, "
-        "limit_nano, limit_remaining_nano, limit_reset, layers, layers_read_at "
+        "limit_nano, limit_remaining_nano, limit_reset, layers, layers_read_at, "
+        "CASE WHEN removed_at IS NULL AND deleted_at IS NULL AND is_active "
+        "AND COALESCE(is_listed_disabled, FALSE) IS FALSE "
+        "AND (replaced_by IS NULL OR secret_encrypted IS NOT NULL) THEN 1 ELSE 0 END, "
+        "CASE WHEN kind <> 'management' "
+        "AND (source = 'counters' OR (source IS NULL AND account_key_id IS NULL)) THEN 1 ELSE 0 END, "
+        "last_synced_at, synced_through "
         "FROM api_keys ORDER BY id"
     )
     return [LightKey(*row) for row in found.all()]

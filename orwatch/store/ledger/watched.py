@@ -1,69 +1,17 @@
-"""How far each key is read, in one light query: a sync judges budgets with a thousand keys."""
+"""Of which keys the beginning of a window is not known, and what their counters say of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, Integer, and_, case, exists, func, or_, select, type_coerce
+from sqlalchemy import Connection, Integer, and_, exists, func, or_, select, type_coerce
 
 from orwatch.domain.keys import KeyKind
 from orwatch.domain.sources import UsageSource
 from orwatch.store.ledger.write import kept_from
 from orwatch.store.schema import accounts, api_keys, to_day_number, to_seconds, usage_days
-
-
-class ReadKey(NamedTuple):
-    """A row of ``api_keys`` and how far its usage is read. Days and times as they are stored.
-
-    ``key_id``: the row that stands for the whole key. ``is_in_use``: it can be used until it expires, and is
-    to be read by each sync. ``account_id``: the management key that lists it. ``is_counted``: what it spends
-    is known by its counters.
-    """
-
-    id: int
-    key_id: int
-    name: str
-    workspace: str | None
-    is_in_use: int
-    account_id: int | None
-    is_counted: int
-    expires_at_seconds: int | None
-    synced_at_seconds: int | None
-    synced_through_number: int | None
-
-
-def list_read_keys(connection: Connection) -> list[ReadKey]:
-    """All rows of ``api_keys``."""
-    columns = api_keys.c
-    is_in_use = and_(
-        columns.removed_at.is_(None),
-        columns.deleted_at.is_(None),
-        columns.is_active.is_(True),
-        func.coalesce(columns.is_listed_disabled, False).is_(False),
-        or_(columns.replaced_by.is_(None), columns.secret_encrypted.is_not(None)),
-    )
-    is_counted = and_(
-        columns.kind != KeyKind.MANAGEMENT.value,
-        or_(
-            columns.source == UsageSource.COUNTERS.value,
-            columns.source.is_(None) & columns.account_key_id.is_(None),
-        ),
-    )
-    query = select(
-        columns.id,
-        func.coalesce(columns.replaced_by, columns.id),
-        columns.name,
-        columns.workspace,
-        case((is_in_use, 1), else_=0),
-        columns.account_key_id,
-        case((is_counted, 1), else_=0),
-        type_coerce(columns.expires_at, Integer),
-        type_coerce(columns.last_synced_at, Integer),
-        type_coerce(columns.synced_through, Integer),
-    ).order_by(columns.id)
-    return [ReadKey(*row) for row in connection.execute(query).all()]
 
 
 def known_too_late(connection: Connection, first_day: date) -> set[int]:
