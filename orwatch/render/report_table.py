@@ -29,20 +29,20 @@ _HEADERS = {
 _NUMBERS: Mapping[str, tuple[str, Callable[[Any], str], int]] = {
     "requests": ("Requests", numbers.count, 1),
     "tokens_input": ("Tokens in", numbers.count, 3),
-    "tokens_cached": ("Cached", numbers.count, 7),
-    "cache_rate": ("Cache rate", partial(numbers.share, whole=Decimal(1)), 6),
+    "tokens_cached": ("Cached", numbers.count, 8),
+    "cache_rate": ("Cache rate", partial(numbers.share, whole=Decimal(1)), 7),
     "tokens_output": ("Tokens out", numbers.count, 2),
-    "tokens_reasoning": ("Reasoning", numbers.count, 4),
+    "tokens_reasoning": ("Reasoning", numbers.count, 5),
     "cost": ("Cost", numbers.usd, 0),
-    "cost_per_request": ("$/req", partial(numbers.usd, decimals=4), 5),
-    "cost_per_million_tokens": ("$/M tokens", numbers.usd, 4),
+    "cost_per_request": ("$/req", partial(numbers.usd, decimals=4), 6),
+    "cost_per_million_tokens": ("$/M tokens", numbers.usd, 5),
     "byok_cost": ("BYOK", numbers.usd, 0),
 }
 _USUAL = ("requests", "tokens_input", "tokens_output", "cost", "cost_per_request", "byok_cost")
-# Among columns that were asked for it goes before them.
-_SHARE_GOES, _UNASKED_SHARE_GOES = 4, 8
-_LONGEST_BAR = 24
-_SHORTEST_BAR = 4
+# The share and the bar of the cost may be left out, too; before columns that were asked for.
+_SHARE_GOES, _UNASKED_SHARE_GOES = 5, 9
+_BAR_GOES, _UNASKED_BAR_GOES = 4, 10
+_SHORTEST_BAR, _LONGEST_BAR = 8, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,10 @@ class PlannedTable:
     def made(self, width: int, *, ascii_only: bool) -> Table:
         """The table, as wide as it may be."""
         columns = self._columns()
-        if len(self.of.by) == 1:
-            columns += self._bar_column(columns, width, ascii_only)
+        shown, widths = fit(columns, width)
+        if not shown[-1].header:
+            spare = width - sum(widths) - 2 * (len(widths) - 1)
+            columns[-1] = self._bar(min(_SHORTEST_BAR + spare, _LONGEST_BAR), ascii_only=ascii_only)
         styles = ["dim" if index >= len(self.of.rows) else "" for index in range(len(self._rows()))]
         return make_table(columns, width, row_styles=styles)
 
@@ -88,7 +90,9 @@ class PlannedTable:
 
     def _columns(self) -> list[Column]:
         rows = self._rows()
-        return [*self._value_columns(rows), *self._number_columns([row.totals for row in rows])]
+        columns = [*self._value_columns(rows), *self._number_columns([row.totals for row in rows])]
+        has_bar = len(self.of.by) == 1 and any(row.totals.cost_usd for row in self.of.rows)
+        return [*columns, self._bar(_SHORTEST_BAR)] if has_bar else columns
 
     def _value_columns(self, rows: Sequence[ReportRow]) -> list[Column]:
         columns = []
@@ -126,17 +130,14 @@ class PlannedTable:
             columns.append(Column("Share", shares, whole, dispensable=goes))
         return columns if self.has_totals else [replace(column, footer="") for column in columns]
 
-    def _bar_column(self, columns: Sequence[Column], width: int, ascii_only: bool) -> list[Column]:
-        """A bar for the cost in the room that is left, where that is enough to compare bars."""
-        shown, widths = fit(columns, width)
-        room = min(width - sum(widths) - 2 * len(widths), _LONGEST_BAR)
+    def _bar(self, width: int, *, ascii_only: bool = False) -> Column:
+        """The last column, without a header: a bar for each row's cost."""
         costs = [row.totals.cost_usd for row in self.of.rows]
-        largest = max((cost for cost in costs if cost is not None), default=Decimal(0))
-        if room < _SHORTEST_BAR or len(shown) < len(columns) or not largest:
-            return []
-        bars = [numbers.bar(cost, largest, room, ascii_only=ascii_only) for cost in costs]
+        largest = max(cost for cost in costs if cost is not None)
+        bars = [numbers.bar(cost, largest, width, ascii_only=ascii_only) for cost in costs]
         bars += [""] * (len(self._rows()) - len(bars))
-        return [Column("", [bar.ljust(room) for bar in bars], is_word=True, dispensable=9, style="cyan")]
+        goes = _BAR_GOES if self.columns is None else _UNASKED_BAR_GOES
+        return Column("", [bar.ljust(width) for bar in bars], is_word=True, dispensable=goes, style="cyan")
 
 
 def name_of_others(table: ReportTable) -> tuple[str, ...]:

@@ -130,9 +130,9 @@ def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]
 
 
 def left_out(columns: Sequence[Column], width: int) -> list[str]:
-    """The headers of the columns that have no room."""
-    shown, _ = fit(columns, width)
-    return [column.header for column in columns if column.header not in {each.header for each in shown}]
+    """The headers of the columns that have no room; what has no header is not missed."""
+    shown = {column.header for column in fit(columns, width)[0]}
+    return [column.header for column in columns if column.header and column.header not in shown]
 
 
 def _least(column: Column) -> int:

@@ -59,11 +59,11 @@ def test_the_story_comes_first_and_the_table_follows() -> None:
         "19 whole days: $112.00, up 12.0% from $100.00 in the 19 days before",
         "▁▂▅ █▁▁▁▁▁▁▁▁▁▁▁▁▁  up to $10.00 a day from 2026-11-02",
         "",
-        "Top models      Requests  Tokens in  Tokens out    Cost    $/req  Share",
+        "Top models      Requests  Tokens in  Tokens out    Cost  Share",
     ]
     assert lines[7].split()[:4] == ["openai/gpt-4.1", "123.5k", "458.5M", "458.5M"]
     assert [line.split()[0] for line in lines[11:12]] == ["Day"]
-    assert lines[-1] == "Others: 2 models."
+    assert lines[-1] == "Left out at 80 columns: $/req. Others: 2 models."
 
 
 @pytest.mark.parametrize(

@@ -115,11 +115,23 @@ def test_the_largest_cost_has_the_longest_bar_and_others_have_none() -> None:
     assert bars == {"a": 24, "b": 12, "2": 0, "Total": 0}
 
 
-def test_where_room_is_short_the_bar_goes_first() -> None:
-    assert "█" in rendered(view(report(DAYS)), 100)
-    narrow = rendered(view(report(DAYS)), 72)
-    assert "█" not in narrow
-    assert "Share" in narrow
+@pytest.mark.parametrize(
+    ("width", "longest", "left_out"),
+    [
+        (110, 24, None),
+        (80, 10, None),
+        (72, 11, "Left out at 72 columns: $/req."),
+        (64, 11, "Left out at 64 columns: $/req, Share."),
+        (60, 0, "Left out at 60 columns: $/req, Share."),
+    ],
+)
+def test_a_bar_fills_the_room_that_is_left_and_outlives_the_price_and_the_share(
+    width: int, longest: int, left_out: str | None
+) -> None:
+    lines = rendered(view(report(DAYS)), width).splitlines()
+    assert max(line.count("█") for line in lines) == longest
+    assert max(map(len, lines)) <= width
+    assert next((line for line in lines if line.startswith("Left out")), None) == left_out
 
 
 def test_there_is_no_bar_where_nothing_cost_anything() -> None:
