@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from traceback import walk_tb
 from typing import TypeAlias
 
@@ -24,21 +23,24 @@ from orwatch.clock import Clock
 from orwatch.errors import (
     ApiError,
     ApiUnavailableError,
-    EndpointMissingError,
-    KeyRejectedError,
     OrwatchError,
-    QueryTooHeavyError,
     TimeShareError,
     UnexpectedAnswerError,
-    WrongClockError,
 )
 from orwatch.openrouter.large_answers import wait_for_turn
 from orwatch.openrouter.network import Network, open_http, when_sent
 from orwatch.openrouter.outage import Outage, Patience
-from orwatch.openrouter.parse import error_code, parse_error
+from orwatch.openrouter.responses import (
+    MAX_MESSAGE_LENGTH,
+    PassingError,
+    answer_of,
+    presentable,
+    redirect_target,
+    sent_at,
+)
 from orwatch.openrouter.unpacking import Body, packing_of
-from orwatch.redaction import keep_api_key, redact, without_echo
-from orwatch.text import printable, secret_hint, without_secrets
+from orwatch.redaction import keep_api_key, redact
+from orwatch.text import printable, secret_hint
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_REDIRECTS = 3
@@ -46,13 +48,6 @@ MAX_WAIT_SECONDS = 60.0  # for one retry, whatever Retry-After asks
 FIRST_WAIT_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 TIMEOUT_SECONDS = 30.0
-
-# How much of what a server says goes into a message.
-_MAX_MESSAGE_LENGTH = 200
-
-_MAX_CLOCK_DIFFERENCE = timedelta(days=1)
-
-_PASSING_STATUSES = frozenset({408, 425, 429})  # and 5xx
 
 Turn: TypeAlias = Callable[[], None]
 
@@ -70,18 +65,6 @@ class _Question:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
-
-
-class _PassingError(Exception):
-    """One try failed in a way that another may not. ``reason``: what that says of the API as a whole."""
-
-    def __init__(
-        self, message: str, reason: str, status: int | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.status = status
-        self.retry_after_seconds = retry_after
 
 
 class Client:
@@ -164,7 +147,7 @@ class Client:
         tries = self._outage.tries
         deadline: float | None = None
         attempt = 0
-        failure: _PassingError | None = None
+        failure: PassingError | None = None
         while True:
             turn = self._wait_for_turn()
             started_at = self._clock.monotonic()
@@ -175,7 +158,7 @@ class Client:
             attempt += 1
             try:
                 answer = self._try(question, secret, deadline, turn)
-            except _PassingError as error:
+            except PassingError as error:
                 failure = error
                 self._outage.note_failed_try(started_at)
                 wait = self._wait_seconds(attempt, error.retry_after_seconds)
@@ -201,9 +184,17 @@ class Client:
         for redirects_left in reversed(range(MAX_REDIRECTS + 1)):
             with self._errors_of(question, secret):
                 response, body = self._exchange(question, url, secret, deadline, turn)
-                target = self._redirect_target(response, url, secret)
+                target = redirect_target(response, url, secret)
             if target is None:
-                return self._checked(response, body, question, secret), self._answered_at(response)
+                answer = answer_of(
+                    response,
+                    body,
+                    str(question),
+                    secret,
+                    self._clock.now(),
+                    is_query=question.content is not None,
+                )
+                return answer, sent_at(response) or self._clock.now()
             url = target
             if redirects_left:
                 turn = self._wait_for_turn()
@@ -216,20 +207,20 @@ class Client:
             yield
         except httpx.TimeoutException as error:
             what = "connection" if isinstance(error, httpx.ConnectTimeout) else "answer"
-            raise _PassingError(
+            raise PassingError(
                 f"no answer in time from {self._base_url} ({type(error).__name__})",
                 f"does not answer (no {what} in time)",
             ) from error
         except httpx.TransportError as error:
-            reason = _presentable(str(error), secret) or type(error).__name__
-            raise _PassingError(
+            reason = presentable(str(error), secret) or type(error).__name__
+            raise PassingError(
                 f"cannot reach {self._base_url}: {reason}", f"does not answer ({_plain_reason(reason)})"
             ) from error
         except Exception as error:
             if _is_our_own(error):
                 raise
             # httpx reads the target of a redirect even where it is not to follow it.
-            reason = _presentable(str(error), secret) or type(error).__name__
+            reason = presentable(str(error), secret) or type(error).__name__
             raise UnexpectedAnswerError(f"the answer to {question} cannot be read: {reason}") from error
 
     def _exchange(
@@ -269,7 +260,7 @@ class Client:
             log.debug(
                 "%s %s %s %.0f ms",
                 question.method,
-                _presentable(url.path, secret),
+                presentable(url.path, secret),
                 status,
                 duration_ms,
                 extra={"key": secret_hint(secret)},
@@ -291,7 +282,7 @@ class Client:
         except ValueError as error:
             if response.status_code != 200:
                 return b""  # the status says enough
-            reason = printable(redact(str(error)))[:_MAX_MESSAGE_LENGTH]
+            reason = printable(redact(str(error)))[:MAX_MESSAGE_LENGTH]
             raise UnexpectedAnswerError(f"the answer to {question} cannot be read: {reason}") from None
         for chunk in response.iter_raw():
             if not body.add(chunk):
@@ -302,72 +293,6 @@ class Client:
                 raise httpx.ReadTimeout("the answer trickles in")
         return body.whole()
 
-    def _check_clock(self, response: httpx.Response) -> None:
-        theirs, now = _http_date(response.headers.get("Date", "")), self._clock.now()
-        if theirs is not None and abs(theirs - now) > _MAX_CLOCK_DIFFERENCE:
-            raise WrongClockError(
-                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, the API's {theirs:%Y-%m-%d %H:%M}. "
-                "Set the clock right; until then nothing is written, since it would go to wrong days."
-            )
-
-    def _answered_at(self, response: httpx.Response) -> datetime:
-        return _http_date(response.headers.get("Date", "")) or self._clock.now()
-
-    def _checked(self, response: httpx.Response, body: bytes, question: _Question, secret: str) -> bytes:
-        status = response.status_code
-        if status == 200:
-            self._check_clock(response)
-        # Most answers, and the large ones, have no such word and are read once only.
-        code = error_code(body) if status == 200 and b'"error"' in body else None
-        if status == 200 and code is None:
-            # A server may echo what it was sent, and messages about an answer quote from it.
-            return without_echo(body, secret)
-        reason = parse_error(body)
-        detail = f": {_presentable(reason, secret)}" if reason else ""
-        if code is not None:
-            message = f"{question} answered 200 with an error{detail}"
-            if _is_passing(code):
-                raise _PassingError(message, _only_errors(code), code)
-            raise UnexpectedAnswerError(message, status)
-        message = f"{question} answered {status}{detail}"
-        if status == 408 and question.content is not None:
-            raise QueryTooHeavyError(message, status)
-        if _is_passing(status):
-            retry_after = _retry_after_seconds(response.headers.get("Retry-After"), self._clock.now())
-            raise _PassingError(message, _only_errors(status), status, retry_after)
-        if status == 401:
-            if (doubt := self._doubt(response, body)) is not None:
-                answers = _only_errors(f"{status}, {doubt.rstrip('?')}")
-                raise _PassingError(f"{message}, {doubt}", answers, status)
-            raise KeyRejectedError(message, status)
-        if status == 404:
-            raise EndpointMissingError(message, status)
-        raise ApiError(message, status)
-
-    def _doubt(self, response: httpx.Response, body: bytes) -> str | None:
-        """Why a refusal is not OpenRouter's own; None where nothing speaks against it."""
-        if error_code(body) is None:
-            return "but not as OpenRouter refuses a key: is a login or a gateway in between?"
-        theirs = _http_date(response.headers.get("Date", ""))
-        if theirs is not None and abs(theirs - self._clock.now()) > _MAX_CLOCK_DIFFERENCE:
-            return f"but it is dated {theirs:%Y-%m-%d %H:%M} UTC: from a cache, or a clock is wrong"
-        return None
-
-    def _redirect_target(self, response: httpx.Response, url: httpx.URL, secret: str) -> httpx.URL | None:
-        if not response.has_redirect_location:
-            return None
-        target = url.join(response.headers["Location"])
-        if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
-            port = "" if target.port is None else f":{target.port}"
-            shown = _presentable(f"{target.scheme}://{target.host}{port}", secret)
-            raise ApiError(
-                f"{url.host} redirects to {shown}, where the key is not sent. "
-                "If that is the right address, set ORWATCH_OPENROUTER_API_URL to it.",
-                response.status_code,
-            )
-        # Without a user name: httpx would send that in the place of the key.
-        return target.copy_with(userinfo=b"")
-
     def _wait_seconds(self, attempt: int, retry_after: float | None) -> float:
         if retry_after is not None:
             # A little later than asked, so that not all clients come back in the same instant.
@@ -375,7 +300,7 @@ class Client:
         longest = FIRST_WAIT_SECONDS * float(2**attempt)
         return min(longest * (0.5 + self._jitter() / 2), MAX_WAIT_SECONDS)
 
-    def _given_up(self, failure: _PassingError, tries: int) -> ApiUnavailableError:
+    def _given_up(self, failure: PassingError, tries: int) -> ApiUnavailableError:
         times = "once" if tries == 1 else f"{tries} times"
         outage = f"the API at {self._base_url} {failure.reason}"
         error = ApiUnavailableError(f"{failure} (tried {times})", failure.status, outage)
@@ -383,18 +308,10 @@ class Client:
         return error
 
 
-def _only_errors(status: int | str) -> str:
-    return f"answers with errors only ({status})"
-
-
 def _plain_reason(text: str) -> str:
     """``[Errno 111] Connection refused`` in words alone."""
     words = re.sub(r"^\[Errno -?\d+\] ", "", text)
     return words if words[:2].isupper() else words[:1].lower() + words[1:]
-
-
-def _is_passing(status: int) -> bool:
-    return status in _PASSING_STATUSES or status >= 500
 
 
 def _is_our_own(error: Exception) -> bool:
@@ -407,31 +324,3 @@ def _is_our_own(error: Exception) -> bool:
     is_raised_here = modules[-1].startswith("orwatch.")
     # RuntimeError: a client that is closed.
     return is_called_back or is_raised_here or isinstance(error, OrwatchError | RuntimeError | AssertionError)
-
-
-def _presentable(text: str, secret: str) -> str:
-    """What a server said, without secrets, safe for a terminal, and short."""
-    # Its own secret even where that is too short to be kept.
-    # A part of it, or another's, by what it looks like.
-    shown = without_secrets(redact(text.replace(secret, secret_hint(secret))))
-    return printable(shown)[:_MAX_MESSAGE_LENGTH]
-
-
-def _retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """``Retry-After`` in both its forms, seconds or an HTTP date; None where it says nothing usable."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    moment = _http_date(value)
-    return None if moment is None else max(0.0, (moment - now).total_seconds())
-
-
-def _http_date(value: str) -> datetime | None:
-    """A time as HTTP headers write it, in UTC; None for anything else."""
-    try:
-        moment = parsedate_to_datetime(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -23,8 +23,9 @@ from orwatch.errors import (
     KeyRejectedError,
     UnexpectedAnswerError,
 )
-from orwatch.openrouter.client import Client, _retry_after_seconds
+from orwatch.openrouter.client import Client
 from orwatch.openrouter.outage import Patience
+from orwatch.openrouter.responses import _retry_after_seconds
 from tests.openrouter.conftest import Question, Turns
 from tests.support import API_URL, NOW, SECRET, FakeClock
 

@@ -22,7 +22,8 @@ from orwatch.errors import (
     WrongClockError,
 )
 from orwatch.openrouter import client as client_module
-from orwatch.openrouter.client import Client, _presentable
+from orwatch.openrouter.client import Client
+from orwatch.openrouter.responses import presentable
 from orwatch.openrouter.sources import fetch_key_facts
 from orwatch.text import secret_hint
 from tests.openrouter.conftest import Question
@@ -311,4 +312,4 @@ def test_a_clock_that_is_hours_off_is_none_of_the_clients_business(
 
 
 def test_a_key_that_lacks_its_last_letter_is_not_shown_either() -> None:
-    assert _presentable(f"no {SECRET[:-1]}!", SECRET) == f"no {secret_hint(SECRET[:-1])}!"
+    assert presentable(f"no {SECRET[:-1]}!", SECRET) == f"no {secret_hint(SECRET[:-1])}!"
