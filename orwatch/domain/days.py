@@ -31,3 +31,13 @@ def month_end(day: date) -> date:
 def next_month(day: date) -> date:
     """The first day of the month that follows."""
     return month_end(day) + ONE_DAY
+
+
+def short_day(day: date) -> str:
+    """``1 Dec``."""
+    return f"{day.day} {day:%b}"
+
+
+def long_day(day: date) -> str:
+    """``1 Dec 2026``."""
+    return f"{short_day(day)} {day:%Y}"

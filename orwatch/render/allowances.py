@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, time
 
 from orwatch.domain.can_spend import Bound, CanSpend
+from orwatch.domain.days import short_day
 from orwatch.render import numbers
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.tables import Column
@@ -31,7 +32,7 @@ def reason_text(found: CanSpend | None) -> str:
 
 
 def _day(moment: datetime) -> str:
-    day = f"{moment.day} {moment:%b}"
+    day = short_day(moment)
     return day if moment.time() == time() else f"{day} {moment:%H:%M}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from orwatch.domain.alerts import words
+from orwatch.domain import days
 from orwatch.domain.forecast import Forecast
 from orwatch.jobs.report.result import MonthCourse
 from orwatch.render import numbers
@@ -33,7 +33,7 @@ def course(forecast: Forecast) -> str:
 
 def short_day(day: date, today: date) -> str:
     """``9 Dec``; with its year where that is not this one: ``2 Jan 2027``."""
-    return words.short_day(day) if day.year == today.year else f"{words.short_day(day)} {day.year}"
+    return days.short_day(day) if day.year == today.year else days.long_day(day)
 
 
 FORECAST = Shape(

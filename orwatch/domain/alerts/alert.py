@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 # What a finding says in numbers; money as the exact text of a decimal number of dollars.
@@ -24,6 +25,11 @@ class Rule(StrEnum):
     KEY = "key"
     FREE_QUOTA = "free-quota"
     MODEL = "model"
+
+
+def whole_percent(part: Decimal | int, whole: Decimal | int) -> int:
+    """How many whole percent of the whole it is; of nothing, 100."""
+    return int(part * 100 // whole) if whole > 0 else 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ from decimal import Decimal
 
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
-from orwatch.domain.alerts.words import usd
 from orwatch.domain.keys import Credits
-from orwatch.domain.money import from_nano, to_nano
+from orwatch.domain.money import dollars, from_nano, to_nano
 from orwatch.text import counted
 
 # A balance below it may be used up before the next look.
@@ -90,11 +89,11 @@ def _judge(account: AccountBalance, line: Decimal, now: datetime) -> Finding:
 
 
 def _summary(balance: Decimal, pace: Decimal | None, lasts_days: int | None, line: Decimal) -> str:
-    summary = f"the balance of its account is {usd(balance)}"
+    summary = f"the balance of its account is {dollars(balance)}"
     if pace is not None and lasts_days is not None:
         lasts = counted(lasts_days, "day") if lasts_days else "less than a day"
-        summary += f" and lasts for {lasts} at {usd(pace)} a day"
+        summary += f" and lasts for {lasts} at {dollars(pace)} a day"
     if balance < line:
-        summary += f", below {usd(line)}"
+        summary += f", below {dollars(line)}"
     is_low = balance < line or (lasts_days is not None and lasts_days < _LEAST_DAYS)
     return f"{summary}. Buy credits" if is_low else summary

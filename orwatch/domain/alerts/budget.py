@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from orwatch.domain.alerts.alert import Finding, Rule
+from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
-from orwatch.domain.alerts.words import short_day, usd, whole_percent
 from orwatch.domain.budgets import BudgetState, Per
+from orwatch.domain.days import short_day
+from orwatch.domain.money import dollars
 from orwatch.text import printable
 
 
@@ -41,8 +42,8 @@ def find_coming(budgets: Iterable[BudgetState], open_windows: OpenWindows) -> It
             reached = state.reached_on
             when = f", all spent about {short_day(reached)}" if is_met and reached is not None else ""
             summary = (
-                f"on course for {usd(forecast.expected_usd)} ({usd(forecast.low_usd)} to "
-                f"{usd(forecast.high_usd)}) of {_limit(state)}{when}"
+                f"on course for {dollars(forecast.expected_usd)} ({dollars(forecast.low_usd)} to "
+                f"{dollars(forecast.high_usd)}) of {_limit(state)}{when}"
             )
         finding = _finding(Rule.FORECAST, state, is_met, summary)
         yield from with_other_windows(finding, _of_this_window(state, open_windows))
@@ -53,7 +54,7 @@ def _spent(state: BudgetState) -> str:
     spent, limit = state.spent_known_usd, state.budget.limit_usd
     least = "" if state.is_complete else "at least "
     summary = (
-        f"{least}{whole_percent(spent, limit)} % of its budget is spent: {usd(spent)} of {_limit(state)}"
+        f"{least}{whole_percent(spent, limit)} % of its budget is spent: {dollars(spent)} of {_limit(state)}"
     )
     return summary if state.is_complete else f"{summary} ({state.why_unknown})"
 
@@ -61,9 +62,9 @@ def _spent(state: BudgetState) -> str:
 def _limit(state: BudgetState) -> str:
     budget = state.budget
     if state.last_day is None:
-        return f"{usd(budget.limit_usd)} in all"
+        return f"{dollars(budget.limit_usd)} in all"
     until = "today" if budget.per is Per.DAY else short_day(state.last_day)
-    return f"{usd(budget.limit_usd)} a {budget.per} (until {until})"
+    return f"{dollars(budget.limit_usd)} a {budget.per} (until {until})"
 
 
 def _finding(

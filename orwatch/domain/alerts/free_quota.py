@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orwatch.domain.alerts.alert import Finding, Rule
-from orwatch.domain.alerts.words import whole_percent
+from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
 from orwatch.domain.layers import FreeQuota
 
 DEFAULT_WARN_PERCENT = (80, 100)

@@ -21,11 +21,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 
-from orwatch.domain.alerts.alert import Finding, Rule
+from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows
-from orwatch.domain.alerts.words import short_day, usd, whole_percent
+from orwatch.domain.days import long_day, short_day
 from orwatch.domain.keys import EXPIRY_WARNING
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import ZERO, add_exactly, dollars
 
 # A key is dormant after so many days without use.
 DORMANT = timedelta(days=30)
@@ -130,7 +130,7 @@ def _expiring(key: KeyState, open_windows: OpenWindows, now: datetime) -> Iterat
 
 
 def _moment(moment: datetime) -> str:
-    return f"{_day(moment.date())} at {moment:%H:%M} UTC"
+    return f"{long_day(moment.date())} at {moment:%H:%M} UTC"
 
 
 def _new(key: KeyState, open_windows: OpenWindows, now: datetime) -> Iterator[Finding]:
@@ -158,8 +158,8 @@ def _dormant(key: KeyState, open_windows: OpenWindows, now: datetime) -> Iterato
             is_met = key.made_at.date() <= dormant_since
     window = used_on.isoformat()
     if is_met or window in _open(open_windows, key, "dormant"):
-        last = "it was never used before" if before is None else f"its last use was on {_day(before)}"
-        summary = f"it was used on {_day(used_on)}; {last}"
+        last = "it was never used before" if before is None else f"its last use was on {long_day(before)}"
+        summary = f"it was used on {long_day(used_on)}; {last}"
         if is_met:
             summary += ". If nobody knows why, disable it at OpenRouter"
         yield _finding(key, "dormant", window, is_met, summary)
@@ -201,8 +201,4 @@ def _spent(cost: Decimal | None, total: Decimal, *, is_limited: bool | None) -> 
     if cost is None:
         return f"{limit[is_limited]}; what it has spent this month is not known"
     percent = whole_percent(cost, total)
-    return f"{limit[is_limited]}; it has spent {usd(cost)} this month, {percent} % of its account's"
-
-
-def _day(day: date) -> str:
-    return f"{short_day(day)} {day:%Y}"
+    return f"{limit[is_limited]}; it has spent {dollars(cost)} this month, {percent} % of its account's"

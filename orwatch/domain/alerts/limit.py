@@ -13,13 +13,13 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
-from orwatch.domain.alerts.alert import Finding, Rule
+from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
-from orwatch.domain.alerts.words import short_day, usd, whole_percent
 from orwatch.domain.can_spend import Bound, window_of
+from orwatch.domain.days import short_day
 from orwatch.domain.keys import KeyFacts
 from orwatch.domain.layers import Layer
-from orwatch.domain.money import add_exactly
+from orwatch.domain.money import add_exactly, dollars
 
 DEFAULT_WARN_PERCENT = (80, 100)
 
@@ -188,9 +188,9 @@ def _judge(reading: LimitReading, threshold: int, now: datetime) -> Finding:
 def _summary(limited: str, limit: Decimal, spent: Decimal | None, resets_at: datetime | None) -> str:
     until = "" if resets_at is None else f" until {short_day(resets_at.date())}"
     if spent is None:
-        return f"how much of {limited} is spent is not known: it is {usd(limit)}{until}"
+        return f"how much of {limited} is spent is not known: it is {dollars(limit)}{until}"
     percent = whole_percent(spent, limit)
-    amounts = f"{usd(spent)} of {usd(limit)}"
+    amounts = f"{dollars(spent)} of {dollars(limit)}"
     if percent >= 100:
         return f"{limited} is spent ({amounts}): OpenRouter refuses requests{until}"
     return f"{percent} % of {limited} is spent: {amounts}{until}"

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
-from orwatch.domain.alerts.words import short_day
+from orwatch.domain.days import long_day, short_day
 
 # It is in recent use for so long after the last one.
 RECENT_USE = timedelta(days=14)
@@ -46,7 +46,7 @@ def find_retiring_models(
 def _judge(subject: str, model: UsedModel, retires_on: date, today: date) -> Finding:
     used_on = model.last_used_on
     is_met = used_on is not None and today - used_on <= RECENT_USE
-    summary = f"it is retired on {short_day(retires_on)} {retires_on:%Y}"
+    summary = f"it is retired on {long_day(retires_on)}"
     if used_on is not None:
         summary += f" and was last used on {short_day(used_on)}"
     if is_met:

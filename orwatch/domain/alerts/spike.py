@@ -15,9 +15,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from orwatch.domain.alerts.alert import Finding, Rule
-from orwatch.domain.alerts.words import short_day, usd
-from orwatch.domain.days import ONE_DAY
-from orwatch.domain.money import ZERO, from_nano, to_nano
+from orwatch.domain.days import ONE_DAY, short_day
+from orwatch.domain.money import ZERO, dollars, from_nano, to_nano
 
 # A day that costs no more is never found.
 FLOOR_USD = Decimal(5)
@@ -81,17 +80,19 @@ def _judge(subject: DailyCosts, day: date, *, is_over: bool) -> Finding:
     if cost is None:
         summary = f"what {shown} cost is not known"
     elif not may_be_spike(subject.costs_usd, day):
-        is_met, summary = False, f"{shown} has cost {usd(cost)}{so_far}, which is no spike"
+        is_met, summary = False, f"{shown} has cost {dollars(cost)}{so_far}, which is no spike"
     elif (usual := _usual(subject.costs_usd, day)) is None:
-        summary = f"{shown} has cost {usd(cost)}{so_far}; too little is known of the days before to compare"
+        summary = (
+            f"{shown} has cost {dollars(cost)}{so_far}; too little is known of the days before to compare"
+        )
     else:
         is_met = cost > usual.most_usd
-        summary = f"{shown} has cost {usd(cost)}{so_far}; such days cost {usd(usual.median_usd)}"
+        summary = f"{shown} has cost {dollars(cost)}{so_far}; such days cost {dollars(usual.median_usd)}"
         if is_met:
             times = cost / usual.median_usd
             summary = (
-                f"{shown} has cost {usd(cost)}{so_far}, {times:,.1f} times what such days cost "
-                f"({usd(usual.median_usd)}). See `orwatch report --since {day} --until {day} "
+                f"{shown} has cost {dollars(cost)}{so_far}, {times:,.1f} times what such days cost "
+                f"({dollars(usual.median_usd)}). See `orwatch report --since {day} --until {day} "
                 "--by key --by model`"
             )
         figures = {

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from orwatch.domain.days import days_between
 from orwatch.domain.keys import Credits, StoredKey
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import ZERO, add_exactly, dollars
 from orwatch.errors import ApiError
-from orwatch.jobs.doctor.key_totals import REMEMBERED_DAYS, usd
+from orwatch.jobs.doctor.key_totals import REMEMBERED_DAYS
 from orwatch.jobs.doctor.result import Check, CheckArea, Comparison
 from orwatch.jobs.doctor.stored import Stored, days_that_explain
 from orwatch.store.engine.database import Connection
@@ -76,20 +76,20 @@ def _verdict(
     """``since_then``: what was spent after the last reading."""
     until, difference = compared.until, compared.difference_usd
     sums = (
-        f"the account from {since} to {until}: {usd(compared.stored_usd)} stored, "
-        f"{usd(compared.reported_usd)} by its credits"
+        f"the account from {since} to {until}: {dollars(compared.stored_usd)} stored, "
+        f"{dollars(compared.reported_usd)} by its credits"
     )
     if compared.reported_usd < ZERO or since_then < -_LEAST_TOLERANCE:
         message = f"{sums}: what the account has spent went down, so that nothing can be compared"
         return CheckArea.TOTALS.unknown(owner.name, message)
     if abs(difference) <= max(_LEAST_TOLERANCE, compared.reported_usd * _TOLERANCE_SHARE):
-        more = f"; {usd(since_then)} more since" if since_then >= _LEAST_TOLERANCE else ""
+        more = f"; {dollars(since_then)} more since" if since_then >= _LEAST_TOLERANCE else ""
         return CheckArea.TOTALS.ok(owner.name, sums + more)
     what = "is missing" if difference > ZERO else "too much is stored"
     wanted = min((stored.today - since).days + 1, REMEMBERED_DAYS)
     return CheckArea.TOTALS.finding(
         owner.name,
-        f"{sums}: {usd(abs(difference))} {what}. {_suspects(stored, owner, since, until)}".rstrip(),
+        f"{sums}: {dollars(abs(difference))} {what}. {_suspects(stored, owner, since, until)}".rstrip(),
         f"`orwatch sync --days {wanted}` reads the last days again, "
         "`orwatch sync --backfill 365d` all of them; then run this again.",
     )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from orwatch.domain.contradictions import tolerance_usd
 from orwatch.domain.days import days_between
 from orwatch.domain.keys import KeyFacts, StoredKey
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import ZERO, add_exactly, dollars
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageSpan
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison
@@ -89,11 +89,6 @@ class _Case:
         # Of monthly totals it is not known on which day of its month they began.
         first_day = self.history.first_day
         return created_at is None or first_day is None or first_day > created_at.date()
-
-
-def usd(amount: Decimal) -> str:
-    """``$1,234.56``."""
-    return f"${amount:,.2f}"
 
 
 def compare_keys(stored: Stored, facts: Mapping[int, KeyFacts]) -> Iterator[Check]:
@@ -207,36 +202,38 @@ def _verdict(case: _Case) -> Check:
         begins_this_month = case.since is not None and difference > ZERO and case.begins_late()
         if case.missed_today_usd > ZERO and (abs(difference) <= tolerance or begins_this_month):
             message = (
-                f"{_sums(case)}: {usd(case.missed_today_usd)} of today is missing. OpenRouter reported it "
-                f"when the last sync was made, at {synced}"
+                f"{_sums(case)}: {dollars(case.missed_today_usd)} of today is missing. OpenRouter reported "
+                f"it when the last sync was made, at {synced}"
             )
             return CheckArea.TOTALS.finding(name, message, _READ_TODAY_AGAIN)
         if abs(difference) <= tolerance and running > ZERO:
-            message = f"{_sums(case)}: {usd(running)} was spent since the last sync at {synced}"
+            message = f"{_sums(case)}: {dollars(running)} was spent since the last sync at {synced}"
             return CheckArea.TOTALS.ok(name, message)
         if abs(difference) <= tolerance:
             difference = running
     if difference < ZERO:
-        more = f"{_sums(case)}: {usd(-difference)} too much is stored. {_suspects(case)}"
+        more = f"{_sums(case)}: {dollars(-difference)} too much is stored. {_suspects(case)}"
         return CheckArea.TOTALS.finding(name, more.rstrip(), _how_to_fill(case))
     if case.begins_late():
         known_from = case.known_from()
         begin = "no completed day is stored" if known_from is None else f"history begins on {known_from}"
         return CheckArea.TOTALS.ok(name, f"{_sums(case)}: {begin}", _how_to_reach_back(case))
     if not case.is_synced_today or case.reported_today_usd is None:
-        message = f"{_sums(case)}: {usd(difference)} more may have been spent since the last sync at {synced}"
+        message = (
+            f"{_sums(case)}: {dollars(difference)} more may have been spent since the last sync at {synced}"
+        )
         return CheckArea.TOTALS.unknown(name, message, _READ_AGAIN)
     if difference <= sum((span.cost_usd for span in case.crossing), ZERO) + tolerance:
         spans = ", ".join(f"{span.first_day} to {span.last_day}" for span in case.crossing)
         only_total = f"only a total is known for {spans}, and not how much of it is this month's"
         return CheckArea.TOTALS.ok(name, f"{_sums(case)}: {only_total}")
-    message = f"{_sums(case)}: {usd(difference)} is missing. {_suspects(case)}"
+    message = f"{_sums(case)}: {dollars(difference)} is missing. {_suspects(case)}"
     return CheckArea.TOTALS.finding(name, message.rstrip(), _how_to_fill(case))
 
 
 def _sums(case: _Case) -> str:
-    comparison = case.comparison
-    return f"{case.what}: {usd(comparison.stored_usd)} stored, {usd(comparison.reported_usd)} at OpenRouter"
+    stored, reported = case.comparison.stored_usd, case.comparison.reported_usd
+    return f"{case.what}: {dollars(stored)} stored, {dollars(reported)} at OpenRouter"
 
 
 def _completed_days(case: _Case) -> list[date]:
