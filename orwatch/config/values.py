@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from orwatch.config.database_url import is_postgres, parse_postgres
 from orwatch.config.env_file import expanded_path
-from orwatch.domain.alerts.alert import Rule
+from orwatch.domain.alerts.alert import Rule, read_percents
 from orwatch.errors import SettingsError
 from orwatch.redaction import keep_address, keep_password, keep_secret
 from orwatch.text import nearest
@@ -152,14 +152,10 @@ def rules(text: str, name: str) -> frozenset[Rule]:
 
 def percents(text: str, name: str) -> tuple[int, ...]:
     """The whole numbers from 1 to 1,000 between the commas, rising."""
-    words = [part.strip().removesuffix("%").rstrip() for part in text.split(",")]
-    try:
-        found = {int(word) for word in words if word.isascii()}
-    except ValueError:
-        found = set()
-    if not found or not all(1 <= percent <= 1000 for percent in found):
+    found = read_percents(text)
+    if found is None:
         raise SettingsError(f"{name}={text!r} is not like 80,100: whole numbers of percent from 1 to 1000.")
-    return tuple(sorted(found))
+    return found
 
 
 def positive_usd(text: str, name: str) -> Decimal:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from itertools import pairwise
 
+from orwatch.domain.alerts.alert import MOST_PERCENT, read_percents
 from orwatch.domain.days import month_end, month_start, week_start
 from orwatch.domain.forecast import Forecast
 from orwatch.domain.money import add_exactly, round_to_nano
 from orwatch.errors import UsageError
 
 DEFAULT_WARN_PERCENT = (50, 80, 100)
-MOST_PERCENT = 1_000
 MOST_LIMIT_USD = Decimal(10**9)
 
 _HUNDRED = Decimal(100)
@@ -142,16 +140,9 @@ def read_limit(text: str) -> Decimal:
 
 def read_warn_percent(text: str) -> tuple[int, ...]:
     """Thresholds as a user writes them, ``50,80,100``. Raises ``UsageError``."""
-    parts = [part.strip().removesuffix("%") for part in text.split(",")]
-    numbers = tuple(int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= 4)
-    if len(numbers) < len(parts) or not _is_rising(numbers):
+    percents = read_percents(text)
+    if percents is None:
         raise UsageError(
-            f"{text!r} are no thresholds",
-            f"Write whole percents from 1 to {MOST_PERCENT:,}, each above the one before: 50,80,100.",
+            f"{text!r} are no thresholds", f"Write whole percents from 1 to {MOST_PERCENT:,}: 50,80,100."
         )
-    return numbers
-
-
-def _is_rising(numbers: Sequence[int]) -> bool:
-    bounded = (0, *numbers, MOST_PERCENT + 1)
-    return all(first < second for first, second in pairwise(bounded))
+    return percents

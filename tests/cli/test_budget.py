@@ -49,7 +49,7 @@ def test_a_budget_is_set_changed_and_left_as_it_is(orwatch: Orwatch) -> None:
     ("words", "problem"),
     [
         (["--limit", "0"], "'0' is no limit. Write dollars above 0"),
-        (["--warn", "80,50"], "'80,50' are no thresholds. Write whole percents"),
+        (["--warn", "80,x"], "'80,x' are no thresholds. Write whole percents"),
         (["--key", "producton"], "there is no key named 'producton'. Did you mean 'production'?"),
         (["--model", " "], "the name is empty."),
         (["--provider", "a\x1bb"], "the name 'a�b' has control characters in it."),

@@ -339,7 +339,7 @@ def test_an_unknown_choice_is_refused_by_name_and_value(name: str, value: str, c
                 text,
                 f"={text!r} is not like 80,100: whole numbers of percent from 1 to 1000.",
             )
-            for text in ("0", "80,1001", "80;90", "0.8", "-5", "٨٠", ",")
+            for text in ("0", "80,1001", "80;90", "0.8", "-5", "٨٠", "80,٩٠", ",")
         ),
         *(
             ("ORWATCH_BALANCE_WARN", text, f"={text!r} is not an amount in dollars, like 5 or 12.50.")

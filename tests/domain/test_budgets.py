@@ -61,9 +61,9 @@ def test_another_limit_is_refused(text: str) -> None:
         read_limit(text)
 
 
-def test_thresholds_rise() -> None:
-    assert read_warn_percent("50, 80%,100,1000") == (50, 80, 100, 1000)
-    for text in ("", "80,50", "50,50", "0,50", "1001", "50,,80", "50.5", "x", "²"):
+def test_thresholds_come_in_any_order_and_each_counts_once() -> None:
+    assert read_warn_percent("80%, 50,100,1000 %,80") == (50, 80, 100, 1000)
+    for text in ("", "0,50", "1001", "50,,80", "50.5", "x", "²", "80,٩٠"):
         with pytest.raises(UsageError, match="are no thresholds"):
             read_warn_percent(text)
 

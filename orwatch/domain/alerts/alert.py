@@ -11,6 +11,10 @@ from enum import StrEnum
 # What a finding says in numbers; money as the exact text of a decimal number of dollars.
 Figures = Mapping[str, str | int | None]
 
+# At how many percent of a limit there is an alert, unless the settings say otherwise.
+WARN_PERCENT = (80, 100)
+MOST_PERCENT = 1_000
+
 TRY_LIMIT = 10  # how often an alert, and then its recovery, is tried to be sent
 
 
@@ -25,6 +29,15 @@ class Rule(StrEnum):
     KEY = "key"
     FREE_QUOTA = "free-quota"
     MODEL = "model"
+
+
+def read_percents(text: str) -> tuple[int, ...] | None:
+    """The whole percents from 1 to 1,000 between the commas, rising, each once; None for anything else."""
+    words = [word.strip().removesuffix("%").rstrip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() and len(word) <= 4 for word in words):
+        return None
+    found = sorted({int(word) for word in words})
+    return tuple(found) if found[0] > 0 and found[-1] <= MOST_PERCENT else None
 
 
 def whole_percent(part: Decimal | int, whole: Decimal | int) -> int:

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
+from orwatch.domain.alerts.alert import WARN_PERCENT, Finding, Rule, whole_percent
 from orwatch.domain.layers import FreeQuota
-
-DEFAULT_WARN_PERCENT = (80, 100)
 
 # What an account may ask once it has bought ten dollars of credits.
 _BOUGHT_LIMIT = 1000
@@ -26,7 +24,7 @@ class FreeUse:
 
 
 def find_free_quotas(
-    readings: Iterable[FreeUse], now: datetime, warn_percent: Sequence[int] = DEFAULT_WARN_PERCENT
+    readings: Iterable[FreeUse], now: datetime, warn_percent: Sequence[int] = WARN_PERCENT
 ) -> Iterator[Finding]:
     """Of each account a finding for each of ``warn_percent``, by its newest reading.
 

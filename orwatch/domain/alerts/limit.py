@@ -13,15 +13,13 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
-from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
+from orwatch.domain.alerts.alert import WARN_PERCENT, Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
 from orwatch.domain.can_spend import Bound, window_of
 from orwatch.domain.days import short_day
 from orwatch.domain.keys import KeyFacts
 from orwatch.domain.layers import Layer
 from orwatch.domain.money import add_exactly, dollars
-
-DEFAULT_WARN_PERCENT = (80, 100)
 
 _LIFETIME = "lifetime"
 
@@ -87,7 +85,7 @@ def find_limits(
     keys: Iterable[KeyLimits],
     open_windows: OpenWindows,
     now: datetime,
-    warn_percent: Sequence[int] = DEFAULT_WARN_PERCENT,
+    warn_percent: Sequence[int] = WARN_PERCENT,
     shared: Iterable[LimitReading] = (),
 ) -> Iterator[Finding]:
     """Of each limit that is near, or has an open alert, a finding for each of ``warn_percent``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orwatch.domain.alerts.alert import Alert, Rule
+from orwatch.domain.alerts.alert import WARN_PERCENT, Alert, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class WatchRules:
     """
 
     off: frozenset[Rule] = frozenset()
-    limit_warn: tuple[int, ...] = (80, 100)
+    limit_warn: tuple[int, ...] = WARN_PERCENT
     balance_warn_usd: Decimal | None = None
 
 
