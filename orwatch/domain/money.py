@@ -63,3 +63,9 @@ def dollars(amount_usd: Decimal, decimals: int = 2) -> str:
         return f"<${smallest}" if amount_usd > 0 else f">-${smallest}"
     rounded = amount_usd.quantize(smallest, ROUND_HALF_UP)
     return f"-${-rounded:,f}" if rounded < 0 else f"${rounded:,f}"
+
+
+def plain(amount: Decimal) -> str:
+    """All the digits that mean something, for programs: ``0.015``, ``12``."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

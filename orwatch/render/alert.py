@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -85,11 +86,12 @@ def _moment(value: datetime | None) -> str:
     return numbers.UNKNOWN if value is None else f"{numbers.moment(value)} UTC"
 
 
-def _figure(name: str, value: str | int | None) -> tuple[str, str]:
+def _figure(name: str, value: str | int | Decimal | None) -> tuple[str, str]:
     """``spent_usd`` as ``Spent``, in dollars."""
-    label = name.removesuffix("_usd").replace("_", " ").capitalize()
-    text = numbers.UNKNOWN if value is None else str(value)
-    return label, f"${text}" if name.endswith("_usd") and value is not None else text
+    label = name.replace("_usd", "").replace("_", " ").capitalize()
+    if isinstance(value, Decimal):
+        return label, numbers.exact_usd(value)
+    return label, numbers.UNKNOWN if value is None else str(value)
 
 
 ALERT = Shape(
@@ -101,7 +103,7 @@ ALERT = Shape(
     Member("window", "The time for which it holds; in the next one it is another alert."),
     Member("threshold", "In percent; 0 where the rule has none."),
     Member("summary", "What was found, in a sentence."),
-    Member("figures", "The same in numbers; money as text, in US dollars."),
+    Member("figures", "The same in numbers; money in US dollars."),
     Member("raised_at", "When it was raised."),
     Member("sent_at", "When it was sent; null: not yet, or it is sent nowhere."),
     Member("tries", "How often it, or then its recovery, could not be sent; not tried again after ten."),

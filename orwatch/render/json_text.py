@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from orwatch.render.numbers import plain
+from orwatch.domain.money import plain
 
 JsonValue: TypeAlias = (
     "str | int | bool | Decimal | date | Mapping[str, JsonValue] | Sequence[JsonValue] | None"

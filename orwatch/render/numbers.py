@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
-from orwatch.domain.money import dollars
+from orwatch.domain.money import dollars, plain
 
 UNKNOWN = "–"
 
@@ -48,12 +48,6 @@ def exact_usd(amount: Decimal | None) -> str:
     if amount is None:
         return UNKNOWN
     return usd(amount, max(2, len(plain(amount).partition(".")[2])))
-
-
-def plain(amount: Decimal) -> str:
-    """All the digits that mean something, for programs: ``0.015``, ``12``."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def share(part: Decimal | None, whole: Decimal | None) -> str:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from rich.console import RenderableType
 from rich.text import Text
 
+from orwatch.domain.money import plain
 from orwatch.domain.usage import COLUMNS, MEASURES, Dimension, Totals
 from orwatch.jobs.report.result import Change, Counters, Days, ReportResult, ReportRow, ReportTable
 from orwatch.render import headline, numbers
@@ -234,7 +235,7 @@ def is_report(start: str, form: str, columns: Sequence[str] | None = None) -> bo
 def _exact(number: int | Decimal | None) -> str:
     if number is None:
         return ""
-    return numbers.plain(number) if isinstance(number, Decimal) else str(number)
+    return plain(number) if isinstance(number, Decimal) else str(number)
 
 
 def _defused(cell: str) -> str:

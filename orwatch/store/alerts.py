@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, RowMapping, Select, or_, select
 
-from orwatch.domain.alerts.alert import Alert, Finding, Rule
+from orwatch.domain.alerts.alert import Alert, Figures, Finding, Rule
 from orwatch.redaction import redact
 from orwatch.store.schema import alerts, ledger_state
 from orwatch.text import printable, without_secrets
@@ -41,7 +42,7 @@ def insert_alerts(connection: Connection, findings: Iterable[Finding], now: date
             "threshold": finding.threshold,
             "name": _presentable(finding.name, _MAX_LETTERS_OF_A_NAME),
             "summary": _presentable(finding.summary),
-            "figures": redact(json.dumps(dict(finding.figures or {}))),
+            "figures": redact(json.dumps(dict(finding.figures or {}), default=str)),
             "raised_at": now,
         }
         key = connection.execute(alerts.insert().values(values)).inserted_primary_key
@@ -107,9 +108,15 @@ def _presentable(text: str, most: int = _MAX_LETTERS) -> str:
 
 def _to_alert(row: RowMapping) -> Alert:
     same = {name: row[name] for name in _SAME_NAMES}
-    return Alert(
-        **same, rule=Rule(row["rule"]), window=row["time_window"], figures=json.loads(row["figures"])
-    )
+    return Alert(**same, rule=Rule(row["rule"]), window=row["time_window"], figures=_figures(row["figures"]))
+
+
+def _figures(text: str) -> Figures:
+    """Money stands there as text, for it is exact."""
+    return {
+        name: Decimal(value) if "_usd" in name and value is not None else value
+        for name, value in json.loads(text).items()
+    }
 
 
 _SAME_NAMES = {column.name for column in alerts.columns} - {"rule", "time_window", "figures"}

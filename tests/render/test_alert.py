@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 from orwatch.domain.alerts.alert import TRY_LIMIT
 from orwatch.jobs.alert.trial import Trial, TrialResult
@@ -23,6 +24,14 @@ def test_an_alert_that_could_not_be_sent_says_so_in_the_list_and_why() -> None:
     assert "undelivered" not in rendered(alert.list_view([replace(given_up, acknowledged_at=NOW)]), 120)
     assert f"Tried 9x      {ERROR}" in rendered(alert.show_view(tried), 120)
     assert json.loads(alert.show_json(given_up))["send_error"] == ERROR
+
+
+def test_money_is_a_number_in_json_as_everywhere_else() -> None:
+    found = replace(
+        ALERT, figures={"spent_usd": Decimal("80.000000001"), "pace_usd_per_day": Decimal("1E+2")}
+    )
+    assert '"figures": {"spent_usd": 80.000000001, "pace_usd_per_day": 100}' in alert.show_json(found)
+    assert "Pace per day  $100.00" in rendered(alert.show_view(found), 120)
 
 
 def test_a_test_shows_each_destination() -> None:

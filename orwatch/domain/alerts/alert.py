@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-# What a finding says in numbers; money as the exact text of a decimal number of dollars.
-Figures = Mapping[str, str | int | None]
+# What a finding says in numbers: what is money has ``_usd`` in its name.
+Figures = Mapping[str, str | int | Decimal | None]
 
 # At how many percent of a limit there is an alert, unless the settings say otherwise.
 WARN_PERCENT = (80, 100)

@@ -81,8 +81,8 @@ def _judge(account: AccountBalance, line: Decimal, now: datetime) -> Finding:
         is_met if is_known else None,
         _summary(balance, pace, lasts_days, line) if is_known else "its balance was not read for a day",
         figures={
-            "balance_usd": f"{balance:f}" if is_known else None,
-            "pace_usd_per_day": None if pace is None else f"{pace:f}",
+            "balance_usd": balance if is_known else None,
+            "pace_usd_per_day": pace,
             "lasts_days": lasts_days if is_known else None,
         },
     )

@@ -71,13 +71,13 @@ def _finding(
     rule: Rule, state: BudgetState, is_met: bool | None, summary: str, threshold: int = 0
 ) -> Finding:
     budget, forecast = state.budget, state.forecast
-    figures: dict[str, str | int | None] = {
-        "limit_usd": f"{budget.limit_usd:f}",
-        "spent_usd": f"{state.spent_usd:f}" if state.spent_usd is not None else None,
-        "spent_at_least_usd": f"{state.spent_known_usd:f}",
+    figures = {
+        "limit_usd": budget.limit_usd,
+        "spent_usd": state.spent_usd,
+        "spent_at_least_usd": state.spent_known_usd,
     }
     if rule is Rule.FORECAST:
-        figures["expected_usd"] = None if forecast is None else f"{forecast.expected_usd:f}"
+        figures["expected_usd"] = None if forecast is None else forecast.expected_usd
     name, window = printable(budget.name), f"{state.window} ${budget.limit_usd.normalize():f}"
     return Finding(rule, f"budget:{budget.id}", name, window, is_met, summary, threshold, figures)
 

@@ -21,7 +21,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 
-from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
+from orwatch.domain.alerts.alert import Figures, Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows
 from orwatch.domain.days import long_day, short_day
 from orwatch.domain.keys import EXPIRY_WARNING
@@ -91,7 +91,7 @@ def find_key_matters(keys: Sequence[KeyState], open_windows: OpenWindows, now: d
 
 
 def _finding(
-    key: KeyState, matter: str, window: str, is_met: bool | None, summary: str, **figures: str | int | None
+    key: KeyState, matter: str, window: str, is_met: bool | None, summary: str, figures: Figures | None = None
 ) -> Finding:
     subject = f"key:{key.key_id}:{matter}"
     return Finding(Rule.KEY, subject, key.name, window, is_met, summary, figures=figures)
@@ -187,9 +187,7 @@ def _unlimited(keys: Sequence[KeyState], open_windows: OpenWindows, today: date)
             summary = _spent(cost, total, is_limited=key.is_limited)
             if is_met:
                 summary += ". Set a limit at OpenRouter"
-            yield _finding(
-                key, "unlimited", month, is_met, summary, spent_usd=None if cost is None else f"{cost:f}"
-            )
+            yield _finding(key, "unlimited", month, is_met, summary, {"spent_usd": cost})
 
 
 def _is_much(cost: Decimal, total: Decimal) -> bool:

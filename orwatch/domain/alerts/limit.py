@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
-from orwatch.domain.alerts.alert import WARN_PERCENT, Finding, Rule, whole_percent
+from orwatch.domain.alerts.alert import WARN_PERCENT, Figures, Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
 from orwatch.domain.can_spend import Bound, window_of
 from orwatch.domain.days import short_day
@@ -175,9 +175,9 @@ def _judge(reading: LimitReading, threshold: int, now: datetime) -> Finding:
     summary = _summary(reading.limited, layer.limit_usd, spent, resets_at)
     if is_met:
         summary += ". Raise it at OpenRouter, or spend less"
-    figures = {
-        "limit_usd": f"{layer.limit_usd:f}",
-        "spent_usd": None if spent is None else f"{spent:f}",
+    figures: Figures = {
+        "limit_usd": layer.limit_usd,
+        "spent_usd": spent,
         "resets_at": None if resets_at is None else resets_at.isoformat(),
     }
     return Finding(rule, subject, name, window, is_met, summary, threshold, figures)

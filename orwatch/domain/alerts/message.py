@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from orwatch.domain.alerts.alert import Alert, Rule
+from orwatch.domain.money import plain
 
 TEST_ID = 0  # no alert that is stored has it
 _LONGEST_TITLE = 150
@@ -24,7 +26,11 @@ class Message:
 def raised(alert: Alert) -> Message:
     """What an alert says."""
     # They are those of the raising: below a recovery they would contradict it.
-    figures = [f"{name}: {value}" for name, value in alert.figures.items() if value is not None]
+    figures = [
+        f"{name}: {plain(value) if isinstance(value, Decimal) else value}"
+        for name, value in alert.figures.items()
+        if value is not None
+    ]
     return Message(_title(alert.summary), _body(alert, alert.summary, _since(alert), figures=figures))
 
 

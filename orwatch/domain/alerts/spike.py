@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.days import ONE_DAY, short_day
-from orwatch.domain.money import ZERO, dollars, from_nano, to_nano
+from orwatch.domain.money import ZERO, dollars, round_to_nano
 
 # A day that costs no more is never found.
 FLOOR_USD = Decimal(5)
@@ -76,7 +76,7 @@ def _judge(subject: DailyCosts, day: date, *, is_over: bool) -> Finding:
     cost, so_far = subject.costs_usd.get(day), "" if is_over else " so far"
     shown = short_day(day)
     is_met: bool | None = None
-    figures: dict[str, str | int | None] = {}
+    figures: dict[str, Decimal | None] = {"cost_usd": cost}
     if cost is None:
         summary = f"what {shown} cost is not known"
     elif not may_be_spike(subject.costs_usd, day):
@@ -95,11 +95,10 @@ def _judge(subject: DailyCosts, day: date, *, is_over: bool) -> Finding:
                 f"({dollars(usual.median_usd)}). See `orwatch report --since {day} --until {day} "
                 "--by key --by model`"
             )
-        figures = {
-            "usual_usd": _figure(usual.median_usd),
-            "most_usual_usd": _figure(usual.most_usd),
+        figures |= {
+            "usual_usd": round_to_nano(usual.median_usd),
+            "most_usual_usd": round_to_nano(usual.most_usd),
         }
-    figures["cost_usd"] = None if cost is None else f"{cost:f}"
     window = day.isoformat()
     return Finding(Rule.SPIKE, subject.subject, subject.name, window, is_met, summary, figures=figures)
 
@@ -136,7 +135,3 @@ def _median(costs: Sequence[Decimal]) -> Decimal:
     """As ``statistics.median``, which takes more time to import than all rules to judge."""
     ordered, half = sorted(costs), len(costs) // 2
     return ordered[half] if len(costs) % 2 else (ordered[half - 1] + ordered[half]) / 2
-
-
-def _figure(amount_usd: Decimal) -> str:
-    return f"{from_nano(to_nano(amount_usd)):f}"

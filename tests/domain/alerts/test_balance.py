@@ -98,7 +98,7 @@ def test_the_pace_is_not_that_of_one_dear_day() -> None:
 def test_the_figures_are_exact() -> None:
     (finding,) = judged(account("100.5", "30.123456789", DAILY))
     assert finding.figures == {
-        "balance_usd": "70.376543211",
-        "pace_usd_per_day": "10",
+        "balance_usd": Decimal("70.376543211"),
+        "pace_usd_per_day": Decimal(10),
         "lasts_days": 7,
     }

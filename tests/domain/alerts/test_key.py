@@ -180,7 +180,7 @@ def test_a_big_spender_is_told_with_its_share() -> None:
         "nothing limits it; it has spent $1,250.50 this month, 99 % of its account's. "
         "Set a limit at OpenRouter"
     )
-    assert finding.figures == {"spent_usd": "1250.5"}
+    assert finding.figures == {"spent_usd": Decimal("1250.5")}
     states[0] = replace(states[0], is_limited=True)
     (recovery,) = find_key_matters(states, {"key:12:unlimited": ["2026-11"]}, NOW)
     assert recovery.summary == "it has a limit; it has spent $1,250.50 this month, 99 % of its account's"

@@ -149,7 +149,7 @@ def test_it_says_how_much_is_spent_until_when_and_what_to_do() -> None:
     shared = only(layered(1, "workspace", "10"))
     assert (shared.name, shared.figures) == (
         "research",
-        {"limit_usd": "50", "spent_usd": "10", "resets_at": "2026-12-01T00:00:00+00:00"},
+        {"limit_usd": 50, "spent_usd": 10, "resets_at": "2026-12-01T00:00:00+00:00"},
     )
     assert only(layered(1, "api_key", "45", guardrail_id="g")).summary.startswith("90 % of its guardrail's")
 

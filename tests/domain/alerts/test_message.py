@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -18,7 +19,7 @@ ALERT = Alert(
     window="2026-11",
     threshold=80,
     summary="team: $80.00 of $100.00 are spent",
-    figures={"spent_usd": "80", "ends_on": None},
+    figures={"spent_usd": Decimal("8E+1"), "ends_on": None},
     raised_at=NOW,
 )
 

@@ -64,7 +64,7 @@ def test_it_says_the_figures_and_what_to_look_at() -> None:
         "20 Nov has cost $1,234.60 so far, 123.5 times what such days cost ($10.00). "
         "See `orwatch report --since 2026-11-20 --until 2026-11-20 --by key --by model`"
     )
-    assert finding.figures == {"cost_usd": "1234.6", "usual_usd": "10", "most_usual_usd": "30"}
+    assert finding.figures == {"cost_usd": Decimal("1234.6"), "usual_usd": 10, "most_usual_usd": 30}
     assert judged(STEADY, "12").summary == "20 Nov has cost $12.00 so far, which is no spike"
 
 

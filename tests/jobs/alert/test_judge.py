@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -33,7 +34,16 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> dict[Rule, Find]:
 def met(
     is_met: bool | None = True, rule: Rule = Rule.BUDGET, summary: str = "$80 of $100", threshold: int = 80
 ) -> Finding:
-    return Finding(rule, "budget:1", "team", "2026-11", is_met, summary, threshold, {"spent_usd": "80"})
+    return Finding(
+        rule,
+        "budget:1",
+        "team",
+        "2026-11",
+        is_met,
+        summary,
+        threshold,
+        {"spent_usd": Decimal("80.000000001")},
+    )
 
 
 def finding(*findings: Finding) -> Find:
@@ -60,7 +70,11 @@ def test_an_alert_is_stored_once_and_so_is_its_recovery(store: Store, rules: dic
         80,
         "team: $80 of $100",
     )
-    assert (alert.figures, alert.raised_at, alert.is_open) == ({"spent_usd": "80"}, NOW, True)
+    assert (alert.figures, alert.raised_at, alert.is_open) == (
+        {"spent_usd": Decimal("80.000000001")},
+        NOW,
+        True,
+    )
     assert run(store, 1) == Judgement()
     rules[Rule.BUDGET] = finding(met(is_met=False, summary="$80 of $200"))
     (recovered,) = run(store, 2).recovered
