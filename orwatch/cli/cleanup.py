@@ -54,7 +54,7 @@ def command(
     """Move usage past the retention to the monthly totals.
 
     Removes the days that are more than so many UTC days old and adds them to totals by month, key, model
-    and provider, which `orwatch report --by month` still shows. Old run records go too. On a terminal it
+    and provider, which `orwatch report --by month` still shows. Old runs and alerts go too. On a terminal it
     asks before it keeps fewer days than the last cleanup.
 
     \b

@@ -27,7 +27,7 @@ def cleanup_view(result: CleanupResult) -> View:
             f"(before {result.kept_from})."
         )
         also = "Would also delete" if result.is_dry_run else "Also deleted"
-        records = f"{also} {numbers.count(result.records_removed)} old run records and rate-limit entries."
+        records = f"{also} {numbers.count(result.records_removed)} old records of runs, alerts and requests."
         sentences = [moved, records] if result.records_removed else [moved]
         if not result.is_dry_run:
             sentences.append(f"{numbers.size(result.bytes_freed)} of disk freed.")
@@ -46,7 +46,9 @@ ANSWER = Shape(
     Member("rows_removed", "Rows that were moved to the monthly totals."),
     Member("days_removed", "How many days they were of."),
     Member("cost_moved", "What they cost, in US dollars.", "cost_moved_usd"),
-    Member("records_removed", "Old run records and rate-limit entries that were deleted."),
+    Member(
+        "records_removed", "Old records of runs, of alerts that are over and of requests that were deleted."
+    ),
     Member("bytes_freed", "Freed disk space, in bytes."),
 )
 

@@ -240,7 +240,7 @@ def test_keys_that_are_all_refused_at_once_are_said_loudly() -> None:
 def test_cleanup_says_what_went_and_how_much_room_it_gave() -> None:
     assert rendered(cleanup_view(CLEANED), 200) == (
         "Moved 1,234 rows of 2 days before 2025-11-20 ($12.35) to the monthly totals. "
-        "Also deleted 7 old run records and rate-limit entries. 1.4 MB of disk freed.\n"
+        "Also deleted 7 old records of runs, alerts and requests. 1.4 MB of disk freed.\n"
     )
 
 
@@ -248,7 +248,7 @@ def test_a_rehearsed_cleanup_says_what_would_go_and_gives_no_room() -> None:
     result = replace(CLEANED, rows_removed=1, days_removed=1, is_dry_run=True)
     assert rendered(cleanup_view(result), 200) == (
         "Would move 1 row of 1 day before 2025-11-20 ($12.35) to the monthly totals. "
-        "Would also delete 7 old run records and rate-limit entries.\n"
+        "Would also delete 7 old records of runs, alerts and requests.\n"
     )
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, func, select, tuple_
 
 from orwatch.domain.money import from_nano
 from orwatch.domain.runs import RunStatus
 from orwatch.store.schema import (
+    alerts,
     from_day_number,
     job_runs,
     ledger_state,
@@ -66,22 +67,34 @@ def raise_watermark(connection: Connection, kept_from: date) -> None:
     connection.execute(usage_days.delete().where(usage_days.c.date < to_day_number(kept_from)))
 
 
-def count_old_records(connection: Connection, runs_before: datetime, requests_before: datetime) -> int:
-    """How many run records and request-log entries are older than that."""
-    old_runs = select(func.count()).select_from(job_runs).where(_is_old_run(runs_before))
-    old_requests = select(func.count()).select_from(request_log).where(_is_old_request(requests_before))
-    return int(connection.execute(old_runs).scalar_one() + connection.execute(old_requests).scalar_one())
+def count_old_records(connection: Connection, before: datetime, requests_before: datetime) -> int:
+    """How many runs and alerts were over before that, and how many requests were made before their time."""
+    return sum(
+        connection.execute(select(func.count()).select_from(table).where(is_old)).scalar_one()
+        for table, is_old in _old_records(before, requests_before)
+    )
 
 
-def delete_old_records(connection: Connection, runs_before: datetime, requests_before: datetime) -> int:
-    """Delete run records and request-log entries older than that; how many went.
+def delete_old_records(connection: Connection, before: datetime, requests_before: datetime) -> int:
+    """Delete the records that ``count_old_records`` counts; how many went.
 
     The last record of each job stays, and those of the last slot that it finished: without them the job
-    would seem never to have run.
+    would seem never to have run. Alerts that hold stay.
     """
-    runs = connection.execute(job_runs.delete().where(_is_old_run(runs_before))).rowcount
-    requests = connection.execute(request_log.delete().where(_is_old_request(requests_before))).rowcount
-    return runs + requests
+    return sum(
+        connection.execute(table.delete().where(is_old)).rowcount
+        for table, is_old in _old_records(before, requests_before)
+    )
+
+
+def _old_records(
+    before: datetime, requests_before: datetime
+) -> tuple[tuple[Table, ColumnElement[bool]], ...]:
+    return (
+        (job_runs, _is_old_run(before)),
+        (alerts, alerts.c.ended_at < before),
+        (request_log, request_log.c.started_at_ms < int(requests_before.timestamp() * 1000)),
+    )
 
 
 def _is_old_run(before: datetime) -> ColumnElement[bool]:
@@ -99,7 +112,3 @@ def _is_old_run(before: datetime) -> ColumnElement[bool]:
         & columns.id.not_in(last)
         & ~is_last_done
     )
-
-
-def _is_old_request(before: datetime) -> ColumnElement[bool]:
-    return request_log.c.started_at_ms < int(before.timestamp() * 1000)

@@ -7,8 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.money import from_nano
 from orwatch.domain.runs import Job, RunStatus
+from orwatch.store import alerts as stored_alerts
 from orwatch.store import runs
 from orwatch.store.engine.database import Store
 from orwatch.store.ledger import retention
@@ -175,6 +177,25 @@ def test_old_records_are_counted_and_deleted_and_a_run_under_way_is_neither(stor
         ("cleanup", "running"),
     ]
     assert scalar(store, "SELECT count(*) FROM request_log") == 1
+
+
+def test_alerts_that_were_over_before_the_retention_go_and_those_that_hold_stay(store: Store) -> None:
+    old, recent = NOW - timedelta(days=9), NOW - timedelta(days=7)
+    with store.write() as connection:
+        found = (Finding(Rule.SPIKE, name, name, "2026-11-01", True, "x") for name in ("old", "new", "open"))
+        ended, late, _ = stored_alerts.insert_alerts(connection, found, old)
+        stored_alerts.end(connection, [ended.id], old)
+        stored_alerts.recover(connection, late.id, "x", recent)
+    limits = (NOW - timedelta(days=8), NOW)
+
+    with store.read() as connection:
+        counted = retention.count_old_records(connection, *limits)
+    with store.write() as connection:
+        deleted = retention.delete_old_records(connection, *limits)
+
+    with store.read() as connection:
+        left = [alert.subject for alert in stored_alerts.list_alerts(connection)]
+    assert (counted, deleted, left) == (1, 1, ["new", "open"])
 
 
 def test_however_old_the_last_run_of_a_job_and_the_last_slot_that_it_finished_stay(store: Store) -> None:
