@@ -235,5 +235,3 @@ def _log_validated(validated: ValidatedKey, *, is_whole: bool) -> None:
         log.info("could not tell: %s", validated.detail, extra=extra)
     else:
         log.info("%s", validated.verdict.value, extra=extra)
-    if validated.warning:
-        log.warning("%s", validated.warning, extra=extra)
