@@ -1,20 +1,35 @@
-"""What ``orwatch status`` answers."""
+"""What ``orwatch status`` answers, and what of that needs a person: the exit code follows from it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from orwatch.domain.alerts.alert import Alert
+from orwatch.domain.alerts.alert import Alert, Rule
+from orwatch.domain.alerts.balance import LEAST_BALANCE_USD
 from orwatch.domain.can_spend import CanSpend
 from orwatch.domain.forecast import Lasting
 from orwatch.domain.keys import Credits, StoredKey
-from orwatch.domain.runs import Job, JobRun
+from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
 from orwatch.jobs.cron.result import ScheduleSummary
 from orwatch.jobs.report.result import MonthCourse
-from orwatch.jobs.status.needs import list_needs, shared_problems
+from orwatch.text import counted
+
+# So many keys with one and the same problem are counted, not named.
+_COUNTED_KEYS = 3
+
+_LOST_ENCRYPTION_KEY = (
+    "ORWATCH_ENCRYPTION_KEY is not set, and the stored secrets cannot be opened without it: put it back, or "
+    "remove the keys and add them again (usage stays)"
+)
+_WRONG_ENCRYPTION_KEY = (
+    "ORWATCH_ENCRYPTION_KEY does not open any stored secret: put back the one they were stored with, or "
+    "remove the keys and add them again (usage stays)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +122,79 @@ class StatusResult:
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that needs a person, a sentence each."""
-        return tuple(list_needs(self))
+        return tuple(_needs(self))
 
     @property
     def shared_problems(self) -> frozenset[str]:
         """The problems that several keys have in common."""
-        return shared_problems(self.keys)
+        having = Counter(key.problem for key in self.keys if key.problem)
+        return frozenset(problem for problem, number in having.items() if number >= _COUNTED_KEYS)
 
     @property
     def exit_code(self) -> int:
         """1 when something needs a person."""
         return EXIT_NEEDS_PERSON if self.problems else EXIT_DONE
+
+
+def _needs(result: StatusResult) -> Iterator[str]:
+    """Everything that needs a person, a sentence each."""
+    if result.lacks_encryption_key:
+        yield _LOST_ENCRYPTION_KEY
+    elif result.opens_no_secret:
+        yield _WRONG_ENCRYPTION_KEY
+    for job in result.jobs:
+        if job.problem:
+            yield job.problem
+    yield from _schedule_needs(result)
+    in_alerts = {alert.name for alert in result.alerts if alert.rule is Rule.BALANCE}
+    for account in result.accounts:
+        if _is_low(account) and account.name not in in_alerts:
+            yield f"{account.name}: the balance of its account is below ${LEAST_BALANCE_USD}. Buy credits"
+    for alert in result.alerts:
+        if alert.acknowledged_at is None:
+            yield f"{alert.summary} (if you know of it: `orwatch alert ack {alert.id}`)"
+    if result.undelivered_alerts:
+        yield f"{counted(result.undelivered_alerts, 'alert')} could not be sent: `orwatch doctor` says why"
+    yield from _key_needs(result)
+
+
+def _key_needs(result: StatusResult) -> Iterator[str]:
+    """What is wrong with each key and in no alert, once where several have it in common."""
+    in_alerts = {alert.subject for alert in result.alerts if alert.rule in {Rule.KEY, Rule.LIMIT}}
+    names: dict[str, list[str]] = {}
+    for key in result.keys:
+        if key.problem and key.alert not in in_alerts and not _is_said_of_sync(key, result):
+            names.setdefault(key.problem, []).append(key.key.name)
+    for problem, having_it in names.items():
+        if problem in result.shared_problems:
+            yield f"{counted(len(having_it), 'key')}: {problem}"
+        else:
+            yield from (f"{name}: {problem}" for name in having_it)
+
+
+def _is_said_of_sync(key: KeyStatus, result: StatusResult) -> bool:
+    """Whether the key's problem is the outage of the API for which the last sync failed as a whole."""
+    error = key.key.last_sync_error
+    return error is not None and any(
+        job.problem is not None
+        and job.last_run is not None
+        and job.job is Job.SYNC
+        and job.last_run.status is RunStatus.FAILED
+        and (job.last_run.error or "").startswith(error)
+        for job in result.jobs
+    )
+
+
+def _is_low(account: AccountBalance) -> bool:
+    """An account that has never bought credits, for free models or BYOK alone, has none to run out."""
+    credits = account.credits
+    return credits is not None and credits.bought_usd > 0 and credits.balance_usd < LEAST_BALANCE_USD
+
+
+def _schedule_needs(result: StatusResult) -> Iterator[str]:
+    """What is to be done about the schedule."""
+    if result.schedule is None:
+        return
+    is_missed = any(job.is_missed for job in result.jobs)
+    if is_missed or result.schedule.state.needs_person:
+        yield result.schedule.sentence
