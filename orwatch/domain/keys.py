@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -248,3 +249,16 @@ class StoredKey:
         if not self.is_active:
             return (self.inactive_reason or InactiveReason.DISABLED).value
         return "discovered" if self.is_discovered else "active"
+
+
+def account_owners(keys: Iterable[StoredKey], states: Mapping[int, AccountState]) -> list[StoredKey]:
+    """The active management keys, one for each account: with the first all of it is read."""
+    owners: list[StoredKey] = []
+    seen: set[str] = set()
+    for key in keys:
+        if key.is_management and key.is_active:
+            account_id = states.get(key.id, AccountState()).account_id
+            if account_id is None or account_id not in seen:
+                owners.append(key)
+            seen |= set() if account_id is None else {account_id}
+    return owners

@@ -18,7 +18,7 @@ from orwatch.domain.can_spend import (
     window_of,
     workspace_bound,
 )
-from orwatch.domain.keys import AccountState, StoredKey
+from orwatch.domain.keys import AccountState, StoredKey, account_owners
 from orwatch.domain.layers import FreeQuota, Layer, WorkspaceBudget
 from orwatch.domain.money import ZERO, add_known_usd
 from orwatch.domain.usage import Totals
@@ -71,13 +71,13 @@ class Allowances:
 
 def read_allowances(connection: Connection, keys: Sequence[StoredKey], now: datetime) -> Allowances:
     """What limits these keys now. ``keys``: all that are stored, as ``list_keys`` gives them."""
-    owners = {key.id: key for key in keys if key.is_management and key.is_active and not key.is_removed}
+    states = accounts.account_states(connection)
+    owners = {key.id: key for key in account_owners(keys, states)}
     credits = {
         owner_id: reading
         for owner_id, reading in accounts.latest_credits_by_account(connection).items()
         if owner_id in owners
     }
-    states = accounts.account_states(connection)
     told = _told_layers(keys)
     workspaces = [
         allowance

@@ -10,7 +10,7 @@ from itertools import pairwise
 from operator import itemgetter
 
 from orwatch.domain import schedule
-from orwatch.domain.keys import StoredKey
+from orwatch.domain.keys import StoredKey, account_owners
 from orwatch.domain.money import add_exactly
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import CronShowResult
@@ -18,7 +18,7 @@ from orwatch.jobs.cron.summary import overdue, summarise
 from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.key.problems import KeyProblem
 from orwatch.jobs.key.secrets import open_what_opens
-from orwatch.jobs.key.spending import Spending, read_spending, spent_on, total_usd
+from orwatch.jobs.key.spending import read_spending, spent_on, total_usd
 from orwatch.jobs.report.forecast import balance_lasts, month_forecast
 from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
@@ -57,7 +57,7 @@ def run(
         spent_today = spent_on(connection, now.date())
         alerts = stored_alerts.list_alerts(connection, only_open=True)
         undelivered = deliveries.list_undelivered(connection)
-        owners = _account_owners(all_keys, spending)
+        owners = account_owners(all_keys, spending.accounts)
         balances = {owner.id: _balance(connection, owner) for owner in owners}
         allowances = read_allowances(connection, all_keys, now)
         spent_month = total_usd([spending.spent_month_by(key) for key in all_keys])
@@ -120,22 +120,6 @@ def _is_watched(key: StoredKey, active_owners: Collection[int]) -> bool:
     """Whether a sync is to read the key, with its own secret or through a management key."""
     is_listed = key.listing is not None and key.listing.account_key_id in active_owners
     return key.is_active and (key.secret_encrypted is not None or is_listed)
-
-
-def _account_owners(keys: Sequence[StoredKey], spending: Spending) -> list[StoredKey]:
-    """The active management keys, one for each account: with the first all is read."""
-    owners: list[StoredKey] = []
-    seen: set[str] = set()
-    for key in keys:
-        if not key.is_management or not key.is_active or key.is_removed:
-            continue
-        state = spending.accounts.get(key.id)
-        account_id = None if state is None else state.account_id
-        if account_id is None or account_id not in seen:
-            owners.append(key)
-        if account_id is not None:
-            seen.add(account_id)
-    return owners
 
 
 def _balance(connection: Connection, owner: StoredKey) -> AccountBalance:
