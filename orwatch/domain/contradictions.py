@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from orwatch.domain.days import month_start
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import ZERO, add_exactly, sum_exactly
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer
 
@@ -84,8 +84,8 @@ def contradictions(
     for since, counted_usd in counted.items():
         if since < answer.since:
             continue
-        before_usd = _sum(each.cost_usd for day, each in stored.items() if since <= day < today)
-        after_usd = _sum(cost for day, cost in after.items() if since <= day < today)
+        before_usd = sum_exactly(each.cost_usd for day, each in stored.items() if since <= day < today)
+        after_usd = sum_exactly(cost for day, cost in after.items() if since <= day < today)
         shrinking = {
             day: Contradiction(day, each.cost_usd, reported[day], each.source)
             for day, each in stored.items()
@@ -94,7 +94,7 @@ def contradictions(
         }
         error_usd = abs(add_exactly(counted_usd, -before_usd))
         lost_usd = add_exactly(add_exactly(counted_usd, -after_usd), -error_usd)
-        shrinking_usd = _sum(each.stored_usd for each in shrinking.values())
+        shrinking_usd = sum_exactly(each.stored_usd for each in shrinking.values())
         if error_usd <= tolerance_usd(counted_usd) and lost_usd > tolerance_usd(shrinking_usd):
             found |= shrinking
     return [found[day] for day in sorted(found)]
@@ -109,10 +109,3 @@ def _sums(answer: UsageAnswer, stored: Mapping[date, StoredDay]) -> dict[date, D
             sums[row.day] = add_exactly(sums[row.day], row.cost_usd)
     better = {day for day, each in stored.items() if each.source and each.source.rank > answer.source.rank}
     return {day: cost for day, cost in sums.items() if day not in better}
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = ZERO
-    for amount in amounts:
-        total = add_exactly(total, amount)
-    return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from functools import reduce
 from itertools import repeat
 
 NANO = Decimal("1e-9")
@@ -54,6 +55,16 @@ def add_known_usd(first: Decimal | None, second: Decimal | None) -> Decimal | No
     if first is None or second is None:
         return second if first is None else first
     return add_exactly(first, second)
+
+
+def sum_exactly(amounts_usd: Iterable[Decimal]) -> Decimal:
+    """The exact sum; of none, zero."""
+    return reduce(_EXACT.add, amounts_usd, ZERO)
+
+
+def sum_known_usd(amounts_usd: Iterable[Decimal | None]) -> Decimal | None:
+    """The exact sum of what is known; None where nothing is."""
+    return reduce(add_known_usd, amounts_usd, None)
 
 
 def dollars(amount_usd: Decimal, decimals: int = 2) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from rich.text import Text
 
 from orwatch.domain.days import ONE_DAY
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import sum_exactly
 from orwatch.jobs.report.result import Change, MonthCourse, ReportResult
 from orwatch.render import numbers
 from orwatch.render.forecast import on_course
@@ -74,7 +74,4 @@ def _days_line(result: ReportResult, width: int, ascii_only: bool) -> Text | Non
 def _mean(costs: Sequence[Decimal | None]) -> Decimal | None:
     """Of the known ones."""
     known = [cost for cost in costs if cost is not None]
-    total = ZERO
-    for cost in known:
-        total = add_exactly(total, cost)
-    return total / len(known) if known else None
+    return sum_exactly(known) / len(known) if known else None

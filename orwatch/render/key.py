@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orwatch.domain.keys import KeyKind, StoredKey
 from orwatch.domain.layers import FreeQuota
-from orwatch.domain.money import add_known_usd
+from orwatch.domain.money import sum_known_usd
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.render import numbers
 from orwatch.render.allowances import BOUND, CAN_SPEND, amount_text, can_spend_columns
@@ -43,8 +43,8 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
     found, now = result.keys, result.now
     keys = [each.key for each in found]
     has_total = len(found) > 1
-    spent = _sum([each.spent_30_days_usd for each in found])
-    month = _sum([each.spent_month_usd for each in found])
+    spent = sum_known_usd(each.spent_30_days_usd for each in found)
+    month = sum_known_usd(each.spent_month_usd for each in found)
     columns = [
         Column("Key", [key.name for key in keys], "Total" if has_total else "", is_name=True),
         Column("State", [_state_and_flags(each, result.now) for each in found], is_word=True),
@@ -89,13 +89,6 @@ def _remarks(result: KeyListResult) -> list[RenderableType]:
     if owners:
         remarks.append(f"{printable(', '.join(owners))}: usage of the account without a listed key.")
     return [Text(), *(Text(remark) for remark in remarks)] if remarks else []
-
-
-def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
-    total = None
-    for amount in amounts:
-        total = add_known_usd(total, amount)
-    return total
 
 
 def _is_usable(overview: KeyOverview, now: datetime) -> bool:

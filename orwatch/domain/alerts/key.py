@@ -19,13 +19,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import reduce
 
 from orwatch.domain.alerts.alert import Figures, Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows
 from orwatch.domain.days import long_day, short_day
 from orwatch.domain.keys import EXPIRY_WARNING
-from orwatch.domain.money import ZERO, add_exactly, dollars
+from orwatch.domain.money import ZERO, dollars, sum_exactly
 
 # A key is dormant after so many days without use.
 DORMANT = timedelta(days=30)
@@ -169,7 +168,7 @@ def _unlimited(keys: Sequence[KeyState], open_windows: OpenWindows, today: date)
     """Of one account. In the first days of a month a share of it says little."""
     month, costs = f"{today:%Y-%m}", [key.month_usd for key in keys]
     known = sorted((cost for cost in costs if cost is not None and cost > 0), reverse=True)
-    total = reduce(add_exactly, known, ZERO)
+    total = sum_exactly(known)
     is_known = len(costs) == sum(cost is not None for cost in costs)
     is_judged = is_known and today.day >= _FIRST_DAY_OF_MONTH_JUDGED
     biggest = known[:_BIGGEST] if len(known) >= _LEAST_SPENDING_KEYS else []

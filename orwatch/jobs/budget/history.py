@@ -8,10 +8,9 @@ from decimal import Decimal
 
 from orwatch.domain.budgets import Budget, Scope
 from orwatch.domain.days import days_between
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import ZERO, add_exactly, sum_known_usd
 from orwatch.domain.usage import Totals
 from orwatch.jobs.budget.scope import Cover, KeyIndex, cover, read_names
-from orwatch.jobs.key.spending import total_usd
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys.light import LightKey, list_light
 from orwatch.store.ledger import read as usage_reads
@@ -77,4 +76,4 @@ def _days(
 
 
 def _spent(totals: Totals, *, with_byok: bool) -> Decimal:
-    return total_usd([totals.cost_usd, totals.byok_cost_usd if with_byok else None]) or ZERO
+    return sum_known_usd([totals.cost_usd, totals.byok_cost_usd if with_byok else None]) or ZERO

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from orwatch.clock import Clock
-from orwatch.domain.money import ZERO, add_exactly
+from orwatch.domain.money import sum_exactly
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import WrongClockError
 from orwatch.jobs.cleanup.result import CleanupResult
@@ -17,7 +16,6 @@ from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import retention, spans
 from orwatch.store.ledger import write as ledger
-from orwatch.store.ledger.retention import RemovedDay
 
 # The rate limit looks back one minute, `status` at the last run of each job: a day and the retention of
 # the usage itself are more than either needs.
@@ -102,7 +100,7 @@ def _cleanup(store: Store, retention_days: int, clock: Clock, *, is_dry_run: boo
         kept_from=kept_from,
         rows_removed=sum(day.rows for day in days),
         days_removed=len(days),
-        cost_moved_usd=_cost(days),
+        cost_moved_usd=sum_exactly(day.cost_usd for day in days),
         records_removed=records,
         bytes_freed=freed,
         duration_seconds=clock.monotonic() - started_at,
@@ -134,10 +132,3 @@ def _check_clock(connection: Connection, now: datetime) -> None:
             f"{last:%Y-%m-%d %H:%M}: nothing was removed. Run `orwatch sync` first: it compares the clock "
             "with the API's."
         )
-
-
-def _cost(days: list[RemovedDay]) -> Decimal:
-    total = ZERO
-    for day in days:
-        total = add_exactly(total, day.cost_usd)
-    return total

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from orwatch.domain.days import days_between
 from orwatch.domain.keys import Credits, StoredKey
-from orwatch.domain.money import ZERO, add_exactly, dollars
+from orwatch.domain.money import ZERO, add_exactly, dollars, sum_exactly
 from orwatch.errors import ApiError
 from orwatch.jobs.doctor.key_totals import REMEMBERED_DAYS
 from orwatch.jobs.doctor.result import Check, CheckArea, Comparison
@@ -104,7 +104,7 @@ def _ledger(
     }
     ids.add(owner.id)
     inner, outer = (
-        sum((each.cost_usd for key_id, each in sums.items() if key_id in ids), ZERO)
+        sum_exactly(each.cost_usd for key_id, each in sums.items() if key_id in ids)
         for sums in (
             reads.sums_by_key(connection, since + _DAY, until - _DAY),
             reads.sums_by_key(connection, since, until),

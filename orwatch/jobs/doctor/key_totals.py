@@ -10,7 +10,7 @@ from decimal import Decimal
 from orwatch.domain.contradictions import tolerance_usd
 from orwatch.domain.days import days_between
 from orwatch.domain.keys import KeyFacts, StoredKey
-from orwatch.domain.money import ZERO, add_exactly, dollars
+from orwatch.domain.money import ZERO, add_exactly, dollars, sum_exactly
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageSpan
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison
@@ -223,7 +223,7 @@ def _verdict(case: _Case) -> Check:
             f"{_sums(case)}: {dollars(difference)} more may have been spent since the last sync at {synced}"
         )
         return CheckArea.TOTALS.unknown(name, message, _READ_AGAIN)
-    if difference <= sum((span.cost_usd for span in case.crossing), ZERO) + tolerance:
+    if difference <= sum_exactly(span.cost_usd for span in case.crossing) + tolerance:
         spans = ", ".join(f"{span.first_day} to {span.last_day}" for span in case.crossing)
         only_total = f"only a total is known for {spans}, and not how much of it is this month's"
         return CheckArea.TOTALS.ok(name, f"{_sums(case)}: {only_total}")

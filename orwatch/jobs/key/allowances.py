@@ -20,7 +20,7 @@ from orwatch.domain.can_spend import (
 )
 from orwatch.domain.keys import AccountState, StoredKey, account_owners
 from orwatch.domain.layers import FreeQuota, Layer, WorkspaceBudget
-from orwatch.domain.money import ZERO, add_known_usd
+from orwatch.domain.money import ZERO, add_known_usd, sum_exactly
 from orwatch.domain.usage import Totals
 from orwatch.jobs.key.spending import spent_since
 from orwatch.store.engine.database import Connection
@@ -124,7 +124,7 @@ def _workspace_allowances(
         spent = None
         if owner.synced_through is not None and owner.synced_through >= first_day:
             rows = [row for row in members if row.listing and row.listing.workspace == budget.workspace]
-            spent = sum((_spent(row, ledgers[interval], budget, start) for row in rows), ZERO)
+            spent = sum_exactly(_spent(row, ledgers[interval], budget, start) for row in rows)
         bound = _bound(budget, spent, state.workspace_budgets_read_at, told.get(budget.id, ()), now)
         found.append(WorkspaceAllowance(owner.id, budget.workspace, bound))
     return found

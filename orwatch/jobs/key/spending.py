@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from orwatch.domain.keys import AccountState, StoredKey
-from orwatch.domain.money import ZERO, add_known_usd
+from orwatch.domain.money import ZERO, sum_known_usd
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import MEASURES, Totals
 from orwatch.store.engine.database import Connection
@@ -51,15 +51,15 @@ class Spending:
     @property
     def spent_30_days_usd(self) -> Decimal | None:
         """What was spent by all keys, removed ones included."""
-        return total_usd([sums.cost_usd for sums in self.last_30_days.values()])
+        return sum_known_usd(sums.cost_usd for sums in self.last_30_days.values())
 
     def spent_30_days_by(self, key: StoredKey) -> Decimal | None:
         """What the key has spent, with each of its secrets; None where nothing was read."""
-        return total_usd([self._known(row, self.last_30_days, self.since) for row in self._rows(key)])
+        return sum_known_usd(self._known(row, self.last_30_days, self.since) for row in self._rows(key))
 
     def spent_month_by(self, key: StoredKey) -> Decimal | None:
         """What the key has spent this month, with each of its secrets; None where nothing was read."""
-        return total_usd([self._spent_month(row) for row in self._rows(key)])
+        return sum_known_usd(map(self._spent_month, self._rows(key)))
 
     def _rows(self, key: StoredKey) -> Sequence[StoredKey]:
         return (key, *self.replaced.get(key.id, ()))
@@ -161,14 +161,6 @@ def spent_on(connection: Connection, day: date) -> Decimal | None:
     if sums:
         return sums[0].totals.cost_usd
     return ZERO if usage_reads.covered_days(connection, wanted) else None
-
-
-def total_usd(amounts: Collection[Decimal | None]) -> Decimal | None:
-    """The exact sum of what is known; None where nothing is."""
-    total = None
-    for amount in amounts:
-        total = add_known_usd(total, amount)
-    return total
 
 
 def _with_spans(

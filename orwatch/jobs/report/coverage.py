@@ -8,8 +8,8 @@ from datetime import date, datetime
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start
 from orwatch.domain.keys import KeyFacts, StoredKey
+from orwatch.domain.money import sum_known_usd
 from orwatch.domain.usage import UsageSpan
-from orwatch.jobs.key.spending import total_usd
 from orwatch.jobs.report.result import Counters, Days
 from orwatch.store.engine.database import Connection
 from orwatch.store.ledger import read as usage_reads
@@ -75,5 +75,5 @@ def read_counters(keys: Sequence[StoredKey], key_ids: Collection[int] | None) ->
     month = month_start(max((read_at.date() for read_at, _ in readings.values()), default=date.min))
     of_month = [facts.usage_monthly_usd for read_at, facts in readings.values() if read_at.date() >= month]
     lifetime = [facts.usage_usd for _, facts in readings.values()]
-    counters = Counters(month, total_usd(of_month), total_usd(lifetime))
+    counters = Counters(month, sum_known_usd(of_month), sum_known_usd(lifetime))
     return None if counters == Counters(month, None, None) else counters

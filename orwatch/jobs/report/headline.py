@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from functools import reduce
 
 from orwatch.domain.days import ONE_DAY, days_between
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.money import ZERO, add_exactly, round_to_nano
+from orwatch.domain.money import round_to_nano, sum_exactly
 from orwatch.jobs.report.coverage import with_accounts
 from orwatch.jobs.report.forecast import daily_costs
 from orwatch.jobs.report.result import Change, Days
@@ -88,6 +87,4 @@ def _is_whole(
 
 def _sum(costs: Mapping[date, Decimal], days: Days) -> Decimal:
     """Shares of a sum may have more digits than there are; their own sum has not."""
-    return round_to_nano(
-        reduce(add_exactly, (costs[day] for day in days_between(days.since, days.until)), ZERO)
-    )
+    return round_to_nano(sum_exactly(costs[day] for day in days_between(days.since, days.until)))

@@ -11,14 +11,14 @@ from operator import itemgetter
 
 from orwatch.domain import schedule
 from orwatch.domain.keys import StoredKey, account_owners
-from orwatch.domain.money import add_exactly
+from orwatch.domain.money import add_exactly, sum_known_usd
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.cron.summary import overdue, summarise
 from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.key.problems import KeyProblem
 from orwatch.jobs.key.secrets import open_what_opens
-from orwatch.jobs.key.spending import read_spending, spent_on, total_usd
+from orwatch.jobs.key.spending import read_spending, spent_on
 from orwatch.jobs.report.forecast import balance_lasts, month_forecast
 from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
@@ -60,7 +60,7 @@ def run(
         owners = account_owners(all_keys, spending.accounts)
         balances = {owner.id: _balance(connection, owner) for owner in owners}
         allowances = read_allowances(connection, all_keys, now)
-        spent_month = total_usd([spending.spent_month_by(key) for key in all_keys])
+        spent_month = sum_known_usd(map(spending.spent_month_by, all_keys))
         course = None if spent_month is None else month_forecast(connection, now, spent_usd=spent_month)
     keys = [key for key in all_keys if not key.is_removed and not key.is_deleted]
     active_owners = {key.id for key in keys if key.is_management and key.is_active}
