@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orwatch.domain.days import days_between, month_end
-from orwatch.domain.usage import COLUMNS, NO_USE, Dimension, Totals
+from orwatch.domain.usage import COLUMNS, NO_USE, Dimension, Totals, sum_totals
 from orwatch.jobs.report.result import ReportRow
-from orwatch.jobs.report.table import fold, group_rows, period_name, period_start, sum_totals
+from orwatch.jobs.report.table import fold, group_rows, period_name, period_start
 
 dates = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 counts = st.none() | st.integers(0, 10**6)
