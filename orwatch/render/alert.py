@@ -6,42 +6,38 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.alerts.alert import Alert, Rule
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.tables import Column, labelled, make_table
 
 
-def list_view(alerts: Sequence[Alert], *, is_all: bool = False, rule: Rule | None = None) -> View:
+@as_view
+def list_view(
+    screen: Screen, alerts: Sequence[Alert], *, is_all: bool = False, rule: Rule | None = None
+) -> Parts:
     """The alerts, a row each, the newest first. ``is_all``: those that are over were asked for as well."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        if not alerts:
-            of_rule = f" of the rule {rule}" if rule else ""
-            more = "" if is_all else " `orwatch alert list --all` shows those that are over."
-            return [Text(f"No alerts{of_rule}{'' if is_all else ' hold now'}.{more}")]
-        states = [_state(alert) for alert in alerts]
-        return [
-            make_table(
-                [
-                    Column("Alert", [str(alert.id) for alert in alerts]),
-                    Column(
-                        "Raised (UTC)", [numbers.moment(alert.raised_at) for alert in alerts], is_word=True
-                    ),
-                    Column("Rule", [alert.rule.value for alert in alerts], is_word=True),
-                    Column("State", states, is_word=True),
-                    Column("What", [_what(alert) for alert in alerts], is_name=True, is_wrapped=True),
-                ],
-                width,
-                row_styles=["red" if state == "open" else "" for state in states],
-            )
-        ]
-
-    return parts
+    if not alerts:
+        of_rule = f" of the rule {rule}" if rule else ""
+        more = "" if is_all else " `orwatch alert list --all` shows those that are over."
+        return [Text(f"No alerts{of_rule}{'' if is_all else ' hold now'}.{more}")]
+    states = [_state(alert) for alert in alerts]
+    return [
+        make_table(
+            [
+                Column("Alert", [str(alert.id) for alert in alerts]),
+                Column("Raised (UTC)", [numbers.moment(alert.raised_at) for alert in alerts], is_word=True),
+                Column("Rule", [alert.rule.value for alert in alerts], is_word=True),
+                Column("State", states, is_word=True),
+                Column("What", [_what(alert) for alert in alerts], is_name=True, is_wrapped=True),
+            ],
+            screen.width,
+            row_styles=["red" if state == "open" else "" for state in states],
+        )
+    ]
 
 
 def _state(alert: Alert) -> str:
@@ -57,7 +53,8 @@ def _what(alert: Alert) -> str:
     return f"{what} (undelivered: {alert.send_error})" if alert.is_undelivered else what
 
 
-def show_view(alert: Alert) -> View:
+@as_view
+def show_view(screen: Screen, alert: Alert) -> Parts:
     """All of one alert, a line each."""
     lines = [
         ("Alert", f"{alert.id}, {_state(alert)}"),
@@ -76,10 +73,7 @@ def show_view(alert: Alert) -> View:
         *(_figure(name, value) for name, value in alert.figures.items()),
     ]
 
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return labelled(lines, width)
-
-    return parts
+    return labelled(lines, screen.width)
 
 
 def _moment(value: datetime | None) -> str:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import RenderableType
-
 from orwatch.domain.alerts.alert import Rule
 from orwatch.jobs.alert.trial import Trial, TrialResult
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
 
 
-def view(result: TrialResult) -> View:
+@as_view
+def view(screen: Screen, result: TrialResult) -> Parts:
     """The destinations, a row each."""
     trials = result.trials
 
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        columns = [
-            Column("Destination", [trial.destination for trial in trials], is_word=True),
-            Column("Sent", [f"{trial.sent} of {len(Rule)}" for trial in trials]),
-            Column("Result", [trial.error or "ok" for trial in trials], is_name=True, is_wrapped=True),
-        ]
-        return [make_table(columns, width, row_styles=["red" if trial.error else "" for trial in trials])]
-
-    return parts
+    columns = [
+        Column("Destination", [trial.destination for trial in trials], is_word=True),
+        Column("Sent", [f"{trial.sent} of {len(Rule)}" for trial in trials]),
+        Column("Result", [trial.error or "ok" for trial in trials], is_name=True, is_wrapped=True),
+    ]
+    return [make_table(columns, screen.width, row_styles=["red" if trial.error else "" for trial in trials])]
 
 
 _TRIAL = Shape(

@@ -12,7 +12,7 @@ from rich.text import Text
 from orwatch.domain.budgets import Budget, BudgetState, Per
 from orwatch.jobs.budget.result import BudgetCheck, BudgetList, BudgetSet, Change, ShownBudget
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.forecast import FORECAST, course
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.render.tables import Column, labelled, make_table
@@ -24,25 +24,19 @@ _ONE = Decimal(1)
 _HUNDRED = 100
 
 
-def list_view(result: BudgetList) -> View:
+@as_view
+def list_view(screen: Screen, result: BudgetList) -> Parts:
     """All budgets, a row each."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        if not result.budgets:
-            return [Text("No budgets yet. Set one: `orwatch budget set NAME --limit 100 --per month`.")]
-        return [_table(result, width, ascii_only), *_notes(result.budgets)]
-
-    return parts
+    if not result.budgets:
+        return [Text("No budgets yet. Set one: `orwatch budget set NAME --limit 100 --per month`.")]
+    return [_table(result, screen.width, screen.ascii_only), *_notes(result.budgets)]
 
 
-def check_view(result: BudgetCheck) -> View:
+@as_view
+def check_view(screen: Screen, result: BudgetCheck) -> Parts:
     """The budgets that were checked, and what came of it."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown = list_view(result.list)(width, ascii_only=ascii_only)
-        return [*shown, Text(), *map(Text, _verdict(result))] if result.budgets else shown
-
-    return parts
+    shown = list_view(result.list)(screen)
+    return [*shown, Text(), *map(Text, _verdict(result))] if result.budgets else shown
 
 
 def _verdict(result: BudgetCheck) -> list[str]:
@@ -125,13 +119,10 @@ def _bar(state: BudgetState, ascii_only: bool) -> str:
     return numbers.bar(part, _ONE, _BAR_WIDTH, ascii_only=ascii_only)
 
 
-def show_view(shown: ShownBudget) -> View:
+@as_view
+def show_view(screen: Screen, shown: ShownBudget) -> Parts:
     """Everything that is known of one budget."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return labelled(_lines(shown), width)
-
-    return parts
+    return labelled(_lines(shown), screen.width)
 
 
 def _lines(shown: ShownBudget) -> list[tuple[str, str]]:

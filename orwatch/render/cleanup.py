@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.jobs.cleanup.result import CleanupResult
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.text import counted
 
 
-def cleanup_view(result: CleanupResult) -> View:
+@as_view
+def cleanup_view(screen: Screen, result: CleanupResult) -> Parts:
     """The summary of a cleanup for a terminal."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        what = "Would move" if result.is_dry_run else "Moved"
-        moved = (
-            f"{what} {counted(result.rows_removed, 'row')} of {counted(result.days_removed, 'day')} "
-            f"before {result.kept_from} ({numbers.usd(result.cost_moved_usd)}) to the monthly totals."
-            if result.rows_removed
-            else f"No usage is older than {numbers.count(result.retention_days)} days "
-            f"(before {result.kept_from})."
-        )
-        also = "Would also delete" if result.is_dry_run else "Also deleted"
-        records = f"{also} {numbers.count(result.records_removed)} old records of runs, alerts and requests."
-        sentences = [moved, records] if result.records_removed else [moved]
-        if not result.is_dry_run:
-            sentences.append(f"{numbers.size(result.bytes_freed)} of disk freed.")
-        return [Text(" ".join(sentences))]
-
-    return parts
+    what = "Would move" if result.is_dry_run else "Moved"
+    moved = (
+        f"{what} {counted(result.rows_removed, 'row')} of {counted(result.days_removed, 'day')} "
+        f"before {result.kept_from} ({numbers.usd(result.cost_moved_usd)}) to the monthly totals."
+        if result.rows_removed
+        else f"No usage is older than {numbers.count(result.retention_days)} days "
+        f"(before {result.kept_from})."
+    )
+    also = "Would also delete" if result.is_dry_run else "Also deleted"
+    records = f"{also} {numbers.count(result.records_removed)} old records of runs, alerts and requests."
+    sentences = [moved, records] if result.records_removed else [moved]
+    if not result.is_dry_run:
+        sentences.append(f"{numbers.size(result.bytes_freed)} of disk freed.")
+    return [Text(" ".join(sentences))]
 
 
 ANSWER = Shape(

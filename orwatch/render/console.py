@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, Protocol
+from functools import wraps
+from typing import IO, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.theme import Theme
+
+Given = ParamSpec("Given")
 
 _PLAIN_WIDTH = 100
 # Nothing that is shown is wider.
@@ -19,12 +22,26 @@ _NARROWEST = 20
 _ANY_HEIGHT = 50  # rich believes a width only together with a height
 
 
-class View(Protocol):
-    """Something to show: made for a width, once that is known."""
+class Screen(NamedTuple):
+    """What something is shown on."""
 
-    def __call__(self, width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        """The parts to print, one below the other."""
-        ...
+    width: int
+    ascii_only: bool
+
+
+# To be printed one below the other.
+Parts: TypeAlias = Sequence[RenderableType]
+View: TypeAlias = Callable[[Screen], Parts]
+
+
+def as_view(make: Callable[Concatenate[Screen, Given], Parts]) -> Callable[Given, View]:
+    """Let what makes the parts have its screen last, once that is known."""
+
+    @wraps(make)
+    def view(*args: Given.args, **kwargs: Given.kwargs) -> View:
+        return lambda screen: make(screen, *args, **kwargs)
+
+    return view
 
 
 def show(view: View, stream: IO[str] | None = None, *, width: int | None = None) -> None:
@@ -77,7 +94,7 @@ def console_on(stream: IO[str], **options: Any) -> Console:
 def _print(console: Console, view: View) -> None:
     if console.width < _NARROWEST:  # a useless COLUMNS: 0 would print nothing at all
         console.width = _PLAIN_WIDTH if console.width < 1 else _NARROWEST
-    for part in view(console.width, ascii_only=console.options.ascii_only):
+    for part in view(Screen(console.width, console.options.ascii_only)):
         # Numbers wider than the terminal are wrapped by the terminal, and never cut.
         console.print(part, crop=False)
 

@@ -22,7 +22,7 @@ from orwatch.jobs.cron.result import (
     CronWarning,
 )
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
@@ -36,24 +36,21 @@ _STYLES = {CronState.AS_INSTALLED: "green", CronState.DIFFERS: "yellow", CronSta
 _UNITS = {CronPlace.SYSTEMD: "Units in "}
 
 
-def view(result: CronShowResult) -> View:
+@as_view
+def view(screen: Screen, result: CronShowResult) -> Parts:
     """Each place with its entries, when they are next due and what they run."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown: list[RenderableType] = []
-        for schedule in result.schedules:
-            shown += [*([Text()] if shown else []), *_schedule_parts(schedule, width)]
-        if result.broken:
-            shown += [Text(printable(str(error)), style="red") for error in result.broken]
-        elif result.state is CronState.UNKNOWN:
-            shown += [Text("It is not known whether it is installed.", style="yellow")]
-        elif result.state is CronState.NOT_INSTALLED:
-            shown += [Text(_not_installed(result), style="yellow")]
-        if result.own_lines:
-            shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]
-        return [*shown, *_warning_lines(result.general_warnings)]
-
-    return parts
+    shown: list[RenderableType] = []
+    for schedule in result.schedules:
+        shown += [*([Text()] if shown else []), *_schedule_parts(schedule, screen.width)]
+    if result.broken:
+        shown += [Text(printable(str(error)), style="red") for error in result.broken]
+    elif result.state is CronState.UNKNOWN:
+        shown += [Text("It is not known whether it is installed.", style="yellow")]
+    elif result.state is CronState.NOT_INSTALLED:
+        shown += [Text(_not_installed(result), style="yellow")]
+    if result.own_lines:
+        shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]
+    return [*shown, *_warning_lines(result.general_warnings)]
 
 
 def _not_installed(result: CronShowResult) -> str:

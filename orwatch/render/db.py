@@ -18,7 +18,7 @@ from orwatch.jobs.db.result import (
     TableRows,
 )
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.doctor import CHECK, check_list, finding_count, sentence
 from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
@@ -30,35 +30,32 @@ _TIMES_LISTED = 10
 _BYTES = frozenset({"page_size", "free_bytes_inside"})
 
 
-def info_view(result: DbInfoResult) -> View:
+@as_view
+def info_view(screen: Screen, result: DbInfoResult) -> Parts:
     """The facts, a line each, and the tables."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        lines = [
-            ("Database", result.location),
-            ("Engine", f"{result.engine} {result.engine_version}"),
-            ("Schema", _schema(result)),
-            ("Size", numbers.size(result.size_bytes)),
-            (
-                "Free on disk",
-                numbers.UNKNOWN if result.free_bytes is None else numbers.size(result.free_bytes),
-            ),
-            ("Created", numbers.moment(result.created_at)),
-            ("Ledger", _days(result.first_day, result.last_day)),
-            (
-                "Kept from",
-                str(result.kept_from) if result.kept_from else "the beginning: cleanup removed none",
-            ),
-            *((_words(name), _value(name, value)) for name, value in result.settings),
-        ]
-        facts = [
-            Text.assemble((f"{label}:".ljust(_LABEL_WIDTH), "bold"), printable(value), overflow="fold")
-            for label, value in lines
-        ]
-        notes = [Text(f"! {printable(note)}", style="yellow", overflow="fold") for note in result.notes]
-        return [*facts, Text(), _table(result.tables, width), *notes]
-
-    return parts
+    lines = [
+        ("Database", result.location),
+        ("Engine", f"{result.engine} {result.engine_version}"),
+        ("Schema", _schema(result)),
+        ("Size", numbers.size(result.size_bytes)),
+        (
+            "Free on disk",
+            numbers.UNKNOWN if result.free_bytes is None else numbers.size(result.free_bytes),
+        ),
+        ("Created", numbers.moment(result.created_at)),
+        ("Ledger", _days(result.first_day, result.last_day)),
+        (
+            "Kept from",
+            str(result.kept_from) if result.kept_from else "the beginning: cleanup removed none",
+        ),
+        *((_words(name), _value(name, value)) for name, value in result.settings),
+    ]
+    facts = [
+        Text.assemble((f"{label}:".ljust(_LABEL_WIDTH), "bold"), printable(value), overflow="fold")
+        for label, value in lines
+    ]
+    notes = [Text(f"! {printable(note)}", style="yellow", overflow="fold") for note in result.notes]
+    return [*facts, Text(), _table(result.tables, screen.width), *notes]
 
 
 def _schema(result: DbInfoResult) -> str:
@@ -144,17 +141,14 @@ def upgrade_json(result: DbUpgradeResult) -> str:
     return UPGRADE.document(result)
 
 
-def check_view(result: DbCheckResult) -> View:
+@as_view
+def check_view(screen: Screen, result: DbCheckResult) -> Parts:
     """The checks, what to do about each finding, and what was repaired."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        repaired = [*map(str, result.repaired_days), *_repaired_months(result)]
-        more = len(repaired) - _TIMES_LISTED
-        times = ", ".join(repaired[:_TIMES_LISTED]) + (f" and {numbers.count(more)} more" if more > 0 else "")
-        totals = [Text(f"Recalculated the totals of {times}."), Text()] if repaired else []
-        return [*totals, check_list(result.checks, width), Text(), sentence(result.checks)]
-
-    return parts
+    repaired = [*map(str, result.repaired_days), *_repaired_months(result)]
+    more = len(repaired) - _TIMES_LISTED
+    times = ", ".join(repaired[:_TIMES_LISTED]) + (f" and {numbers.count(more)} more" if more > 0 else "")
+    totals = [Text(f"Recalculated the totals of {times}."), Text()] if repaired else []
+    return [*totals, check_list(result.checks, screen.width), Text(), sentence(result.checks)]
 
 
 def _repaired_months(result: DbCheckResult) -> list[str]:
@@ -233,28 +227,25 @@ def restore_json(result: DbRestoreResult) -> str:
     return RESTORE.document(result)
 
 
-def copy_view(result: DbCopyResult) -> View:
+@as_view
+def copy_view(screen: Screen, result: DbCopyResult) -> Parts:
     """The tables, and what to do with the line of text that is to follow."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        columns = [
-            Column("Table", [table.name for table in result.tables], is_name=True),
-            Column("Rows", [numbers.count(table.rows) for table in result.tables]),
-        ]
-        table = make_table(columns, width)
-        done = (
-            f"Copied {result.source} to {result.target} "
-            f"in {numbers.duration(result.duration_seconds)}. Each table was compared, "
-            "and is the same to the last row."
-        )
-        return [
-            table,
-            Text(),
-            Text(printable(done), overflow="fold"),
-            Text("To use it, put this into the env file; the encryption key stays the one that it is:"),
-        ]
-
-    return parts
+    columns = [
+        Column("Table", [table.name for table in result.tables], is_name=True),
+        Column("Rows", [numbers.count(table.rows) for table in result.tables]),
+    ]
+    table = make_table(columns, screen.width)
+    done = (
+        f"Copied {result.source} to {result.target} "
+        f"in {numbers.duration(result.duration_seconds)}. Each table was compared, "
+        "and is the same to the last row."
+    )
+    return [
+        table,
+        Text(),
+        Text(printable(done), overflow="fold"),
+        Text("To use it, put this into the env file; the encryption key stays the one that it is:"),
+    ]
 
 
 def setting_text(result: DbCopyResult) -> str:

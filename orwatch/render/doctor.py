@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison, DoctorResult
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.text import counted, printable
 
@@ -40,18 +40,15 @@ _NARROWEST_MESSAGE = 24
 _GAPS = 4
 
 
-def view(result: DoctorResult) -> View:
+@as_view
+def view(screen: Screen, result: DoctorResult) -> Parts:
     """Each area with its checks, what to do below each finding, and how many findings there are."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown: list[RenderableType] = []
-        for area in CheckArea:
-            checks = [check for check in result.checks if check.area is area]
-            if checks:
-                shown += [Text(_HEADINGS[area], style="bold"), check_list(checks, width), Text()]
-        return [*shown, sentence(result.checks)]
-
-    return parts
+    shown: list[RenderableType] = []
+    for area in CheckArea:
+        checks = [check for check in result.checks if check.area is area]
+        if checks:
+            shown += [Text(_HEADINGS[area], style="bold"), check_list(checks, screen.width), Text()]
+    return [*shown, sentence(result.checks)]
 
 
 def check_list(checks: Sequence[Check], width: int) -> RenderableType:

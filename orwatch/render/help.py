@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.constrain import Constrain
 from rich.markdown import Markdown, MarkdownElement, TableElement
 from rich.table import Table
 from rich.theme import Theme
 
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 
 _WIDEST = 100  # wider lines are hard to read
 
@@ -20,13 +19,10 @@ THEME = Theme({"markdown.code": "cyan", "markdown.h1": "bold", "markdown.h2": "b
 _CODE_THEME = "ansi_dark"
 
 
-def topic_view(markdown: str) -> View:
+@as_view
+def topic_view(screen: Screen, markdown: str) -> Parts:
     """The whole topic, no wider than is good to read."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return [Constrain(_Topic(markdown, code_theme=_CODE_THEME, hyperlinks=False), min(width, _WIDEST))]
-
-    return parts
+    return [Constrain(_Topic(markdown, code_theme=_CODE_THEME, hyperlinks=False), min(screen.width, _WIDEST))]
 
 
 class _NamedRows(TableElement):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -15,7 +14,7 @@ from orwatch.domain.money import sum_known_usd
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.render import numbers
 from orwatch.render.allowances import BOUND, CAN_SPEND, amount_text, can_spend_columns
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
@@ -23,20 +22,17 @@ from orwatch.text import printable
 _BAR_WIDTH = 8
 
 
-def list_view(result: KeyListResult) -> View:
+@as_view
+def list_view(screen: Screen, result: KeyListResult) -> Parts:
     """All keys, a row each."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        if not result.keys:
-            return [Text("No keys yet. Add one: `orwatch key add NAME`.")]
-        table = make_table(
-            _columns(result, ascii_only),
-            width,
-            row_styles=["" if _is_usable(each, result.now) else "dim" for each in result.keys],
-        )
-        return [table, *_remarks(result)]
-
-    return parts
+    if not result.keys:
+        return [Text("No keys yet. Add one: `orwatch key add NAME`.")]
+    table = make_table(
+        _columns(result, screen.ascii_only),
+        screen.width,
+        row_styles=["" if _is_usable(each, result.now) else "dim" for each in result.keys],
+    )
+    return [table, *_remarks(result)]
 
 
 def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:

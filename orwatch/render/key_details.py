@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from rich.console import RenderableType
-
 from orwatch.domain.can_spend import OWN_LIMIT
 from orwatch.domain.keys import Listing, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyOverview
 from orwatch.render import numbers
 from orwatch.render.allowances import bound_text, can_spend_text
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.key import kind_text
 from orwatch.render.tables import labelled
 
@@ -22,13 +20,10 @@ _ONE = Decimal(1)
 _OWN_SOURCES = {UsageSource.USAGE, UsageSource.COUNTERS}
 
 
-def show_view(details: KeyDetails) -> View:
+@as_view
+def show_view(screen: Screen, details: KeyDetails) -> Parts:
     """Everything that is known of one key."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return labelled(_lines(details), width)
-
-    return parts
+    return labelled(_lines(details), screen.width)
 
 
 def _lines(details: KeyDetails) -> list[tuple[str, str]]:

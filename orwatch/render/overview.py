@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.render import numbers
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.text import printable
 
 if TYPE_CHECKING:
     from orwatch.jobs.status.result import StatusResult
-    from orwatch.render.console import View
 
 _PROBLEMS_LISTED = 3
 _STEPS = (
@@ -27,42 +25,36 @@ _NEXT = (
 )
 
 
-def steps_view(*, has_keys: bool) -> View:
+@as_view
+def steps_view(screen: Screen, *, has_keys: bool) -> Parts:
     """The three steps to begin; the first is done where there is a key."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        steps = []
-        for number, (command, what) in enumerate(_STEPS, start=1):
-            steps.append(Text(f"{number}. {command:22}{'done' if has_keys and number == 1 else what}"))
-        return [
-            Text("Three steps to see what OpenRouter costs:", style="bold"),
-            *steps,
-            Text("`orwatch demo` shows it with made-up data, `orwatch --help` lists the commands."),
-        ]
-
-    return parts
+    steps = []
+    for number, (command, what) in enumerate(_STEPS, start=1):
+        steps.append(Text(f"{number}. {command:22}{'done' if has_keys and number == 1 else what}"))
+    return [
+        Text("Three steps to see what OpenRouter costs:", style="bold"),
+        *steps,
+        Text("`orwatch demo` shows it with made-up data, `orwatch --help` lists the commands."),
+    ]
 
 
-def view(result: StatusResult) -> View:
+@as_view
+def view(screen: Screen, result: StatusResult) -> Parts:
     """How things stand."""
+    from orwatch.render.forecast import on_course
 
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        from orwatch.render.forecast import on_course
-
-        month = f"{numbers.usd(result.spent_month_usd)} so far"
-        if result.course is not None:
-            month += f", {on_course(result.course.forecast)}"
-        problems = result.problems
-        listed = [Text(f"! {printable(each)}", style="red") for each in problems[:_PROBLEMS_LISTED]]
-        if len(problems) > _PROBLEMS_LISTED:
-            rest = len(problems) - _PROBLEMS_LISTED
-            listed.append(Text(f"! {rest:,} more: `orwatch status`", style="red"))
-        return [
-            Text(f"This month: {month}", style="bold"),
-            Text(f"Today:      {numbers.usd(result.spent_today_usd)} (UTC)"),
-            *(listed or [Text("Nothing needs you.", style="green")]),
-            Text(),
-            *map(Text, _NEXT),
-        ]
-
-    return parts
+    month = f"{numbers.usd(result.spent_month_usd)} so far"
+    if result.course is not None:
+        month += f", {on_course(result.course.forecast)}"
+    problems = result.problems
+    listed = [Text(f"! {printable(each)}", style="red") for each in problems[:_PROBLEMS_LISTED]]
+    if len(problems) > _PROBLEMS_LISTED:
+        rest = len(problems) - _PROBLEMS_LISTED
+        listed.append(Text(f"! {rest:,} more: `orwatch status`", style="red"))
+    return [
+        Text(f"This month: {month}", style="bold"),
+        Text(f"Today:      {numbers.usd(result.spent_today_usd)} (UTC)"),
+        *(listed or [Text("Nothing needs you.", style="green")]),
+        Text(),
+        *map(Text, _NEXT),
+    ]

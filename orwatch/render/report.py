@@ -16,7 +16,7 @@ from orwatch.domain.money import plain
 from orwatch.domain.usage import COLUMNS, MEASURES, Dimension, Totals
 from orwatch.jobs.report.result import Change, Counters, Days, ReportResult, ReportRow, ReportTable
 from orwatch.render import headline, numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.forecast import MONTH
 from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.report_table import PlannedTable, name_of_others
@@ -36,25 +36,22 @@ _STARTS = {
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def view(result: ReportResult, *, for_screen: bool = False, is_exact: bool = False) -> View:
+@as_view
+def view(screen: Screen, result: ReportResult, *, for_screen: bool = False, is_exact: bool = False) -> Parts:
     """The tables.
 
     ``for_screen``: for a person at a terminal: what matters first, and numbers and names short, unless all
     is to be exact.
     """
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown: list[RenderableType] = [Text(_title(result), style="bold")]
-        if not result.has_models:
-            pass  # the notes say which pattern matches nothing
-        elif result.table.totals.cost_usd is None:
-            advice = _HOW_TO_FETCH if result.has_keys else _HOW_TO_ADD_A_KEY
-            shown += [Text(), Text(f"No usage stored for this period. {advice}")]
-        else:
-            shown += _story(result, width, ascii_only, for_screen, for_screen and not is_exact)
-        return [*shown, *(Text(f"Note: {note}") for note in _notes(result))]
-
-    return parts
+    shown: list[RenderableType] = [Text(_title(result), style="bold")]
+    if not result.has_models:
+        pass  # the notes say which pattern matches nothing
+    elif result.table.totals.cost_usd is None:
+        advice = _HOW_TO_FETCH if result.has_keys else _HOW_TO_ADD_A_KEY
+        shown += [Text(), Text(f"No usage stored for this period. {advice}")]
+    else:
+        shown += _story(result, screen.width, screen.ascii_only, for_screen, for_screen and not is_exact)
+    return [*shown, *(Text(f"Note: {note}") for note in _notes(result))]
 
 
 def _story(

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.domain.runs import Job, JobRun
 from orwatch.render import numbers
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.status import RUN_STYLES
 from orwatch.render.tables import Column, make_table
 from orwatch.text import counted
 
 
-def view(runs: Sequence[JobRun], job: Job | None = None) -> View:
+@as_view
+def view(screen: Screen, runs: Sequence[JobRun], job: Job | None = None) -> Parts:
     """The runs, a row each, the newest first. ``job``: only the runs of this job were asked for."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        if not runs:
-            return [Text(_nothing(job))]
-        table = make_table(
-            [
-                Column("Began (UTC)", [f"{run.started_at:%Y-%m-%d %H:%M:%S}" for run in runs], is_word=True),
-                Column("Job", [run.job.value for run in runs], is_word=True),
-                Column("Result", [run.status.value for run in runs], is_word=True),
-                Column("Took", [_duration(run) for run in runs]),
-                Column("What", [_what(run) for run in runs], is_name=True, is_wrapped=True),
-            ],
-            width,
-            row_styles=[RUN_STYLES[run.status] for run in runs],
-        )
-        return [table]
-
-    return parts
+    if not runs:
+        return [Text(_nothing(job))]
+    table = make_table(
+        [
+            Column("Began (UTC)", [f"{run.started_at:%Y-%m-%d %H:%M:%S}" for run in runs], is_word=True),
+            Column("Job", [run.job.value for run in runs], is_word=True),
+            Column("Result", [run.status.value for run in runs], is_word=True),
+            Column("Took", [_duration(run) for run in runs]),
+            Column("What", [_what(run) for run in runs], is_name=True, is_wrapped=True),
+        ],
+        screen.width,
+        row_styles=[RUN_STYLES[run.status] for run in runs],
+    )
+    return [table]
 
 
 def _nothing(job: Job | None) -> str:

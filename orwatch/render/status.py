@@ -24,7 +24,7 @@ from orwatch.jobs.status.result import (
 from orwatch.render import numbers
 from orwatch.render.alert import ALERT
 from orwatch.render.allowances import CAN_SPEND, amount_text, can_spend_columns
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.forecast import MONTH, on_course, short_day
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
 from orwatch.render.tables import KEYS_LISTED, Column, make_table
@@ -54,28 +54,25 @@ RUN_STYLES = {
 }
 
 
-def view(result: StatusResult) -> View:
+@as_view
+def view(screen: Screen, result: StatusResult) -> Parts:
     """Jobs, money, keys, the schedule, the database, and what needs attention."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        shown: list[RenderableType] = [_job_table(result, width), Text(), *_money_lines(result), Text()]
-        if result.allowances:
-            shown += [_allowance_table(result, width), Text()]
-        listed = [
-            key
-            for key in result.keys
-            if len(result.keys) <= KEYS_LISTED
-            or (key.problem is not None and key.problem not in result.shared_problems)
-        ]
-        if listed:
-            shown += [_key_table(result, listed, width), Text()]
-        if len(listed) < len(result.keys):
-            shown += [Text(_rest_text(result, len(listed))), Text()]
-        shown += [*_schedule_lines(result, width), *_database_lines(result)]
-        problems = [Text(f"! {printable(problem)}", style="red") for problem in result.problems]
-        return [*shown, Text(), *problems, *_last_lines(result)]
-
-    return parts
+    shown: list[RenderableType] = [_job_table(result, screen.width), Text(), *_money_lines(result), Text()]
+    if result.allowances:
+        shown += [_allowance_table(result, screen.width), Text()]
+    listed = [
+        key
+        for key in result.keys
+        if len(result.keys) <= KEYS_LISTED
+        or (key.problem is not None and key.problem not in result.shared_problems)
+    ]
+    if listed:
+        shown += [_key_table(result, listed, screen.width), Text()]
+    if len(listed) < len(result.keys):
+        shown += [Text(_rest_text(result, len(listed))), Text()]
+    shown += [*_schedule_lines(result, screen.width), *_database_lines(result)]
+    problems = [Text(f"! {printable(problem)}", style="red") for problem in result.problems]
+    return [*shown, Text(), *problems, *_last_lines(result)]
 
 
 def _rest_text(result: StatusResult, listed: int) -> str:

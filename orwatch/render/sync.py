@@ -11,7 +11,7 @@ from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.render import numbers
 from orwatch.render.alert import ALERT
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
 from orwatch.text import counted, printable
@@ -19,26 +19,23 @@ from orwatch.text import counted, printable
 _SYNC_STYLES = {SyncKeyStatus.OK: "", SyncKeyStatus.PARTIAL: "yellow", SyncKeyStatus.FAILED: "red"}
 
 
-def sync_view(result: SyncResult) -> View:
+@as_view
+def sync_view(screen: Screen, result: SyncResult) -> Parts:
     """The summary of a sync for a terminal."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        trouble = [trouble_text(result.trouble)] if result.trouble else []
-        read = without_outage(result.keys, result.outage)
-        if trouble and not read:
-            return trouble
-        if not result.keys:
-            return [Text("No active keys. `orwatch key add NAME` stores one, `orwatch key list` shows all.")]
-        listed = [key for key in read if _is_worth_listing(key, len(result.keys))]
-        shown: list[RenderableType] = []
-        if listed:
-            shown += [_sync_table(listed, width), Text()]
-        errors = ((key.name, key.error, _SYNC_STYLES[key.status]) for key in listed)
-        shown += messages_by_text(errors)
-        shown += [Text(f"{printable(key.name)}: {note}") for key in listed for note in key.notes]
-        return [*shown, *trouble, Text(_sync_sentence(result), style="bold")]
-
-    return parts
+    trouble = [trouble_text(result.trouble)] if result.trouble else []
+    read = without_outage(result.keys, result.outage)
+    if trouble and not read:
+        return trouble
+    if not result.keys:
+        return [Text("No active keys. `orwatch key add NAME` stores one, `orwatch key list` shows all.")]
+    listed = [key for key in read if _is_worth_listing(key, len(result.keys))]
+    shown: list[RenderableType] = []
+    if listed:
+        shown += [_sync_table(listed, screen.width), Text()]
+    errors = ((key.name, key.error, _SYNC_STYLES[key.status]) for key in listed)
+    shown += messages_by_text(errors)
+    shown += [Text(f"{printable(key.name)}: {note}") for key in listed for note in key.notes]
+    return [*shown, *trouble, Text(_sync_sentence(result), style="bold")]
 
 
 def trouble_text(trouble: str) -> Text:

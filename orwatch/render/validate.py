@@ -11,7 +11,7 @@ from orwatch.jobs.runs.outage import without_outage
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
 from orwatch.render import numbers
 from orwatch.render.alert import ALERT
-from orwatch.render.console import View
+from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.sync import trouble_text
 from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
@@ -30,34 +30,29 @@ _ALL_REFUSED = (
 )
 
 
-def validate_view(result: ValidateResult) -> View:
+@as_view
+def validate_view(screen: Screen, result: ValidateResult) -> Parts:
     """The summary of a validate for a terminal."""
-
-    def parts(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        trouble = [trouble_text(result.trouble)] if result.trouble else []
-        checked = without_outage(result.keys, result.outage)
-        if trouble and not checked:
-            return trouble
-        if not result.keys:
-            return [Text("No keys to validate. Add one: `orwatch key add NAME`.")]
-        listed = [
-            key
-            for key in checked
-            if len(result.keys) <= KEYS_LISTED or key.verdict is not Verdict.VALID or key.warning
-        ]
-        shown: list[RenderableType] = []
-        if listed:
-            shown += [_verdict_table(listed, width), Text()]
-        shown += messages_by_text(
-            (key.name, text, _VERDICT_STYLES[key.verdict])
-            for key in listed
-            for text in (key.detail, key.warning)
-        )
-        if result.is_all_refused:
-            shown.append(Text(_ALL_REFUSED, style="red"))
-        return [*shown, *trouble, Text(_verdict_sentence(result), style="bold")]
-
-    return parts
+    trouble = [trouble_text(result.trouble)] if result.trouble else []
+    checked = without_outage(result.keys, result.outage)
+    if trouble and not checked:
+        return trouble
+    if not result.keys:
+        return [Text("No keys to validate. Add one: `orwatch key add NAME`.")]
+    listed = [
+        key
+        for key in checked
+        if len(result.keys) <= KEYS_LISTED or key.verdict is not Verdict.VALID or key.warning
+    ]
+    shown: list[RenderableType] = []
+    if listed:
+        shown += [_verdict_table(listed, screen.width), Text()]
+    shown += messages_by_text(
+        (key.name, text, _VERDICT_STYLES[key.verdict]) for key in listed for text in (key.detail, key.warning)
+    )
+    if result.is_all_refused:
+        shown.append(Text(_ALL_REFUSED, style="red"))
+    return [*shown, *trouble, Text(_verdict_sentence(result), style="bold")]
 
 
 def _verdict_table(keys: Sequence[ValidatedKey], width: int) -> RenderableType:

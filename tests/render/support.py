@@ -40,7 +40,7 @@ def rendered(view: View, width: int = 80, *, encoding: str = "utf-8") -> str:
 
 def table_text(columns: Sequence[Column], width: int, **options: Any) -> str:
     """A table alone, printed on a terminal of that width."""
-    return rendered(lambda room, *, ascii_only: [make_table(columns, room, **options)], width)
+    return rendered(lambda screen: [make_table(columns, screen.width, **options)], width)
 
 
 def widest_line(text: str) -> int:

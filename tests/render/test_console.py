@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import RenderableType
 from rich.text import Text
 
 from orwatch.render import console
+from orwatch.render.console import Parts, Screen
 from orwatch.render.tables import Column, make_table
 from tests.render.support import HOSTILE_NAME, INERT_NAME, rendered
 
@@ -32,8 +31,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-def red(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-    return [Text(f"{width} {'ascii' if ascii_only else 'any'}", style="red")]
+def red(screen: Screen) -> Parts:
+    return [Text(f"{screen.width} {'ascii' if screen.ascii_only else 'any'}", style="red")]
 
 
 def test_a_terminal_gets_colour() -> None:
@@ -79,7 +78,7 @@ def test_text_for_a_file_is_as_wide_as_can_be_everywhere(monkeypatch: pytest.Mon
     assert console.as_text(red) == f"{console.UNCUT} any\n"
 
 
-def names(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
+def names(screen: Screen) -> Parts:
     return [Text('<b> & "x" ]]> :smile: 深度求索 🚀'), Text("Total", style="bold red")]
 
 
@@ -94,8 +93,8 @@ def test_a_picture_is_well_formed_and_holds_the_text() -> None:
 @settings(max_examples=30)
 @given(st.text(st.characters(exclude_categories=()), max_size=80))
 def test_a_picture_is_well_formed_whatever_a_key_is_called(name: str) -> None:
-    def view(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return [make_table([Column("Key", [name], is_name=True), Column("N", ["1"])], width)]
+    def view(screen: Screen) -> Parts:
+        return [make_table([Column("Key", [name], is_name=True), Column("N", ["1"])], screen.width)]
 
     assert ElementTree.fromstring(console.as_svg(view, "keys", width=200)) is not None
 
@@ -125,8 +124,8 @@ def test_a_picture_is_as_wide_as_asked() -> None:
 
 
 def test_nothing_in_a_name_is_markup_for_any_output() -> None:
-    def view(width: int, *, ascii_only: bool) -> Sequence[RenderableType]:
-        return [make_table([Column("Key", [HOSTILE_NAME], is_name=True), Column("N", ["1"])], width)]
+    def view(screen: Screen) -> Parts:
+        return [make_table([Column("Key", [HOSTILE_NAME], is_name=True), Column("N", ["1"])], screen.width)]
 
     picture = "".join(ElementTree.fromstring(console.as_svg(view, "keys")).itertext()).replace("\xa0", " ")
     assert INERT_NAME in picture
