@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option
 from orwatch.domain.alerts.alert import Rule
@@ -44,12 +45,8 @@ def list_(context: Context, is_all: bool = False, rule: str | None = None, as_js
     wanted = Rule(rule) if rule else None
     found = history.list_alerts(context.store, wanted, only_open=not is_all)
     from orwatch.render import alert as render
-    from orwatch.render import console
 
-    if as_json:
-        click.echo(render.list_json(found))
-    else:
-        console.show(render.list_view(found, is_all=is_all, rule=wanted))
+    answer(found, render.LIST, render.list_view(found, is_all=is_all, rule=wanted), as_json=as_json)
 
 
 @command.command("show")
@@ -67,12 +64,8 @@ def show(context: Context, alert_id: int, as_json: bool) -> None:
 
     found = history.find_alert(context.store, alert_id)
     from orwatch.render import alert as render
-    from orwatch.render import console
 
-    if as_json:
-        click.echo(render.show_json(found))
-    else:
-        console.show(render.show_view(found))
+    answer(found, render.ALERT, render.show_view(found), as_json=as_json)
 
 
 @command.command("ack")
@@ -95,7 +88,7 @@ def acknowledge(context: Context, alert_ids: tuple[int, ...], as_json: bool) -> 
     if as_json:
         from orwatch.render import alert as render
 
-        click.echo(render.list_json(found[::-1]))
+        click.echo(render.LIST.document(found[::-1]))
     else:
         click.echo(f"Acknowledged {counted(len(found), 'alert')}.")
 
@@ -118,10 +111,7 @@ def test(context: Context, as_json: bool) -> int:
 
     settings = context.settings
     result = trial.run(find(settings.notify_urls, settings.on_alert), alert_json, context.now)
-    from orwatch.render import alert_trial, console
+    from orwatch.render import alert_trial
 
-    if as_json:
-        click.echo(alert_trial.as_json(result))
-    else:
-        console.show(alert_trial.view(result))
+    answer(result, alert_trial.ANSWER, alert_trial.view(result), as_json=as_json)
     return result.exit_code

@@ -69,9 +69,9 @@ def send_alerts(context: Context) -> None:
 
 def alert_json(alert: Alert) -> str:
     """What a command of the user's own gets."""
-    from orwatch.render.alert import show_json
+    from orwatch.render.alert import ALERT
 
-    return show_json(alert)
+    return ALERT.document(alert)
 
 
 def watch_rules(settings: Settings) -> WatchRules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import (
@@ -117,12 +118,8 @@ def list_(context: Context, as_json: bool) -> None:
 
     result = list_budgets(context.store, context.now)
     from orwatch.render import budget as render
-    from orwatch.render import console
 
-    if as_json:
-        click.echo(render.LIST.document(result))
-    else:
-        console.show(render.list_view(result))
+    answer(result, render.LIST, render.list_view(result), as_json=as_json)
 
 
 @command.command("show")
@@ -140,12 +137,8 @@ def show(context: Context, name: str, as_json: bool) -> None:
 
     (shown,) = list_budgets(context.store, context.now, [name]).budgets
     from orwatch.render import budget as render
-    from orwatch.render import console
 
-    if as_json:
-        click.echo(render.SHOW.document(shown))
-    else:
-        console.show(render.show_view(shown))
+    answer(shown, render.SHOW, render.show_view(shown), as_json=as_json)
 
 
 @command.command("remove")
@@ -203,11 +196,7 @@ def check(context: Context, names: tuple[str, ...], at_percent: int, as_json: bo
 
     result = overview.check(context.store, context.now, names, at_percent)
     from orwatch.render import budget as render
-    from orwatch.render import console
 
-    if as_json:
-        click.echo(render.CHECK.document(result))
-    else:
-        console.show(render.check_view(result))
+    answer(result, render.CHECK, render.check_view(result), as_json=as_json)
     if result.exit_code:
         raise click.exceptions.Exit(result.exit_code)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import (
@@ -107,12 +108,8 @@ def run_cleanup(
         )
     if as_json or not quiet:
         from orwatch.render import cleanup as render
-        from orwatch.render import console
 
-        if as_json:
-            click.echo(render.cleanup_json(result))
-        else:
-            console.show(render.cleanup_view(result))
+        answer(result, render.ANSWER, render.cleanup_view(result), as_json=as_json)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.host import read_host
 from orwatch.cli.notices import notice
@@ -134,13 +135,9 @@ def show(context: Context, as_json: bool) -> int:
     from orwatch.jobs.cron import show as cron_show
 
     result = cron_show.show(read_host(context), context.settings, context.now, compares_shell=True)
-    from orwatch.render import console
     from orwatch.render import cron as render
 
-    if as_json:
-        click.echo(render.as_json(result))
-    else:
-        console.show(render.view(result))
+    answer(result, render.ANSWER, render.view(result), as_json=as_json)
     return result.exit_code
 
 

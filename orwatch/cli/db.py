@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
 from orwatch.cli.notices import notice
@@ -52,12 +53,9 @@ def info(context: Context, as_json: bool) -> None:
     from orwatch.jobs.db import info as db_info
 
     result = db_info.run(context.settings.database_url)
-    from orwatch.render import console, db
+    from orwatch.render import db
 
-    if as_json:
-        click.echo(db.info_json(result))
-    else:
-        console.show(db.info_view(result))
+    answer(result, db.INFO, db.info_view(result), as_json=as_json)
 
 
 @command.command("upgrade")
@@ -78,7 +76,7 @@ def upgrade(context: Context, as_json: bool) -> None:
     result = db_opening.run(context.settings.database_url, context.now)
     from orwatch.render import db
 
-    click.echo(db.upgrade_json(result) if as_json else db.upgrade_text(result))
+    click.echo(db.UPGRADE.document(result) if as_json else db.upgrade_text(result))
 
 
 @command.command("check")
@@ -100,12 +98,9 @@ def check(context: Context, repair: bool, as_json: bool) -> int:
     from orwatch.jobs.db import check as db_check
 
     result = db_check.run(context.settings.database_url, is_repair=repair)
-    from orwatch.render import console, db
+    from orwatch.render import db
 
-    if as_json:
-        click.echo(db.check_json(result))
-    else:
-        console.show(db.check_view(result))
+    answer(result, db.CHECK_ANSWER, db.check_view(result), as_json=as_json)
     return result.exit_code
 
 
@@ -137,7 +132,7 @@ def backup(context: Context, file: Path, force: bool, as_json: bool) -> None:
             lambda done, total: update("Pages", done, total),
             is_forced=force,
         )
-    click.echo(db.backup_json(result) if as_json else db.backup_text(result))
+    click.echo(db.BACKUP.document(result) if as_json else db.backup_text(result))
 
 
 @command.command("restore")
@@ -175,7 +170,7 @@ def restore(context: Context, file: Path, yes: bool, as_json: bool) -> None:
             raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
         with console.counting_bar() as update:
             result = db_restore.run(backup, context.clock, update)
-    click.echo(db.restore_json(result) if as_json else db.restore_text(result))
+    click.echo(db.RESTORE.document(result) if as_json else db.restore_text(result))
 
 
 def _restoring_question(backup: Backup, file: Path) -> str:
@@ -220,10 +215,8 @@ def copy(context: Context, target: str, as_json: bool) -> None:
         refuse_own_file(sqlite_path(url), context.settings)
     with interruptible(0, outcome=_UNFINISHED_COPY), console.counting_bar() as update:
         result = db_copy.run(context.settings.database_url, url, context.clock, update)
-    if as_json:
-        click.echo(db.copy_json(result))
-    else:
-        console.show(db.copy_view(result))
+    answer(result, db.COPY, db.copy_view(result), as_json=as_json)
+    if not as_json:
         click.echo(db.setting_text(result))
 
 

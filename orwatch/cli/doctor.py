@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import json_option
@@ -46,13 +47,9 @@ def command(context: Context, as_json: bool) -> int:
         context.clock,
         _tell_of_waiting,
     )
-    from orwatch.render import console
     from orwatch.render import doctor as render
 
-    if as_json:
-        click.echo(render.as_json(result))
-    else:
-        console.show(render.view(result))
+    answer(result, render.ANSWER, render.view(result), as_json=as_json)
     return result.exit_code
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import complete_key_name, complete_known_name, is_confirmed, json_option, yes_option
@@ -201,13 +202,9 @@ def list_(context: Context, as_json: bool) -> None:
     from orwatch.jobs.key import overview as key_overview
 
     result = key_overview.list_overviews(context.store, context.now)
-    from orwatch.render import console
     from orwatch.render import key as render
 
-    if as_json:
-        click.echo(render.list_json(result))
-    else:
-        console.show(render.list_view(result))
+    answer(result, render.LIST, render.list_view(result), as_json=as_json)
 
 
 @command.command("show")
@@ -224,14 +221,10 @@ def show(context: Context, name: str, as_json: bool) -> None:
     from orwatch.jobs.key import overview as key_overview
 
     details = key_overview.describe(context.store, name, context.now)
-    from orwatch.render import console
     from orwatch.render import key as render
     from orwatch.render.key_details import show_view
 
-    if as_json:
-        click.echo(render.show_json(details))
-    else:
-        console.show(show_view(details))
+    answer(details, render.SHOW, show_view(details), as_json=as_json)
 
 
 @command.command("rename")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option
 from orwatch.domain.runs import Job
@@ -28,10 +29,6 @@ def command(context: Context, job: str | None, limit: int, as_json: bool) -> Non
 
     wanted = Job(job) if job else None
     listed = list_runs(context.store, wanted, limit)
-    from orwatch.render import console
     from orwatch.render import runs as render
 
-    if as_json:
-        click.echo(render.as_json(listed))
-    else:
-        console.show(render.view(listed, wanted))
+    answer(listed, render.ANSWER, render.view(listed, wanted), as_json=as_json)

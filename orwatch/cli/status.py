@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.options import json_option
 
@@ -30,11 +31,7 @@ def command(context: Context, as_json: bool) -> int:
     store = context.store
     shown = look_at_schedule(context, context.settings)
     result = status_job.run(store, context.now, shown, keyring=context.keyring)
-    from orwatch.render import console
     from orwatch.render import status as render
 
-    if as_json:
-        click.echo(render.as_json(result))
-    else:
-        console.show(render.view(result))
+    answer(result, render.ANSWER, render.view(result), as_json=as_json)
     return result.exit_code

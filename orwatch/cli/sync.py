@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import (
@@ -143,13 +144,9 @@ def command(
             f"{counted(len(result.keys), 'key')}"
         )
     if as_json or not quiet:
-        from orwatch.render import console
         from orwatch.render import sync as render
 
-        if as_json:
-            click.echo(render.sync_json(result))
-        else:
-            console.show(render.sync_view(result))
+        answer(result, render.ANSWER, render.sync_view(result), as_json=as_json)
     if not dry_run:
         send_alerts(context)
     if not catch_up or dry_run:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import click
 
+from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import json_option, key_option, quiet_option, verbose_option, wait_option
@@ -77,13 +78,9 @@ def run_validate(
         ending.exit_code = result.exit_code
         ending.summary = f"{result.status}: {counted(len(result.keys), 'key')}"
     if as_json or not quiet:
-        from orwatch.render import console
         from orwatch.render import validate as render
 
-        if as_json:
-            click.echo(render.validate_json(result))
-        else:
-            console.show(render.validate_view(result))
+        answer(result, render.ANSWER, render.validate_view(result), as_json=as_json)
     send_alerts(context)
     return result.exit_code
 

@@ -108,13 +108,3 @@ ALERT = Shape(
     Member("acknowledged_at", "When a person acknowledged it."),
 )
 LIST = Shape(tuple[Alert, ...], Member("alerts", "The alerts, the newest first.", "", ALERT))
-
-
-def list_json(alerts: Sequence[Alert]) -> str:
-    """The alerts, the newest first."""
-    return LIST.document(alerts)
-
-
-def show_json(alert: Alert) -> str:
-    """All of one alert."""
-    return ALERT.document(alert)

@@ -33,8 +33,3 @@ ANSWER = Shape(
     Member("status", "`attention` where something was not delivered.", ok_or_attention),
     Member("destinations", "The destinations, addresses first.", "trials", _TRIAL),
 )
-
-
-def as_json(result: TrialResult) -> str:
-    """The destinations, and what became of the test at each."""
-    return ANSWER.document(result)

@@ -45,8 +45,3 @@ ANSWER = Shape(
     ),
     Member("bytes_freed", "Freed disk space, in bytes."),
 )
-
-
-def cleanup_json(result: CleanupResult) -> str:
-    """What was removed, in rows, days, dollars and bytes."""
-    return ANSWER.document(result)

@@ -160,11 +160,6 @@ ANSWER = Shape(
 )
 
 
-def as_json(result: CronShowResult) -> str:
-    """The places with their entries, and what is wrong."""
-    return ANSWER.document(result)
-
-
 _DONE = {
     CronChange.INSTALLED: "Put the three jobs into {location}.",
     CronChange.CORRECTED: "Corrected the three jobs in {location}.",

@@ -116,11 +116,6 @@ INFO = Shape(
 )
 
 
-def info_json(result: DbInfoResult) -> str:
-    """The facts, with the rows of each table."""
-    return INFO.document(result)
-
-
 def upgrade_text(result: DbUpgradeResult) -> str:
     """One sentence."""
     if result.from_revision == result.to_revision:
@@ -134,11 +129,6 @@ UPGRADE = Shape(
     Member("from_revision", "The schema that it had."),
     Member("to_revision", "The schema that it has now."),
 )
-
-
-def upgrade_json(result: DbUpgradeResult) -> str:
-    """From which schema to which."""
-    return UPGRADE.document(result)
 
 
 @as_view
@@ -168,11 +158,6 @@ CHECK_ANSWER = Shape(
 )
 
 
-def check_json(result: DbCheckResult) -> str:
-    """The checks, and what was repaired."""
-    return CHECK_ANSWER.document(result)
-
-
 def backup_text(result: DbBackupResult) -> str:
     """What was written, and what is not in it."""
     rows = sum(table.rows for table in result.tables)
@@ -190,11 +175,6 @@ BACKUP = Shape(
     Member("size_bytes", "Its size, in bytes."),
     Member("tables", "The rows of each table, by its name.", _rows),
 )
-
-
-def backup_json(result: DbBackupResult) -> str:
-    """The file, and the rows of each table in it."""
-    return BACKUP.document(result)
 
 
 def restore_text(result: DbRestoreResult) -> str:
@@ -220,11 +200,6 @@ RESTORE = Shape(
     Member("tables", "The rows of each table, by its name.", _rows),
     Member("unopened_keys", "The keys whose secrets the encryption key does not open.", "unopened"),
 )
-
-
-def restore_json(result: DbRestoreResult) -> str:
-    """The two files, the days, and the rows of each table."""
-    return RESTORE.document(result)
 
 
 @as_view
@@ -270,8 +245,3 @@ COPY = Shape(
         shape=Shape(TableRows, Member("name", "The table's name."), Member("rows", "How many rows it has.")),
     ),
 )
-
-
-def copy_json(result: DbCopyResult) -> str:
-    """From where to where, and the rows of each table."""
-    return COPY.document(result)

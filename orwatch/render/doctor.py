@@ -123,8 +123,3 @@ ANSWER = Shape(
     Member("findings", "How many checks found something.", finding_count),
     Member("checks", "The checks.", shape=CHECK),
 )
-
-
-def as_json(result: DoctorResult) -> str:
-    """The checks; amounts in dollars."""
-    return ANSWER.document(result)

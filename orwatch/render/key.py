@@ -241,13 +241,3 @@ _DETAILS = Shape(
     Member("account", "The account of a management key; null for other keys.", shape=_ACCOUNT),
 )
 SHOW = Shape(KeyDetails, Member("key", "The key.", "", _DETAILS))
-
-
-def list_json(result: KeyListResult) -> str:
-    """The keys, and what all of them spent together."""
-    return LIST.document(result)
-
-
-def show_json(details: KeyDetails) -> str:
-    """What the list has of the key, and what else is known."""
-    return SHOW.document(details)

@@ -81,8 +81,3 @@ _RUN = Shape(
     Member("error", "Why it failed."),
 )
 ANSWER = Shape(tuple[JobRun, ...], Member("runs", "The runs, the newest first.", "", _RUN))
-
-
-def as_json(runs: Sequence[JobRun]) -> str:
-    """The runs, the newest first."""
-    return ANSWER.document(runs)

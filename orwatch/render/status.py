@@ -324,8 +324,3 @@ ANSWER = Shape(
     Member("alerts", "The alerts that hold, acknowledged ones too.", shape=ALERT),
     Member("problems", "All that needs a person, a sentence each."),
 )
-
-
-def as_json(result: StatusResult) -> str:
-    """Jobs, keys, money, database, schedule and problems."""
-    return ANSWER.document(result)

@@ -106,8 +106,3 @@ ANSWER = Shape(
     Member("alerts", "What it has raised an alert for.", "judgement.raised", ALERT),
     Member("recovered", "The alerts that it found to have recovered.", "judgement.recovered", ALERT),
 )
-
-
-def sync_json(result: SyncResult) -> str:
-    """What was written, in all and of each key."""
-    return ANSWER.document(result)

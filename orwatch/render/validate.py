@@ -99,8 +99,3 @@ ANSWER = Shape(
     Member("alerts", "What it has raised an alert for.", "judgement.raised", ALERT),
     Member("recovered", "The alerts that it found to have recovered.", "judgement.recovered", ALERT),
 )
-
-
-def validate_json(result: ValidateResult) -> str:
-    """How many keys got which verdict, and that of each key."""
-    return ANSWER.document(result)

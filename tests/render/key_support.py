@@ -47,11 +47,11 @@ def list_view(found: Sequence[StoredKey | KeyOverview], spent: str | None = None
 
 def list_json(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> str:
     overviews = tuple(each if isinstance(each, KeyOverview) else overview(each) for each in found)
-    return render.list_json(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
+    return render.LIST.document(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
 
 
 def show_json(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> str:
-    return render.show_json(KeyDetails(NOW, overview(key, **known), account))
+    return render.SHOW.document(KeyDetails(NOW, overview(key, **known), account))
 
 
 def show_view(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> View:

@@ -23,14 +23,14 @@ def test_an_alert_that_could_not_be_sent_says_so_in_the_list_and_why() -> None:
     assert f"are spent (undelivered: {ERROR})" in rendered(alert.list_view([given_up]), 120)
     assert "undelivered" not in rendered(alert.list_view([replace(given_up, acknowledged_at=NOW)]), 120)
     assert f"Tried 9x      {ERROR}" in rendered(alert.show_view(tried), 120)
-    assert json.loads(alert.show_json(given_up))["send_error"] == ERROR
+    assert json.loads(alert.ALERT.document(given_up))["send_error"] == ERROR
 
 
 def test_money_is_a_number_in_json_as_everywhere_else() -> None:
     found = replace(
         ALERT, figures={"spent_usd": Decimal("80.000000001"), "pace_usd_per_day": Decimal("1E+2")}
     )
-    assert '"figures": {"spent_usd": 80.000000001, "pace_usd_per_day": 100}' in alert.show_json(found)
+    assert '"figures": {"spent_usd": 80.000000001, "pace_usd_per_day": 100}' in alert.ALERT.document(found)
     assert "Pace per day  $100.00" in rendered(alert.show_view(found), 120)
 
 

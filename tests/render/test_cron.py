@@ -23,7 +23,7 @@ from orwatch.jobs.cron.result import (
     CronWarning,
 )
 from orwatch.jobs.cron.text import ARGUMENTS, next_times
-from orwatch.render.cron import as_json, install_sentence, remove_sentence, view
+from orwatch.render.cron import ANSWER, install_sentence, remove_sentence, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -88,13 +88,13 @@ def test_where_a_place_cannot_be_read_nothing_is_claimed() -> None:
     result = CronShowResult(NOW, (), (), unreadable=(UnreadableError(PROBLEM.text),))
     text = rendered(view(result), 120)
     assert text == f"It is not known whether it is installed.\n! {PROBLEM.text}\n"
-    assert json.loads(as_json(result))["state"] == "unknown"
+    assert json.loads(ANSWER.document(result))["state"] == "unknown"
 
 
 def test_marks_that_are_no_pair_are_not_called_not_installed() -> None:
     result = CronShowResult(NOW, (), broken=(BrokenMarksError("tab: the marks are no pair", "Delete them."),))
     assert rendered(view(result), 120) == "tab: the marks are no pair. Delete them.\n"
-    document = json.loads(as_json(result))
+    document = json.loads(ANSWER.document(result))
     assert (document["state"], document["status"], len(document["warnings"])) == ("broken", "attention", 1)
 
 
@@ -102,7 +102,7 @@ def test_lines_of_ones_own_are_told() -> None:
     result = CronShowResult(NOW, (), own_lines=("the crontab of you", f"/etc/cron.d/{HOSTILE_NAME}"))
     text = rendered(view(result), 200)
     assert f"\nLines of your own start orwatch: the crontab of you, /etc/cron.d/{INERT_NAME}.\n" in text
-    assert len(json.loads(as_json(result))["own_lines"]) == 2
+    assert len(json.loads(ANSWER.document(result))["own_lines"]) == 2
 
 
 def test_nothing_installed_says_what_to_run() -> None:
@@ -131,7 +131,7 @@ def test_an_entry_that_was_changed_has_no_times_and_is_named() -> None:
 
 
 def test_json_has_places_entries_and_times_in_both_zones() -> None:
-    document = json.loads(as_json(replace(RESULT, warnings=(PROBLEM,))))
+    document = json.loads(ANSWER.document(replace(RESULT, warnings=(PROBLEM,))))
     assert document["schema_version"] == 1
     assert (document["status"], document["state"]) == ("attention", "as-installed")
     assert document["warnings"] == [{"text": PROBLEM.text, "is_fatal": True}]
@@ -140,11 +140,11 @@ def test_json_has_places_entries_and_times_in_both_zones() -> None:
     entry = schedule["entries"][2]
     assert (entry["job"], entry["command"]) == (Job.CLEANUP.value, f"{CALL} cleanup --quiet")
     assert entry["next_times"][0] == {"utc": "2026-11-22T03:00:00Z", "local": "2026-11-22T04:00:00+01:00"}
-    assert json.loads(as_json(RESULT))["status"] == "ok"
+    assert json.loads(ANSWER.document(RESULT))["status"] == "ok"
 
 
 def test_json_of_nothing_installed() -> None:
-    document = json.loads(as_json(CronShowResult(NOW, ())))
+    document = json.loads(ANSWER.document(CronShowResult(NOW, ())))
     assert (document["state"], document["schedules"], document["status"]) == ("not-installed", [], "ok")
 
 

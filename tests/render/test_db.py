@@ -43,7 +43,7 @@ def test_numbers_of_rows_have_separators() -> None:
 
 
 def test_the_json_of_a_database_has_nulls_for_what_is_not_known() -> None:
-    told = json.loads(db.info_json(INFO))
+    told = json.loads(db.INFO.document(INFO))
     assert (told["free_bytes"], told["first_day"], told["is_current"]) == (None, None, False)
     assert told["tables"] == {"api_keys": 1_234_567}
 
@@ -55,7 +55,7 @@ def test_of_many_days_that_were_repaired_some_are_told_and_all_are_in_the_json()
     text = " ".join(console.as_text(db.check_view(result)).split())
     assert text.startswith("Recalculated the totals of 2026-11-20, 2026-11-19,")
     assert "2026-11-11 and 3 more." in text
-    told = json.loads(db.check_json(result))
+    told = json.loads(db.CHECK_ANSWER.document(result))
     assert (len(told["repaired_days"]), told["repaired_months"]) == (12, ["2026-11"])
 
 

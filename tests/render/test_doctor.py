@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, Comparison, DoctorResult
-from orwatch.render.doctor import as_json, view
+from orwatch.render.doctor import ANSWER, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 from tests.support import NOW, TODAY
 
@@ -117,7 +117,7 @@ def test_on_a_terminal_without_unicode_nothing_fails() -> None:
 
 
 def parsed(result: DoctorResult) -> Any:
-    return json.loads(as_json(result), parse_float=Decimal)
+    return json.loads(ANSWER.document(result), parse_float=Decimal)
 
 
 def test_json_has_every_check_with_its_amounts() -> None:

@@ -17,7 +17,7 @@ from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
 from orwatch.jobs.report.result import MonthCourse
 from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
-from orwatch.render.status import as_json, view
+from orwatch.render.status import ANSWER, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW, TODAY
 
@@ -181,7 +181,7 @@ def test_nobody_is_told_to_install_what_runs_by_itself() -> None:
 def test_when_nobody_knows_when_a_job_is_next_due_that_is_a_dash() -> None:
     result = replace(GOOD, jobs=(job_status(next_due_at=None),))
     assert rendered(view(result), 100).splitlines()[2].split()[-2:] == ["no", "–"]
-    assert json.loads(as_json(result))["jobs"][0]["next_due_at"] is None
+    assert json.loads(ANSWER.document(result))["jobs"][0]["next_due_at"] is None
 
 
 def test_without_a_key_it_says_how_to_add_one_and_not_that_all_is_well() -> None:
@@ -195,14 +195,14 @@ def test_without_a_key_it_says_how_to_add_one_and_not_that_all_is_well() -> None
 
 
 def test_json_tells_the_schedule() -> None:
-    document = json.loads(as_json(replace(GOOD, schedule=summary(ScheduleState.DIFFERS))))
+    document = json.loads(ANSWER.document(replace(GOOD, schedule=summary(ScheduleState.DIFFERS))))
     assert document["schedule"] == {
         "state": "differs",
         "locations": ["the crontab of me"],
         "message": "the crontab of me",
         "advice": "`orwatch cron install` corrects it.",
     }
-    assert json.loads(as_json(GOOD))["schedule"] is None
+    assert json.loads(ANSWER.document(GOOD))["schedule"] is None
 
 
 def test_hostile_names_paths_and_messages_are_inert() -> None:
@@ -220,7 +220,7 @@ def test_hostile_names_paths_and_messages_are_inert() -> None:
 
 
 def test_json_tells_jobs_keys_database_and_problems() -> None:
-    document = json.loads(as_json(TROUBLED))
+    document = json.loads(ANSWER.document(TROUBLED))
     assert document["schema_version"] == 1
     assert document["status"] == "attention"
     assert document["now"] == "2026-11-20T12:30:00Z"
@@ -253,7 +253,7 @@ def test_json_tells_jobs_keys_database_and_problems() -> None:
 
 
 def test_json_of_a_job_that_never_ran_is_null_and_not_zero() -> None:
-    document = json.loads(as_json(GOOD))
+    document = json.loads(ANSWER.document(GOOD))
     assert document["status"] == "ok"
     assert document["problems"] == []
     never = document["jobs"][1]
@@ -328,7 +328,7 @@ def test_of_many_keys_with_a_limit_those_with_the_least_left_are_shown_and_json_
     text = rendered(view(result), 100)
     assert "key-4 " in text
     assert "key-5 " not in text
-    assert len(json.loads(as_json(result))["can_spend"]) == 500
+    assert len(json.loads(ANSWER.document(result))["can_spend"]) == 500
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -340,7 +340,7 @@ def test_the_money_fits_the_terminal(width: int) -> None:
 
 
 def test_json_tells_the_money_to_the_digit() -> None:
-    document = json.loads(as_json(RICH), parse_float=Decimal)
+    document = json.loads(ANSWER.document(RICH), parse_float=Decimal)
     assert (document["spent_today"], document["spent_this_month"]) == (Decimal("1.234"), 45)
     assert document["month"] == {
         "spent": 45,
@@ -373,7 +373,7 @@ def test_json_tells_the_money_to_the_digit() -> None:
         "balance": Decimal("74.75"),
         "read_at": "2026-11-20T12:25:00Z",
     }
-    unread = json.loads(as_json(replace(GOOD, accounts=(AccountBalance("ops"),))))["accounts"][0]
+    unread = json.loads(ANSWER.document(replace(GOOD, accounts=(AccountBalance("ops"),))))["accounts"][0]
     assert unread == {
         "name": "ops",
         "balance": None,

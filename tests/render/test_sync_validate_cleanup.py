@@ -13,9 +13,10 @@ import pytest
 from orwatch.jobs.cleanup.result import CleanupResult
 from orwatch.jobs.sync.result import SyncedKey, SyncKeyStatus, SyncResult
 from orwatch.jobs.validate.result import ValidatedKey, ValidateResult, Verdict
-from orwatch.render.cleanup import cleanup_json, cleanup_view
-from orwatch.render.sync import sync_json, sync_view
-from orwatch.render.validate import validate_json, validate_view
+from orwatch.render import cleanup, sync, validate
+from orwatch.render.cleanup import cleanup_view
+from orwatch.render.sync import sync_view
+from orwatch.render.validate import validate_view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, widest_line
 from tests.support import TODAY
 
@@ -129,7 +130,7 @@ def test_the_summaries_fit_the_terminal(width: int) -> None:
 
 
 def test_sync_in_json_has_the_promised_members() -> None:
-    document = json.loads(sync_json(synced(GOOD, PARTIAL, FAILED)))
+    document = json.loads(sync.ANSWER.document(synced(GOOD, PARTIAL, FAILED)))
     promised = {
         "schema_version": 1,
         "job": "sync",
@@ -156,7 +157,7 @@ def test_sync_in_json_has_the_promised_members() -> None:
     ("keys", "status"), [((), "ok"), ((GOOD,), "ok"), ((GOOD, FAILED), "partial"), ((FAILED,), "failed")]
 )
 def test_sync_in_json_tells_how_it_ended(keys: tuple[SyncedKey, ...], status: str) -> None:
-    document = json.loads(sync_json(synced(*keys)))
+    document = json.loads(sync.ANSWER.document(synced(*keys)))
     assert document["status"] == status
     assert document["rows_written"] == sum(key.rows_written for key in keys)
 
@@ -209,7 +210,7 @@ def test_validate_in_json_counts_the_verdicts_and_names_the_keys() -> None:
         ValidatedKey("gone", Verdict.INVALID, "refused twice"),
         ValidatedKey("slow", Verdict.UNKNOWN, "no answer"),
     ]
-    assert json.loads(validate_json(validated(*keys))) == {
+    assert json.loads(validate.ANSWER.document(validated(*keys))) == {
         "schema_version": 1,
         "job": "validate",
         "status": "partial",
@@ -262,7 +263,7 @@ def test_a_cleanup_with_nothing_to_do_says_so() -> None:
 
 
 def test_cleanup_in_json_is_exact() -> None:
-    assert json.loads(cleanup_json(CLEANED), parse_float=Decimal) == {
+    assert json.loads(cleanup.ANSWER.document(CLEANED), parse_float=Decimal) == {
         "schema_version": 1,
         "job": "cleanup",
         "status": "ok",
@@ -290,8 +291,8 @@ def test_a_dead_api_is_one_sentence_and_nothing_else(number: int) -> None:
         assert text.startswith("The API at http://here does not answer (refused): ")
         assert text.count("\n") == 1
         assert text.count("key") == 1
-    assert json.loads(sync_json(result))["trouble"] == result.trouble
-    assert json.loads(validate_json(validated(*keys)))["trouble"] == validated(*keys).trouble
+    assert json.loads(sync.ANSWER.document(result))["trouble"] == result.trouble
+    assert json.loads(validate.ANSWER.document(validated(*keys)))["trouble"] == validated(*keys).trouble
 
 
 def test_an_outage_in_the_middle_is_one_line_beside_what_was_read() -> None:
