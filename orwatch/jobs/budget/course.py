@@ -13,7 +13,6 @@ from orwatch.domain.forecast import HISTORY_DAYS, forecast, lasts, reached_on
 from orwatch.jobs.budget.history import budget_histories
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys.light import LightKey
-from orwatch.store.ledger.write import kept_from
 
 # A forecast beyond so many times the pace of the window so far is not looked for.
 _FAR_OFF = 4
@@ -30,7 +29,7 @@ def with_courses(
     ``keys``: all rows of keys, where they were read already.
     """
     today = now.date()
-    since = max(today - HISTORY_DAYS * ONE_DAY, kept_from(connection) or date.min)
+    since = today - HISTORY_DAYS * ONE_DAY
     wanted = [state.budget for state in states if state.spent_usd is not None]
     histories = budget_histories(connection, wanted, since, today - ONE_DAY, keys) if wanted else {}
     return [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from orwatch.domain.budgets import Scope
 from orwatch.jobs.report import models
+from orwatch.jobs.report.daily import Cover
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys.light import LightKey
 from orwatch.store.ledger import read as usage_reads
-from orwatch.store.schema import UNKNOWN_NAME_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +24,6 @@ class Names:
 def read_names(connection: Connection) -> Names:
     """All of them."""
     return Names(usage_reads.model_names(connection), usage_reads.provider_names(connection))
-
-
-@dataclass(frozen=True, slots=True)
-class Cover:
-    """A scope as ids. None: whatever there is; ``key_ids`` are all rows of the keys."""
-
-    key_ids: frozenset[int] | None
-    model_ids: frozenset[int] | None
-    provider_ids: frozenset[int] | None
-
-    @property
-    def has_filter(self) -> bool:
-        """Whether the model or the provider of what is spent has to be known."""
-        return self.model_ids is not None or self.provider_ids is not None
-
-    def has_key(self, row_id: int) -> bool:
-        """Whether it covers that row of a key."""
-        return self.key_ids is None or row_id in self.key_ids
-
-    def fits(self, model_id: int | None, provider_id: int | None) -> bool | None:
-        """Whether usage of this model and provider counts; None: that is not known of it."""
-        answers = (_is_among(model_id, self.model_ids), _is_among(provider_id, self.provider_ids))
-        if False in answers:
-            return False
-        return None if None in answers else True
 
 
 class KeyIndex:
@@ -93,9 +68,3 @@ def cover(scope: Scope, keys: KeyIndex, names: Names) -> Cover:
 def _same_names(wanted: Sequence[str], names: Mapping[int, str | None]) -> frozenset[int]:
     folded = {name.casefold() for name in wanted}
     return frozenset(number for number, name in names.items() if name and name.casefold() in folded)
-
-
-def _is_among(number: int | None, wanted: frozenset[int] | None) -> bool | None:
-    if wanted is None:
-        return True
-    return None if number == UNKNOWN_NAME_ID else number in wanted

@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from orwatch.domain.budgets import Budget, BudgetState, Per, window_at
 from orwatch.domain.money import from_nano, to_nano
-from orwatch.jobs.budget.scope import Cover, KeyIndex, cover, read_names
+from orwatch.jobs.budget.scope import KeyIndex, cover, read_names
+from orwatch.jobs.report.daily import Cover
 from orwatch.store import budgets as stored_budgets
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys.light import LightKey, list_light

@@ -9,14 +9,14 @@ from decimal import Decimal
 
 from orwatch.domain.days import ONE_DAY, days_between
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.money import round_to_nano, sum_exactly
+from orwatch.domain.money import ZERO, sum_exactly
 from orwatch.jobs.report.coverage import with_accounts
-from orwatch.jobs.report.forecast import daily_costs
+from orwatch.jobs.report.daily import cover_of, read_daily_costs
 from orwatch.jobs.report.result import Change, Days
 from orwatch.store.engine.database import Connection
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger.read import UsageFilter
-from orwatch.store.ledger.spans import list_spans
+from orwatch.store.ledger.spans import KeySpan, list_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,19 @@ def read_headline(
     """The costs of the days, and the change, where all of both windows is known."""
     pair = _windows(wanted, today)
     since = wanted.since if pair is None else pair[1].since
-    costs = daily_costs(connection, replace(wanted, since=since))
-    of_days = tuple(costs.get(day) for day in days_between(wanted.since, wanted.until))
+    costs = read_daily_costs(connection, cover_of(wanted), since, wanted.until)
+    known = costs.known
+    of_days = tuple(known.get(day) for day in days_between(wanted.since, wanted.until))
     if pair is None:
         return Headline(None, of_days)
     days, before = pair
     both = replace(wanted, since=before.since, until=days.until)
-    if not _is_whole(connection, both, before.until, keys, costs):
+    spans = list_spans(connection, both.since, both.until, both.key_ids)
+    has_models = both.model_ids is None or {*days_between(both.since, both.until)} <= known.keys()
+    if not has_models or not _is_whole(connection, both, before.until, keys, spans):
         return Headline(None, of_days)
-    return Headline(Change(days, _sum(costs, days), before, _sum(costs, before)), of_days)
+    change = Change(days, _sum(costs.read, spans, days), before, _sum(costs.read, spans, before))
+    return Headline(change, of_days)
 
 
 def _windows(wanted: UsageFilter, today: date) -> tuple[Days, Days] | None:
@@ -60,18 +64,15 @@ def _is_whole(
     both: UsageFilter,
     border: date,
     keys: Sequence[StoredKey],
-    costs: Mapping[date, Decimal],
+    spans: Sequence[KeySpan],
 ) -> bool:
-    """Whether each key that was read on any of the days was read on all of them.
+    """Whether each key that was read on any of the days was read on all of them; some key was.
 
     Otherwise a key that is new here would look like more spending. A sum of several days counts on its side
     of the border.
     """
-    wanted_days = set(days_between(both.since, both.until))
-    if not wanted_days <= costs.keys():
-        return False
     known = usage_reads.covered_days_by_key(connection, with_accounts(both, keys))
-    for each in list_spans(connection, both.since, both.until, both.key_ids):
+    for each in spans:
         first, last = each.span.first_day, each.span.last_day
         if first < both.since or first <= border < last or last > both.until:
             return False
@@ -82,9 +83,11 @@ def _is_whole(
     for key_id, days in known.items():
         owner = owners[key_id]
         by_owner.setdefault(owners.get(owner, owner), set()).update(days)
-    return all(wanted_days <= days for days in by_owner.values())
+    wanted_days = set(days_between(both.since, both.until))
+    return bool(by_owner) and all(wanted_days <= days for days in by_owner.values())
 
 
-def _sum(costs: Mapping[date, Decimal], days: Days) -> Decimal:
-    """Shares of a sum may have more digits than there are; their own sum has not."""
-    return round_to_nano(sum_exactly(costs[day] for day in days_between(days.since, days.until)))
+def _sum(costs: Mapping[date, Decimal], spans: Sequence[KeySpan], days: Days) -> Decimal:
+    """What some of the days cost: each sum of several days is of them, or of none."""
+    inside = (each.span.cost_usd for each in spans if days.since <= each.span.first_day <= days.until)
+    return sum_exactly((*inside, *(costs.get(day, ZERO) for day in days_between(days.since, days.until))))

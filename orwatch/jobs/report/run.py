@@ -128,7 +128,7 @@ def _course(connection: Connection, wanted: UsageFilter, now: datetime | None) -
     """Where the running month will be, if all of it so far is wanted."""
     if now is None or wanted.until != now.date() or wanted.since > month_start(wanted.until):
         return None
-    return month_forecast(connection, now, key_ids=wanted.key_ids, model_ids=wanted.model_ids)
+    return month_forecast(connection, now, wanted)
 
 
 def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], names: _Names) -> UsageFilter:

@@ -77,7 +77,9 @@ def test_a_sum_on_one_side_of_the_border_is_as_good_as_its_days(store: Store) ->
         spans.write_span(connection, 1, UsageSpan(days_ago(6), days_ago(4), Decimal(10)), set())
     found = change(store)
     assert found is not None
-    assert found.before_usd == 10
+    assert (found.before_usd, found.cost_usd) == (10, 3)
+    result = run(store, since=days_ago(6), until=TODAY, now=NOW, with_headline=True)
+    assert result.day_costs == (None, None, None, 1, 1, 1, 10)
 
 
 def test_a_listed_key_is_known_as_far_as_its_account(store: Store) -> None:
