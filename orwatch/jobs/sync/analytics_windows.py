@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from orwatch.domain.attribution import add_up, by_key, keys_by_name, shared_names
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 # Windows are made to come back with this many rows, so that none is likely to be truncated.
 _WANTED_ROWS = MAX_ANALYTICS_ROWS * 6 // 10
+
+# Where a day alone is too much for one answer, keys are asked about in groups that nearly fill one.
+_FULL_ROWS = MAX_ANALYTICS_ROWS * 9 // 10
 
 _MOST_BEYOND_WHOLE = Decimal("1.5")
 _CENT_USD = Decimal("0.01")
@@ -64,6 +68,8 @@ class WindowReader:
         self._client = client
         self._secret = secret
         self._keys = keys
+        # How many keys of a day too full for one answer fit one, by what came so far.
+        self._keys_per_answer = max(1, len(keys) // 2)
 
     def read(self, since: date, until: date) -> Iterator[Window]:
         """The usage from ``until`` back to ``since``.
@@ -77,6 +83,9 @@ class WindowReader:
             until = first - timedelta(days=1)
 
     def _read_whole(self, since: date, until: date) -> Iterator[Window]:
+        if since == until and self.rows_per_day > MAX_ANALYTICS_ROWS:
+            yield self._read_day_by_keys(since)
+            return
         try:
             window = self._read_window(since, until)
         except (TruncatedAnswerError, QueryTooHeavyError):
@@ -115,11 +124,10 @@ class WindowReader:
         rejected = list(whole.rejected)
         unresolved = _Unresolved()
         unresolved.add(whole, self._keys)
-        waiting = [list(self._keys)]
+        listed = keys_by_name(self._keys, day)
+        waiting = [*listed.unique.values(), *chain.from_iterable(listed.shared.values())]
         while waiting:
-            some = waiting.pop()
-            if not some:
-                continue
+            some = waiting[: self._keys_per_answer]
             names = keys_by_name(some, day)
             is_one = len(some) == 1 or not names.unique
             asked = some[:1] if is_one else list(names.unique.values())
@@ -131,17 +139,20 @@ class WindowReader:
             except (TruncatedAnswerError, QueryTooHeavyError):
                 if is_one:
                     raise
-                middle = len(asked) // 2
-                waiting += [asked[:middle], asked[middle:]] if middle else [asked]
+                self._keys_per_answer = max(1, len(asked) // 2)
+                continue
+            rejected += answer.rejected
+            unresolved.add(answer, asked)
+            if is_one:
+                keys[asked[0].id] = [each.row for each in answer.rows]
             else:
-                rejected += answer.rejected
-                unresolved.add(answer, asked)
-                if is_one:
-                    keys[asked[0].id] = [each.row for each in answer.rows]
-                else:
-                    keys |= by_key(answer.rows, names)
-            waiting.append([key for key in some if key not in asked])
-        self.rows_per_day = Fraction(sum(len(rows) for rows in keys.values()))
+                keys |= by_key(answer.rows, names)
+            done = {key.id for key in asked}
+            waiting = [key for key in waiting if key.id not in done]
+        row_count = sum(len(rows) for rows in keys.values())
+        self.rows_per_day = Fraction(row_count)
+        if row_count > _FULL_ROWS:
+            self._keys_per_answer = max(1, len(self._keys) * _FULL_ROWS // row_count)
         account = tuple(each.row for each in whole.rows)
         _check_parts(account, keys)
         return unresolved.left_out(Window(day, day, account, keys, tuple(rejected)))

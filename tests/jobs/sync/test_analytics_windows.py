@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from orwatch.domain.keys import KeyFacts, KeyKind, Listing, StoredKey
 from orwatch.errors import ApiError, TruncatedAnswerError
+from orwatch.jobs.sync import analytics_windows
 from orwatch.jobs.sync.analytics_windows import Window, WindowReader, expected_rows_per_day
 from tests.jobs.support import make_client
 from tests.jobs.sync.account_server import AccountServer
@@ -99,6 +100,25 @@ def test_a_day_of_one_key_that_does_not_fit_is_an_error(server: AccountServer) -
     server.max_rows = 1
     with pytest.raises(TruncatedAnswerError):
         list(read(server, TODAY, TODAY))
+
+
+def test_days_too_full_for_one_answer_are_asked_for_by_as_many_keys_as_the_day_before_says(
+    server: AccountServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MAX_ANALYTICS_ROWS", 20), ("_WANTED_ROWS", 12), ("_FULL_ROWS", 18)):
+        monkeypatch.setattr(analytics_windows, name, value)
+    server.max_rows = 20
+    for number in range(10):
+        key_hash = server.create(f"key {number}", created_at=NOW - timedelta(days=99))
+        for model in "abcde":
+            for days in range(3):
+                server.use(key_hash, model=model, day=ago(days))
+    requests = []
+    for window in read(server, ago(2), TODAY, rows_per_day=60):
+        assert sum(map(len, window.keys.values())) == 50
+        requests.append(len(server.requests))
+    # The account as a whole, five keys (too many), and five times two; then the whole and four parts a day.
+    assert requests == [7, 12, 17]
 
 
 NAMES = st.sampled_from(["red", "blue", "green"])
