@@ -48,6 +48,26 @@ def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
     connection.exec_driver_sql(f"TRUNCATE {incoming}")
 
 
+def delete(connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+    """Delete the rows with these keys, the columns of the primary key in its order; numbers all."""
+    if not keys:
+        return
+    columns = [column.name for column in table.primary_key]
+    if connection.dialect.name != "postgresql":
+        alike = " AND ".join(f"{name} = ?" for name in columns)
+        connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {alike}", [*keys])
+        return
+    values = [list(each) for each in zip(*keys, strict=True)]
+    arrays = ", ".join("%s::bigint[]" for _ in columns)
+    alike = " AND ".join(f"{table.name}.{name} = gone.{name}" for name in columns)
+    # The bounds keep a planner that would read the whole table to a part of it.
+    connection.exec_driver_sql(
+        f"DELETE FROM {table.name} USING unnest({arrays}) AS gone ({', '.join(columns)}) "
+        f"WHERE {alike} AND {table.name}.{columns[0]} BETWEEN %s AND %s",
+        (*values, min(values[0]), max(values[0])),
+    )
+
+
 def _insert(
     connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], replacement: str = ""
 ) -> None:

@@ -8,7 +8,7 @@ from datetime import date
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orwatch.store.engine import bulk
 from orwatch.store.ledger import rollups
@@ -92,14 +92,7 @@ def apply(connection: Connection, changes: Mapping[int, Change]) -> None:
     for part, is_new in parts:
         if not is_new:
             rollups.take_out(connection, part)
-    if vanished:
-        connection.execute(
-            text(
-                "DELETE FROM usage_stats WHERE date = :date AND api_key_id = :api_key_id "
-                "AND model_id = :model_id AND provider_id = :provider_id"
-            ),
-            [dict(zip(KEY_COLUMNS, row, strict=False)) for row in vanished],
-        )
+    bulk.delete(connection, usage_stats, [cell_of(row) for row in vanished])
     # In the order of the ledger's key: rows that lie together are written together.
     written = sorted(row for change in changes.values() for row in change.written)
     bulk.upsert(connection, usage_stats, written)
