@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import TypeVar
 
 from orwatch.domain.contradictions import Contradiction
@@ -21,7 +23,7 @@ from orwatch.openrouter.account import ACTIVITY_DAYS, AccountListing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.ledger import write as ledger
-from orwatch.store.ledger.change import Cell
+from orwatch.store.ledger.change import KEY_COLUMNS, Cell
 from orwatch.store.ledger.write import WriteCounts
 from orwatch.store.schema import to_day_number
 
@@ -39,8 +41,9 @@ class Tally:
     """What was written for one key, and what went wrong."""
 
     counts: WriteCounts = field(default_factory=WriteCounts)
-    # What this run has written of the last days: a better source may report it again.
-    fresh: set[Cell] = field(default_factory=set)
+    # What this run has written of the last days, the numbers of each cell one after another: a better source
+    # may report it again. As tuples, the cells of thousands of keys would take ten times the memory.
+    fresh: array[int] = field(default_factory=lambda: array("i"))
     rejected: int = 0
     # Days of which sources contradict each other.
     kept: set[date] = field(default_factory=set)
@@ -52,8 +55,12 @@ class Tally:
 
         ``first_day``: days before that one (by number) are written once only, and not remembered.
         """
-        again = self.fresh & counts.replaced
-        self.fresh = (self.fresh - again) | {cell for cell in counts.written if cell[0] >= first_day}
+        again: set[Cell] = set()
+        if counts.replaced:
+            fresh = set(zip(*[iter(self.fresh)] * len(KEY_COLUMNS), strict=True))
+            again = fresh & counts.replaced
+            self.fresh = array("i", chain.from_iterable(fresh - again))
+        self.fresh.extend(chain.from_iterable(cell for cell in counts.written if cell[0] >= first_day))
         self.counts = self.counts + replace(
             counts,
             rows_written=counts.rows_written - len(again),
