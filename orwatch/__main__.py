@@ -14,7 +14,7 @@ def main() -> None:
         gc.freeze()  # as below
         return
     # Importing makes no garbage, and to look for it meanwhile takes a tenth of a short command's time.
-    gc.set_threshold(20_000, 50, 100)
+    gc.set_threshold(100_000, 50, 100)
     import os
     import threading
     from contextlib import suppress

@@ -37,7 +37,7 @@ def judge(store: Store, now: datetime, rules: WatchRules) -> Judgement:
         failed: list[Rule] = []
         findings = list(_findings(readings, failed))
         windows = {finding.window for finding in findings if finding.is_met}
-        stored = stored_alerts.open_or_of_windows(connection, windows)
+        stored = stored_alerts.open_or_of_windows(connection, windows) if windows else still_open
     if since is not None and not transitions(findings, stored, failed):
         return Judgement(has_bug=bool(failed))
     return store.run_write(lambda connection: _store(connection, findings, windows, failed, now))

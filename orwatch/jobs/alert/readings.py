@@ -7,22 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from orwatch.domain.alerts.alert import Alert, Rule
 from orwatch.domain.alerts.spike import DAYS_LOOKED_AT
-from orwatch.domain.budgets import BudgetState
 from orwatch.domain.days import ONE_DAY, days_between
 from orwatch.domain.keys import AccountState, KeyKind
 from orwatch.jobs.alert.result import WatchRules
-from orwatch.jobs.budget.spent import budget_states
-from orwatch.jobs.key.allowances import WorkspaceAllowance, read_allowances
+from orwatch.store import budgets as stored_budgets
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.light import LightKey, list_light
-from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger import recent
 from orwatch.store.ledger.spans import KeySpan, list_spans
+
+if TYPE_CHECKING:
+    from orwatch.domain.budgets import BudgetState
+    from orwatch.jobs.key.allowances import WorkspaceAllowance
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,20 @@ class Readings:
     @cached_property
     def budgets(self) -> Sequence[BudgetState]:
         """The budgets of one's own."""
-        return budget_states(self.connection, self.now, keys=self.rows)
+        budgets = stored_budgets.list_budgets(self.connection)
+        if not budgets:
+            return ()
+        # Loaded only where there are any, as below: each sync judges.
+        from orwatch.jobs.budget.spent import budget_states
+
+        return budget_states(self.connection, self.now, budgets, self.rows)
 
     @cached_property
     def model_names(self) -> Mapping[int, str | None]:
         """The names of the models that were ever used, by id."""
-        return usage_reads.model_names(self.connection)
+        from orwatch.store.ledger.read import model_names
+
+        return model_names(self.connection)
 
     @property
     def looked_at_from(self) -> date:
@@ -90,8 +100,11 @@ class Readings:
     @property
     def workspaces(self) -> Sequence[WorkspaceAllowance]:
         """The budgets of workspaces, as their accounts tell them."""
-        if not any(state.workspace_budgets for state in self._accounts.values()):
+        has_account = any(row.kind == KeyKind.MANAGEMENT.value for row in self.rows)
+        if not has_account or not any(state.workspace_budgets for state in self._accounts.values()):
             return ()
+        from orwatch.jobs.key.allowances import read_allowances
+
         keys = stored_keys.list_keys(self.connection, with_removed=True)
         return read_allowances(self.connection, keys, self.now).workspaces
 

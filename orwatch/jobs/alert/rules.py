@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from orwatch.domain.alerts.alert import Finding, Rule
 from orwatch.domain.alerts.balance import LEAST_BALANCE_USD, PACE_DAYS, AccountBalance, find_low_balances
-from orwatch.domain.alerts.budget import find_coming, find_crossed
+from orwatch.domain.alerts.budget import find_coming, find_crossed, is_far_off
 from orwatch.domain.alerts.free_quota import FreeUse, find_free_quotas
 from orwatch.domain.alerts.limit import KeyLimits, find_limits, workspace_limit
 from orwatch.domain.alerts.model import find_retiring_models
@@ -23,7 +23,6 @@ from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.domain.money import ZERO, from_nano, to_nano
 from orwatch.jobs.alert.keys import find_key_alerts
 from orwatch.jobs.alert.readings import Readings, moment
-from orwatch.jobs.budget.course import is_far_off, with_courses
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.keys.layers import load_layers
@@ -52,6 +51,10 @@ def _find_coming_budgets(readings: Readings) -> Iterator[Finding]:
         if f"budget:{state.budget.id}" in open_windows
         or not (state.is_reached() or is_far_off(state, readings.now))
     ]
+    if not wanted:
+        return iter(())
+    from orwatch.jobs.budget.course import with_courses
+
     return find_coming(with_courses(readings.connection, wanted, readings.now, readings.rows), open_windows)
 
 
@@ -137,6 +140,8 @@ def _key_costs(readings: Readings) -> Iterator[DailyCosts]:
 def _model_costs(readings: Readings) -> Iterator[DailyCosts]:
     today, floor = readings.now.date(), to_nano(FLOOR_USD)
     ids = recent.dear_models(readings.connection, today - ONE_DAY, today, floor)
+    if not ids and not readings.open(Rule.SPIKE):
+        return
     names = {number: name for number, name in readings.model_names.items() if name is not None}
     still_open = {number for number, name in names.items() if f"model:{name}" in readings.open(Rule.SPIKE)}
     for number, costs in _closer(readings, recent.daily_costs_by_model, ids & names.keys(), still_open):

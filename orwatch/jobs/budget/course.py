@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 
 from orwatch.domain.budgets import BudgetState
@@ -13,9 +13,6 @@ from orwatch.domain.forecast import HISTORY_DAYS, forecast, lasts, reached_on
 from orwatch.jobs.budget.history import budget_histories
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys.light import LightKey
-
-# A forecast beyond so many times the pace of the window so far is not looked for.
-_FAR_OFF = 4
 
 
 def with_courses(
@@ -36,15 +33,6 @@ def with_courses(
         _with_course(state, histories[state.budget], now) if state.budget in histories else state
         for state in states
     ]
-
-
-def is_far_off(state: BudgetState, now: datetime) -> bool:
-    """Whether not even a window that went on four times as fast would spend the limit."""
-    if state.spent_usd is None or state.first_day is None or state.last_day is None:
-        return True
-    begun = datetime.combine(state.first_day, time(), UTC)
-    part = (now - begun) / ((state.last_day - state.first_day) + ONE_DAY)
-    return float(state.spent_usd) * _FAR_OFF < float(state.budget.limit_usd) * part
 
 
 def _with_course(state: BudgetState, days: Mapping[date, Decimal], now: datetime) -> BudgetState:

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 import pytest
 
+from orwatch.domain.alerts.budget import is_far_off
 from orwatch.domain.budgets import Budget, BudgetState, Per, Scope
 from orwatch.domain.days import month_end
 from orwatch.domain.sources import UsageSource
-from orwatch.jobs.budget.course import is_far_off, with_courses
+from orwatch.jobs.budget.course import with_courses
 from orwatch.jobs.budget.spent import budget_states
 from orwatch.store.engine.database import Store
 from tests.jobs.support import add_key, days_ago
