@@ -5,6 +5,9 @@ import sys
 
 from orwatch import __version__
 
+# Importing makes no garbage, and to look for it meanwhile takes a tenth of a short command's time.
+GARBAGE_THRESHOLDS = (100_000, 50, 100)
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
@@ -13,8 +16,7 @@ def main() -> None:
         sys.stdout.write(f"orwatch {__version__}\n")
         gc.freeze()  # as below
         return
-    # Importing makes no garbage, and to look for it meanwhile takes a tenth of a short command's time.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     import os
     import threading
     from contextlib import suppress
