@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from orwatch.domain.alerts.alert import MOST_PERCENT, read_percents
 from orwatch.domain.days import month_end, month_start, week_start
+from orwatch.domain.forecast import Forecast
 from orwatch.domain.money import add_exactly, round_to_nano
 from orwatch.errors import UsageError
-
-if TYPE_CHECKING:
-    from orwatch.domain.forecast import Forecast
 
 DEFAULT_WARN_PERCENT = (50, 80, 100)
 MOST_LIMIT_USD = Decimal(10**9)

@@ -14,7 +14,6 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from math import exp, log, sqrt
-from statistics import linear_regression, median
 
 from orwatch.domain.alerts.balance import PACE_DAYS, pace_usd
 from orwatch.domain.days import ONE_DAY, days_between
@@ -170,6 +169,9 @@ def _weekly_growth(used: _Days, today: date) -> float:
     means = _weekly_means(used, today)
     if len(means) < _LEAST_WEEKS or min(means) <= 0:
         return 1.0
+    # Here and below, it takes longer to import than all of this.
+    from statistics import linear_regression
+
     logs = [log(mean) for mean in means]
     slope = linear_regression(range(len(logs)), logs).slope
     off_line = _squares([each - slope * index for index, each in enumerate(logs)])
@@ -203,6 +205,8 @@ def _without_spike(known: _Days) -> list[tuple[date, float]]:
 
 def _weekday_shares(used: _Days) -> list[float]:
     """What each weekday costs of a mean day, Monday first; the fewer weeks say so, the nearer to 1."""
+    from statistics import median
+
     ratios: list[list[float]] = [[] for _ in range(_WEEK)]
     amounts = [amount for _, amount in used]
     for index, (day, amount) in enumerate(used):

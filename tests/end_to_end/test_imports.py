@@ -127,7 +127,7 @@ def test_a_sync_whose_keys_are_all_disabled_asks_for_none_and_loads_nothing_to_a
 
 
 def test_a_sync_loads_what_judges_budgets_only_where_there_are_any(synced: Machine) -> None:
-    of_budgets = {"orwatch.domain.forecast", "orwatch.jobs.budget.spent", "orwatch.jobs.key.allowances"}
+    of_budgets = {"statistics", "orwatch.jobs.budget.spent", "orwatch.jobs.key.allowances"}
     assert not modules(synced, "sync", "--quiet") & of_budgets
     assert synced.run("budget", "set", "all", "--limit", "9999", "--per", "month").code == 0
     assert "orwatch.jobs.budget.spent" in modules(synced, "sync", "--quiet")
