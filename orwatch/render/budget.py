@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -96,11 +95,8 @@ def _last_warning(budget: Budget) -> int:
 
 def _limit(budget: Budget) -> str:
     """``$50.00 a month``."""
-    return f"{_dollars(budget.limit_usd)} {'in all' if budget.per is Per.LIFETIME else f'a {budget.per}'}"
-
-
-def _dollars(amount: Decimal) -> str:
-    return numbers.exact_usd(amount)
+    per = "in all" if budget.per is Per.LIFETIME else f"a {budget.per}"
+    return f"{numbers.exact_usd(budget.limit_usd)} {per}"
 
 
 def _spent(state: BudgetState) -> str:
@@ -136,9 +132,9 @@ def _lines(shown: ShownBudget) -> list[tuple[str, str]]:
         ("Spent", f"{numbers.exact_usd(state.spent_usd)} ({_used(state)})"),
     ]
     if state.why_unknown is not None:
-        most = "" if state.spent_most_usd is None else f", at most {_dollars(state.spent_most_usd)}"
+        most = "" if state.spent_most_usd is None else f", at most {numbers.exact_usd(state.spent_most_usd)}"
         lines[-1] = ("Spent", f"cannot tell: {state.why_unknown}")
-        lines.append(("Known", f"at least {_dollars(state.spent_known_usd)}{most}"))
+        lines.append(("Known", f"at least {numbers.exact_usd(state.spent_known_usd)}{most}"))
     lines.append(("Left", numbers.exact_usd(state.left_usd)))
     if state.forecast is not None:
         lines.append(("On course for", course(state.forecast)))
@@ -211,10 +207,6 @@ SET = Shape(
 REMOVE = Shape(Budget, Member("removed", "The name of the budget that was removed.", "name"))
 
 
-def _status(result: BudgetCheck) -> Literal["ok", "attention"]:
-    return ok_or_attention(result)
-
-
 def _reached_names(result: BudgetCheck) -> Sequence[str]:
     return [each.state.budget.name for each in result.reached]
 
@@ -225,7 +217,7 @@ def _untold_names(result: BudgetCheck) -> Sequence[str]:
 
 CHECK = Shape(
     BudgetCheck,
-    Member("status", "`ok`: all are known to be below the threshold.", _status),
+    Member("status", "`ok`: all are known to be below the threshold.", ok_or_attention),
     Member("at_percent", "The threshold that was checked, in percent of each limit."),
     Member("reached", "The names of those at it or over.", _reached_names),
     Member("cannot_tell", "The names of those of which that is not known.", _untold_names),

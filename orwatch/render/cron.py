@@ -90,7 +90,7 @@ def _unbroken(line: str, style: str = "") -> RenderableType:
 
 def _table(entries: Sequence[CronEntry], width: int) -> RenderableType:
     rows = [
-        (_name(entry) if not index else "", time)
+        ("" if index else entry.job or "differs", time)
         for entry in entries
         for index, time in enumerate(entry.next_times or (None,))
     ]
@@ -104,10 +104,6 @@ def _table(entries: Sequence[CronEntry], width: int) -> RenderableType:
         ],
         width,
     )
-
-
-def _name(entry: CronEntry) -> str:
-    return entry.job.value if entry.job else "differs"
 
 
 def _local(time: CronTime | None) -> str:

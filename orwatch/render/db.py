@@ -205,18 +205,13 @@ RESTORE = Shape(
 @as_view
 def copy_view(screen: Screen, result: DbCopyResult) -> Parts:
     """The tables, and what to do with the line of text that is to follow."""
-    columns = [
-        Column("Table", [table.name for table in result.tables], is_name=True),
-        Column("Rows", [numbers.count(table.rows) for table in result.tables]),
-    ]
-    table = make_table(columns, screen.width)
     done = (
         f"Copied {result.source} to {result.target} "
         f"in {numbers.duration(result.duration_seconds)}. Each table was compared, "
         "and is the same to the last row."
     )
     return [
-        table,
+        _table(result.tables, screen.width),
         Text(),
         Text(printable(done), overflow="fold"),
         Text("To use it, put this into the env file; the encryption key stays the one that it is:"),

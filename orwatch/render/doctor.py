@@ -34,6 +34,7 @@ _HEADINGS = {
     CheckArea.DAYS: "Days without data",
     CheckArea.JOBS: "Jobs",
 }
+_WANT_A_LOOK = frozenset({CheckStatus.FINDING, CheckStatus.UNKNOWN})
 _MARK_WIDTH = 2
 _WIDEST_SUBJECT = 24
 _NARROWEST_MESSAGE = 24
@@ -53,7 +54,7 @@ def view(screen: Screen, result: DoctorResult) -> Parts:
 
 def check_list(checks: Sequence[Check], width: int) -> RenderableType:
     """Checks one below the other, with what to do about each finding."""
-    listed = [check for check in checks if len(checks) <= _CHECKS_LISTED or _wants_a_look(check)]
+    listed = [check for check in checks if len(checks) <= _CHECKS_LISTED or check.status in _WANT_A_LOOK]
     rest = len(checks) - len(listed)
     subjects = [printable(check.subject) for check in listed] + (["others"] if rest else [])
     room = max(4, min(_WIDEST_SUBJECT, width - _MARK_WIDTH - _GAPS - _NARROWEST_MESSAGE))
@@ -68,10 +69,6 @@ def check_list(checks: Sequence[Check], width: int) -> RenderableType:
     if rest:
         table.add_row(Text("ok", style="green"), Text("others"), Text(f"{numbers.count(rest)} more checks"))
     return table
-
-
-def _wants_a_look(check: Check) -> bool:
-    return check.status in {CheckStatus.FINDING, CheckStatus.UNKNOWN}
 
 
 def _message(check: Check) -> Text:

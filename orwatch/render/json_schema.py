@@ -170,12 +170,12 @@ def _of_type(kind: Any, shape: Shape | None = None) -> Schema:
 
 def in_words() -> str:
     """Every member of every answer, in Markdown."""
-    parts = [f"### orwatch {name} --json\n\n{_list(of_shape(shape))}" for name, shape in ANSWERS.items()]
-    return "\n".join(parts)
-
-
-def _list(schema: Schema) -> str:
-    return "".join(f"- `{path}` ({words}): {about}\n" for path, words, about in _members(schema))
+    lines: list[str] = []
+    for name, shape in ANSWERS.items():
+        lines += [f"### orwatch {name} --json", ""]
+        lines += [f"- `{path}` ({words}): {about}" for path, words, about in _members(of_shape(shape))]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _members(schema: Schema, above: str = "") -> Iterator[tuple[str, str, str]]:

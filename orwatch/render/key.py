@@ -71,7 +71,7 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
         *columns,
         Column("Hint", [key.hint for key in keys], is_word=True, dispensable=8),
         Column("Kind", [kind_text(key) for key in keys], is_word=True, dispensable=6),
-        Column("Source", [_source(key) for key in keys], is_word=True, dispensable=9),
+        Column("Source", [key.source or numbers.UNKNOWN for key in keys], is_word=True, dispensable=9),
         Column("Last sync", [numbers.age(key.last_synced_at, now) for key in keys], dispensable=4),
         Column("Validated", [numbers.age(key.last_validated_at, now) for key in keys], dispensable=10),
     ]
@@ -102,10 +102,6 @@ def _state_and_flags(overview: KeyOverview, now: datetime) -> str:
 def kind_text(key: StoredKey) -> str:
     """``inference`` or ``management``."""
     return numbers.UNKNOWN if key.facts.kind is KeyKind.UNKNOWN else key.facts.kind.value
-
-
-def _source(key: StoredKey) -> str:
-    return numbers.UNKNOWN if key.source is None else key.source.value
 
 
 def _cannot_spend(overview: KeyOverview) -> bool:

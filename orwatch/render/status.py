@@ -133,7 +133,7 @@ def _money_lines(result: StatusResult) -> list[Text]:
         if account.last_purchase is not None:
             purchase = account.last_purchase
             parts.append(f"bought {numbers.usd(purchase.amount_usd)} since {purchase.since}")
-        if _is_old(account.read_at, result.now):
+        if account.read_at is not None and result.now - account.read_at >= _OLD:
             parts.append(f"read {numbers.age(account.read_at, result.now)}")
         label = "Balance:" if account is result.accounts[0] else ""
         lines.append(f"{label:10}{', '.join(parts)}")
@@ -141,10 +141,6 @@ def _money_lines(result: StatusResult) -> list[Text]:
             until = short_day(account.lasting.until, result.now.date())
             lines.append(f"{'':10}lasts until about {until} at the pace of the last two weeks")
     return [Text(printable(line), overflow="fold") for line in lines]
-
-
-def _is_old(read_at: datetime | None, now: datetime) -> bool:
-    return read_at is not None and now - read_at >= _OLD
 
 
 def _allowance_table(result: StatusResult, width: int) -> RenderableType:
@@ -172,39 +168,23 @@ def _own_remaining(key: StoredKey, now: datetime) -> str:
 
 def _job_table(result: StatusResult, width: int) -> RenderableType:
     jobs = result.jobs
+    starts = [job.last_run.started_at if job.last_run else None for job in jobs]
+    begun = ["never" if start is None else numbers.moment(start) for start in starts]
+    results = [job.last_run.status if job.last_run else None for job in jobs]
+    missed = ["yes" if job.is_missed else "no" for job in jobs]
+    styles = ["" if status is None else RUN_STYLES[status] for status in results]
     return make_table(
         [
             Column("Job", [job.job.value for job in jobs], is_word=True),
-            Column("Last run (UTC)", [_last_start(job) for job in jobs], dispensable=3),
-            Column("Age", [_age(job, result) for job in jobs]),
-            Column("Result", [_result(job) for job in jobs], is_word=True),
-            Column(
-                "Missed",
-                ["yes" if job.is_missed else "no" for job in jobs],
-                is_word=True,
-                dispensable=2,
-            ),
+            Column("Last run (UTC)", begun, dispensable=3),
+            Column("Age", [numbers.age(start, result.now) for start in starts]),
+            Column("Result", [status or numbers.UNKNOWN for status in results], is_word=True),
+            Column("Missed", missed, is_word=True, dispensable=2),
             Column("Next due (UTC)", [numbers.moment(job.next_due_at) for job in jobs], dispensable=4),
         ],
         width,
-        row_styles=["red" if job.is_missed else _run_style(job) for job in jobs],
+        row_styles=["red" if job.is_missed else style for job, style in zip(jobs, styles, strict=True)],
     )
-
-
-def _last_start(job: JobStatus) -> str:
-    return numbers.moment(job.last_run.started_at) if job.last_run else "never"
-
-
-def _age(job: JobStatus, result: StatusResult) -> str:
-    return numbers.age(job.last_run.started_at, result.now) if job.last_run else numbers.UNKNOWN
-
-
-def _result(job: JobStatus) -> str:
-    return job.last_run.status.value if job.last_run else numbers.UNKNOWN
-
-
-def _run_style(job: JobStatus) -> str:
-    return RUN_STYLES[job.last_run.status] if job.last_run else ""
 
 
 def _key_table(result: StatusResult, keys: Sequence[KeyStatus], width: int) -> RenderableType:

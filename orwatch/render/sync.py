@@ -28,7 +28,8 @@ def sync_view(screen: Screen, result: SyncResult) -> Parts:
         return trouble
     if not result.keys:
         return [Text("No active keys. `orwatch key add NAME` stores one, `orwatch key list` shows all.")]
-    listed = [key for key in read if _is_worth_listing(key, len(result.keys))]
+    is_few = len(result.keys) <= KEYS_LISTED
+    listed = [key for key in read if is_few or key.status is not SyncKeyStatus.OK or key.notes]
     shown: list[RenderableType] = []
     if listed:
         shown += [_sync_table(listed, screen.width), Text()]
@@ -41,10 +42,6 @@ def sync_view(screen: Screen, result: SyncResult) -> Parts:
 def trouble_text(trouble: str) -> Text:
     """What is wrong with a run as a whole, as a sentence."""
     return Text(printable(f"{trouble[0].upper()}{trouble[1:]}"), style="red")
-
-
-def _is_worth_listing(key: SyncedKey, key_count: int) -> bool:
-    return key_count <= KEYS_LISTED or key.status is not SyncKeyStatus.OK or bool(key.notes)
 
 
 def _sync_table(keys: Sequence[SyncedKey], width: int) -> RenderableType:

@@ -59,15 +59,15 @@ def _verdict_table(keys: Sequence[ValidatedKey], width: int) -> RenderableType:
     return make_table(
         [
             Column("Key", [key.name for key in keys], is_name=True),
-            Column("Verdict", [_verdict(key) for key in keys], is_word=True),
+            Column(
+                "Verdict",
+                [f"{key.verdict}, but see below" if key.warning else key.verdict for key in keys],
+                is_word=True,
+            ),
         ],
         width,
         row_styles=[_VERDICT_STYLES[key.verdict] for key in keys],
     )
-
-
-def _verdict(key: ValidatedKey) -> str:
-    return f"{key.verdict.value}, but see below" if key.warning else key.verdict.value
 
 
 def _verdict_sentence(result: ValidateResult) -> str:
