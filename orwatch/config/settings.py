@@ -82,12 +82,17 @@ def _number(name: str, field: str, help: str, default: int, least: int, most: in
     return Setting(name, field, help, read, str(default), bounds=(least, most))
 
 
-def _from_file(name: str, field: str, help: str, read: Callable[[str, str], object]) -> Setting:
-    return Setting(name, field, help, read, fetch=elsewhere.file_content)
-
-
-def _from_command(name: str, field: str, help: str, read: Callable[[str, str], object]) -> Setting:
-    return Setting(name, field, help, read, fetch=elsewhere.command_output)
+def _elsewhere(
+    name: str, field: str, read: Callable[[str, str], object], what: str, *, is_whole: bool = False
+) -> tuple[Setting, Setting]:
+    """The same in a file, or printed by a command: the first line of it, or all where it ``is_whole``."""
+    file = elsewhere.whole_file if is_whole else elsewhere.file_content
+    command = elsewhere.whole_output if is_whole else elsewhere.command_output
+    printed = f"a command that prints {what if is_whole else 'it'}"
+    return (
+        Setting(f"{name}_FILE", field, f"a file with {what}", read, fetch=file),
+        Setting(f"{name}_COMMAND", field, printed, read, fetch=command),
+    )
 
 
 def _usage_source(text: str, name: str) -> UsageSource | None:
@@ -105,10 +110,7 @@ SETTINGS = (
         values.database_url,
         default_help="SQLite",
     ),
-    _from_file("ORWATCH_DATABASE_URL_FILE", "database_url", "a file with that address", values.database_url),
-    _from_command(
-        "ORWATCH_DATABASE_URL_COMMAND", "database_url", "a command that prints it", values.database_url
-    ),
+    *_elsewhere("ORWATCH_DATABASE_URL", "database_url", values.database_url, "that address"),
     Setting(
         "ORWATCH_ENCRYPTION_KEY",
         "encryption_keys",
@@ -117,22 +119,8 @@ SETTINGS = (
         default_help="made on first use",
         unset=(),
     ),
-    _from_file(
-        "ORWATCH_ENCRYPTION_KEY_FILE", "encryption_keys", "a file with that key", values.encryption_keys
-    ),
-    _from_command(
-        "ORWATCH_ENCRYPTION_KEY_COMMAND",
-        "encryption_keys",
-        "a command that prints it",
-        values.encryption_keys,
-    ),
-    Setting(
-        "ORWATCH_OPENROUTER_API_URL",
-        "api_url",
-        "the API",
-        values.api_url,
-        values.DEFAULT_API_URL,
-    ),
+    *_elsewhere("ORWATCH_ENCRYPTION_KEY", "encryption_keys", values.encryption_keys, "that key"),
+    Setting("ORWATCH_OPENROUTER_API_URL", "api_url", "the API", values.api_url, values.DEFAULT_API_URL),
     Setting(
         "ORWATCH_USAGE_SOURCE",
         "usage_source",
@@ -182,13 +170,7 @@ SETTINGS = (
         "where each run is reported to, see `orwatch help heartbeat`",
         values.heartbeat_url,
     ),
-    Setting(
-        "ORWATCH_ALERTS_OFF",
-        "alerts_off",
-        "rules that raise no alert",
-        values.rules,
-        unset=frozenset(),
-    ),
+    Setting("ORWATCH_ALERTS_OFF", "alerts_off", "rules that raise no alert", values.rules, unset=frozenset()),
     Setting(
         "ORWATCH_LIMIT_WARN",
         "limit_warn_percent",
@@ -209,20 +191,7 @@ SETTINGS = (
         notify.notify_urls,
         unset=(),
     ),
-    Setting(
-        "ORWATCH_NOTIFY_URLS_FILE",
-        "notify_urls",
-        "a file with them",
-        notify.notify_urls,
-        fetch=elsewhere.whole_file,
-    ),
-    Setting(
-        "ORWATCH_NOTIFY_URLS_COMMAND",
-        "notify_urls",
-        "a command that prints them",
-        notify.notify_urls,
-        fetch=elsewhere.whole_output,
-    ),
+    *_elsewhere("ORWATCH_NOTIFY_URLS", "notify_urls", notify.notify_urls, "them", is_whole=True),
     Setting("ORWATCH_ON_ALERT", "on_alert", "a command that gets each alert", notify.command_words, unset=()),
     Setting(
         "ORWATCH_LOG_LEVEL",
@@ -299,7 +268,7 @@ def examine_settings(
     unknown = [name for name in sorted(from_environment) if name not in SETTING_NAMES]
     settings = Settings(
         **found,
-        encryption_keys_elsewhere=_elsewhere(origins.get("encryption_keys"), from_environment),
+        encryption_keys_elsewhere=_name_elsewhere(origins.get("encryption_keys"), from_environment),
         unknown_names=tuple((name, _nearest_name(name)) for name in unknown),
     )
     return settings, tuple(wrong)
@@ -319,7 +288,7 @@ def _value(given: Sequence[Setting], place: Mapping[str, str]) -> object:
     return value
 
 
-def _elsewhere(origin: Setting | None, from_environment: Mapping[str, str]) -> str | None:
+def _name_elsewhere(origin: Setting | None, from_environment: Mapping[str, str]) -> str | None:
     if origin is None or (origin.fetch is None and origin.name not in from_environment):
         return None
     return origin.name
