@@ -15,14 +15,13 @@ def catch_up(context: Context, *, quiet: bool) -> int:
     from orwatch.jobs.runs.history import missed_jobs
 
     missed = missed_jobs(context.store, context.now)
-    runs = {Job.VALIDATE: _validate, Job.CLEANUP: _cleanup}
     codes = [EXIT_DONE]
     for job in missed:
         context.log_as(job)
         if not quiet:
             notice(f"{job} was missed, and is run now:")
         try:
-            codes.append(runs[job](context, quiet))
+            codes.append(_run(job, context, quiet))
         except LockHeldError:
             continue  # it is being done
     if Job.VALIDATE not in missed:
@@ -48,13 +47,9 @@ def worst(*codes: int) -> int:
     return next((code for code in (EXIT_NEEDS_PERSON, EXIT_TRY_AGAIN) if code in codes), max(codes))
 
 
-def _validate(context: Context, quiet: bool) -> int:
+def _run(job: Job, context: Context, quiet: bool) -> int:
+    from orwatch.cli.cleanup import run_cleanup
     from orwatch.cli.validate import run_validate
 
-    return run_validate(context, as_json=False, quiet=quiet)
-
-
-def _cleanup(context: Context, quiet: bool) -> int:
-    from orwatch.cli.cleanup import run_cleanup
-
-    return run_cleanup(context, as_json=False, quiet=quiet)
+    run = run_validate if job is Job.VALIDATE else run_cleanup
+    return run(context, as_json=False, quiet=quiet)
