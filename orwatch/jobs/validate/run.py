@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -69,10 +68,14 @@ def run(
     ``UsageError``, ``EncryptionKeyError`` when none of the secrets can be opened, ``LockHeldError``,
     ``StoreUnusableError``, ``StoreUnavailableError``, and what ``open_client`` does.
     """
+
+    def wait(keys: int) -> None:
+        on_refused(keys)
+        clock.sleep(refusal_wait_seconds)
+
     check_names(store, key_names)
     with recorded_run(store, Job.VALIDATE, clock, options, is_whole=not key_names) as outcome:
-        second = _SecondQuestion(clock, refusal_wait_seconds, on_refused)
-        result = _validate(store, open_client, keyring, second, key_names, concurrency)
+        result = _validate(store, open_client, keyring, clock, wait, key_names, concurrency)
         outcome.status = result.status
         outcome.counts = {verdict.value: result.count(verdict) for verdict in Verdict}
         if result.is_all_refused:
@@ -88,29 +91,16 @@ def run(
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _SecondQuestion:
-    """When keys that were refused are asked about again, and who hears of it."""
-
-    clock: Clock
-    wait_seconds: float
-    on_refused: Callable[[int], None]
-
-    def wait(self, keys: int) -> None:
-        """Wait before so many keys are asked about again."""
-        self.on_refused(keys)
-        self.clock.sleep(self.wait_seconds)
-
-
 def _validate(
     store: Store,
     open_client: Callable[[], Client],
     keyring: Keyring,
-    second: _SecondQuestion,
+    clock: Clock,
+    wait: Callable[[int], None],
     key_names: Sequence[str],
     concurrency: int,
 ) -> ValidateResult:
-    clock = second.clock
+    """``wait`` gets the number of keys that were refused, before these are asked about again."""
     started_at = clock.monotonic()
     with store.read() as connection:
         keys = select_keys(stored_keys.list_with_old_secrets(connection), key_names)
@@ -130,7 +120,7 @@ def _validate(
 
         refused: list[tuple[StoredKey, KeyRejectedError]] = []
         knows_a_key = False
-        for key, answer in ask_twice(asked, ask, concurrency, second.wait, lambda key: key.is_active):
+        for key, answer in ask_twice(asked, ask, concurrency, wait, lambda key: key.is_active):
             if isinstance(answer, KeyRejectedError) and key.is_active:
                 refused.append((key, answer))
                 continue
