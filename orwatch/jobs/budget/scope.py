@@ -55,11 +55,7 @@ def cover(scope: Scope, keys: KeyIndex, names: Names) -> Cover:
     """What a scope means today. Replaced secrets are parts of their keys; removed keys stay covered."""
     model_ids = provider_ids = None
     if scope.models:
-        model_ids = frozenset(
-            number
-            for number, name in names.models.items()
-            if name is not None and models.matches(name, scope.models)
-        )
+        model_ids = models.matching(names.models, scope.models)
     if scope.providers:
         provider_ids = _same_names(scope.providers, names.providers)
     return Cover(keys.rows(scope), model_ids, provider_ids)

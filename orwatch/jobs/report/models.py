@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from orwatch.text import holding_or_nearest, nearest, printable
@@ -13,6 +13,11 @@ _NEAREST = 3
 def matches(name: str, globs: Collection[str]) -> bool:
     """Whether at least one of the patterns means the model."""
     return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def matching(names: Mapping[int, str | None], globs: Collection[str]) -> frozenset[int]:
+    """The ids of the models that at least one of the patterns means."""
+    return frozenset(number for number, name in names.items() if name is not None and matches(name, globs))
 
 
 def notes_on(globs: Collection[str], names: Collection[str]) -> tuple[str, ...]:

@@ -137,11 +137,7 @@ def _filter(request: ReportRequest, since: date, keys: Sequence[StoredKey], name
         key_ids = tuple(key.id for key in select_keys(keys, request.key_names))
     model_ids = None
     if request.model_globs:
-        model_ids = tuple(
-            number
-            for number, name in names.models.items()
-            if name is not None and models.matches(name, request.model_globs)
-        )
+        model_ids = tuple(models.matching(names.models, request.model_globs))
     return UsageFilter(since, request.until, key_ids, model_ids)
 
 
@@ -259,16 +255,12 @@ def _notes_on_accounts(keys: Sequence[StoredKey], table: ReportTable) -> tuple[s
         return ()
     place = table.by.index(Dimension.KEY)
     shown = {row.values[place] for row in table.rows}
-    owners = dict.fromkeys(label for key, label in _labelled(keys) if key.is_management and label in shown)
+    labels = key_labels(keys)
+    owners = dict.fromkeys(labels[key.id] for key in keys if key.is_management and labels[key.id] in shown)
     return tuple(
         f"{label}: usage of its account without a listed key (deleted keys, the chat room)"
         for label in owners
     )
-
-
-def _labelled(keys: Sequence[StoredKey]) -> Iterable[tuple[StoredKey, str]]:
-    labels = key_labels(keys)
-    return ((key, labels[key.id]) for key in keys)
 
 
 def _grouping(by: tuple[Dimension, ...], with_details: bool) -> Grouping:
