@@ -17,9 +17,9 @@ from orwatch.jobs.cron.result import (
     CronRemoveResult,
     CronSchedule,
     CronShowResult,
-    CronState,
     CronTime,
     CronWarning,
+    ScheduleState,
 )
 from orwatch.render import numbers
 from orwatch.render.console import Parts, Screen, as_view
@@ -28,11 +28,15 @@ from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
 
 _STATES = {
-    CronState.AS_INSTALLED: "as this version writes them.",
-    CronState.OTHER_SETTINGS: "another set-up's, with the env file {env_file}.",
-    CronState.DIFFERS: "not as this version writes them: run `{command}`.",
+    ScheduleState.INSTALLED: "as this version writes them.",
+    ScheduleState.OTHER_SETTINGS: "another set-up's, with the env file {env_file}.",
+    ScheduleState.DIFFERS: "not as this version writes them: run `{command}`.",
 }
-_STYLES = {CronState.AS_INSTALLED: "green", CronState.DIFFERS: "yellow", CronState.OTHER_SETTINGS: ""}
+_STYLES = {
+    ScheduleState.INSTALLED: "green",
+    ScheduleState.DIFFERS: "yellow",
+    ScheduleState.OTHER_SETTINGS: "",
+}
 _UNITS = {CronPlace.SYSTEMD: "Units in "}
 
 
@@ -44,9 +48,7 @@ def view(screen: Screen, result: CronShowResult) -> Parts:
         shown += [*([Text()] if shown else []), *_schedule_parts(schedule, screen.width)]
     if result.broken:
         shown += [Text(printable(str(error)), style="red") for error in result.broken]
-    elif result.state is CronState.UNKNOWN:
-        shown += [Text("It is not known whether it is installed.", style="yellow")]
-    elif result.state is CronState.NOT_INSTALLED:
+    elif not result.ours:
         shown += [Text(_not_installed(result), style="yellow")]
     if result.own_lines:
         shown += [Text(printable(f"Lines of your own start orwatch: {', '.join(result.own_lines)}."))]
@@ -54,6 +56,8 @@ def view(screen: Screen, result: CronShowResult) -> Parts:
 
 
 def _not_installed(result: CronShowResult) -> str:
+    if result.unreadable:
+        return "It is not known whether it is installed."
     if any(schedule.place is CronPlace.USER_CRONTAB for schedule in result.schedules):
         return "The jobs of this env file are not installed: remove the others first, as shown above."
     if not result.has_crontab:
@@ -148,7 +152,7 @@ _SCHEDULE = Shape(
 ANSWER = Shape(
     CronShowResult,
     Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
-    Member("state", "Whether all of it is as this version would write it."),
+    Member("state", "What is known of it, in a word; as in `orwatch status`."),
     Member("now", "When this was found."),
     Member("schedules", "Each place in which something is installed.", shape=_SCHEDULE),
     Member("own_lines", "Where lines of your own start orwatch."),

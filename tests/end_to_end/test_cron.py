@@ -75,7 +75,7 @@ def test_from_nothing_to_installed_shown_and_removed(cron: Cron) -> None:
     again = cron.run("install")
     assert (again.code, again.stderr, "nothing was changed" in again.stdout) == (0, "", True)
     shown = cron.run("show", "--json")
-    assert (shown.code, shown.json["state"], shown.json["warnings"]) == (0, "as-installed", [])
+    assert (shown.code, shown.json["state"], shown.json["warnings"]) == (0, "installed", [])
     assert cron.run("remove").code == 0
     assert cron.tab.read_bytes() == MINE + b"\n"
     assert cron.run("show") == Finished(

@@ -19,8 +19,8 @@ from orwatch.jobs.cron.result import (
     CronRemoveResult,
     CronSchedule,
     CronShowResult,
-    CronState,
     CronWarning,
+    ScheduleState,
 )
 from orwatch.jobs.cron.text import ARGUMENTS, next_times
 from orwatch.render.cron import ANSWER, install_sentence, remove_sentence, view
@@ -33,7 +33,7 @@ ENTRIES = tuple(
     CronEntry(job, f"{CALL} {' '.join(words)}", next_times(job, NOW, 3, BERLIN))
     for job, words in ARGUMENTS.items()
 )
-SCHEDULE = CronSchedule(CronPlace.USER_CRONTAB, "the crontab of you", CronState.AS_INSTALLED, ENTRIES)
+SCHEDULE = CronSchedule(CronPlace.USER_CRONTAB, "the crontab of you", ScheduleState.INSTALLED, ENTRIES)
 RESULT = CronShowResult(NOW, (SCHEDULE,))
 PROBLEM = CronWarning("no cron daemon is running.", is_fatal=True)
 
@@ -69,7 +69,7 @@ def test_it_fits_and_cuts_no_time(width: int) -> None:
     ],
 )
 def test_what_differs_says_what_to_run(place: CronPlace, start: str, advice: str) -> None:
-    schedule = replace(SCHEDULE, place=place, location="x", state=CronState.DIFFERS)
+    schedule = replace(SCHEDULE, place=place, location="x", state=ScheduleState.DIFFERS)
     first = rendered(view(replace(RESULT, schedules=(schedule,))), 120).splitlines()[0]
     assert first.startswith(f"{start}not as this version writes them: run ")
     assert first.rstrip().endswith(advice)
@@ -77,7 +77,7 @@ def test_what_differs_says_what_to_run(place: CronPlace, start: str, advice: str
 
 @pytest.mark.parametrize("place", [CronPlace.USER_CRONTAB, CronPlace.ETC_CRON_D])
 def test_another_set_ups_entries_are_not_to_be_installed_over(place: CronPlace) -> None:
-    other = replace(SCHEDULE, place=place, state=CronState.OTHER_SETTINGS, other_env_file="/other.env")
+    other = replace(SCHEDULE, place=place, state=ScheduleState.OTHER_SETTINGS, other_env_file="/other.env")
     text = rendered(view(replace(RESULT, schedules=(other,))), 120)
     assert text.startswith("Entries in the crontab of you: another set-up's, with the env file /other.env.\n")
     assert ("`orwatch cron install`" in text) is (place is not CronPlace.USER_CRONTAB)
@@ -95,7 +95,7 @@ def test_marks_that_are_no_pair_are_not_called_not_installed() -> None:
     result = CronShowResult(NOW, (), broken=(BrokenMarksError("tab: the marks are no pair", "Delete them."),))
     assert rendered(view(result), 120) == "tab: the marks are no pair. Delete them.\n"
     document = json.loads(ANSWER.document(result))
-    assert (document["state"], document["status"], len(document["warnings"])) == ("broken", "attention", 1)
+    assert (document["state"], document["status"], len(document["warnings"])) == ("unclear", "attention", 1)
 
 
 def test_lines_of_ones_own_are_told() -> None:
@@ -122,7 +122,7 @@ def test_warnings_are_shown_at_their_place_and_at_the_end() -> None:
 
 def test_an_entry_that_was_changed_has_no_times_and_is_named() -> None:
     entry = CronEntry(None, f"0 2 * * * {HOSTILE_NAME}")
-    schedule = replace(SCHEDULE, entries=(entry,), state=CronState.DIFFERS, location=HOSTILE_NAME)
+    schedule = replace(SCHEDULE, entries=(entry,), state=ScheduleState.DIFFERS, location=HOSTILE_NAME)
     text = rendered(view(replace(RESULT, schedules=(schedule,))), 200)
     assert "\n! not as this version would write it: 0 2 * * * " in text
     assert text.count("–") == 2
@@ -133,10 +133,10 @@ def test_an_entry_that_was_changed_has_no_times_and_is_named() -> None:
 def test_json_has_places_entries_and_times_in_both_zones() -> None:
     document = json.loads(ANSWER.document(replace(RESULT, warnings=(PROBLEM,))))
     assert document["schema_version"] == 1
-    assert (document["status"], document["state"]) == ("attention", "as-installed")
+    assert (document["status"], document["state"]) == ("attention", "broken")
     assert document["warnings"] == [{"text": PROBLEM.text, "is_fatal": True}]
     (schedule,) = document["schedules"]
-    assert (schedule["place"], schedule["state"]) == ("user-crontab", "as-installed")
+    assert (schedule["place"], schedule["state"]) == ("user-crontab", "installed")
     entry = schedule["entries"][2]
     assert (entry["job"], entry["command"]) == (Job.CLEANUP.value, f"{CALL} cleanup --quiet")
     assert entry["next_times"][0] == {"utc": "2026-11-22T03:00:00Z", "local": "2026-11-22T04:00:00+01:00"}

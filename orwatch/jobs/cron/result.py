@@ -1,4 +1,4 @@
-"""What the commands that concern the schedule answer: frozen data, as in ``results``."""
+"""What the commands that concern the schedule answer."""
 
 from __future__ import annotations
 
@@ -23,21 +23,6 @@ class CronPlace(StrEnum):
         """What writes the schedule there."""
         option = {CronPlace.ETC_CRON_D: " --etc-cron-d", CronPlace.SYSTEMD: " --systemd"}.get(self, "")
         return f"orwatch cron install{option}"
-
-
-class CronState(StrEnum):
-    """Whether what is there is what this version would write. ``UNKNOWN``: not every place can be read.
-
-    ``OTHER_SETTINGS``: it is another env file's, which is no concern of this command's. ``BROKEN``: it
-    cannot be told which lines are orwatch's.
-    """
-
-    AS_INSTALLED = "as-installed"
-    DIFFERS = "differs"
-    OTHER_SETTINGS = "other-settings"
-    BROKEN = "broken"
-    NOT_INSTALLED = "not-installed"
-    UNKNOWN = "unknown"
 
 
 NO_CRONTAB = "there is no `crontab` command"
@@ -131,12 +116,13 @@ class CronEntry:
 class CronSchedule:
     """What is installed in one place; ``location`` names it for a person.
 
+    ``state``: ``INSTALLED``, ``DIFFERS`` or ``OTHER_SETTINGS``; whether it can work, the warnings say.
     ``other_env_file``: the env file that it reads, where that is another one than this command's.
     """
 
     place: CronPlace
     location: str
-    state: CronState
+    state: ScheduleState
     entries: tuple[CronEntry, ...] = ()
     warnings: tuple[CronWarning, ...] = ()
     other_env_file: str | None = None
@@ -160,22 +146,12 @@ class CronShowResult:
     has_crontab: bool = True
 
     @property
-    def state(self) -> CronState:
-        """``AS_INSTALLED`` when everything of this command's that is there is as this version writes it."""
-        if self.broken:
-            return CronState.BROKEN
-        if not self.ours:
-            return CronState.UNKNOWN if self.unreadable else CronState.NOT_INSTALLED
-        differs = any(schedule.state is CronState.DIFFERS for schedule in self.ours)
-        return CronState.DIFFERS if differs else CronState.AS_INSTALLED
-
-    @property
     def ours(self) -> tuple[CronSchedule, ...]:
         """Those that read this command's env file."""
         return tuple(schedule for schedule in self.schedules if schedule.other_env_file is None)
 
     @property
-    def schedule_state(self) -> ScheduleState:
+    def state(self) -> ScheduleState:
         """What it comes to, whether the jobs can run included."""
         if self.broken:
             return ScheduleState.UNCLEAR
@@ -183,7 +159,7 @@ class CronShowResult:
             own = (warning for schedule in self.ours for warning in schedule.warnings)
             if _has_fatal((*own, *self.warnings)):
                 return ScheduleState.BROKEN
-            differs = self.state is CronState.DIFFERS
+            differs = any(schedule.state is ScheduleState.DIFFERS for schedule in self.ours)
             return ScheduleState.DIFFERS if differs else ScheduleState.INSTALLED
         if self.schedules:
             return ScheduleState.OTHER_SETTINGS
@@ -206,7 +182,7 @@ class CronShowResult:
     @property
     def exit_code(self) -> int:
         """1 when it needs a person, or could not be looked at."""
-        state = self.schedule_state
+        state = self.state
         is_fine = not state.needs_person and state is not ScheduleState.UNKNOWN
         return EXIT_DONE if is_fine else EXIT_NEEDS_PERSON
 

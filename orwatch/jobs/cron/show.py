@@ -24,8 +24,8 @@ from orwatch.jobs.cron.result import (
     CronPlace,
     CronSchedule,
     CronShowResult,
-    CronState,
     CronWarning,
+    ScheduleState,
 )
 from orwatch.jobs.cron.text import Entry, Invocation
 from orwatch.jobs.cron.user_crontab import UserCrontab
@@ -148,7 +148,7 @@ def _schedule(
         is_moved = cron_owner.has_moved(installed, expected.env_file)
         checked = replace(installed, env_file=expected.env_file) if is_moved else installed
         warnings += cron_checks.check_files(checked, _as_user_of(found, place.host))
-    state = CronState.AS_INSTALLED if is_same else CronState.DIFFERS
+    state = ScheduleState.INSTALLED if is_same else ScheduleState.DIFFERS
     entries = _timed(found.entries, now, zone)
     return CronSchedule(place.kind, place.location, state, entries, tuple(warnings))
 
@@ -165,7 +165,9 @@ def _schedule_of_others(
     how = f"`{cron_owner.removal_of(place.kind, env_file)}` removes them"
     warning = CronWarning(f"the entries read {env_file}, and this command reads {settings.env_file}; {how}.")
     entries = _timed(found.entries, now, zone)
-    return CronSchedule(place.kind, place.location, CronState.OTHER_SETTINGS, entries, (warning,), env_file)
+    return CronSchedule(
+        place.kind, place.location, ScheduleState.OTHER_SETTINGS, entries, (warning,), env_file
+    )
 
 
 def _timed(entries: Sequence[Entry], now: datetime, zone: tzinfo | None) -> tuple[CronEntry, ...]:

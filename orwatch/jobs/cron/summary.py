@@ -18,7 +18,6 @@ from orwatch.jobs.cron.result import (
     CronPlace,
     CronSchedule,
     CronShowResult,
-    CronState,
     ScheduleState,
     ScheduleSummary,
 )
@@ -29,7 +28,7 @@ _NAMED_GAPS = {_HOUR: "hour", 24 * _HOUR: "day", 168 * _HOUR: "week"}
 
 def summarise(shown: CronShowResult) -> ScheduleSummary:
     """What there is, and what to do where jobs do not run."""
-    state = shown.schedule_state
+    state = shown.state
     locations: tuple[str, ...] = ()
     match state:
         case ScheduleState.UNCLEAR:
@@ -75,7 +74,7 @@ def _words_of_ours(shown: CronShowResult) -> tuple[str, str]:
         if warning.is_fatal:
             return warning.text.rstrip("."), advice
     for each in shown.ours:
-        if each.state is CronState.DIFFERS:
+        if each.state is ScheduleState.DIFFERS:
             message = f"{each.location}, not as this version writes it"
             return message, f"`{each.place.install_command}` corrects it."
     locations = ", ".join(_locations(shown.ours))

@@ -8,7 +8,7 @@ from datetime import datetime
 from orwatch.domain import schedule
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.runs import Job, RunStatus
-from orwatch.jobs.cron.result import CronSchedule, CronShowResult, CronState, CronWarning, ScheduleState
+from orwatch.jobs.cron.result import CronSchedule, CronShowResult, CronWarning, ScheduleState
 from orwatch.jobs.cron.summary import overdue, summarise, why_ahead
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.store import runs
@@ -96,7 +96,7 @@ def _check_installed(found: CronSchedule) -> Iterator[Check]:
         message = f"{found.location} runs the jobs with other settings, of {found.other_env_file}"
         yield _AREA.ok(subject, message)
         return
-    if found.state is CronState.DIFFERS:
+    if found.state is ScheduleState.DIFFERS:
         message = f"{found.location} is not as this version writes it"
         yield _AREA.finding(subject, message, f"`{found.place.install_command}` corrects it.")
     else:

@@ -16,7 +16,7 @@ from orwatch.jobs.cron import show as cron_show
 from orwatch.jobs.cron.host import Host
 from orwatch.jobs.cron.install import install
 from orwatch.jobs.cron.ours import InstallRequest
-from orwatch.jobs.cron.result import HOW_TO_GET_CRON, CronPlace, CronShowResult, CronState
+from orwatch.jobs.cron.result import HOW_TO_GET_CRON, CronPlace, CronShowResult, ScheduleState
 from orwatch.jobs.cron.show import look, show
 from orwatch.jobs.cron.summary import summarise
 from orwatch.jobs.cron.systemd import Systemd, units
@@ -49,9 +49,9 @@ def text_of(result: CronShowResult) -> str:
 
 def test_nothing_installed_is_told(machine: CronMachine) -> None:
     result = shown(machine)
-    assert (result.state, result.schedules, result.exit_code) == (CronState.NOT_INSTALLED, (), 0)
+    assert (result.state, result.schedules, result.exit_code) == (ScheduleState.NOT_INSTALLED, (), 0)
     (machine.folder / "bin" / "crontab").unlink()
-    assert shown(machine).state is CronState.NOT_INSTALLED
+    assert shown(machine).state is ScheduleState.NOT_INSTALLED
 
 
 def test_without_cron_what_to_install_first_is_told_and_not_an_install_that_fails(
@@ -70,7 +70,7 @@ def test_without_cron_what_to_install_first_is_told_and_not_an_install_that_fail
 def test_what_was_installed_is_shown_with_its_next_times(machine: CronMachine) -> None:
     put(machine)
     result = shown(machine)
-    assert (result.state, result.all_warnings, result.exit_code) == (CronState.AS_INSTALLED, (), 0)
+    assert (result.state, result.all_warnings, result.exit_code) == (ScheduleState.INSTALLED, (), 0)
     (schedule,) = result.schedules
     assert (schedule.place, schedule.location) == (CronPlace.USER_CRONTAB, "the crontab of me")
     assert [entry.job for entry in schedule.entries] == list(Job)
@@ -93,7 +93,7 @@ def test_entries_of_another_version_differ(machine: CronMachine) -> None:
     text = machine.tab.read_text(encoding="utf-8")
     machine.tab.write_text(text.replace(" --catch-up", ""), encoding="utf-8")
     result = shown(machine)
-    assert (result.state, result.exit_code) == (CronState.DIFFERS, 1)
+    assert (result.state, result.exit_code) == (ScheduleState.DIFFERS, 1)
 
 
 def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(machine: CronMachine) -> None:
@@ -101,7 +101,7 @@ def test_a_variable_above_the_entries_that_redirects_the_jobs_is_told(machine: C
     text = machine.tab.read_text(encoding="utf-8")
     machine.tab.write_text(f"HOME=/srv/other\n{text}", encoding="utf-8")
     result = shown(machine)
-    assert (result.state, result.exit_code) == (CronState.AS_INSTALLED, 1)
+    assert (result.state, result.exit_code) == (ScheduleState.BROKEN, 1)
     assert "the crontab sets HOME above the entries" in text_of(result)
 
 
@@ -132,7 +132,7 @@ def test_an_entry_that_somebody_changed_has_no_times_that_could_be_wrong(machine
     text = machine.tab.read_text(encoding="utf-8")
     machine.tab.write_text(text.replace("020?|021[0-4]", "040?|041[0-4]"), encoding="utf-8")
     (schedule,) = shown(machine).schedules
-    assert schedule.state is CronState.DIFFERS
+    assert schedule.state is ScheduleState.DIFFERS
     assert [(entry.job, len(entry.next_times)) for entry in schedule.entries] == [
         (Job.SYNC, 3),
         (None, 0),
@@ -147,7 +147,7 @@ def test_entries_of_an_old_path_and_a_virtual_environment_that_is_gone_are_told(
         entries(Invocation("/old/venv/bin/orwatch", str(machine.env_file))), encoding="utf-8"
     )
     result = shown(machine)
-    assert (result.state, result.exit_code) == (CronState.DIFFERS, 1)
+    assert (result.state, result.exit_code) == (ScheduleState.BROKEN, 1)
     assert "the entries run /old/venv/bin/orwatch, and this program is" in text_of(result)
     assert "/old/venv/bin/orwatch is gone" in text_of(result)
 
@@ -158,8 +158,8 @@ def test_entries_that_read_another_env_file_are_told(machine: CronMachine) -> No
     machine.tab.write_text(entries(Invocation(str(machine.program), str(other))), encoding="utf-8")
     result = shown(machine)
     (schedule,) = result.schedules
-    assert (result.state, result.exit_code) == (CronState.NOT_INSTALLED, 0)
-    assert (schedule.state, schedule.other_env_file) == (CronState.OTHER_SETTINGS, str(other))
+    assert (result.state, result.exit_code) == (ScheduleState.OTHER_SETTINGS, 0)
+    assert (schedule.state, schedule.other_env_file) == (ScheduleState.OTHER_SETTINGS, str(other))
     assert text_of(result) == (
         f"the entries read {other}, and this command reads {machine.env_file}; "
         f"`orwatch --env-file {other} cron remove` removes them."
@@ -175,7 +175,7 @@ def test_another_set_ups_file_in_cron_d_is_no_trouble_of_this_ones(machine: Cron
     machine.cron_d_file.write_text(entries(Invocation("/hidden/orwatch", str(other)), "nobody"), "utf-8")
     put(machine)
     result = shown(machine)
-    assert (result.state, result.exit_code, len(result.schedules)) == (CronState.AS_INSTALLED, 0, 2)
+    assert (result.state, result.exit_code, len(result.schedules)) == (ScheduleState.INSTALLED, 0, 2)
     assert not any(warning.is_fatal for warning in result.all_warnings)
 
 
@@ -184,7 +184,7 @@ def test_entries_whose_env_file_has_moved_cannot_work(machine: CronMachine) -> N
     machine.tab.write_text(entries(Invocation(str(machine.program), old)), encoding="utf-8")
     result = shown(machine)
     assert (result.state, result.exit_code, result.schedules[0].other_env_file) == (
-        CronState.DIFFERS,
+        ScheduleState.BROKEN,
         1,
         None,
     )
@@ -203,7 +203,7 @@ def test_lines_of_somebodys_own_are_found_in_every_table_that_can_be_read(machin
     (machine.folder / "cron.d" / "other").write_text("8 * * * * me orwatch status\n", encoding="utf-8")
     (machine.folder / "cron.d" / "folder").mkdir()
     result = shown(machine)
-    assert (result.state, result.exit_code) == (CronState.NOT_INSTALLED, 0)
+    assert (result.state, result.exit_code) == (ScheduleState.OWN, 0)
     assert result.own_lines == (
         "the crontab of me",
         str(machine.folder / "crontab"),
@@ -216,13 +216,13 @@ def test_lines_of_somebodys_own_are_found_in_every_table_that_can_be_read(machin
 def test_what_cannot_be_looked_into_is_told_apart_from_what_is_broken(machine: CronMachine) -> None:
     machine.refuse("not allowed")
     assert "not allowed" in str(shown(machine).unreadable[0])
-    assert (shown(machine).state, shown(machine).exit_code) == (CronState.UNKNOWN, 1)
+    assert (shown(machine).state, shown(machine).exit_code) == (ScheduleState.UNKNOWN, 1)
     (machine.folder / "spool" / "refusal").unlink()
     put(machine)
     machine.tab.write_text(machine.tab.read_text(encoding="utf-8") * 2, encoding="utf-8")
     result = shown(machine)
     assert (result.unreadable, result.warnings, len(result.broken)) == ((), (), 1)
-    assert (result.state, result.exit_code) == (CronState.BROKEN, 1)
+    assert (result.state, result.exit_code) == (ScheduleState.UNCLEAR, 1)
     told = str(result.broken[0])
     assert told.startswith("the crontab of me: the jobs are in there more than once: the marks ")
     assert "othing was changed" not in told
@@ -284,7 +284,7 @@ def test_no_running_cron_is_told(machine: CronMachine) -> None:
     put(machine)
     (machine.folder / "proc" / "7" / "cmdline").write_text("", encoding="utf-8")
     result = shown(machine)
-    assert (result.state, result.exit_code) == (CronState.AS_INSTALLED, 1)
+    assert (result.state, result.exit_code) == (ScheduleState.BROKEN, 1)
     assert "no cron daemon is" in text_of(result)
 
 
@@ -293,7 +293,7 @@ def test_the_file_in_cron_d_is_shown_also_to_others_than_its_user(machine: CronM
     put(machine, CronPlace.ETC_CRON_D)
     (schedule,) = shown(machine).schedules
     assert (schedule.place, schedule.location) == (CronPlace.ETC_CRON_D, str(machine.cron_d_file))
-    assert (schedule.state, schedule.warnings) == (CronState.AS_INSTALLED, ())
+    assert (schedule.state, schedule.warnings) == (ScheduleState.INSTALLED, ())
     machine.cron_d_file.chmod(0o755)
     assert shown(machine).exit_code == 1
 
@@ -301,7 +301,7 @@ def test_the_file_in_cron_d_is_shown_also_to_others_than_its_user(machine: CronM
 def test_the_units_are_shown_and_whether_they_are_enabled(machine: CronMachine) -> None:
     put(machine, CronPlace.SYSTEMD)
     result = shown(machine)
-    assert (result.state, result.exit_code) == (CronState.AS_INSTALLED, 1)
+    assert (result.state, result.exit_code) == (ScheduleState.BROKEN, 1)
     assert "not enabled" in text_of(result)
     wants = machine.unit_folder / "timers.target.wants"
     wants.mkdir()
@@ -309,7 +309,7 @@ def test_the_units_are_shown_and_whether_they_are_enabled(machine: CronMachine) 
         name = f"orwatch-{job.value}.timer"
         (wants / name).symlink_to(machine.unit_folder / name)
     result = shown(machine)
-    assert (result.state, result.all_warnings, result.exit_code) == (CronState.AS_INSTALLED, (), 0)
+    assert (result.state, result.all_warnings, result.exit_code) == (ScheduleState.INSTALLED, (), 0)
     (schedule,) = result.schedules
     assert [entry.job for entry in schedule.entries] == list(Job)
 
@@ -320,9 +320,9 @@ def test_a_unit_that_is_missing_or_changed_differs(machine: CronMachine, name: s
     path = machine.unit_folder / name
     with path.open("a", encoding="utf-8") as file:
         file.write("# mine\n")
-    assert shown(machine).state is CronState.DIFFERS
+    assert shown(machine).schedules[0].state is ScheduleState.DIFFERS
     path.unlink()
-    assert shown(machine).state is CronState.DIFFERS
+    assert shown(machine).schedules[0].state is ScheduleState.DIFFERS
 
 
 def test_units_that_could_not_be_written_again_differ(machine: CronMachine) -> None:
@@ -332,7 +332,7 @@ def test_units_that_could_not_be_written_again_differ(machine: CronMachine) -> N
     host = machine.host()
     odd = CronMachine(machine.folder / "it's")
     result = show(odd.host(XDG_CONFIG_HOME=str(host.unit_folder.parents[1])), odd.settings(), NOW)
-    assert result.state is CronState.DIFFERS
+    assert result.schedules[0].state is ScheduleState.DIFFERS
     assert "systemd starts no program" in text_of(result)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 
-from orwatch.jobs.cron.result import CronPlace, CronSchedule, CronShowResult, CronState
+from orwatch.jobs.cron.result import CronPlace, CronSchedule, CronShowResult, ScheduleState
 from orwatch.jobs.doctor.result import Check, CheckStatus
 from orwatch.store.engine.database import Store
 from tests.store.support import path_of
 from tests.support import NOW
 
-INSTALLED = CronSchedule(CronPlace.USER_CRONTAB, "the crontab of me", CronState.AS_INSTALLED)
+INSTALLED = CronSchedule(CronPlace.USER_CRONTAB, "the crontab of me", ScheduleState.INSTALLED)
 GOOD_SCHEDULE = CronShowResult(NOW, (INSTALLED,))
 GIGABYTE = 1_000_000_000
 

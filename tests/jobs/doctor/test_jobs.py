@@ -10,7 +10,7 @@ import pytest
 from orwatch.domain import schedule
 from orwatch.domain.runs import Job, RunStatus
 from orwatch.errors import BrokenMarksError, UnreadableError
-from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState, CronWarning
+from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronWarning, ScheduleState
 from orwatch.jobs.doctor.jobs import check_jobs, check_schedule
 from orwatch.store import runs
 from orwatch.store.engine.database import Store
@@ -33,7 +33,7 @@ def test_a_schedule_as_this_version_writes_it_is_fine() -> None:
 
 
 def test_entries_that_this_version_would_write_otherwise_are_a_finding() -> None:
-    units = replace(INSTALLED, place=CronPlace.SYSTEMD, location="/units", state=CronState.DIFFERS)
+    units = replace(INSTALLED, place=CronPlace.SYSTEMD, location="/units", state=ScheduleState.DIFFERS)
     [check] = check_schedule(CronShowResult(NOW, (units,)), is_missed=False)
     assert told([check]) == [("systemd", "finding", "/units is not as this version writes it")]
     assert check.advice == "`orwatch cron install --systemd` corrects it."
@@ -107,7 +107,7 @@ def test_where_a_job_was_missed_the_lack_of_a_schedule_is_a_finding(
 
 
 def test_a_schedule_with_other_settings_is_none_for_these() -> None:
-    other = replace(INSTALLED, other_env_file="/other.env", state=CronState.DIFFERS)
+    other = replace(INSTALLED, other_env_file="/other.env", state=ScheduleState.DIFFERS)
     shown = CronShowResult(NOW, (other,))
     message = "the crontab of me runs the jobs with other settings, of /other.env"
     assert told(check_schedule(shown, is_missed=False)) == [

@@ -13,7 +13,7 @@ import respx
 
 from orwatch.config.settings import Settings
 from orwatch.errors import SettingsError, StoreUnavailableError
-from orwatch.jobs.cron.result import CronShowResult, CronState
+from orwatch.jobs.cron.result import CronShowResult, ScheduleState
 from orwatch.jobs.doctor import run as doctor_job
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus, DoctorResult
 from orwatch.jobs.doctor.run import Surroundings
@@ -97,7 +97,7 @@ def test_a_machine_in_order_has_no_finding_and_nothing_is_written(
 
 def test_a_finding_is_exit_1(surroundings: Surroundings, clock: FakeClock, api: FakeApi) -> None:
     good_answer(api)
-    shown = CronShowResult(NOW, (replace(INSTALLED, state=CronState.DIFFERS),))
+    shown = CronShowResult(NOW, (replace(INSTALLED, state=ScheduleState.DIFFERS),))
     result = examine(replace(surroundings, show_schedule=lambda _settings: shown), clock)
     assert result.exit_code == 1
     assert [check.subject for check in result.findings] == ["user-crontab"]

@@ -9,7 +9,7 @@ import pytest
 
 from orwatch.domain.runs import Job
 from orwatch.errors import BrokenMarksError, UnreadableError
-from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronState, CronWarning, ScheduleState
+from orwatch.jobs.cron.result import CronPlace, CronShowResult, CronWarning, ScheduleState
 from orwatch.jobs.doctor.jobs import check_schedule
 from orwatch.jobs.status import run as status_job
 from orwatch.jobs.status.result import StatusResult
@@ -24,9 +24,9 @@ REFUSED = "the crontab of me cannot be read: you are not allowed."
 ADVICE = "Where users may have no crontab, use `--systemd`."
 UNREADABLE = CronShowResult(NOW, (), unreadable=(UnreadableError(REFUSED, ADVICE),))
 OWN = CronShowResult(NOW, (), own_lines=("/etc/crontab", "/etc/cron.d/mine"))
-DIFFERENT = CronShowResult(NOW, (replace(INSTALLED, place=CronPlace.SYSTEMD, state=CronState.DIFFERS),))
+DIFFERENT = CronShowResult(NOW, (replace(INSTALLED, place=CronPlace.SYSTEMD, state=ScheduleState.DIFFERS),))
 OTHER = CronShowResult(
-    NOW, (replace(INSTALLED, state=CronState.OTHER_SETTINGS, other_env_file="/other.env"),)
+    NOW, (replace(INSTALLED, state=ScheduleState.OTHER_SETTINGS, other_env_file="/other.env"),)
 )
 GONE = CronShowResult(
     NOW, (replace(INSTALLED, warnings=(CronWarning("logged in only"), CronWarning("/o is gone.", True))),)
