@@ -19,13 +19,12 @@ from orwatch.domain.can_spend import (
     workspace_bound,
 )
 from orwatch.domain.keys import AccountState, StoredKey, account_owners
-from orwatch.domain.layers import FreeQuota, Layer, WorkspaceBudget
+from orwatch.domain.layers import Layer, WorkspaceBudget
 from orwatch.domain.money import ZERO, add_known_usd, sum_exactly
 from orwatch.domain.usage import Totals
 from orwatch.jobs.key.spending import spent_since
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
-from orwatch.store.keys.accounts import CreditsReading
 
 # What each counter of a key counts, and the same of BYOK where it is stored.
 _COUNTERS: Mapping[str | None, tuple[str, str | None]] = {
@@ -48,25 +47,11 @@ class WorkspaceAllowance:
 
 
 @dataclass(frozen=True, slots=True)
-class FreeAllowance:
-    """An account's free requests of today, as they were last read with ``key``.
-
-    ``owner_id``: of its management key; None: of the keys that no account lists, the one with the least left.
-    """
-
-    owner_id: int | None
-    key: StoredKey
-    quota: FreeQuota
-
-
-@dataclass(frozen=True, slots=True)
 class Allowances:
-    """``keys``: of those that can spend, by id; ``credits``: by the id of an account's management key."""
+    """``keys``: of those that can spend, by id."""
 
     keys: Mapping[int, KeyAllowance]
     workspaces: tuple[WorkspaceAllowance, ...]
-    free: tuple[FreeAllowance, ...]
-    credits: Mapping[int, CreditsReading]
 
 
 def read_allowances(connection: Connection, keys: Sequence[StoredKey], now: datetime) -> Allowances:
@@ -91,18 +76,13 @@ def read_allowances(connection: Connection, keys: Sequence[StoredKey], now: date
     for key in keys:
         if key.is_management or key.is_deleted or key.is_removed:
             continue
-        owner_id = _owner_id(key)
-        reading = None if owner_id is None else credits.get(owner_id)
+        reading = None if key.listing is None else credits.get(key.listing.account_key_id)
         balance = None if reading is None else reading.credits.balance_usd
         place = None if key.listing is None else (key.listing.account_key_id, key.listing.workspace)
         shared = [] if place is None else by_place.get(place, [])
         bounds = bounds_of(key, now, workspace=shared, balance_usd=balance)
         found[key.id] = KeyAllowance(bounds, can_spend(bounds), balance)
-    return Allowances(found, tuple(workspaces), tuple(_free_allowances(keys, now)), credits)
-
-
-def _owner_id(key: StoredKey) -> int | None:
-    return None if key.listing is None else key.listing.account_key_id
+    return Allowances(found, tuple(workspaces))
 
 
 def _workspace_allowances(
@@ -174,19 +154,3 @@ def _told_layers(keys: Iterable[StoredKey]) -> _Told:
             if layer.budget_id is not None and key.layers_read_at is not None:
                 found.setdefault(layer.budget_id, []).append((key.layers_read_at, layer))
     return {number: sorted(told, key=itemgetter(0)) for number, told in found.items()}
-
-
-def _free_allowances(keys: Iterable[StoredKey], now: datetime) -> list[FreeAllowance]:
-    """The last reading of today of each account; yesterday's says nothing of today."""
-    found: dict[int | None, FreeAllowance] = {}
-    latest: dict[int | None, tuple[float, datetime]] = {}
-    for key in keys:
-        quota, read_at = key.facts.free_quota, key.layers_read_at
-        if quota is None or read_at is None or read_at.date() != now.date():
-            continue
-        owner_id = _owner_id(key)
-        used = 0.0 if owner_id is not None else quota.used / max(1, quota.limit)
-        if owner_id not in found or (used, read_at) > latest[owner_id]:
-            found[owner_id] = FreeAllowance(owner_id, key, quota)
-            latest[owner_id] = used, read_at
-    return [*found.values()]

@@ -11,7 +11,7 @@ import pytest
 
 from orwatch.domain.can_spend import CanSpend
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
-from orwatch.domain.layers import FreeQuota, Layer, WorkspaceBudget, WorkspaceReading
+from orwatch.domain.layers import Layer, WorkspaceBudget, WorkspaceReading
 from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.status import run as status_job
 from orwatch.store.engine.database import Store
@@ -163,19 +163,6 @@ def test_of_a_budget_for_life_only_a_key_that_was_told_knows_what_is_left(
     assert spendable(store) == CanSpend(Decimal(35), "workspace budget", is_at_most=True)
     tell(store, "a", replace(TOLD, reset_interval=None, resets_at=None))
     assert spendable(store) == CanSpend(Decimal(10), "workspace budget")
-
-
-def test_the_free_requests_are_todays_and_the_last_that_were_read(store: Store, owner: StoredKey) -> None:
-    for name in ("a", "b", "own", "other"):
-        add_key(store, name)
-    list_under(store, owner, listed("a"), listed("b"))
-    for name, used, minutes in (("a", 9, 1), ("b", 8, 2), ("own", 7, 1), ("other", 40, 2)):
-        quota = FreeQuota(50, used, 50 - used)
-        tell(store, name, read_at=NOW - timedelta(minutes=minutes), free_quota=quota)
-
-    found = [(each.owner_id, each.key.name, each.quota.used) for each in read(store).free]
-    assert found == [(owner.id, "a", 9), (None, "other", 40)]
-    assert read(store, NOW + timedelta(days=1)).free == ()
 
 
 def test_a_limit_that_was_used_up_yesterday_needs_nobody_today(store: Store) -> None:
