@@ -10,11 +10,10 @@ from orwatch.cli.notices import notice
 from orwatch.cli.options import (
     complete_budget_name,
     complete_known_name,
-    is_confirmed,
+    confirm,
     json_option,
     yes_option,
 )
-from orwatch.errors import EXIT_NEEDS_PERSON
 from orwatch.text import printable
 
 _PERS = ("day", "week", "month", "lifetime")
@@ -157,9 +156,8 @@ def remove(context: Context, name: str, yes: bool, as_json: bool) -> None:
     from orwatch.jobs.budget.overview import check_name
 
     check_name(context.store, name)
-    if not yes and not is_confirmed(f"Remove the budget {printable(name)!r}?", "nothing was removed."):
-        notice("nothing was removed.")
-        raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
+    if not yes:
+        confirm(f"Remove the budget {printable(name)!r}?", "nothing was removed.")
     removed = change.remove_budget(context.store, name)
     if as_json:
         from orwatch.render import budget as render

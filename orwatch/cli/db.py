@@ -13,11 +13,11 @@ from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.interruption import interruptible
 from orwatch.cli.notices import notice
-from orwatch.cli.options import is_confirmed, json_option, yes_option
+from orwatch.cli.options import confirm, json_option, yes_option
 from orwatch.config import settings, values
 from orwatch.config.database_url import is_postgres, sqlite_path
 from orwatch.config.own_files import refuse_own_file
-from orwatch.errors import EXIT_NEEDS_PERSON, UsageError
+from orwatch.errors import UsageError
 from orwatch.text import is_terminal, printable
 
 if TYPE_CHECKING:
@@ -164,10 +164,8 @@ def restore(context: Context, file: Path, yes: bool, as_json: bool) -> None:
         db_restore.refuse_held(backup, context.clock)
         if backup.unopened:
             notice(_unopened_text(backup.unopened))
-        question = _restoring_question(backup, file)
-        if not yes and not is_confirmed(printable(question), _UNRESTORED):
-            notice(_UNRESTORED)
-            raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
+        if not yes:
+            confirm(printable(_restoring_question(backup, file)), _UNRESTORED)
         with console.counting_bar() as update:
             result = db_restore.run(backup, context.clock, update)
     click.echo(db.RESTORE.document(result) if as_json else db.restore_text(result))

@@ -10,12 +10,11 @@ import click
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.notices import notice
-from orwatch.cli.options import complete_key_name, complete_known_name, is_confirmed, json_option, yes_option
+from orwatch.cli.options import complete_key_name, complete_known_name, confirm, json_option, yes_option
 from orwatch.config.settings import AUTO, SOURCE_CHOICES
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import (
-    EXIT_NEEDS_PERSON,
     ApiError,
     KeyRejectedError,
     OrwatchError,
@@ -304,9 +303,8 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     from orwatch.jobs.key import change as key_jobs
 
     plan = key_jobs.plan_removal(context.store, name, with_history=purge)
-    if not yes and not is_confirmed(_removal_question(name, plan, purge), "nothing was removed."):
-        notice("nothing was removed.")
-        raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
+    if not yes:
+        confirm(_removal_question(name, plan, purge), "nothing was removed.")
     removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
     click.echo(_removal_text(name, removal, purge))
 

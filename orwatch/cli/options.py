@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orwatch.cli.context import Context
-from orwatch.errors import OrwatchError, UsageError
+from orwatch.cli.notices import notice
+from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
 from orwatch.text import is_terminal
 
 if TYPE_CHECKING:
@@ -89,14 +90,20 @@ def is_agreed(question: str) -> bool:
     return not is_terminal(sys.stdin) or click.confirm(question, err=True)
 
 
-def is_confirmed(question: str, outcome: str) -> bool:
-    """The answer. Raises ``UsageError``, which says what became of it, without a terminal."""
+def confirm(question: str, outcome: str) -> None:
+    """Go on where the answer is yes; else say the ``outcome`` and exit with 1.
+
+    Raises ``UsageError``, which says it as well, without a terminal.
+    """
     try:
-        return click.confirm(question, err=True)
+        if click.confirm(question, err=True):
+            return
     except click.Abort:
         if is_terminal(sys.stdin):
             raise
         raise UsageError(f"not a terminal; confirm with --yes; {outcome}") from None
+    notice(outcome)
+    raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
 
 
 def complete_key_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
