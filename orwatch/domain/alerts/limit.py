@@ -103,9 +103,7 @@ def find_limits(
             continue
         others = [window for window in open_windows.get(subject, ()) if not _is_over(window, now)]
         for threshold in warn_percent:
-            found = with_other_windows(_judge(reading, threshold, now), others)
-            # That there is no limit has no window of its own: only the alerts of the one before are told.
-            yield from (finding for finding in found if finding.window)
+            yield from with_other_windows(_judge(reading, threshold, now), others)
 
 
 def workspace_limit(workspace: str, bound: Bound, now: datetime) -> LimitReading:

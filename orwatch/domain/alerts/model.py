@@ -38,7 +38,7 @@ def find_retiring_models(
         others = [day for day in open_windows.get(subject, ()) if day >= today.isoformat()]
         if model.retires_on is None:
             stays = Finding(Rule.MODEL, subject, model.name, "", False, "it is not to be retired any more")
-            yield from (finding for finding in with_other_windows(stays, others) if finding.window)
+            yield from with_other_windows(stays, others)
         elif model.retires_on >= today:
             yield from with_other_windows(_judge(subject, model, model.retires_on, today), others)
 

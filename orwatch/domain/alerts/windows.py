@@ -17,8 +17,9 @@ def with_other_windows(finding: Finding, windows: Collection[str]) -> Iterator[F
 
     Credits that were bought, or a raised limit, make another window; how things stand now is what the alert
     of the one before has to be told. Where it holds in the new window, that is another alert, and the one
-    before is over without a word.
+    before is over without a word. A finding without a window is only for these: that there is no limit.
     """
-    yield finding
+    if finding.window:
+        yield finding
     if not finding.is_met:
         yield from (replace(finding, window=window) for window in windows if window != finding.window)
