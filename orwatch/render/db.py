@@ -19,7 +19,7 @@ from orwatch.jobs.db.result import (
 )
 from orwatch.render import numbers
 from orwatch.render.console import Parts, Screen, as_view
-from orwatch.render.doctor import CHECK, check_list, finding_count, sentence
+from orwatch.render.doctor import CHECK, check_list, sentence
 from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
 from orwatch.text import printable
@@ -149,7 +149,7 @@ def _repaired_months(result: DbCheckResult) -> list[str]:
 CHECK_ANSWER = Shape(
     DbCheckResult,
     Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
-    Member("findings", "How many checks found something.", finding_count),
+    Member("findings", "How many checks found something.", "finding_count"),
     Member("repaired_days", "The days whose totals were recalculated."),
     Member(
         "repaired_months", "The months whose totals were recalculated, such as 2026-11.", _repaired_months

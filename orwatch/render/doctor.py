@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -91,11 +90,6 @@ def sentence(checks: Sequence[Check]) -> Text:
     return Text(f"Nothing found; {numbers.count(len(checks))} checks{unanswered}.", style="bold green")
 
 
-def finding_count(result: Any) -> int:
-    """How many checks found something."""
-    return len(result.findings)
-
-
 _COMPARISON = Shape(
     Comparison,
     Member("since", "The first day that was compared; null: the whole lifetime."),
@@ -117,6 +111,6 @@ ANSWER = Shape(
     DoctorResult,
     Member("status", "`attention` where the exit code is not 0.", ok_or_attention),
     Member("now", "When this was found."),
-    Member("findings", "How many checks found something.", finding_count),
+    Member("findings", "How many checks found something.", "finding_count"),
     Member("checks", "The checks.", shape=CHECK),
 )

@@ -35,7 +35,7 @@ EXPLAINED = Check(
     "`orwatch sync --days 31` fetches what OpenRouter still has.",
     Comparison(None, TODAY, Decimal(1), Decimal(2)),
 )
-RESULT = DoctorResult(NOW, (ANSWERS, CLOCK, HIDDEN, MISSING, EXPLAINED))
+RESULT = DoctorResult((ANSWERS, CLOCK, HIDDEN, MISSING, EXPLAINED), NOW)
 
 
 def lines_of(result: DoctorResult, width: int = 80) -> list[str]:
@@ -87,26 +87,26 @@ def test_no_line_is_wider_than_the_terminal_and_no_word_is_lost(width: int) -> N
     ],
 )
 def test_the_last_line_says_how_it_stands(statuses: tuple[CheckStatus, ...], sentence: str) -> None:
-    result = DoctorResult(NOW, tuple(replace(ANSWERS, status=status) for status in statuses))
+    result = DoctorResult(tuple(replace(ANSWERS, status=status) for status in statuses), NOW)
     assert lines_of(result)[-1] == sentence
 
 
 def test_of_many_keys_those_are_listed_that_want_a_look() -> None:
     many = [replace(ANSWERS, subject=f"key-{number:03}") for number in range(500)]
-    lines = lines_of(DoctorResult(NOW, (ANSWERS, *many, CLOCK, replace(MISSING, area=CheckArea.API))))
+    lines = lines_of(DoctorResult((ANSWERS, *many, CLOCK, replace(MISSING, area=CheckArea.API)), NOW))
     assert [line.split()[:2] for line in lines[1:]][:2] == [["?", "clock"], ["!", "production"]]
     assert "ok  others      501 more checks" in lines
     assert not any("key-" in line for line in lines)
 
 
 def test_a_long_name_leaves_room_for_the_message() -> None:
-    lines = lines_of(DoctorResult(NOW, (replace(ANSWERS, subject="n" * 100),)), 60)
+    lines = lines_of(DoctorResult((replace(ANSWERS, subject="n" * 100),), NOW), 60)
     assert lines[1] == f"ok  {'n' * 23}…  answers"
 
 
 def test_what_a_name_holds_deceives_nobody() -> None:
     hostile = replace(MISSING, subject=HOSTILE_NAME, message=HOSTILE_NAME, advice=HOSTILE_NAME)
-    text = rendered(view(DoctorResult(NOW, (hostile,))), 200)
+    text = rendered(view(DoctorResult((hostile,), NOW)), 200)
     assert INERT_NAME in text
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -147,5 +147,5 @@ def test_json_has_every_check_with_its_amounts() -> None:
 
 
 def test_json_without_a_finding_is_ok() -> None:
-    answer = parsed(DoctorResult(NOW, (ANSWERS,)))
+    answer = parsed(DoctorResult((ANSWERS,), NOW))
     assert (answer["status"], answer["findings"]) == ("ok", 0)

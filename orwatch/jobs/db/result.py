@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from orwatch.errors import EXIT_DONE, EXIT_NEEDS_PERSON
-from orwatch.jobs.doctor.result import Check, CheckStatus
+from orwatch.jobs.doctor.result import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +55,11 @@ class DbUpgradeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DbCheckResult:
+class DbCheckResult(Checked):
     """What ``orwatch db check`` found, and whose totals ``--repair`` added up anew before."""
 
-    checks: tuple[Check, ...]
     repaired_days: tuple[date, ...] = ()
     repaired_months: tuple[date, ...] = ()
-
-    @property
-    def findings(self) -> tuple[Check, ...]:
-        """The checks that found something."""
-        return tuple(check for check in self.checks if check.status is CheckStatus.FINDING)
-
-    @property
-    def exit_code(self) -> int:
-        """1 when something was found."""
-        return EXIT_NEEDS_PERSON if self.findings else EXIT_DONE
 
 
 @dataclass(frozen=True, slots=True)

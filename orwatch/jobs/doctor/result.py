@@ -79,10 +79,9 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class DoctorResult:
-    """What ``orwatch doctor`` found, in the order of the areas."""
+class Checked:
+    """Checks, and what they come to."""
 
-    now: datetime
     checks: tuple[Check, ...]
 
     @property
@@ -91,6 +90,18 @@ class DoctorResult:
         return tuple(check for check in self.checks if check.status is CheckStatus.FINDING)
 
     @property
+    def finding_count(self) -> int:
+        """How many these are."""
+        return len(self.findings)
+
+    @property
     def exit_code(self) -> int:
         """1 when something was found."""
         return EXIT_NEEDS_PERSON if self.findings else EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult(Checked):
+    """What ``orwatch doctor`` found, in the order of the areas."""
+
+    now: datetime

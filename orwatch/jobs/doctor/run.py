@@ -87,7 +87,7 @@ def run(
         finally:
             if database.store is not None:
                 database.store.close()
-    return DoctorResult(clock.now(), tuple(sorted(checks, key=lambda check: _AREAS.index(check.area))))
+    return DoctorResult(tuple(sorted(checks, key=lambda check: _AREAS.index(check.area))), clock.now())
 
 
 def _open(settings: Settings, wrong: frozenset[str], surroundings: Surroundings) -> FoundDatabase:
