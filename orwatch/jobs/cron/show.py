@@ -133,8 +133,15 @@ def _schedule(
     zone: tzinfo | None,
 ) -> CronSchedule:
     other = cron_owner.other_env_file(found.entries, str(settings.env_file))
+    entries = _timed(found.entries, now, zone)
     if other is not None:
-        return _schedule_of_others(place, other, found, settings, now, zone)
+        # With other settings it is no concern of this command whether they can work.
+        warning = CronWarning(
+            f"the entries read {other}, and this command reads {settings.env_file}; "
+            f"`{cron_owner.removal_of(place.kind, other)}` removes them."
+        )
+        state = ScheduleState.OTHER_SETTINGS
+        return CronSchedule(place.kind, place.location, state, entries, (warning,), other)
     installed = first_invocation(found.entries)
     expected = invocation_of(place.host, settings, installed)
     warnings = list(found.warnings)
@@ -149,25 +156,7 @@ def _schedule(
         checked = replace(installed, env_file=expected.env_file) if is_moved else installed
         warnings += cron_checks.check_files(checked, _as_user_of(found, place.host))
     state = ScheduleState.INSTALLED if is_same else ScheduleState.DIFFERS
-    entries = _timed(found.entries, now, zone)
     return CronSchedule(place.kind, place.location, state, entries, tuple(warnings))
-
-
-def _schedule_of_others(
-    place: Place,
-    env_file: str,
-    found: Found,
-    settings: Settings,
-    now: datetime,
-    zone: tzinfo | None,
-) -> CronSchedule:
-    """With other settings it is no concern of this command whether they can work."""
-    how = f"`{cron_owner.removal_of(place.kind, env_file)}` removes them"
-    warning = CronWarning(f"the entries read {env_file}, and this command reads {settings.env_file}; {how}.")
-    entries = _timed(found.entries, now, zone)
-    return CronSchedule(
-        place.kind, place.location, ScheduleState.OTHER_SETTINGS, entries, (warning,), env_file
-    )
 
 
 def _timed(entries: Sequence[Entry], now: datetime, zone: tzinfo | None) -> tuple[CronEntry, ...]:
