@@ -9,11 +9,11 @@ from datetime import date, datetime
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.domain.money import sum_known_usd
-from orwatch.domain.usage import UsageSpan
 from orwatch.jobs.report.result import Counters, Days
 from orwatch.store.engine.database import Connection
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger.read import UsageFilter
+from orwatch.store.ledger.spans import KeySpan
 
 
 def left_out_days(
@@ -45,14 +45,14 @@ def count_known_days(
     connection: Connection,
     wanted: UsageFilter,
     keys: Sequence[StoredKey],
-    spans: Sequence[UsageSpan],
+    spans: Sequence[KeySpan],
     months: Collection[date],
     watermark: date | None,
 ) -> int:
     """The days of the window that were read, or that lie in one of these spans and monthly totals."""
     known = usage_reads.covered_days(connection, with_accounts(wanted, keys))
-    for span in spans:
-        known.update(days_between(span.first_day, span.last_day))
+    for each in spans:
+        known.update(days_between(each.span.first_day, each.span.last_day))
     if watermark is not None:
         for month in months:
             known.update(days_between(month, min(month_end(month), watermark - ONE_DAY)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -19,36 +19,25 @@ from orwatch.store.ledger.read import UsageFilter
 from orwatch.store.ledger.spans import KeySpan, list_spans
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """The window's days, as ``ReportResult`` has them."""
-
-    change: Change | None
-    day_costs: tuple[Decimal | None, ...]
-
-
-NO_HEADLINE = Headline(None, ())
-
-
 def read_headline(
     connection: Connection, wanted: UsageFilter, keys: Sequence[StoredKey], today: date
-) -> Headline:
-    """The costs of the days, and the change, where all of both windows is known."""
+) -> tuple[Change | None, tuple[Decimal | None, ...]]:
+    """The change, where all of both windows is known, and what each day cost; None: not known."""
     pair = _windows(wanted, today)
     since = wanted.since if pair is None else pair[1].since
     costs = read_daily_costs(connection, cover_of(wanted), since, wanted.until)
     known = costs.known
     of_days = tuple(known.get(day) for day in days_between(wanted.since, wanted.until))
     if pair is None:
-        return Headline(None, of_days)
+        return None, of_days
     days, before = pair
     both = replace(wanted, since=before.since, until=days.until)
     spans = list_spans(connection, both.since, both.until, both.key_ids)
     has_models = both.model_ids is None or {*days_between(both.since, both.until)} <= known.keys()
     if not has_models or not _is_whole(connection, both, before.until, keys, spans):
-        return Headline(None, of_days)
+        return None, of_days
     change = Change(days, _sum(costs.read, spans, days), before, _sum(costs.read, spans, before))
-    return Headline(change, of_days)
+    return change, of_days
 
 
 def _windows(wanted: UsageFilter, today: date) -> tuple[Days, Days] | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache, partial
+from itertools import chain
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
 from orwatch.domain.keys import StoredKey
@@ -16,8 +18,8 @@ from orwatch.jobs.report import models
 from orwatch.jobs.report.columns import need_details
 from orwatch.jobs.report.coverage import count_known_days, left_out_days, read_counters
 from orwatch.jobs.report.forecast import month_forecast
-from orwatch.jobs.report.headline import NO_HEADLINE, read_headline
-from orwatch.jobs.report.result import Days, MonthCourse, ReportResult, ReportRow, ReportTable
+from orwatch.jobs.report.headline import read_headline
+from orwatch.jobs.report.result import Change, Days, MonthCourse, ReportResult, ReportRow, ReportTable
 from orwatch.jobs.report.table import fold, group_rows, period_name
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -57,6 +59,17 @@ class _Names:
     providers: dict[int, str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the tables are made from. ``spans``: the sums of several days that lie within the window."""
+
+    connection: Connection
+    wanted: UsageFilter
+    names: _Names
+    spans: Sequence[KeySpan]
+    with_details: bool
+
+
 def run(store: Store, request: ReportRequest) -> ReportResult:
     """Read everything in one transaction, so that all tables show the same moment.
 
@@ -66,7 +79,6 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
     columns = (*(dimension.value for dimension in by), *(request.columns or MEASURES))
     if request.sort is not None and request.sort not in columns:
         raise UsageError(f"cannot sort by {request.sort!r}: the columns are {', '.join(columns)}.")
-    with_details = need_details(request.columns)
     with store.read() as connection:
         since = request.since or usage_reads.first_known_day(connection) or request.until
         if since > request.until:
@@ -78,24 +90,24 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         wanted = _filter(request, since, keys, names)
         watermark = ledger.kept_from(connection)
         found_spans = _find_spans(connection, wanted)
+        spans = [each for each in found_spans if _is_inside(each.span, wanted)]
+        reading = _Reading(connection, wanted, names, spans, need_details(request.columns))
         months, left_out = _months(connection, by, wanted, watermark)
-        rows = _rows(connection, by, wanted, months, names, with_details)
-        table = group_rows(by, rows, sort=request.sort, top=request.top)
+        table = group_rows(by, _rows(reading, by, months), sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
             table = replace(table, totals=NO_USE)
         top_tables = []
         if not request.by:
             # Without months: the top tables must add up to no more than the first.
             top_tables = [
-                group_rows(each, _ledger_rows(connection, each, wanted, names, with_details), top=_TOP_ROWS)
-                for each in _TOP_TABLES
+                group_rows(each, _ledger_rows(reading, each), top=_TOP_ROWS) for each in _TOP_TABLES
             ]
-        whole_spans = [each.span for each in found_spans if _is_inside(each.span, wanted)]
-        known_days = count_known_days(connection, wanted, keys, whole_spans, months, watermark)
+        known_days = count_known_days(connection, wanted, keys, spans, months, watermark)
         course = _course(connection, wanted, request.now)
-        headline = NO_HEADLINE
+        change: Change | None = None
+        day_costs: tuple[Decimal | None, ...] = ()
         if request.with_headline and request.now is not None:
-            headline = read_headline(connection, wanted, keys, request.now.date())
+            change, day_costs = read_headline(connection, wanted, keys, request.now.date())
     notes: tuple[str, ...] = ()
     if left_out:
         how = "--by month shows them" if _needs_days(by) else "only whole months of them can be shown"
@@ -114,8 +126,8 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         left_out=left_out,
         has_models=wanted.model_ids != (),
         course=course,
-        change=headline.change,
-        day_costs=headline.day_costs,
+        change=change,
+        day_costs=day_costs,
         columns=request.columns,
     )
     # The counters know nothing of models.
@@ -158,28 +170,19 @@ def _months(
     return shown, left_out_days(touched, shown, watermark, wanted)
 
 
-def _rows(
-    connection: Connection,
-    by: tuple[Dimension, ...],
-    wanted: UsageFilter,
-    shown: Sequence[date],
-    names: _Names,
-    with_details: bool,
-) -> list[ReportRow]:
+def _rows(reading: _Reading, by: tuple[Dimension, ...], shown: Sequence[date]) -> list[ReportRow]:
     """The rows of a table, with the monthly totals of the months ``shown``."""
-    grouping = _grouping(by, with_details)
+    connection, wanted, grouping = reading.connection, reading.wanted, _grouping(by, reading.with_details)
     if shown:
         months = replace(wanted, since=min(shown), until=max(shown))
         sums = [
             *usage_reads.sum_months(connection, grouping, months),
             *usage_reads.sum_usage(connection, grouping, replace(wanted, since=next_month(max(shown)))),
         ]
-        rows = _folded(connection, sums, by, wanted, names)
+        rows = _folded(reading, sums, by)
     else:
-        rows = _ledger_rows(connection, by, wanted, names, with_details)
-    if len(by) == 1 and by[0].is_time:
-        rows = _with_every_period(connection, by[0], rows, wanted)
-    return rows
+        rows = _ledger_rows(reading, by)
+    return _with_every_period(reading, by[0], rows) if len(by) == 1 and by[0].is_time else rows
 
 
 def _is_whole(connection: Connection, month: date, wanted: UsageFilter, watermark: date) -> bool:
@@ -190,26 +193,22 @@ def _is_whole(connection: Connection, month: date, wanted: UsageFilter, watermar
     return wanted.since <= month and min(month_end(month), end) <= wanted.until
 
 
-def _ledger_rows(
-    connection: Connection,
-    by: tuple[Dimension, ...],
-    wanted: UsageFilter,
-    names: _Names,
-    with_details: bool,
-) -> list[ReportRow]:
-    sums = usage_reads.sum_usage(connection, _grouping(by, with_details), wanted)
-    return _folded(connection, sums, by, wanted, names)
+def _ledger_rows(reading: _Reading, by: tuple[Dimension, ...]) -> list[ReportRow]:
+    grouping = _grouping(by, reading.with_details)
+    return _folded(reading, usage_reads.sum_usage(reading.connection, grouping, reading.wanted), by)
 
 
-def _folded(
-    connection: Connection,
-    sums: Sequence[UsageSum],
-    by: tuple[Dimension, ...],
-    wanted: UsageFilter,
-    names: _Names,
-) -> list[ReportRow]:
-    spans = [each for each in _find_spans(connection, wanted) if _is_inside(each.span, wanted)]
-    return fold([*_named(sums, by, names), *_named_spans(spans, by, names)])
+def _folded(reading: _Reading, sums: Iterable[UsageSum], by: tuple[Dimension, ...]) -> list[ReportRow]:
+    readers = [_reader(dimension, reading.names) for dimension in by]
+    of_sums = ((tuple(read(row) for read in readers), row.totals) for row in sums)
+    of_spans = (
+        (
+            tuple(_span_value(dimension, each, reading.names) for dimension in by),
+            Totals(cost_usd=each.span.cost_usd, byok_cost_usd=each.span.byok_cost_usd),
+        )
+        for each in reading.spans
+    )
+    return fold(chain(of_sums, of_spans))
 
 
 def _find_spans(connection: Connection, wanted: UsageFilter) -> list[KeySpan]:
@@ -221,14 +220,6 @@ def _find_spans(connection: Connection, wanted: UsageFilter) -> list[KeySpan]:
 
 def _is_inside(span: UsageSpan, wanted: UsageFilter) -> bool:
     return wanted.since <= span.first_day and span.last_day <= wanted.until
-
-
-def _named_spans(
-    spans: Sequence[KeySpan], by: tuple[Dimension, ...], names: _Names
-) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
-    for each in spans:
-        values = (_span_value(dimension, each, names) for dimension in by)
-        yield tuple(values), Totals(cost_usd=each.span.cost_usd, byok_cost_usd=each.span.byok_cost_usd)
 
 
 def _span_value(dimension: Dimension, each: KeySpan, names: _Names) -> str | None:
@@ -274,13 +265,6 @@ def _grouping(by: tuple[Dimension, ...], with_details: bool) -> Grouping:
     )
 
 
-def _named(
-    sums: Iterable[UsageSum], by: tuple[Dimension, ...], names: _Names
-) -> Iterable[tuple[tuple[str | None, ...], Totals]]:
-    readers = [_reader(dimension, names) for dimension in by]
-    return ((tuple(read(row) for read in readers), row.totals) for row in sums)
-
-
 def _reader(dimension: Dimension, names: _Names) -> Callable[[UsageSum], str | None]:
     """What reads a row's value of a dimension: found once, since there may be many rows."""
     if dimension.is_time:
@@ -293,16 +277,14 @@ def _reader(dimension: Dimension, names: _Names) -> Callable[[UsageSum], str | N
     return lambda row: None if row.provider_id is None else names.providers[row.provider_id]
 
 
-def _with_every_period(
-    connection: Connection, dimension: Dimension, rows: Sequence[ReportRow], wanted: UsageFilter
-) -> list[ReportRow]:
+def _with_every_period(reading: _Reading, dimension: Dimension, rows: Sequence[ReportRow]) -> list[ReportRow]:
     """The rows and those between them: zero where a sync looked and found no use, unknown where none did."""
-    known = {row.values[0]: row for row in rows}
-    covered = {period_name(dimension, day) for day in usage_reads.covered_days(connection, wanted)}
+    wanted, known = reading.wanted, {row.values[0]: row for row in rows}
+    days = usage_reads.covered_days(reading.connection, wanted)
+    covered = {period_name(dimension, day) for day in days}
     in_spans = {
         period_name(dimension, day)
-        for each in _find_spans(connection, wanted)
-        if _is_inside(each.span, wanted)
+        for each in reading.spans
         for day in days_between(each.span.first_day, each.span.last_day)
     }
     periods = dict.fromkeys(period_name(dimension, day) for day in days_between(wanted.since, wanted.until))

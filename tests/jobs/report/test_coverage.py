@@ -15,6 +15,7 @@ from orwatch.jobs.report.coverage import count_known_days, read_counters
 from orwatch.jobs.report.result import Counters, Days
 from orwatch.store.engine.database import Store
 from orwatch.store.ledger.read import UsageFilter
+from orwatch.store.ledger.spans import KeySpan
 from tests.jobs.report.test_run import DAY, MODEL, MONTH, WEEK, run
 from tests.jobs.support import add_key, days_ago, spend
 from tests.store.support import write
@@ -99,7 +100,7 @@ def test_days_of_a_listed_key_are_those_of_its_account(store: Store) -> None:
 
 
 def test_days_of_a_sum_are_known(store: Store) -> None:
-    span = UsageSpan(days_ago(5), days_ago(3), Decimal(1))
+    span = KeySpan(1, UsageSpan(days_ago(5), days_ago(3), Decimal(1)))
     with store.read() as connection:
         assert count_known_days(connection, UsageFilter(days_ago(9), TODAY), [], [span], [], None) == 3
 
