@@ -21,8 +21,8 @@ _BIGGEST = 3
 def find_key_alerts(readings: Readings) -> Iterator[Finding]:
     """Every matter of every key. Of what spent nothing, and of which nothing can hold, nothing is said."""
     costs, woken = _month_costs(readings), _woken(readings)
-    still_open = {int(subject.split(":")[1]) for subject in readings.open(Rule.KEY)}
-    wanted = {row.id for row in readings.rows if _may_matter(row, readings)} | woken.keys() | still_open
+    still_open = readings.keys_open(Rule.KEY)
+    wanted = {*_of_interest(readings)} | woken.keys() | still_open
     compared = _compared_accounts(readings, costs, still_open)
     states = [
         _state(readings, row, costs, woken.get(row.id))
@@ -32,14 +32,16 @@ def find_key_alerts(readings: Readings) -> Iterator[Finding]:
     return find_key_matters(states, readings.open(Rule.KEY), readings.now)
 
 
-def _may_matter(row: LightKey, readings: Readings) -> bool:
-    """Whether it is refused, expires, or is new."""
-    now = readings.now.timestamp()
-    return bool(row.is_in_use) and (
-        row.inactive_reason == InactiveReason.INVALID
-        or (row.expires_at is not None and row.expires_at <= now + EXPIRY_WARNING.total_seconds())
-        or (row.listed_created_at or 0) > readings.watched_since.timestamp()
-    )
+def _of_interest(readings: Readings) -> Iterator[int]:
+    """Those in use that are refused, expire, or are new."""
+    soon, since = (readings.now + EXPIRY_WARNING).timestamp(), readings.watched_since.timestamp()
+    for row in readings.rows:
+        if row.is_in_use and (
+            row.inactive_reason == InactiveReason.INVALID
+            or (row.expires_at is not None and row.expires_at <= soon)
+            or (row.listed_created_at or 0) > since
+        ):
+            yield row.id
 
 
 def _state(readings: Readings, row: LightKey, costs: Mapping[int, int], used_on: date | None) -> KeyState:
@@ -109,7 +111,7 @@ def _compared_accounts(readings: Readings, costs: Mapping[int, int], still_open:
 
 def _is_limited(row: LightKey) -> bool | None:
     """Whether it has a limit of its own, or a budget at OpenRouter; None: that was never read."""
-    if row.kind == KeyKind.MANAGEMENT.value:
+    if row.kind == KeyKind.MANAGEMENT:
         return True  # it cannot spend
     if row.facts_read_at is None:
         return None

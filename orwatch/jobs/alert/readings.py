@@ -48,7 +48,7 @@ class Readings:
     @cached_property
     def owners(self) -> Mapping[int, LightKey]:
         """The management keys in use, one for each account, by id: what they list is theirs."""
-        of_kind = (row for row in self.rows if row.kind == KeyKind.MANAGEMENT.value)
+        of_kind = (row for row in self.rows if row.kind == KeyKind.MANAGEMENT)
         return {row.id: row for row in of_kind if row.is_in_use and row.account_id is None}
 
     @cached_property
@@ -100,7 +100,7 @@ class Readings:
     @property
     def workspaces(self) -> Sequence[WorkspaceAllowance]:
         """The budgets of workspaces, as their accounts tell them."""
-        has_account = any(row.kind == KeyKind.MANAGEMENT.value for row in self.rows)
+        has_account = any(row.kind == KeyKind.MANAGEMENT for row in self.rows)
         if not has_account or not any(state.workspace_budgets for state in self._accounts.values()):
             return ()
         from orwatch.jobs.key.allowances import read_allowances
@@ -123,6 +123,11 @@ class Readings:
     def open(self, rule: Rule) -> Mapping[str, Sequence[str]]:
         """By subject, the windows of the open alerts of a rule."""
         return self.open_windows.get(rule, {})
+
+    def keys_open(self, rule: Rule) -> set[int]:
+        """The keys of which a rule has open alerts."""
+        subjects = (subject.split(":") for subject in self.open(rule))
+        return {int(parts[1]) for parts in subjects if parts[0] == "key"}
 
 
 def open_windows_of(alerts: Iterable[Alert]) -> dict[Rule, dict[str, list[str]]]:

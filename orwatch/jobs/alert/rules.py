@@ -40,7 +40,13 @@ _ReadCosts: TypeAlias = Callable[
 
 
 def _find_crossed_budgets(readings: Readings) -> Iterator[Finding]:
-    return find_crossed(readings.budgets, readings.open(Rule.BUDGET))
+    open_windows = readings.open(Rule.BUDGET)
+    wanted = [
+        state
+        for state in readings.budgets
+        if state.is_reached(min(state.budget.warn_percent)) or f"budget:{state.budget.id}" in open_windows
+    ]
+    return find_crossed(wanted, open_windows)
 
 
 def _find_coming_budgets(readings: Readings) -> Iterator[Finding]:
@@ -61,14 +67,14 @@ def _find_coming_budgets(readings: Readings) -> Iterator[Finding]:
 def _find_limits(readings: Readings) -> Iterator[Finding]:
     """A key's own limit only where it may be reached; all other layers, which several keys may share."""
     open_windows = readings.open(Rule.LIMIT)
-    least = min(readings.rules.limit_warn)
+    least, still_open = min(readings.rules.limit_warn), readings.keys_open(Rule.LIMIT)
     keys = []
     for row in readings.rows:
-        if not row.is_in_use or row.kind == KeyKind.MANAGEMENT.value:
+        if not row.is_in_use or row.kind == KeyKind.MANAGEMENT:
             continue
         limit, remaining = row.limit_nano, row.limit_remaining_nano
         is_near = limit is not None and remaining is not None and (limit - remaining) * 100 >= limit * least
-        if is_near or row.layers is not None or f"key:{row.id}" in open_windows:
+        if is_near or row.layers is not None or row.id in still_open:
             keys.append(_key_limits(row))
     shared = [workspace_limit(each.workspace, each.bound, readings.now) for each in readings.workspaces]
     return find_limits(keys, open_windows, readings.now, readings.rules.limit_warn, shared)
@@ -100,8 +106,9 @@ def _find_low_balances(readings: Readings) -> Iterator[Finding]:
     dearest = max((cost for day, cost in readings.daily_costs.items() if since <= day <= until), default=ZERO)
     plenty_usd = max(dearest * PACE_DAYS, warn_usd or LEAST_BALANCE_USD)
     found = []
+    latest = accounts.latest_credits_by_account(readings.connection) if readings.owners else {}
     for owner in readings.owners.values():
-        reading = accounts.latest_credits(readings.connection, owner.id)
+        reading = latest.get(owner.id)
         if reading is None or reading.credits.bought_usd <= 0:
             continue
         subject = f"account:{owner.id}"
@@ -130,10 +137,12 @@ def _all_costs(readings: Readings) -> Iterator[DailyCosts]:
 def _key_costs(readings: Readings) -> Iterator[DailyCosts]:
     today, floor = readings.now.date(), to_nano(FLOOR_USD)
     dear = recent.dear_rows(readings.connection, today - ONE_DAY, today, floor)
+    still_open = readings.keys_open(Rule.SPIKE)
+    if not dear and not still_open:
+        return
     names = {row.id: row.name for row in readings.rows}
-    ids = {row.key_id for row in readings.rows if row.id in dear} if dear else set()
-    still_open = {number for number in names if f"key:{number}" in readings.open(Rule.SPIKE)}
-    for number, costs in _closer(readings, recent.daily_costs_by_key, ids, still_open):
+    ids = {row.key_id for row in readings.rows if row.id in dear}
+    for number, costs in _closer(readings, recent.daily_costs_by_key, ids, still_open & names.keys()):
         yield DailyCosts(f"key:{number}", names[number], _with_zeros(readings, costs))
 
 

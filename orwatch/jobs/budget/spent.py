@@ -6,9 +6,9 @@ and no part of it. At least and at most are told where they are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TypeAlias
 
 from orwatch.domain.budgets import Budget, BudgetState, Per, window_at
@@ -26,7 +26,7 @@ from orwatch.store.schema import UNKNOWN_NAME_ID, to_day_number, to_seconds
 from orwatch.text import first_of, printable, without_secrets
 
 # A key that was not read for so long may have spent something since.
-_PROMPT = timedelta(days=1)
+_PROMPT_SECONDS = 86_400
 _COUNTERS = {
     Per.DAY: "usage_daily",
     Per.WEEK: "usage_weekly",
@@ -38,6 +38,7 @@ _NAMES_SHOWN = 3
 _MOST_KEYS_NAMED = 400
 
 _Amount: TypeAlias = Callable[[Cell | CountedKey], int]
+_Behind: TypeAlias = tuple[Sequence[LightKey], Sequence[LightKey]]
 
 
 def budget_states(
@@ -55,15 +56,28 @@ def budget_states(
         return []
     keys = list_light(connection) if keys is None else keys
     index, names = KeyIndex(keys), read_names(connection)
-    covers = {budget: cover(budget.scope, index, names) for budget in wanted}
-    spans = list_spans(connection, date.min, date.max)
+    covers = {scope: cover(scope, index, names) for scope in {budget.scope for budget in wanted}}
+    rows = {key.id: key for key in keys}
+    readings = {
+        key_ids: _reading(rows, key_ids, now) for key_ids in {each.key_ids for each in covers.values()}
+    }
+    spans, removed_before = list_spans(connection, date.min, date.max), kept_from(connection) or date.min
     windows = {
         per: _read_window(
-            connection, per, now, keys, spans, [covers[budget] for budget in wanted if budget.per is per]
+            connection,
+            per,
+            now,
+            rows,
+            spans,
+            {covers[budget.scope] for budget in wanted if budget.per is per},
+            removed_before,
         )
         for per in {budget.per for budget in wanted}
     }
-    return [_state(budget, covers[budget], windows[budget.per]) for budget in wanted]
+    return [
+        _state(budget, covers[budget.scope], windows[budget.per], readings[covers[budget.scope].key_ids])
+        for budget in wanted
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,48 +86,49 @@ class _Window:
 
     ``of_all``: the sums of all keys, and ``by_key`` those of each, by whether they are by model and provider.
     ``astride``: sums of several days that began before it, those that lie within are in ``by_key``. ``late``:
-    the rows of keys of which nothing was read at its beginning. ``counted``: what the counters say of those.
+    the rows of keys of which nothing was read at its beginning. ``doubted``: all rows of keys with something
+    before it that may belong to it. ``counted``: what the counters say of those.
     """
 
     now: datetime
     first_day: date
     last_day: date | None
-    keys: Mapping[int, LightKey]
     of_all: Mapping[bool, Sequence[Cell]]
     by_key: Mapping[bool, Mapping[int, Sequence[Cell]]]
     astride: Sequence[Cell]
     late: frozenset[int]
+    doubted: frozenset[int]
     # Cleanup has removed days of it that no total has.
     is_cut: bool
     counted: Mapping[int, CountedKey]
-    # By the rows of keys: many budgets are of all.
-    readings: dict[frozenset[int] | None, _Reading] = field(default_factory=dict)
 
 
 def _read_window(
     connection: Connection,
     per: Per,
     now: datetime,
-    keys: Sequence[LightKey],
+    rows: Mapping[int, LightKey],
     spans: Sequence[KeySpan],
-    covers: Sequence[Cover],
+    covers: Collection[Cover],
+    removed_before: date,
 ) -> _Window:
     first, last = window_at(per, now)
     touching = [each for each in spans if each.span.last_day >= first]
     inside = [_span_cell(each) for each in touching if each.span.first_day >= first]
     astride = [_span_cell(each) for each in touching if each.span.first_day < first]
-    is_cut = per is Per.WEEK and first < (kept_from(connection) or date.min)
+    is_cut = per is Per.WEEK and first < removed_before
     late: set[int] = set()
     if per in {Per.WEEK, Per.MONTH}:
-        late = known_too_late(connection, first) - {
+        late = known_too_late(connection, max(first, removed_before)) - {
             each.key_id for each in touching if each.span.first_day <= first
         }
     if per is Per.LIFETIME:
         # What they spent before they were stored here is a part of their lives.
-        late = {key.id for key in keys if key.is_counted}
+        late = {key.id for key in rows.values() if key.is_counted}
+    doubted = late.union(cell.key_id for cell in astride if cell.key_id is not None)
     counted: dict[int, CountedKey] = {}
-    if late or astride:
-        open_rows = {key.id for key in keys if key.is_counted} & late.union(cell.key_id for cell in astride)
+    if doubted:
+        open_rows = {key.id for key in rows.values() if key.is_counted} & doubted
         readings = counted_since(connection, _COUNTERS[per], datetime.combine(first, time(), UTC))
         counted = {row_id: readings[row_id] for row_id in open_rows & readings.keys()}
     of_all: dict[bool, Sequence[Cell]] = {}
@@ -123,7 +138,7 @@ def _read_window(
         alike = [each for each in covers if each.has_filter is by_model]
         if any(each.key_ids is None for each in alike):
             of_all[by_model] = of_all.get(True) or [
-                *sum_of_all(connection, first, last, by_model=by_model),
+                *sum_of_all(connection, first, last, removed_before, by_model=by_model),
                 *inside,
             ]
         key_ids = set[int]() if by_model else {*counted}
@@ -132,8 +147,9 @@ def _read_window(
             few = key_ids if len(key_ids) <= _MOST_KEYS_NAMED else None
             cells = sum_by_key(connection, first, last, by_model=by_model, key_ids=few)
             by_key[by_model] = _grouped([*cells, *inside])
-    rows = {key.id: key for key in keys}
-    return _Window(now, first, last, rows, of_all, by_key, astride, frozenset(late), is_cut, counted)
+    return _Window(
+        now, first, last, of_all, by_key, astride, frozenset(late), frozenset(doubted), is_cut, counted
+    )
 
 
 def _span_cell(each: KeySpan) -> Cell:
@@ -158,49 +174,47 @@ def _grouped(cells: Sequence[Cell]) -> dict[int, list[Cell]]:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How far the keys of a budget are read. ``known_through``: the oldest of their last readings.
+    """How far the keys of a budget are read, by row. ``known_through``: the oldest of their last readings.
 
-    ``doubted``: those with something before the window that may belong to it.
+    ``watched``: those that each sync is to read; ``behind``: those of them that were not read today, or not
+    within a day.
     """
 
-    is_of_none: bool
+    rows: Mapping[int, LightKey]
     known_through: datetime | None
     watched: frozenset[int]
-    unread: Sequence[LightKey]
-    stale: Sequence[LightKey]
-    doubted: Sequence[LightKey]
+    behind: Sequence[LightKey]
 
 
-def _reading(covered: Cover, window: _Window) -> _Reading:
-    found = window.readings.get(covered.key_ids)
-    if found is None:
-        found = window.readings[covered.key_ids] = _read_reading(covered, window)
-    return found
+def _reading(rows: Mapping[int, LightKey], key_ids: frozenset[int] | None, now: datetime) -> _Reading:
+    if key_ids is not None:
+        rows = {row_id: rows[row_id] for row_id in sorted(key_ids)}
+    seconds, today = to_seconds(now), to_day_number(now.date())
+    prompt = seconds - _PROMPT_SECONDS
+    watched = [
+        key for key in rows.values() if key.is_read and (not key.expires_at or key.expires_at > seconds)
+    ]
+    oldest = min((key.synced_at for key in watched if key.synced_at), default=None)
+    return _Reading(
+        rows,
+        None if oldest is None else datetime.fromtimestamp(oldest, UTC),
+        frozenset(key.id for key in watched),
+        [key for key in watched if (key.synced_through or 0) < today or (key.synced_at or 0) < prompt],
+    )
 
 
-def _read_reading(covered: Cover, window: _Window) -> _Reading:
-    ids = window.keys if covered.key_ids is None else sorted(covered.key_ids)
-    keys = [window.keys[row_id] for row_id in ids]
-    now, first_number = to_seconds(window.now), to_day_number(window.first_day)
-    prompt, yesterday = now - int(_PROMPT.total_seconds()), to_day_number(window.now.date()) - 1
-    watched = [key for key in keys if key.is_read and (not key.expires_at or key.expires_at > now)]
+def _behind(reading: _Reading, window: _Window) -> _Behind:
+    """The keys that were not read since the window began, and those that were not for more than a day."""
+    first, yesterday = to_day_number(window.first_day), to_day_number(window.now.date()) - 1
+    prompt = to_seconds(window.now) - _PROMPT_SECONDS
     unread, stale = [], []
-    for key in watched:
+    for key in reading.behind:
         synced_at, through = key.synced_at, key.synced_through
-        if synced_at is None or through is None or through < first_number:
+        if synced_at is None or through is None or through < first:
             unread.append(key)
         elif through < yesterday or synced_at < prompt:
             stale.append(key)
-    oldest = min((key.synced_at for key in watched if key.synced_at), default=None)
-    doubted = window.late.union(cell.key_id for cell in window.astride if cell.key_id is not None)
-    return _Reading(
-        not keys,
-        None if oldest is None else datetime.fromtimestamp(oldest, UTC),
-        frozenset(key.id for key in watched),
-        unread,
-        stale,
-        [key for key in keys if key.id in doubted] if doubted else (),
-    )
+    return unread, stale
 
 
 @dataclass(slots=True)
@@ -220,13 +234,12 @@ class _Sum:
     reasons: list[str] = field(default_factory=list)
 
 
-def _state(budget: Budget, covered: Cover, window: _Window) -> BudgetState:
+def _state(budget: Budget, covered: Cover, window: _Window, reading: _Reading) -> BudgetState:
     amount = _with_byok if budget.with_byok else _cost
-    reading = _reading(covered, window)
-    total = _Sum()
-    _note_unread(total, reading, window)
+    total, behind = _Sum(), _behind(reading, window)
+    _note_unread(total, reading, behind, window)
     _add_cells(total, covered, window, amount)
-    _settle_beginnings(total, reading, covered, window, amount)
+    _settle_beginnings(total, reading, behind, covered, window, amount)
     _note_what_is_not_reported(total, with_byok=budget.with_byok)
     known = from_nano(total.known)
     return BudgetState(
@@ -249,16 +262,17 @@ def _with_byok(cell: Cell | CountedKey) -> int:
     return cell.cost_nano + (cell.byok_nano or 0)
 
 
-def _note_unread(total: _Sum, reading: _Reading, window: _Window) -> None:
-    if reading.is_of_none:
+def _note_unread(total: _Sum, reading: _Reading, behind: _Behind, window: _Window) -> None:
+    unread, stale = behind
+    if not reading.rows:
         total.reasons.append("no stored key is covered")
     if window.is_cut:
         total.reasons.append("cleanup has removed days of this week")
-    if reading.unread:
+    if unread:
         since = "yet" if window.last_day is None else f"since {window.first_day} began"
-        total.reasons.append(f"{_named(reading.unread)} not read {since}")
-    if reading.stale:
-        total.reasons.append(f"{_named(reading.stale)} not read for more than a day")
+        total.reasons.append(f"{_named(unread)} not read {since}")
+    if stale:
+        total.reasons.append(f"{_named(stale)} not read for more than a day")
     total.is_bounded = not total.reasons
 
 
@@ -288,15 +302,16 @@ def _cells_of(covered: Cover, window: _Window) -> Iterable[Cell]:
 
 
 def _settle_beginnings(
-    total: _Sum, reading: _Reading, covered: Cover, window: _Window, amount: _Amount
+    total: _Sum, reading: _Reading, behind: _Behind, covered: Cover, window: _Window, amount: _Amount
 ) -> None:
     """Add what keys spent before they were read, by their counters, or say that it is not known."""
-    if not reading.doubted:
+    doubted = sorted(window.doubted & reading.rows.keys())
+    if not doubted:
         return
     astride = {cell.key_id: amount(cell) for cell in window.astride}
-    unread = {key.id for key in (*reading.unread, *reading.stale)}
+    unread = {key.id for keys in behind for key in keys}
     late, summed = [], []
-    for key in reading.doubted:
+    for key in map(reading.rows.__getitem__, doubted):
         counted = window.counted.get(key.id)
         if counted is not None and amount is _with_byok and counted.byok_nano is None:
             counted = None

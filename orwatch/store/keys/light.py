@@ -58,4 +58,4 @@ def list_light(connection: Connection) -> Sequence[LightKey]:
         "last_synced_at, synced_through "
         "FROM api_keys ORDER BY id"
     )
-    return [LightKey(*row) for row in found.all()]
+    return [*map(LightKey._make, found.all())]

@@ -6,12 +6,11 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
 from orwatch.store.ledger.conditions import among, among_days, between
-from orwatch.store.ledger.write import kept_from
-from orwatch.store.schema import from_day_number, to_day_number, usage_months
+from orwatch.store.schema import from_day_number, to_day_number
 
 _TOTAL_UNREPORTED = "SUM(row_count - byok_cost_nano_reported)"
 
@@ -31,18 +30,22 @@ class Cell(NamedTuple):
 
 
 def sum_of_all(
-    connection: Connection, first_day: date, last_day: date | None, *, by_model: bool
+    connection: Connection,
+    first_day: date,
+    last_day: date | None,
+    removed_before: date,
+    *,
+    by_model: bool,
 ) -> list[Cell]:
     """Sums of all keys on the days ``first_day``..``last_day``, by model and provider where asked for.
 
-    A group may come in two parts. ``last_day`` None: of all that there ever was. What cleanup has removed is
-    in those, and in whole months.
+    A group may come in two parts. ``last_day`` None: of all that there ever was. What cleanup has removed
+    (the days before ``removed_before``) is in those, and in whole months.
     """
     groups = ("NULL", "model_id", "provider_id") if by_model else ("NULL", "NULL", "NULL")
     cells = []
-    removed = kept_from(connection)
-    if removed is not None and removed > first_day and _is_of_months(first_day, last_day):
-        cut = month_start(removed - ONE_DAY)
+    if removed_before > first_day and _is_of_months(first_day, last_day):
+        cut = month_start(removed_before - ONE_DAY)
         of_months = between("month", first_day, cut)
         cells = _sum(connection, "usage_months", groups, _TOTAL_UNREPORTED, of_months)
         first_day = next_month(cut)
@@ -81,9 +84,11 @@ def _is_of_months(first_day: date, last_day: date | None) -> bool:
 
 def _months(connection: Connection) -> list[date]:
     """Every month from the first to the last that is stored."""
-    first, last = (
-        connection.execute(select(end(usage_months.c.month))).scalar() for end in (func.min, func.max)
+    # Each end by itself is the first or last of the index.
+    ends = connection.exec_driver_sql(
+        "SELECT (SELECT MIN(month) FROM usage_months), (SELECT MAX(month) FROM usage_months)"
     )
+    first, last = ends.one()
     if first is None or last is None:
         return []
     return [day for day in days_between(from_day_number(first), from_day_number(last)) if day.day == 1]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, and_, exists, func, or_, select, type_coerce
+from sqlalchemy import Connection, Integer, select, type_coerce
 
-from orwatch.domain.keys import KeyKind
-from orwatch.domain.sources import UsageSource
-from orwatch.store.ledger.write import kept_from
-from orwatch.store.schema import accounts, api_keys, to_day_number, to_seconds, usage_days
+from orwatch.store.schema import api_keys, to_day_number, to_seconds
 
 
 def known_too_late(connection: Connection, first_day: date) -> set[int]:
@@ -20,31 +17,16 @@ def known_too_late(connection: Connection, first_day: date) -> set[int]:
     Of a listed key without use no day is recorded: its account was read back, or it was not there yet. From
     the first day that was read each sync goes on where the last one ended.
     """
-    day = max(first_day, kept_from(connection) or date.min)
-    columns = api_keys.c
-    began = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    is_recorded = exists().where(
-        usage_days.c.date == to_day_number(day), usage_days.c.api_key_id == columns.id
+    day = to_day_number(first_day)
+    found = connection.exec_driver_sql(
+        "SELECT k.id FROM api_keys k LEFT JOIN accounts a ON a.api_key_id = k.account_key_id "
+        "WHERE k.kind <> 'management' AND NOT (k.account_key_id IS NOT NULL "
+        "AND COALESCE(k.source, '') <> 'counters' AND (k.activity_read_at IS NOT NULL "
+        f"OR COALESCE(a.backfilled_from <= {day}, FALSE) "
+        f"OR COALESCE(k.listed_created_at >= {day * 86_400}, FALSE))) "
+        f"AND NOT EXISTS (SELECT 1 FROM usage_days d WHERE d.date = {day} AND d.api_key_id = k.id)"
     )
-    is_listed = and_(
-        columns.account_key_id.is_not(None),
-        func.coalesce(columns.source, "") != UsageSource.COUNTERS.value,
-        or_(
-            columns.activity_read_at.is_not(None),
-            accounts.c.backfilled_from <= day,
-            columns.listed_created_at >= began,
-        ),
-    )
-    query = (
-        select(columns.id)
-        .join(accounts, accounts.c.api_key_id == columns.account_key_id, isouter=True)
-        .where(
-            columns.kind != KeyKind.MANAGEMENT.value,
-            ~func.coalesce(is_listed, False),
-            ~is_recorded,
-        )
-    )
-    return set(connection.execute(query).scalars())
+    return {row_id for (row_id,) in found.all()}
 
 
 @dataclass(frozen=True, slots=True)
