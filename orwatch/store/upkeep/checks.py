@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, func, inspect, select, union
+from sqlalchemy import Connection, inspect, select, union
 
 from orwatch.domain.usage import UsageSpan
 from orwatch.store.engine.backend import own_tables
@@ -103,7 +103,12 @@ def read_name_state(connection: Connection) -> NameState:
         row = connection.execute(select(table.c.name).where(table.c.id == UNKNOWN_NAME_ID)).first()
         if row is None or row[0] is not None:
             incomplete.append(table.name)
-        used = union(*(select(each.c[column]) for each in (usage_stats, usage_months, usage_by_model)))
-        query = select(func.count()).where(table.c.id != UNKNOWN_NAME_ID, table.c.id.not_in(used))
-        unused += int(connection.execute(query).scalar_one())
+        used = union(*(select(each.c[column]) for each in (usage_by_model, usage_months)))
+        query = select(table.c.id).where(table.c.id != UNKNOWN_NAME_ID, table.c.id.not_in(used))
+        unbooked = set(connection.execute(query).scalars())
+        if unbooked:
+            # The totals may be wrong. The whole ledger is read only for names that they do not have.
+            used_all_the_same = select(usage_stats.c[column]).where(usage_stats.c[column].in_(unbooked))
+            unbooked -= set(connection.execute(used_all_the_same.distinct()).scalars())
+        unused += len(unbooked)
     return NameState(tuple(incomplete), unused)

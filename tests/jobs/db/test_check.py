@@ -156,6 +156,12 @@ def test_names_that_nothing_refers_to_are_counted_and_harm_nothing(url: str, sto
     assert "1 of a model or provider are of no row any more" in result.checks[-1].message
 
 
+def test_a_name_that_only_the_ledger_refers_to_is_in_use(url: str, store: Store) -> None:
+    for table in ("usage_by_model", "usage_months"):
+        execute(store, f"DELETE FROM {table}")
+    assert db_check.run(url).checks[-1].message == "every row has its own"
+
+
 def test_a_missing_index_is_found(url: str, store: Store) -> None:
     execute(store, "DROP INDEX ix_job_runs_job_started_at")
     assert list(findings(db_check.run(url)).values()) == ["the index ix_job_runs_job_started_at is missing"]
