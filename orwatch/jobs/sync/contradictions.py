@@ -22,26 +22,20 @@ _DAYS_LISTED = 3
 def write_agreed(
     connection: Connection, answers: Sequence[tuple[StoredKey, UsageAnswer]], today: date, now: datetime
 ) -> list[tuple[WriteCounts, list[Contradiction]]]:
-    """Write answers, each for another key, and return the days that were left as they are stored."""
+    """Write answers for one window, each for another key; the days that were left as they are stored."""
+    counted = {key.id: counted_since(key, today) for key, _ in answers}
+    window = answers[0][1]
+    judged = [key_id for key_id, amounts in counted.items() if amounts]
+    stored = stored_days(connection, judged, window.since, window.until)
     agreed: dict[int, UsageAnswer] = {}
     kept: dict[int, list[Contradiction]] = {}
     for key, answer in answers:
-        kept[key.id] = _contradictions(connection, key, answer, today)
+        kept[key.id] = contradictions(stored.get(key.id, {}), answer, counted[key.id], today)
         days = {each.day for each in kept[key.id]}
         rows = tuple(row for row in answer.rows if row.day not in days) if days else answer.rows
         agreed[key.id] = replace(answer, rows=rows, whole_days=answer.whole_days - days)
     counts = ledger.write_answers(connection, agreed, now)
     return [(counts[key_id], kept[key_id]) for key_id in agreed]
-
-
-def _contradictions(
-    connection: Connection, key: StoredKey, answer: UsageAnswer, today: date
-) -> list[Contradiction]:
-    counted = counted_since(key, today)
-    if not counted:
-        return []
-    stored = stored_days(connection, key.id, answer.since, answer.until)
-    return contradictions(stored, answer, counted, today)
 
 
 def contradictions_text(kept: Sequence[Contradiction], answer: UsageAnswer) -> str:

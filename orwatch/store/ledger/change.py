@@ -99,7 +99,8 @@ def apply(connection: Connection, changes: Mapping[int, Change]) -> None:
     for part, _ in parts:
         rollups.put_in(connection, part)
     if vanished:
-        rollups.drop_empty(connection, sorted({row[DAY] for row in vanished}))
+        days, key_ids = ({row[column] for row in vanished} for column in (DAY, KEY))
+        rollups.drop_empty(connection, rollups.Part(sorted(days), sorted(key_ids)))
 
 
 def _parts(connection: Connection, changes: Mapping[int, Change]) -> list[tuple[rollups.Part, bool]]:

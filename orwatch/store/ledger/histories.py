@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -13,6 +14,7 @@ from orwatch.domain.money import ZERO, add_exactly, from_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageSpan
 from orwatch.store.ledger import read as usage_reads
+from orwatch.store.ledger.conditions import among, among_days
 from orwatch.store.ledger.read import Grouping, UsageFilter
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import from_day_number, to_day_number, usage_by_key, usage_days, usage_spans
@@ -56,27 +58,21 @@ def _by_key(sums: list[usage_reads.UsageSum]) -> dict[int, KeySum]:
     }
 
 
-def stored_days(connection: Connection, key_id: int, since: date, until: date) -> dict[date, StoredDay]:
-    """The days of a key that have any usage: what they cost, and by which source."""
+def stored_days(
+    connection: Connection, key_ids: Collection[int], since: date, until: date
+) -> dict[int, dict[date, StoredDay]]:
+    """By key, the days that have any usage: what they cost, and by which source."""
+    # Each day by its number: with a key's it is a place in the table, however many other keys there are.
     query = (
-        select(usage_by_key.c.date, usage_by_key.c.cost_nano, usage_days.c.source)
-        .join(
-            usage_days,
-            (usage_days.c.date == usage_by_key.c.date)
-            & (usage_days.c.api_key_id == usage_by_key.c.api_key_id),
-            isouter=True,
-        )
-        .where(
-            usage_by_key.c.api_key_id == key_id,
-            usage_by_key.c.date.between(to_day_number(since), to_day_number(until)),
-        )
+        "SELECT k.api_key_id, k.date, k.cost_nano, d.source FROM usage_by_key k "
+        "LEFT JOIN usage_days d ON d.date = k.date AND d.api_key_id = k.api_key_id "
+        f"WHERE {among_days('k.date', since, until)} AND {among('k.api_key_id', key_ids)}"
     )
-    return {
-        from_day_number(row.date): StoredDay(
-            from_nano(row.cost_nano), None if row.source is None else UsageSource(row.source)
-        )
-        for row in connection.execute(query)
-    }
+    found: dict[int, dict[date, StoredDay]] = {}
+    for key_id, day, cost_nano, source in connection.exec_driver_sql(query):
+        stored = StoredDay(from_nano(cost_nano), None if source is None else UsageSource(source))
+        found.setdefault(key_id, {})[from_day_number(day)] = stored
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def _rename_model(connection: Connection, model_id: int, name: str, other_id: in
     days = select(usage_by_model.c.date).where(usage_by_model.c.model_id.in_(both)).distinct()
     part = rollups.Part(connection.execute(days).scalars().all(), model_ids=both)
     rollups.take_out(connection, part)
-    rollups.drop_empty(connection, part.days)
+    rollups.drop_empty(connection, part)
     for statement in (_MERGE_DAYS, _MERGE_MONTHS):
         connection.execute(text(statement), {"model_id": model_id, "other_id": other_id})
     for table in (usage_stats, usage_months):

@@ -42,18 +42,24 @@ class Part:
         """The part as a condition on ``usage_stats``."""
         return self._condition(self.days)
 
+    def condition_of(self, table: Table) -> str:
+        """The totals to which the part belongs, as a condition on their table."""
+        if table is usage_months:
+            return self._condition(sorted({*map(_month_of, self.days)}), table)
+        return self._condition(self.days, table)
+
     def by_month(self) -> Iterator[tuple[int, str]]:
         """Each month (its first day) that the part touches, and the condition for what lies in it."""
         for month, days in groupby(sorted(self.days), key=_month_of):
             yield month, self._condition(list(days))
 
-    def _condition(self, days: Collection[int]) -> str:
-        terms = [among("date", days)]
-        if self.key_ids is not None:
-            terms.append(among("api_key_id", self.key_ids))
-        if self.model_ids is not None:
-            terms.append(among("model_id", self.model_ids))
-        return " AND ".join(terms)
+    def _condition(self, times: Collection[int], table: Table = usage_stats) -> str:
+        wanted = {_time_column(table): times, "api_key_id": self.key_ids, "model_id": self.model_ids}
+        return " AND ".join(
+            among(name, numbers)
+            for name, numbers in wanted.items()
+            if numbers is not None and name in table.columns
+        )
 
 
 def _month_of(day_number: int) -> int:
@@ -62,7 +68,7 @@ def _month_of(day_number: int) -> int:
 
 def has_any(connection: Connection, part: Part) -> bool:
     """Whether the ledger has any row of these days and keys."""
-    query = f"SELECT 1 FROM usage_by_key WHERE {part.condition} LIMIT 1"
+    query = f"SELECT 1 FROM usage_by_key WHERE {part.condition_of(usage_by_key)} LIMIT 1"
     return bool(part.days) and connection.exec_driver_sql(query).first() is not None
 
 
@@ -76,14 +82,12 @@ def put_in(connection: Connection, part: Part) -> None:
     _book(connection, part, 1)
 
 
-def drop_empty(connection: Connection, days: Collection[int]) -> None:
-    """Delete the totals of these days, and of their months, in which no row of the ledger is left."""
-    if not days:
+def drop_empty(connection: Connection, part: Part) -> None:
+    """Delete the totals of this part in which no row of the ledger is left."""
+    if not part.days:
         return
-    for table in (usage_by_model, usage_by_key):
-        _execute(connection, f"DELETE FROM {table.name} WHERE {among('date', days)} AND row_count = 0")
-    months = {_month_of(day) for day in days}
-    _execute(connection, f"DELETE FROM usage_months WHERE {among('month', months)} AND row_count = 0")
+    for table in (usage_by_model, usage_by_key, usage_months):
+        _execute(connection, f"DELETE FROM {table.name} WHERE {part.condition_of(table)} AND row_count = 0")
 
 
 def delete(connection: Connection, part: Part) -> None:
@@ -92,7 +96,7 @@ def delete(connection: Connection, part: Part) -> None:
         return
     take_out(connection, part)
     _execute(connection, f"DELETE FROM usage_stats WHERE {part.condition}")
-    drop_empty(connection, part.days)
+    drop_empty(connection, part)
 
 
 def wrong_days(connection: Connection) -> set[date]:

@@ -31,6 +31,7 @@ from orwatch.store.ledger.change import (
     compare,
     day_numbers,
 )
+from orwatch.store.ledger.conditions import among, among_days
 from orwatch.store.schema import (
     UNKNOWN_NAME_ID,
     from_day_number,
@@ -40,7 +41,6 @@ from orwatch.store.schema import (
     providers,
     to_day_number,
     to_seconds,
-    usage_days,
 )
 
 # OpenRouter answers for 30 completed days and today, its analytics for a year. Days before that count as read
@@ -236,12 +236,11 @@ def _day_sources(
     connection: Connection, key_ids: Collection[int], since: date, until: date
 ) -> dict[int, dict[date, UsageSource]]:
     """By key, where each of the days that were read is from."""
-    query = select(usage_days.c.api_key_id, usage_days.c.date, usage_days.c.source).where(
-        usage_days.c.api_key_id.in_(key_ids),
-        usage_days.c.date.between(to_day_number(since), to_day_number(until)),
-    )
+    # Each day by its number: with the key's it is a place in the table, whoever else was read on that day.
+    places = f"{among_days('date', since, until)} AND {among('api_key_id', key_ids)}"
+    query = f"SELECT api_key_id, date, source FROM usage_days WHERE {places}"
     found: dict[int, dict[date, UsageSource]] = {}
-    for key_id, day, source in connection.execute(query):
+    for key_id, day, source in connection.exec_driver_sql(query):
         found.setdefault(key_id, {})[from_day_number(day)] = UsageSource(source)
     return found
 
