@@ -176,19 +176,18 @@ def _rebuild(connection: Connection, table: Table, counts: Collection[str], time
 
 
 def _values(connection: Connection, *columns: Column[int]) -> set[int]:
-    """All that a table has in the first column of its key, each found from the one before.
+    """All that tables have in the first columns of their keys, each found from the one before.
 
     ``DISTINCT`` would read every row of the ledger.
     """
-    return {
-        value
-        for column in columns
-        for (value,) in connection.exec_driver_sql(
-            f"WITH RECURSIVE found (value) AS (SELECT MIN({column.name}) FROM {column.table} "
-            f"UNION ALL SELECT (SELECT MIN({column.name}) FROM {column.table} WHERE {column.name} > value) "
-            "FROM found WHERE value IS NOT NULL) SELECT value FROM found WHERE value IS NOT NULL"
-        )
-    }
+    found: set[int] = set()
+    for column in columns:
+        lowest = f"SELECT MIN({column.name}) FROM {column.table}"
+        value = connection.exec_driver_sql(lowest).scalar()
+        while value is not None:
+            found.add(value)
+            value = connection.exec_driver_sql(f"{lowest} WHERE {column.name} > {value}").scalar()
+    return found
 
 
 def _differs(connection: Connection, table: Table, counts: Collection[str], time: int) -> bool:
