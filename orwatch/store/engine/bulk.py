@@ -32,7 +32,8 @@ def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
     """Insert rows as they are stored, all columns in the table's order, or replace those of the same key."""
     if not rows:
         return
-    if connection.dialect.name != "postgresql":
+    # What one statement takes is written sooner by it than by a COPY and what that needs.
+    if connection.dialect.name != "postgresql" or len(rows) <= _ROWS_PER_STATEMENT:
         _insert(connection, table, rows, _replacement(table))
         return
     incoming = f"incoming_{table.name}"
@@ -71,7 +72,8 @@ def delete(connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]
 def _insert(
     connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], replacement: str = ""
 ) -> None:
-    one_row = f"({', '.join('?' * len(table.columns))})"
+    value = "%s" if connection.dialect.name == "postgresql" else "?"
+    one_row = f"({', '.join([value] * len(table.columns))})"
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         chunk = rows[start : start + _ROWS_PER_STATEMENT]
         values = ", ".join([one_row] * len(chunk))

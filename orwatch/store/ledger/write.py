@@ -10,13 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import Connection, Table, select, text
+from sqlalchemy import Connection, Table, select
 
 from orwatch.domain.counters import CounterReading, count_days
 from orwatch.domain.days import days_between
 from orwatch.domain.money import to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer, UsageRow, UsageSpan
+from orwatch.store.engine import bulk
 from orwatch.store.ledger import rollups, spans
 from orwatch.store.ledger.change import (
     DAY,
@@ -41,6 +42,7 @@ from orwatch.store.schema import (
     providers,
     to_day_number,
     to_seconds,
+    usage_days,
 )
 
 # OpenRouter answers for 30 completed days and today, its analytics for a year. Days before that count as read
@@ -326,25 +328,17 @@ def _record_days(
     now: datetime,
 ) -> None:
     """Store which days were read, from where and when, and which of them are settled."""
+    read_at = to_seconds(now)
     rows = [
-        {
-            "date": to_day_number(day),
-            "key_id": key_id,
-            "source": answers[key_id].source.value,
-            "read_at": to_seconds(now),
-            "is_settled": day in plan.read_before - changes[key_id].days - plan.doubtful
-            and _is_long_over(day, now),
-        }
-        for key_id, plan in plans.items()
-        for day in sorted(plan.read)
-    ]
-    if rows:
-        connection.execute(
-            text(
-                "INSERT INTO usage_days (date, api_key_id, source, read_at, is_settled) "
-                "VALUES (:date, :key_id, :source, :read_at, :is_settled) "
-                "ON CONFLICT (date, api_key_id) DO UPDATE SET "
-                "source = excluded.source, read_at = excluded.read_at, is_settled = excluded.is_settled"
-            ),
-            rows,
+        (
+            to_day_number(day),
+            key_id,
+            answers[key_id].source.value,
+            read_at,
+            day in unchanged and _is_long_over(day, now),
         )
+        for key_id, plan in plans.items()
+        for unchanged in (plan.read_before - changes[key_id].days - plan.doubtful,)
+        for day in plan.read
+    ]
+    bulk.upsert(connection, usage_days, sorted(rows))

@@ -94,6 +94,18 @@ def test_writing_an_answer_again_changes_nothing(store: Store) -> None:
     assert dump(store, "usage_stats") == before
 
 
+def test_more_rows_than_one_statement_takes_are_written_replaced_and_removed(store: Store) -> None:
+    def answer(first: int, last: int, cost: str) -> UsageAnswer:
+        return usage_answer(*(usage_row(model=f"m{number:04}", cost=cost) for number in range(first, last)))
+
+    write(store, answer(0, 1_100, "1"))
+    counts = write(store, answer(550, 1_200, "2"))
+
+    assert (counts.rows_written, counts.rows_unchanged, counts.rows_removed) == (650, 0, 550)
+    assert costs(store) == {("2026-11-20", f"m{number:04}"): "2" for number in range(550, 1_200)}
+    assert scalar(store, "SELECT cost_nano FROM usage_by_key") == 1_300 * 10**9
+
+
 @pytest.mark.parametrize(
     "change",
     [
