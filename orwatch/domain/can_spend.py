@@ -28,7 +28,7 @@ _LAYERS = {
     "api_key": "guardrail",
     "workspace_default_key": "guardrail",
 }
-_KEY_LIMIT = "key_limit"
+KEY_LIMIT = "key_limit"
 
 _FIRST_DAYS: dict[str, Callable[[date], date]] = {
     "daily": lambda day: day,
@@ -126,7 +126,7 @@ def bounds_of(
         *(
             layer_bound(layer, key.layers_read_at, now)
             for layer in key.facts.layers or ()
-            if layer.scope != _KEY_LIMIT and (layer.budget_id is None or layer.budget_id not in ids)
+            if layer.scope != KEY_LIMIT and (layer.budget_id is None or layer.budget_id not in ids)
         ),
         *shared,
         *(() if own is None else (own,)),

@@ -15,9 +15,8 @@ from itertools import chain
 
 from orwatch.domain.alerts.alert import WARN_PERCENT, Figures, Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
-from orwatch.domain.can_spend import Bound, window_of
+from orwatch.domain.can_spend import KEY_LIMIT, Bound, window_of
 from orwatch.domain.days import short_day
-from orwatch.domain.keys import KeyFacts
 from orwatch.domain.layers import Layer
 from orwatch.domain.money import add_exactly, dollars
 
@@ -41,15 +40,15 @@ _COUNTED_BY_MEMBER = "workspace_default_member"
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What was last read of a key that is in use: its own limit in ``facts``, all others in ``layers``.
+    """What was last read of a key that is in use: its own limit, and all others in ``layers``.
 
     ``workspace``: its workspace's name, where one is known. A time is None where nothing has been read.
     """
 
     key_id: int
     name: str
-    facts: KeyFacts
-    facts_read_at: datetime | None
+    own: Layer
+    own_read_at: datetime | None
     layers: Sequence[Layer] = ()
     layers_read_at: datetime | None = None
     workspace: str | None = None
@@ -120,19 +119,12 @@ def workspace_limit(workspace: str, bound: Bound, now: datetime) -> LimitReading
 
 
 def _readings(key: KeyLimits) -> Iterator[LimitReading]:
-    if key.facts_read_at is not None:
-        facts = key.facts
-        own = Layer(
-            "key_limit",
-            facts.limit_usd,
-            remaining_usd=facts.limit_remaining_usd,
-            reset_interval=facts.limit_reset,
-        )
-        yield LimitReading(f"key:{key.key_id}", key.name, "its limit", own, key.facts_read_at)
+    if key.own_read_at is not None:
+        yield LimitReading(f"key:{key.key_id}", key.name, "its limit", key.own, key.own_read_at)
     if key.layers_read_at is None:
         return
     for layer in key.layers:
-        if layer.scope == "key_limit" or layer.limit_usd is None:
+        if layer.scope == KEY_LIMIT or layer.limit_usd is None:
             continue
         subject, name = f"budget:{layer.budget_id}", key.name
         if layer.budget_id is None or layer.scope in _COUNTED_BY_KEY:

@@ -6,7 +6,7 @@ A thousand keys are judged in milliseconds that way: what does not hold, and did
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import chain
 from typing import TypeAlias
@@ -18,8 +18,10 @@ from orwatch.domain.alerts.free_quota import FreeUse, find_free_quotas
 from orwatch.domain.alerts.limit import KeyLimits, find_limits, workspace_limit
 from orwatch.domain.alerts.model import find_retiring_models
 from orwatch.domain.alerts.spike import FLOOR_USD, DailyCosts, find_spikes, may_be_spike
+from orwatch.domain.can_spend import KEY_LIMIT
 from orwatch.domain.days import ONE_DAY, days_between
-from orwatch.domain.keys import KeyFacts, KeyKind
+from orwatch.domain.keys import KeyKind
+from orwatch.domain.layers import Layer
 from orwatch.domain.money import ZERO, from_nano, to_nano
 from orwatch.jobs.alert.keys import find_key_alerts
 from orwatch.jobs.alert.readings import Readings, moment
@@ -82,16 +84,12 @@ def _find_limits(readings: Readings) -> Iterator[Finding]:
 
 def _key_limits(row: LightKey) -> KeyLimits:
     layers, _ = load_layers(row.layers)
-    facts = KeyFacts(
-        KeyKind(row.kind),
-        limit_usd=_usd(row.limit_nano),
-        limit_remaining_usd=_usd(row.limit_remaining_nano),
-        limit_reset=row.limit_reset,
-    )
+    limit, remaining = _usd(row.limit_nano), _usd(row.limit_remaining_nano)
+    own = Layer(KEY_LIMIT, limit, remaining_usd=remaining, reset_interval=row.limit_reset)
     read_at, layers_read_at = (
         None if seconds is None else moment(seconds) for seconds in (row.facts_read_at, row.layers_read_at)
     )
-    return KeyLimits(row.id, row.name, facts, read_at, layers or (), layers_read_at, row.workspace)
+    return KeyLimits(row.id, row.name, own, read_at, layers or (), layers_read_at, row.workspace)
 
 
 def _usd(amount_nano: int | None) -> Decimal | None:
@@ -188,7 +186,7 @@ def _find_free_quotas(readings: Readings) -> Iterator[Finding]:
             continue
         _, quota = load_layers(row.layers)
         if quota is not None:
-            read_at = datetime.fromtimestamp(row.layers_read_at, UTC)
+            read_at = moment(row.layers_read_at)
             owner = readings.owners.get(row.account_id or 0)
             subject = "account" if owner is None else f"account:{owner.id}"
             found.append(FreeUse(subject, row.name if owner is None else owner.name, quota, read_at))

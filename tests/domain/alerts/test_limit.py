@@ -9,7 +9,6 @@ import pytest
 
 from orwatch.domain.alerts.alert import Finding
 from orwatch.domain.alerts.limit import KeyLimits, find_limits
-from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.domain.layers import Layer
 from tests.support import NOW
 
@@ -27,13 +26,8 @@ def money(amount: str | None) -> Decimal | None:
 def limited(
     limit: str | None, remaining: str | None, reset: str | None = "monthly", read: datetime = NOW
 ) -> KeyLimits:
-    facts = KeyFacts(
-        KeyKind.INFERENCE,
-        limit_usd=money(limit),
-        limit_remaining_usd=money(remaining),
-        limit_reset=reset,
-    )
-    return KeyLimits(12, "production", facts, read)
+    own = Layer("key_limit", money(limit), remaining_usd=money(remaining), reset_interval=reset)
+    return KeyLimits(12, "production", own, read)
 
 
 def layered(key_id: int, scope: str, spent: str, read: datetime = NOW, **others: object) -> KeyLimits:
@@ -46,8 +40,7 @@ def layered(key_id: int, scope: str, spent: str, read: datetime = NOW, **others:
         budget_id="b1",
         **others,  # type: ignore[arg-type]
     )
-    facts = KeyFacts(KeyKind.INFERENCE)
-    return KeyLimits(key_id, f"key {key_id}", facts, None, [layer], read, workspace="research")
+    return KeyLimits(key_id, f"key {key_id}", Layer("key_limit"), None, [layer], read, workspace="research")
 
 
 def met(
