@@ -168,12 +168,12 @@ def _read_secret(name: str, what: str = "Secret") -> str:
 
 
 def _ask(context: Context, secret: str) -> KeyFacts | None:
-    from orwatch.jobs.key import change as key_jobs
     from orwatch.openrouter.outage import OF_A_PERSON
+    from orwatch.openrouter.sources import fetch_key_facts
 
     with context.client(OF_A_PERSON) as client:
         try:
-            return key_jobs.ask_about(client, secret)
+            return fetch_key_facts(client, secret)
         except KeyRejectedError as error:
             raise OrwatchError(f"OpenRouter refuses this key ({error}). Nothing was stored.") from error
         except ApiError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.domain.sources import UsageSource
@@ -18,10 +17,6 @@ from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.keys.listings import Members, current_members, detach, release_members
 from orwatch.text import has_secret, printable, secret_hint
-
-if TYPE_CHECKING:
-    from orwatch.openrouter.client import Client
-
 
 MAX_NAME_LENGTH = 100
 
@@ -99,14 +94,6 @@ def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> Non
     with store.read() as connection:
         _refuse_known(connection, name, hash_secret(secret))
     check_opens(store, keyring)
-
-
-def ask_about(client: Client, secret: str) -> KeyFacts:
-    """What the API says about a secret. Raises ``ApiError``."""
-    # Of all that is done with keys, this alone needs the HTTP client.
-    from orwatch.openrouter.sources import fetch_key_facts
-
-    return fetch_key_facts(client, secret)
 
 
 def add(

@@ -9,22 +9,18 @@ from decimal import Decimal
 import pytest
 
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind
-from orwatch.errors import EncryptionKeyError, KeyRejectedError, UsageError
+from orwatch.errors import EncryptionKeyError, UsageError
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key.overview import describe
 from orwatch.jobs.key.selection import check_names
-from orwatch.openrouter.client import Client
 from orwatch.secrets import Keyring, Vault, hash_secret
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import (
     ENCRYPTION_KEY,
     OTHER_ENCRYPTION_KEY,
-    FakeApi,
     add_key,
     days_ago,
-    facts,
-    refusal,
     spend,
 )
 from tests.store.support import dump, get_key
@@ -135,14 +131,6 @@ def test_any_of_several_encryption_keys_may_fit_and_the_first_one_seals(store: S
     add(store, "other", SECRET, OTHER_ENCRYPTION_KEY, ENCRYPTION_KEY)
 
     assert Vault([OTHER_ENCRYPTION_KEY]).open(get_key(store, "other").secret_encrypted or "") == SECRET
-
-
-def test_the_api_is_asked_about_a_secret(client: Client, api: FakeApi) -> None:
-    api.on("work", facts(label="laptop"), refusal(401))
-
-    assert key_jobs.ask_about(client, secret_of("work")).label == "laptop"
-    with pytest.raises(KeyRejectedError):
-        key_jobs.ask_about(client, secret_of("work"))
 
 
 def test_a_removed_key_keeps_its_history_and_has_no_secret(store: Store) -> None:
