@@ -125,3 +125,21 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def exists(path: Path) -> bool:
+    """Whether it is there, as far as this user may see."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_same_file(first: str | Path, second: str | Path) -> bool:
+    """Whether two paths lead to one file, there or not yet."""
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    try:
+        return Path(first).samefile(second)  # two names that are no links
+    except OSError:
+        return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orwatch.errors import SettingsError
-from orwatch.files import make_private_folder, open_file, regular_file, replace_file
+from orwatch.files import exists, make_private_folder, open_file, regular_file, replace_file
 
 
 def write_encryption_keys(env_file: Path, keys: tuple[str, ...]) -> None:
@@ -116,14 +116,7 @@ def find_env_file(environ: Mapping[str, str], option: str | None) -> Path:
         return expanded_path("--env-file" if option else "ORWATCH_ENV_FILE", named).absolute()
     own = _own_env_file(environ)
     system = Path("/etc/orwatch/orwatch.env")
-    return system if not _exists(own) and _exists(system) else own
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
+    return system if not exists(own) and exists(system) else own
 
 
 def base_folder(environ: Mapping[str, str], name: str, below_home: str) -> Path:

@@ -8,13 +8,14 @@ from pathlib import Path
 from orwatch.config.database_url import is_postgres, sqlite_path
 from orwatch.config.settings import Settings
 from orwatch.errors import SettingsError, UsageError
+from orwatch.files import is_same_file
 from orwatch.leftovers import SQLITE_LOGS
 
 
 def refuse_own_file(file: Path, settings: Settings) -> None:
     """Raises ``UsageError`` for a file that orwatch lives by, whatever it is called and there or not."""
     what = _own_file(file, settings)
-    if what is None and settings.log_file is not None and _is_same(file, settings.log_file):
+    if what is None and settings.log_file is not None and is_same_file(file, settings.log_file):
         what = "the log file"
     if what is not None:
         raise UsageError(f"{file} is {what}", "Name another file.")
@@ -28,14 +29,14 @@ def check_log_file(file: Path, settings: Settings) -> None:
 
 
 def _own_file(file: Path, settings: Settings) -> str | None:
-    if _is_same(file, settings.env_file):
+    if is_same_file(file, settings.env_file):
         return "the env file"
     if is_postgres(settings.database_url):
         return None
     database = sqlite_path(settings.database_url)
     if is_companion(Path(os.path.realpath(file)), database):
         return "a file of the database"
-    return "the database itself" if _is_same(file, database) else None
+    return "the database itself" if is_same_file(file, database) else None
 
 
 def is_companion(file: Path, database: Path) -> bool:
@@ -46,12 +47,3 @@ def is_companion(file: Path, database: Path) -> bool:
             if ending in SQLITE_LOGS or (ending.startswith(".") and ending.endswith(".lock")):
                 return True
     return False
-
-
-def _is_same(file: Path, other: Path) -> bool:
-    if os.path.realpath(file) == os.path.realpath(other):
-        return True
-    try:
-        return file.samefile(other)  # two names that are no links
-    except OSError:
-        return False

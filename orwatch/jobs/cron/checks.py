@@ -11,6 +11,7 @@ from pathlib import Path
 from orwatch.config.database_url import describe
 from orwatch.config.settings import PREFIX, SETTING_NAMES, Settings, load_settings
 from orwatch.errors import SettingsError
+from orwatch.files import exists
 from orwatch.jobs.cron.host import Host, is_gone
 from orwatch.jobs.cron.result import CronPlace, CronWarning
 from orwatch.jobs.cron.text import Invocation
@@ -102,7 +103,7 @@ def check_files(invocation: Invocation, host: Host) -> Iterator[CronWarning]:
             f"{program} is in a cache, where uvx and `pipx run` put what is to be deleted again: install "
             "orwatch (`uv tool install` or `pipx install`), then run `orwatch cron install`."
         )
-    if not _is_there(env_file):
+    if not exists(env_file):
         if _may(host, _nearest_folder(env_file), _EXECUTE):
             yield CronWarning(
                 f"there is no env file {env_file} yet: `orwatch init` makes it, "
@@ -119,14 +120,14 @@ def check_files(invocation: Invocation, host: Host) -> Iterator[CronWarning]:
 def log_file_problem(log_file: str, host: Host) -> str | None:
     """Why the user who is to run the jobs cannot write the log file, if they cannot."""
     path = Path(log_file)
-    if _may(host, path if _is_there(path) else path.parent, _WRITE):
+    if _may(host, path if exists(path) else path.parent, _WRITE):
         return None
     user = host.user
     return f"{user} cannot write the log file {log_file}: make its folder, or give it to {user}."
 
 
 def _nearest_folder(path: Path) -> Path:
-    return next(folder for folder in path.parents if _is_there(folder))
+    return next(folder for folder in path.parents if exists(folder))
 
 
 def _unreadable(user: str, env_file: Path) -> CronWarning:
@@ -146,7 +147,7 @@ def program_problem(program: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return f"{program} is gone (a virtual environment that was deleted or moved?): {again}."
     except OSError as error:
-        if isinstance(error, PermissionError) and not _is_there(program):
+        if isinstance(error, PermissionError) and not exists(program):
             return f"{program} cannot be seen by this user (permission denied): look as who runs the jobs."
         return None  # who may run it is another question
     interpreter = _named_interpreter(first_line)
@@ -170,13 +171,6 @@ def _named_interpreter(first_line: bytes) -> Path | None:
     """What a program's first line says that it is run by."""
     words = first_line[2:].split() if first_line.startswith(b"#!") else []
     return Path(os.fsdecode(words[0])) if words else None
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _may(host: Host, path: Path, wanted: int) -> bool:

@@ -124,14 +124,6 @@ def delete_file(path: Path) -> None:
         raise OrwatchError(f"cannot delete {path}: {error.strerror}.") from error
 
 
-def is_same(path: str, other: str) -> bool:
-    """Whether two paths lead to one file."""
-    try:
-        return path == other or Path(path).samefile(other)
-    except OSError:
-        return False
-
-
 def is_gone(path: str | Path) -> bool:
     """Whether a file is not there; one that this user may not see is not gone."""
     try:

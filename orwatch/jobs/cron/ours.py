@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from orwatch.config.settings import Settings
 from orwatch.errors import BrokenMarksError, OrwatchError
+from orwatch.files import is_same_file
 from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.host import Host, is_gone, is_same
+from orwatch.jobs.cron.host import Host, is_gone
 from orwatch.jobs.cron.result import CronChange, CronPlace, CronWarning
 from orwatch.jobs.cron.text import Entry, Invocation
 
@@ -25,7 +26,7 @@ def other_env_file(entries: Sequence[Entry], env_file: str) -> str | None:
         entry.invocation.env_file if entry.invocation else crontab.env_file_named_in(entry.command)
         for entry in entries
     )
-    others = (name for name in named if name is not None and not is_same(name, env_file))
+    others = (name for name in named if name is not None and not is_same_file(name, env_file))
     return next((name for name in others if not is_gone(name)), None)
 
 
@@ -127,7 +128,7 @@ def invocation_of(
 
 def _program(host: Host, installed: Invocation | None) -> str:
     """This program; spelt as in the entry where that is another way (a link) to the same file."""
-    if installed and is_same(installed.program, str(host.program)):
+    if installed and is_same_file(installed.program, host.program):
         return installed.program
     return str(host.program)
 

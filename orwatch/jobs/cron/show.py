@@ -13,10 +13,11 @@ from pathlib import Path
 from orwatch.config.env_file import find_env_file
 from orwatch.config.settings import Settings
 from orwatch.errors import BrokenMarksError, OrwatchError, UnreadableError
+from orwatch.files import is_same_file
 from orwatch.jobs.cron import checks as cron_checks
 from orwatch.jobs.cron import ours as cron_owner
 from orwatch.jobs.cron import text as crontab
-from orwatch.jobs.cron.host import Host, is_same
+from orwatch.jobs.cron.host import Host
 from orwatch.jobs.cron.ours import Found, first_invocation, invocation_of
 from orwatch.jobs.cron.places import Place, places
 from orwatch.jobs.cron.result import (
@@ -211,7 +212,7 @@ def warn_of_own_lines(installed_in: str, host: Host, settings: Settings) -> Iter
     # Under cron, which has no variables of this shell.
     usual = find_env_file({"XDG_CONFIG_HOME": str(host.home / ".config")}, None)
     for where, line in found:
-        if is_same(crontab.env_file_named_in(line) or str(usual), str(settings.env_file)):
+        if is_same_file(crontab.env_file_named_in(line) or usual, settings.env_file):
             yield CronWarning(
                 f"{where} has a line of your own that starts orwatch, beside the entries in {installed_in}, "
                 f"so that jobs are started twice: delete it ({line})."
