@@ -112,20 +112,27 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
     on_today = stored.on_today.get(key.id, NOTHING)
     crossing = stored.crossing.get(key.id, ())
     at_sync = key.facts if _were_facts_synced(key, stored.today) else KeyFacts(key.facts.kind)
+    whole = _Case(
+        key,
+        stored,
+        history,
+        "lifetime",
+        None,
+        stored.life_before.get(key.id, NOTHING).cost_usd,
+        on_today.cost_usd,
+        reported.usage_usd or ZERO,
+        reported.usage_daily_usd,
+        at_sync.usage_daily_usd,
+    )
     this_month = ZERO
     if reported.usage_monthly_usd is not None:
-        case = _Case(
-            key,
-            stored,
-            history,
-            "this month",
-            stored.month_start,
-            month_before.cost_usd,
-            on_today.cost_usd,
-            reported.usage_monthly_usd,
-            reported.usage_daily_usd,
-            at_sync.usage_daily_usd,
-            crossing,
+        case = replace(
+            whole,
+            what="this month",
+            since=stored.month_start,
+            before_usd=month_before.cost_usd,
+            reported_usd=reported.usage_monthly_usd,
+            crossing=crossing,
         )
         check = _judge(case)
         this_month = case.comparison.difference_usd if check.status is CheckStatus.FINDING else ZERO
@@ -146,25 +153,12 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
                 )
             )
     if reported.usage_usd is not None:
-        life_before = stored.life_before.get(key.id, NOTHING).cost_usd
-        life = _Case(
-            key,
-            stored,
-            history,
-            "lifetime",
-            None,
-            life_before,
-            on_today.cost_usd,
-            reported.usage_usd,
-            reported.usage_daily_usd,
-            at_sync.usage_daily_usd,
-        )
-        rest = add_exactly(life.comparison.difference_usd, -this_month)
-        if this_month and abs(rest) <= life.tolerance_usd:
-            check = CheckArea.TOTALS.ok(key.name, f"{_sums(life)}: the same difference as this month")
-            yield replace(check, comparison=life.comparison)
+        rest = add_exactly(whole.comparison.difference_usd, -this_month)
+        if this_month and abs(rest) <= whole.tolerance_usd:
+            check = CheckArea.TOTALS.ok(key.name, f"{_sums(whole)}: the same difference as this month")
+            yield replace(check, comparison=whole.comparison)
         else:
-            yield _judge(life)
+            yield _judge(whole)
 
 
 def _were_facts_synced(key: StoredKey, today: date) -> bool:
