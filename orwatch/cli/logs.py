@@ -129,12 +129,14 @@ def _message(record: logging.LogRecord) -> str:
     return f"{record.getMessage()}: {' | '.join(map(str.strip, lines))}"
 
 
-class _TextFormatter(logging.Formatter):
-    """``2026-11-20T02:00:01Z WARNING validate key=ci duration=0.31s: message``, on one line."""
-
+class _Formatter(logging.Formatter):
     def __init__(self, job: Job) -> None:
         super().__init__()
         self._job = job
+
+
+class _TextFormatter(_Formatter):
+    """``2026-11-20T02:00:01Z WARNING validate key=ci duration=0.31s: message``, on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         key = getattr(record, "key", None)
@@ -147,12 +149,8 @@ class _TextFormatter(logging.Formatter):
         return printable(redact(f"{' '.join(parts)}: {_message(record)}"))
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_Formatter):
     """One object a line: time, level, job, key, duration_seconds, message."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self._job = job
 
     def format(self, record: logging.LogRecord) -> str:
         key = getattr(record, "key", None)
