@@ -7,6 +7,7 @@ from datetime import datetime, time
 
 from orwatch.domain.can_spend import Bound, CanSpend
 from orwatch.domain.days import short_day
+from orwatch.domain.keys import KeyFacts
 from orwatch.render import numbers
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.tables import Column
@@ -56,7 +57,8 @@ def bound_text(bound: Bound, now: datetime) -> str:
     return text
 
 
-_CAN_SPEND_MEMBERS = (
+CAN_SPEND = Shape(
+    CanSpend,
     Member("amount", "What can still be spent, in US dollars; null: unknown.", "amount_usd"),
     Member(
         "layer",
@@ -66,7 +68,14 @@ _CAN_SPEND_MEMBERS = (
     Member("until", "When that resets; null: never, or unknown."),
     Member("is_at_most", "Whether it may be less: nothing was read since something that limits it reset."),
 )
-CAN_SPEND = Shape(CanSpend, *_CAN_SPEND_MEMBERS)
+LIMIT = Shape(
+    KeyFacts,
+    Member("limit", "Its own limit, in US dollars; null: unlimited or never read.", "limit_usd"),
+    Member(
+        "limit_remaining", "What is left of its limit, in US dollars; may be negative.", "limit_remaining_usd"
+    ),
+    Member("limit_reset", "When its limit starts anew, in OpenRouter's word."),
+)
 BOUND = Shape(
     Bound,
     Member("layer", "What it is; as in `can_spend`."),

@@ -13,7 +13,7 @@ from orwatch.domain.layers import FreeQuota
 from orwatch.domain.money import sum_known_usd
 from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
 from orwatch.render import numbers
-from orwatch.render.allowances import BOUND, CAN_SPEND, amount_text, can_spend_columns
+from orwatch.render.allowances import BOUND, CAN_SPEND, LIMIT, amount_text, can_spend_columns
 from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.tables import Column, make_table
@@ -155,13 +155,7 @@ _KEY = Shape(
     Member("share_30_days", "Its part of what all keys spent in the last 30 days, 0 to 1."),
     Member("spent_30_days", "What it cost in the last 30 days, in US dollars.", "spent_30_days_usd"),
     Member("spent_this_month", "What it cost this month (UTC), in US dollars.", "spent_month_usd"),
-    Member("limit", "Its limit, in US dollars; null: unlimited or never read.", "key.facts.limit_usd"),
-    Member(
-        "limit_remaining",
-        "What is left of its limit, in US dollars; may be negative.",
-        "key.facts.limit_remaining_usd",
-    ),
-    Member("limit_reset", "When its limit starts anew, in OpenRouter's word.", "key.facts.limit_reset"),
+    Merged("key.facts", LIMIT),
     Member(
         "can_spend",
         "What can still be spent with it; null: nothing limits it as far as is known, or it cannot spend.",

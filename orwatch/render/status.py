@@ -23,7 +23,7 @@ from orwatch.jobs.status.result import (
 )
 from orwatch.render import numbers
 from orwatch.render.alert import ALERT
-from orwatch.render.allowances import CAN_SPEND, amount_text, can_spend_columns
+from orwatch.render.allowances import CAN_SPEND, LIMIT, amount_text, can_spend_columns
 from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.forecast import MONTH, on_course, short_day
 from orwatch.render.json_text import Member, Merged, Shape, ok_or_attention
@@ -258,13 +258,7 @@ _ALLOWANCE = Shape(
     Allowance,
     Member("key", "The key's name.", "key.name"),
     Merged("can_spend", CAN_SPEND),
-    Member("limit", "Its own limit, in US dollars; null: it has none.", "key.facts.limit_usd"),
-    Member(
-        "limit_remaining",
-        "What is left of its limit, in US dollars; may be negative.",
-        "key.facts.limit_remaining_usd",
-    ),
-    Member("limit_reset", "When its limit starts anew, in OpenRouter's word.", "key.facts.limit_reset"),
+    Merged("key.facts", LIMIT),
     Member("balance", "What its account has left, in US dollars.", "balance_usd"),
     Member("read_at", "When the limit was read.", "key.facts_read_at"),
 )
