@@ -41,12 +41,14 @@ def command(context: Context, as_json: bool) -> int:
     from orwatch.jobs.doctor import run as doctor_job
 
     env_file = click.get_current_context().find_root().params.get("env_file")
-    result = doctor_job.run(
-        doctor_job.Surroundings(os.environ, env_file, lambda settings: look_at_schedule(context, settings)),
+    surroundings = doctor_job.Surroundings(
+        os.environ,
+        env_file,
+        lambda settings: look_at_schedule(context, settings),
         lambda settings, store: _open_client(context, settings, store),
-        context.clock,
         _tell_of_waiting,
     )
+    result = doctor_job.run(surroundings, context.clock)
     from orwatch.render import doctor as render
 
     answer(result, render.ANSWER, render.view(result), as_json=as_json)

@@ -23,7 +23,9 @@ def in_order(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         doctor_job,
         "Surroundings",
-        lambda environ, env_file, _: Surroundings(environ, env_file, lambda _: GOOD_SCHEDULE, much_room),
+        lambda environ, env_file, _, *others: Surroundings(
+            environ, env_file, lambda _: GOOD_SCHEDULE, *others, much_room
+        ),
     )
     home.set_up("production", "ci")
     home.database.chmod(0o600)

@@ -46,11 +46,16 @@ _FIRST = "Correct that first; then run this again."
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What doctor looks at outside of orwatch's own files."""
+    """What doctor looks at outside of orwatch's own files.
+
+    ``on_asking`` gets the number of keys that are going to be asked about one by one.
+    """
 
     environ: Mapping[str, str]
     env_file_option: str | None
     show_schedule: Callable[[Settings], CronShowResult]
+    open_client: OpenClient
+    on_asking: Callable[[int, Settings], None] = lambda _requests, _settings: None
     free_bytes: Callable[[Path], int] = free_bytes
 
     def keyring(self, settings: Settings) -> Keyring:
@@ -61,16 +66,10 @@ class Surroundings:
         )
 
 
-def run(
-    surroundings: Surroundings,
-    open_client: OpenClient,
-    clock: Clock,
-    on_asking: Callable[[int, Settings], None] = lambda _requests, _settings: None,
-) -> DoctorResult:
+def run(surroundings: Surroundings, clock: Clock) -> DoctorResult:
     """Check everything. Nothing is written but what the rate limit needs.
 
-    What is broken is a finding, and what it keeps from being checked is skipped. ``on_asking``
-    gets the number of keys that are going to be asked about one by one.
+    What is broken is a finding, and what it keeps from being checked is skipped.
     """
     found = doctor_settings.examine(surroundings.environ, surroundings.env_file_option)
     checks = list(found.checks)
@@ -81,9 +80,7 @@ def run(
         database = _open(found.settings, found.wrong, surroundings)
         checks += database.checks
         try:
-            checks += _look_inside(
-                found.settings, found.wrong, database.store, surroundings, open_client, clock, on_asking
-            )
+            checks += _look_inside(found.settings, found.wrong, database.store, surroundings, clock)
         finally:
             if database.store is not None:
                 database.store.close()
@@ -101,9 +98,7 @@ def _look_inside(
     wrong: frozenset[str],
     store: Store | None,
     surroundings: Surroundings,
-    open_client: OpenClient,
     clock: Clock,
-    on_asking: Callable[[int, Settings], None],
 ) -> Iterator[Check]:
     """Secrets, API, totals, days and jobs."""
     shown = surroundings.show_schedule(settings)
@@ -121,7 +116,7 @@ def _look_inside(
     began_on = clock.now().date()
     reported = doctor_api.Reported((_skipped(CheckArea.API, "ORWATCH_OPENROUTER_API_URL is wrong"),))
     if "ORWATCH_OPENROUTER_API_URL" not in wrong:
-        reported = _ask(settings, store, open_client, keys, secrets, clock, on_asking)
+        reported = _ask(settings, store, surroundings, keys, secrets, clock)
     yield from reported.checks
     if store is None:
         yield from (_skipped(area, "the database cannot be read") for area in _STORED_AREAS)
@@ -160,21 +155,20 @@ def _compare(
 def _ask(
     settings: Settings,
     store: Store | None,
-    open_client: OpenClient,
+    surroundings: Surroundings,
     keys: Sequence[StoredKey],
     secrets: FoundSecrets,
     clock: Clock,
-    on_asking: Callable[[int, Settings], None],
 ) -> doctor_api.Reported:
     try:
-        with closing(open_client(settings, store)) as client:
+        with closing(surroundings.open_client(settings, store)) as client:
             return doctor_api.ask(
                 client,
                 keys,
                 secrets.secrets,
                 clock,
                 settings.concurrency,
-                lambda requests: on_asking(requests, settings),
+                lambda requests: surroundings.on_asking(requests, settings),
             )
     except (SettingsError, StoreUnusableError, StoreUnavailableError) as error:
         # A proxy that is no address; a rate limit that cannot be kept.

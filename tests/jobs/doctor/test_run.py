@@ -40,19 +40,16 @@ def engine() -> str:
 
 
 @pytest.fixture
-def surroundings(store: Store, tmp_path: Path) -> Surroundings:
+def surroundings(store: Store, tmp_path: Path, clock: FakeClock) -> Surroundings:
     """A machine in order: a key with $3 this month, all read, and a cron that runs."""
     add_key(store)
     write(store, {days_ago(1): "2", TODAY: "1"}, since=days_ago(30))
     environ = environ_of(store, tmp_path, ENCRYPTION_KEY)
-    return Surroundings(environ, None, lambda _settings: GOOD_SCHEDULE, much_room)
 
-
-def examine(surroundings: Surroundings, clock: FakeClock) -> DoctorResult:
     def open_client(settings: Settings, store: Store | None) -> Client:
         return Client(API_URL, clock=clock, wait_for_turn=no_limit, patience=PATIENCE, jitter=lambda: 0.5)
 
-    return doctor_job.run(surroundings, open_client, clock)
+    return Surroundings(environ, None, lambda _settings: GOOD_SCHEDULE, open_client, free_bytes=much_room)
 
 
 def with_environ(surroundings: Surroundings, **changes: str) -> Surroundings:
@@ -78,7 +75,7 @@ def test_a_machine_in_order_has_no_finding_and_nothing_is_written(
 ) -> None:
     good_answer(api)
     before = everything(store)
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert (findings(result.checks), result.exit_code) == ([], 0)
     assert everything(store) == before
     assert {check.status for check in result.checks} == {CheckStatus.OK}
@@ -98,7 +95,7 @@ def test_a_machine_in_order_has_no_finding_and_nothing_is_written(
 def test_a_finding_is_exit_1(surroundings: Surroundings, clock: FakeClock, api: FakeApi) -> None:
     good_answer(api)
     shown = CronShowResult(NOW, (replace(INSTALLED, state=ScheduleState.DIFFERS),))
-    result = examine(replace(surroundings, show_schedule=lambda _settings: shown), clock)
+    result = doctor_job.run(replace(surroundings, show_schedule=lambda _settings: shown), clock)
     assert result.exit_code == 1
     assert [check.subject for check in result.findings] == ["user-crontab"]
 
@@ -107,7 +104,7 @@ def test_settings_that_cannot_be_read_leave_nothing_else_to_look_at(
     surroundings: Surroundings, clock: FakeClock
 ) -> None:
     Path(surroundings.environ["ORWATCH_ENV_FILE"]).write_bytes(b"\xff")
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert [subject for subject, _ in findings(result.checks)] == ["env file"]
     skipped = [check.area for check in result.checks if check.status is CheckStatus.SKIPPED]
     assert skipped == list(CheckArea)[1:]
@@ -117,7 +114,7 @@ def test_a_wrong_setting_keeps_nothing_else_from_being_checked(
     surroundings: Surroundings, clock: FakeClock, api: FakeApi
 ) -> None:
     good_answer(api)
-    result = examine(with_environ(surroundings, ORWATCH_CONCURRENCY="none"), clock)
+    result = doctor_job.run(with_environ(surroundings, ORWATCH_CONCURRENCY="none"), clock)
     assert [subject for subject, _ in findings(result.checks)] == ["ORWATCH_CONCURRENCY"]
     assert told(in_area(result, CheckArea.TOTALS))[0] == (
         "work",
@@ -131,7 +128,7 @@ def test_a_wrong_database_setting_leaves_the_api_to_look_at(
     surroundings: Surroundings, clock: FakeClock, respx_mock: respx.MockRouter, name: str
 ) -> None:
     respx_mock.get(f"{API_URL}/models").mock(return_value=dated({}))
-    result = examine(with_environ(surroundings, **{name: "sqlite:///here.db"}), clock)
+    result = doctor_job.run(with_environ(surroundings, **{name: "sqlite:///here.db"}), clock)
     assert [subject for subject, _ in findings(result.checks)] == [name]
     assert told(in_area(result, CheckArea.DATABASE)) == [
         ("database", "skipped", "not checked: ORWATCH_DATABASE_URL is wrong")
@@ -144,7 +141,9 @@ def test_a_wrong_database_setting_leaves_the_api_to_look_at(
 
 
 def test_a_wrong_address_is_not_asked(surroundings: Surroundings, clock: FakeClock, api: FakeApi) -> None:
-    result = examine(with_environ(surroundings, ORWATCH_OPENROUTER_API_URL="http://example.com"), clock)
+    result = doctor_job.run(
+        with_environ(surroundings, ORWATCH_OPENROUTER_API_URL="http://example.com"), clock
+    )
     assert [subject for subject, _ in findings(result.checks)] == ["ORWATCH_OPENROUTER_API_URL"]
     assert told(in_area(result, CheckArea.API)) == [
         ("api", "skipped", "not checked: ORWATCH_OPENROUTER_API_URL is wrong")
@@ -163,7 +162,7 @@ def test_a_database_that_is_none_is_a_finding(
     path_of(store).write_bytes(b"no database" * 1000)
     for suffix in ("-wal", "-shm"):
         path_of(store).with_name(path_of(store).name + suffix).unlink(missing_ok=True)
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert [subject for subject, _ in findings(result.checks)] == ["database"]
     assert "file is not a database" in findings(result.checks)[0][1]
 
@@ -172,7 +171,7 @@ def test_without_a_network_the_rest_is_checked(
     surroundings: Surroundings, clock: FakeClock, api: FakeApi
 ) -> None:
     api.on("work", httpx.ConnectError("no route to host"))
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert findings(result.checks) == [
         ("API", f"the API at {API_URL} does not answer (no route to host)"),
     ]
@@ -185,7 +184,7 @@ def test_with_a_wrong_encryption_key_the_rest_is_checked(
     surroundings: Surroundings, clock: FakeClock, respx_mock: respx.MockRouter
 ) -> None:
     respx_mock.get(f"{API_URL}/models").mock(return_value=dated({}))
-    result = examine(with_environ(surroundings, ORWATCH_ENCRYPTION_KEY=OTHER_ENCRYPTION_KEY), clock)
+    result = doctor_job.run(with_environ(surroundings, ORWATCH_ENCRYPTION_KEY=OTHER_ENCRYPTION_KEY), clock)
     assert findings(result.checks) == [("encryption key", "it does not open the secrets of work")]
     assert OTHER_ENCRYPTION_KEY not in str(result)
     assert told(in_area(result, CheckArea.API))[2] == (
@@ -199,7 +198,7 @@ def test_a_client_that_cannot_be_made_is_a_finding(surroundings: Surroundings, c
     def refuse(settings: Settings, store: Store | None) -> Client:
         raise SettingsError("cannot use the environment's proxy: HTTPS_PROXY is not an address.")
 
-    result = doctor_job.run(surroundings, refuse, clock)
+    result = doctor_job.run(replace(surroundings, open_client=refuse), clock)
     assert findings(result.checks) == [
         ("API", "cannot use the environment's proxy: HTTPS_PROXY is not an address.")
     ]
@@ -213,7 +212,7 @@ def test_a_database_that_fails_in_the_middle_is_a_finding(
 
     monkeypatch.setattr(doctor_job, "read_stored", refuse)
     good_answer(api)
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert findings(result.checks) == [("reading", "the database is locked.")]
     assert [check.subject for check in in_area(result, CheckArea.JOBS)] == ["user-crontab"]
 
@@ -228,7 +227,7 @@ def test_totals_are_not_compared_across_midnight(
         return dated({"usage": 3, "usage_daily": 0, "usage_monthly": 3}, clock.now())
 
     api.on("work", answer_late)
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert [check.status for check in in_area(result, CheckArea.TOTALS)] == [CheckStatus.SKIPPED]
 
 
@@ -236,7 +235,7 @@ def test_totals_are_not_compared_with_those_of_another_day(
     surroundings: Surroundings, clock: FakeClock, api: FakeApi
 ) -> None:
     api.on("work", dated({"usage": 3, "usage_daily": 0, "usage_monthly": 3}, NOW + timedelta(hours=20)))
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert [subject for subject, _ in findings(result.checks)] == ["clock"]
     assert [check.status for check in in_area(result, CheckArea.TOTALS)] == [CheckStatus.SKIPPED]
 
@@ -249,7 +248,7 @@ def test_deleted_keys_are_not_asked_about(
     with store.write() as connection:
         accounts.update_account(connection, owner.id, account_id="one")
     execute(store, "UPDATE api_keys SET account_key_id = 1, deleted_at = 1 WHERE id = ?", owner.id)
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
     assert [check.subject for check in in_area(result, CheckArea.API)] == ["API", "clock", "work"]
 
 
@@ -260,7 +259,7 @@ def test_of_a_replaced_key_the_secret_in_use_is_asked_and_compared(
     write(store, {TODAY: "4"}, key_id=2, since=days_ago(30))
     api.on("new", dated({"usage": 4, "usage_daily": 4, "usage_monthly": 4}))
 
-    result = examine(surroundings, clock)
+    result = doctor_job.run(surroundings, clock)
 
     assert (findings(result.checks), result.exit_code) == ([], 0)
     assert {asker for asker, _, _ in api.requests} == {"new"}
