@@ -14,7 +14,7 @@ from orwatch.domain.keys import StoredKey
 from orwatch.domain.runs import RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
 from orwatch.jobs.status.result import (
-    AccountBalance,
+    AccountStatus,
     Allowance,
     JobStatus,
     KeyStatus,
@@ -236,7 +236,7 @@ _KEY = Shape(
     Member("problem", "What is wrong with it, if anything."),
 )
 _ACCOUNT = Shape(
-    AccountBalance,
+    AccountStatus,
     Member("name", "The name of its management key."),
     Member("balance", "What is left, in US dollars; may be negative.", "credits.balance_usd"),
     Member("bought", "What was ever bought, in US dollars.", "credits.bought_usd"),

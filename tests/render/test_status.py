@@ -16,7 +16,7 @@ from orwatch.domain.keys import Credits, InactiveReason, KeyFacts, KeyKind, Stor
 from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.cron.result import ScheduleState, ScheduleSummary
 from orwatch.jobs.report.result import MonthCourse
-from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.jobs.status.result import AccountStatus, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.render.status import ANSWER, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, WIDTHS, rendered, stored_key, widest_line
 from tests.support import NOW, TODAY
@@ -272,7 +272,7 @@ def allowance(name: str, amount: str, remaining: str | None = None, **changes: A
     return Allowance(stored_key(name, facts=facts, **changes), left, Decimal("74.75"))
 
 
-BALANCE = AccountBalance(
+BALANCE = AccountStatus(
     "ops",
     Credits(Decimal("100.5"), Decimal("25.75")),
     NOW - timedelta(minutes=5),
@@ -303,7 +303,7 @@ def test_what_was_spent_and_what_is_left_are_told() -> None:
 
 
 def test_what_is_not_known_of_the_money_is_a_dash_and_no_zero() -> None:
-    text = rendered(view(replace(GOOD, accounts=(AccountBalance("ops"),))), 100)
+    text = rendered(view(replace(GOOD, accounts=(AccountStatus("ops"),))), 100)
     assert "Spent:    – today, – this month so far (UTC)\n" in text
     assert "Balance:  –\n" in text
     assert "$0.00" not in text
@@ -316,7 +316,7 @@ def test_without_a_management_key_there_is_no_balance_and_without_a_limit_no_tab
 
 
 def test_an_old_reading_says_its_age_and_several_accounts_their_names() -> None:
-    old = AccountBalance(HOSTILE_NAME, BALANCE.credits, NOW - timedelta(hours=5))
+    old = AccountStatus(HOSTILE_NAME, BALANCE.credits, NOW - timedelta(hours=5))
     text = rendered(view(replace(RICH, accounts=(BALANCE, old))), 200)
     assert "Balance:  $74.75 (ops), bought $100.00 since 2026-11-02\n" in text
     assert f"          $74.75 ({INERT_NAME}), read 5 h ago\n" in text
@@ -373,7 +373,7 @@ def test_json_tells_the_money_to_the_digit() -> None:
         "balance": Decimal("74.75"),
         "read_at": "2026-11-20T12:25:00Z",
     }
-    unread = json.loads(ANSWER.document(replace(GOOD, accounts=(AccountBalance("ops"),))))["accounts"][0]
+    unread = json.loads(ANSWER.document(replace(GOOD, accounts=(AccountStatus("ops"),))))["accounts"][0]
     assert unread == {
         "name": "ops",
         "balance": None,

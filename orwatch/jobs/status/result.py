@@ -41,7 +41,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountBalance:
+class AccountStatus:
     """The last reading of an account's credits, by its management key's name; None: there is none.
 
     ``lasting``: how long they last from then; None: for ever, or not known.
@@ -104,7 +104,7 @@ class StatusResult:
     spent_today_usd: Decimal | None = None
     spent_month_usd: Decimal | None = None
     course: MonthCourse | None = None
-    accounts: tuple[AccountBalance, ...] = ()
+    accounts: tuple[AccountStatus, ...] = ()
     # Those that hold.
     alerts: tuple[Alert, ...] = ()
     undelivered_alerts: int = 0
@@ -185,7 +185,7 @@ def _is_said_of_sync(key: KeyStatus, result: StatusResult) -> bool:
     )
 
 
-def _is_low(account: AccountBalance) -> bool:
+def _is_low(account: AccountStatus) -> bool:
     """An account that has never bought credits, for free models or BYOK alone, has none to run out."""
     credits = account.credits
     return credits is not None and credits.bought_usd > 0 and credits.balance_usd < LEAST_BALANCE_USD

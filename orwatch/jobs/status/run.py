@@ -21,7 +21,7 @@ from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.jobs.key.spending import read_spending, spent_on
 from orwatch.jobs.report.forecast import balance_lasts, month_forecast
 from orwatch.jobs.status.needs import job_need, key_need
-from orwatch.jobs.status.result import AccountBalance, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
+from orwatch.jobs.status.result import AccountStatus, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.secrets import Keyring
 from orwatch.store import alerts as stored_alerts
 from orwatch.store import deliveries, runs
@@ -122,10 +122,10 @@ def _is_watched(key: StoredKey, active_owners: Collection[int]) -> bool:
     return key.is_active and (key.secret_encrypted is not None or is_listed)
 
 
-def _balance(connection: Connection, owner: StoredKey) -> AccountBalance:
+def _balance(connection: Connection, owner: StoredKey) -> AccountStatus:
     readings = accounts.list_credits(connection, owner.id)
     if not readings:
-        return AccountBalance(owner.name)
+        return AccountStatus(owner.name)
     purchase = None
     for before, after in pairwise(readings):
         growth = add_exactly(after.credits.bought_usd, -before.credits.bought_usd)
@@ -133,7 +133,7 @@ def _balance(connection: Connection, owner: StoredKey) -> AccountBalance:
             purchase = Purchase(growth, before.read_at.date())
     last = readings[-1]
     lasting = balance_lasts(connection, owner.id, last.credits.balance_usd, last.read_at)
-    return AccountBalance(owner.name, last.credits, last.read_at, purchase, lasting)
+    return AccountStatus(owner.name, last.credits, last.read_at, purchase, lasting)
 
 
 def _allowances(keys: Sequence[StoredKey], known: Allowances, now: datetime) -> list[Allowance]:

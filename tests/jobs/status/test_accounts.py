@@ -10,7 +10,7 @@ import pytest
 from orwatch.domain.keys import InactiveReason, KeyFacts, KeyKind, StoredKey
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.status import run as status_job
-from orwatch.jobs.status.result import AccountBalance, Purchase, StatusResult
+from orwatch.jobs.status.result import AccountStatus, Purchase, StatusResult
 from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 from tests.jobs.support import add_key, days_ago, spend
@@ -96,7 +96,7 @@ def test_the_balance_is_that_of_the_last_reading_with_the_last_purchase(
 
 
 def test_the_balance_of_an_account_that_was_never_read_is_unknown(store: Store, owner: StoredKey) -> None:
-    assert status_job.run(store, NOW).accounts == (AccountBalance("ops"),)
+    assert status_job.run(store, NOW).accounts == (AccountStatus("ops"),)
 
 
 def test_without_a_second_reading_no_purchase_was_seen(store: Store, owner: StoredKey) -> None:
