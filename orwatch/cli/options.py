@@ -13,6 +13,7 @@ import click
 
 from orwatch.cli.context import Context
 from orwatch.cli.notices import notice
+from orwatch.domain.days import month_end
 from orwatch.errors import EXIT_NEEDS_PERSON, OrwatchError, UsageError
 from orwatch.text import is_terminal
 
@@ -197,7 +198,6 @@ def _ago(text: str, today: date) -> date | None:
     if match[2] == "m":
         months = today.year * 12 + today.month - 1 - number
         first = date(months // 12, months % 12 + 1, 1)
-        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
         # Three months before 31 May is the last day of February.
-        return first.replace(day=min(today.day, last.day))
+        return first.replace(day=min(today.day, month_end(first).day))
     return today - timedelta(days=number * (7 if match[2] == "w" else 1))

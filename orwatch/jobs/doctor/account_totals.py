@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
-from orwatch.domain.days import days_between
+from orwatch.domain.days import ONE_DAY, days_between
 from orwatch.domain.keys import Credits, StoredKey
 from orwatch.domain.money import ZERO, add_exactly, dollars, sum_exactly
 from orwatch.errors import ApiError
@@ -21,7 +21,6 @@ from orwatch.store.ledger import histories as reads
 
 _LEAST_TOLERANCE = Decimal("0.05")
 _TOLERANCE_SHARE = Decimal("0.01")
-_DAY = timedelta(days=1)
 
 
 def compare_accounts(
@@ -106,7 +105,7 @@ def _ledger(
     inner, outer = (
         sum_exactly(each.cost_usd for key_id, each in sums.items() if key_id in ids)
         for sums in (
-            reads.sums_by_key(connection, since + _DAY, until - _DAY),
+            reads.sums_by_key(connection, since + ONE_DAY, until - ONE_DAY),
             reads.sums_by_key(connection, since, until),
         )
     )

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from orwatch.domain.contradictions import tolerance_usd
-from orwatch.domain.days import days_between
+from orwatch.domain.days import days_between, month_start
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.domain.money import ZERO, add_exactly, dollars, sum_exactly
 from orwatch.domain.sources import UsageSource
@@ -129,7 +129,7 @@ def _compare_key(key: StoredKey, stored: Stored, reported: KeyFacts) -> Iterator
         case = replace(
             whole,
             what="this month",
-            since=stored.month_start,
+            since=month_start(stored.today),
             before_usd=month_before.cost_usd,
             reported_usd=reported.usage_monthly_usd,
             crossing=crossing,

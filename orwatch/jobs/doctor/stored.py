@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
+from orwatch.domain.days import ONE_DAY, month_start
 from orwatch.domain.keys import StoredKey, has_own_source
 from orwatch.domain.usage import UsageSpan
 from orwatch.store.engine.database import Connection
@@ -16,7 +17,6 @@ from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.histories import NOTHING, KeyHistory, KeySum
 
 _RANGES_SHOWN = 5
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,9 @@ class Stored:
     histories: Mapping[int, KeyHistory]
 
     @property
-    def month_start(self) -> date:
-        """The first day of this month."""
-        return self.today.replace(day=1)
-
-    @property
     def yesterday(self) -> date:
         """The last completed day."""
-        return self.today - _DAY
+        return self.today - ONE_DAY
 
     def is_read_by_account(self, key: StoredKey) -> bool:
         """Whether the key's usage comes with that of its account, whose days tell of its own."""
@@ -69,7 +64,7 @@ class Stored:
 
 def read_stored(connection: Connection, today: date) -> Stored:
     """Read it all in one transaction."""
-    month_start = today.replace(day=1)
+    this_month = month_start(today)
     histories = reads.histories(connection, date.min, today)
     keys = stored_keys.list_rows(connection)
     for key in keys:
@@ -78,11 +73,11 @@ def read_stored(connection: Connection, today: date) -> Stored:
             first_day = min(filter(None, (histories[key.id].first_day, read_back_to)), default=None)
             histories[key.id] = replace(histories[key.id], first_day=first_day)
     on_today = reads.sums_by_key(connection, today, today)
-    month = reads.month_sums_by_key(connection, month_start, month_start)
-    life = reads.month_sums_by_key(connection, date.min, month_start)
+    month = reads.month_sums_by_key(connection, this_month, this_month)
+    life = reads.month_sums_by_key(connection, date.min, this_month)
     spans = {key_id: history.spans for key_id, history in histories.items()}
     inside = {
-        key_id: [span for span in each if span.first_day >= month_start] for key_id, each in spans.items()
+        key_id: [span for span in each if span.first_day >= this_month] for key_id, each in spans.items()
     }
     return Stored(
         today=today,
@@ -92,7 +87,7 @@ def read_stored(connection: Connection, today: date) -> Stored:
         life_before=_added(_less(life, on_today), _span_sums(spans)),
         on_today=on_today,
         crossing={
-            key_id: [span for span in each if span.first_day < month_start <= span.last_day]
+            key_id: [span for span in each if span.first_day < this_month <= span.last_day]
             for key_id, each in spans.items()
         },
         histories=histories,
@@ -128,7 +123,7 @@ def day_ranges(days: Iterable[date]) -> str:
     """The days as ranges: ``2026-11-03 to 2026-11-05, 2026-11-09``; the latest few of many."""
     ranges: list[tuple[date, date]] = []
     for day in sorted(days):
-        if ranges and ranges[-1][1] == day - _DAY:
+        if ranges and ranges[-1][1] == day - ONE_DAY:
             ranges[-1] = (ranges[-1][0], day)
         else:
             ranges.append((day, day))

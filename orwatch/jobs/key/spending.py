@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from orwatch.domain.days import month_start
 from orwatch.domain.keys import AccountState, StoredKey
 from orwatch.domain.money import ZERO, sum_known_usd
 from orwatch.domain.sources import UsageSource
@@ -69,7 +70,7 @@ class Spending:
 
         They have more than the ledger then.
         """
-        month = self.today.replace(day=1)
+        month = month_start(self.today)
         stored = self._known(key, self.this_month, month)
         reported = key.facts.usage_monthly_usd
         # What the ledger has from elsewhere may have a part of it under the management key.
@@ -120,7 +121,7 @@ class Spending:
 def read_spending(connection: Connection, now: datetime) -> Spending:
     """Read what all keys have spent, in a few queries however many keys there are."""
     today = now.date()
-    since, month = today - timedelta(days=WINDOW_DAYS - 1), today.replace(day=1)
+    since, month = today - timedelta(days=WINDOW_DAYS - 1), month_start(today)
     replaced: dict[int, list[StoredKey]] = {}
     for row in stored_keys.list_rows(connection):
         if row.is_replaced:
