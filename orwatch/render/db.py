@@ -22,7 +22,7 @@ from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.doctor import CHECK, check_list, sentence
 from orwatch.render.json_text import Member, Shape, ok_or_attention
 from orwatch.render.tables import Column, make_table
-from orwatch.text import printable
+from orwatch.text import first_of, printable
 
 _LABEL_WIDTH = 16
 _TIMES_LISTED = 10
@@ -135,8 +135,7 @@ UPGRADE = Shape(
 def check_view(screen: Screen, result: DbCheckResult) -> Parts:
     """The checks, what to do about each finding, and what was repaired."""
     repaired = [*map(str, result.repaired_days), *_repaired_months(result)]
-    more = len(repaired) - _TIMES_LISTED
-    times = ", ".join(repaired[:_TIMES_LISTED]) + (f" and {numbers.count(more)} more" if more > 0 else "")
+    times = first_of(repaired, _TIMES_LISTED)
     totals = [Text(f"Recalculated the totals of {times}."), Text()] if repaired else []
     return [*totals, check_list(result.checks, screen.width), Text(), sentence(result.checks)]
 

@@ -23,6 +23,7 @@ from orwatch.store.ledger import write as ledger
 from orwatch.store.schema import SCHEMA_REVISION
 from orwatch.store.upkeep import checks as reads
 from orwatch.store.upkeep.checks import FileState
+from orwatch.text import first_of
 
 LEAST_FREE_BYTES = 100_000_000
 
@@ -77,11 +78,11 @@ def totals_check(store: Store) -> Check:
         return _AREA.ok("totals", f"daily and monthly totals match the ledger{unjudged}")
     problems, advice = [], []
     if days or months:
-        named = _list([*map(str, sorted(days)), *_names(months)])
+        named = first_of([*map(str, sorted(days)), *_names(months)], _NAMES_SHOWN)
         problems.append(f"those of {named} do not match the ledger")
         advice.append("`orwatch db check --repair` corrects them.")
     if short:
-        named = _list(_names(short))
+        named = first_of(_names(short), _NAMES_SHOWN)
         problems.append(
             f"those of {named}, which cleanup has cut, are less than what the ledger still has of them"
         )
@@ -93,11 +94,6 @@ def totals_check(store: Store) -> Check:
 
 def _names(months: Iterable[date]) -> list[str]:
     return [f"{month:%Y-%m}" for month in sorted(months)]
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"{', '.join(names[:_NAMES_SHOWN])}{more}"
 
 
 def _unopened(error: OrwatchError, url: str) -> Check:
@@ -166,7 +162,9 @@ def find_secrets(store: Store, keys: Sequence[StoredKey], keyring: Keyring) -> F
     closed = list(dict.fromkeys(key.name for key in sealed if key.id in unopened))
     if not closed:
         return FoundSecrets(opened, (CheckArea.SECRETS.ok(_KEY, f"it opens every secret ({len(opened):,})"),))
-    return FoundSecrets(opened, (_unopened_secrets(f"it does not open the secrets of {_list(closed)}"),))
+    return FoundSecrets(
+        opened, (_unopened_secrets(f"it does not open the secrets of {first_of(closed, _NAMES_SHOWN)}"),)
+    )
 
 
 def check_names(like_secrets: Sequence[str]) -> Iterator[Check]:
@@ -174,7 +172,8 @@ def check_names(like_secrets: Sequence[str]) -> Iterator[Check]:
     if like_secrets:
         yield CheckArea.SECRETS.finding(
             "names",
-            f"secrets stand unencrypted in the database, as names or labels of {_list(like_secrets)}",
+            "secrets stand unencrypted in the database, as names or labels of "
+            f"{first_of(like_secrets, _NAMES_SHOWN)}",
             f"`orwatch key rename {shlex.quote(like_secrets[0])} NAME` gives another name; a name that "
             "OpenRouter has is changed there. Replace these keys at OpenRouter, and delete older backups.",
         )
