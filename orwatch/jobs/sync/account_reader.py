@@ -23,7 +23,7 @@ from orwatch.openrouter.account import ACTIVITY_DAYS, AccountListing
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.ledger import write as ledger
-from orwatch.store.ledger.change import KEY_COLUMNS, Cell
+from orwatch.store.ledger.change import DAY, KEY_COLUMNS, Cell, cell_of
 from orwatch.store.ledger.write import WriteCounts
 from orwatch.store.schema import to_day_number
 
@@ -58,13 +58,14 @@ class Tally:
         again: set[Cell] = set()
         if counts.replaced:
             fresh = set(zip(*[iter(self.fresh)] * len(KEY_COLUMNS), strict=True))
-            again = fresh & counts.replaced
+            again = fresh.intersection(map(cell_of, counts.replaced))
             self.fresh = array("i", chain.from_iterable(fresh - again))
-        self.fresh.extend(chain.from_iterable(cell for cell in counts.written if cell[0] >= first_day))
+        written = [cell_of(row) for row in counts.written if row[DAY] >= first_day]
+        self.fresh.extend(chain.from_iterable(written))
         self.counts = self.counts + replace(
             counts,
             rows_written=counts.rows_written - len(again),
-            rows_removed=counts.rows_removed - len(again - counts.written),
+            rows_removed=counts.rows_removed - len(again.difference(written)),
         )
 
     def add_error(self, message: str, *, is_passing: bool = True) -> None:

@@ -24,11 +24,9 @@ from orwatch.store.ledger.change import (
     KEY,
     KEY_COLUMNS,
     VALUE_COLUMNS,
-    Cell,
     Change,
     LedgerRow,
     apply,
-    cell_of,
     compare,
     day_numbers,
 )
@@ -58,15 +56,15 @@ _SETTLES_AFTER = timedelta(hours=48)
 class WriteCounts:
     """What a write did.
 
-    ``written``: the cells of the rows that were written; ``replaced``: of those that were stored before and
-    are changed or gone. They are those of one write: a sum has the counts only.
+    ``written``: the rows that were written; ``replaced``: those that were stored before and are changed or
+    gone. They are those of one write: a sum has the counts only.
     """
 
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_removed: int = 0
-    written: frozenset[Cell] = frozenset()
-    replaced: frozenset[Cell] = frozenset()
+    written: tuple[LedgerRow, ...] = ()
+    replaced: tuple[LedgerRow, ...] = ()
 
     def __add__(self, other: WriteCounts) -> WriteCounts:
         return WriteCounts(
@@ -133,8 +131,8 @@ def write_answers(
             rows_written=len(change.written),
             rows_unchanged=len(rows[key_id]) - len(change.written),
             rows_removed=len(change.vanished),
-            written=frozenset(map(cell_of, change.written)),
-            replaced=frozenset(map(cell_of, change.replaced + change.vanished)),
+            written=tuple(change.written),
+            replaced=(*change.replaced, *change.vanished),
         )
         for key_id, change in changes.items()
     }
