@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orwatch.demo.server import FakeServer, Request, Response, json_response
+from orwatch.domain.days import days_between
 from orwatch.domain.keys import KeyFacts, KeyKind
 from orwatch.jobs.sync import run as sync_job
 from orwatch.jobs.sync.request import SyncRequest, last_days
@@ -28,7 +29,7 @@ from tests.bench.measure import (
 )
 
 # As many rows as the goals name: 39,000 of 50 keys, 156,000 of 200.
-_MODELS, _DAYS = 5, 156
+_SHAPE = (5, 156)
 # The server's answers are dated.
 _NOW = datetime.now(UTC)
 _TODAY = _NOW.date()
@@ -38,8 +39,8 @@ _SECRET = "sk-or-v1-bench-management"
 def measure(options: Options) -> list[Row]:
     """The processor time of a first sync and of one right after it, and what they take of memory."""
     few, many = options.scaled(50), options.scaled(200)
-    first_of_few, _, _ = _synced(options, few)
-    first_of_many, later_of_many, memory_mb = _synced(options, many)
+    first_of_few, _, _ = synced(options, few)
+    first_of_many, later_of_many, memory_mb = synced(options, many)
     return [
         Row("first sync of an account of 50 keys, 39,000 rows", 0.9, first_of_few),
         Row("first sync of an account of 200 keys, 156,000 rows", 3.5, first_of_many),
@@ -49,8 +50,9 @@ def measure(options: Options) -> list[Row]:
     ]
 
 
-def _synced(options: Options, key_count: int) -> tuple[float, float, float]:
-    with helper(__name__, "serve", key_count) as process:
+def synced(options: Options, key_count: int, shape: tuple[int, int] = _SHAPE) -> tuple[float, float, float]:
+    """What ``sync_twice`` measures of so many keys; ``shape``: how many models each uses on how many days."""
+    with helper(__name__, "serve", key_count, *shape) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         path = str(options.folder / f"{key_count}.db")
@@ -83,8 +85,9 @@ def sync_twice(path: str, url: str) -> tuple[float, float, float]:
         return work_seconds(sync), work_seconds(sync), peak_memory_mb()
 
 
-def serve(key_count: int) -> None:
+def serve(key_count: int, model_count: int = _SHAPE[0], day_count: int = _SHAPE[1]) -> None:
     """Answer as for one account in which each key uses each model each day, until standard input ends."""
+    models = [f"maker/model-{number}" for number in range(model_count)]
     names = [f"key {number}" for number in range(key_count)]
     by_hash = {hash_secret(f"sk-or-v1-bench-{name}"): name for name in names}
 
@@ -96,9 +99,9 @@ def serve(key_count: int) -> None:
         if path == "/activity":
             asked = request.query.get("api_key_hash")
             wanted = names if asked is None else [by_hash[asked]]
-            return json_response({"data": [row for name in wanted for row in _activity(name)]})
+            return json_response({"data": [row for name in wanted for row in _activity(name, models)]})
         if path == "/analytics/query":
-            return json_response({"data": _analytics(names, json.loads(request.body))})
+            return json_response({"data": _analytics(names, models, day_count, json.loads(request.body))})
         return json_response({"data": {"total_credits": 100, "total_usage": 1} if path == "/credits" else []})
 
     with FakeServer(answer) as server:
@@ -111,17 +114,12 @@ def _listed(key_hash: str, name: str) -> dict[str, Any]:
     return {"hash": key_hash, "name": name, "created_at": created_at, "usage": 50.0, "usage_daily": 0.0615}
 
 
-def _days(since: date, until: date) -> list[date]:
-    first = max(since, _TODAY - timedelta(days=_DAYS - 1))
-    return [first + timedelta(days=back) for back in range((until - first).days + 1)]
-
-
-def _activity(name: str) -> list[dict[str, Any]]:
+def _activity(name: str, models: list[str]) -> list[dict[str, Any]]:
     return [
         {
             "date": day.isoformat(),
-            "model": f"maker/model-{model}",
-            "model_permaslug": f"maker/model-{model}",
+            "model": model,
+            "model_permaslug": model,
             "provider_name": "Provider",
             "usage": 0.0123,
             "requests": 3,
@@ -130,26 +128,27 @@ def _activity(name: str) -> list[dict[str, Any]]:
             "reasoning_tokens": 0,
             "cached_tokens": len(name),
         }
-        for day in _days(_TODAY - timedelta(days=30), _TODAY - timedelta(days=1))
-        for model in range(_MODELS)
+        for day in days_between(_TODAY - timedelta(days=30), _TODAY - timedelta(days=1))
+        for model in models
     ]
 
 
-def _analytics(names: list[str], body: dict[str, Any]) -> dict[str, Any]:
+def _analytics(names: list[str], models: list[str], day_count: int, body: dict[str, Any]) -> dict[str, Any]:
     since, until = (datetime.fromisoformat(body["time_range"][end]).date() for end in ("start", "end"))
+    since = max(since, last_days(_TODAY, day_count))
     rows = [
         {
             "date__day": day.isoformat(),
-            "model": f"maker/model-{model}",
+            "model": model,
             "api_key_id": name,
             "request_count": "3",
             "tokens_prompt": "1000",
             "tokens_completion": "200",
             "credits_usage": 0.0123,
         }
-        for day in _days(since, until - timedelta(days=1))
+        for day in days_between(since, until - timedelta(days=1))
         for name in names
-        for model in range(_MODELS)
+        for model in models
     ]
     limit = body["limit"]
     return {"data": rows[:limit], "metadata": {"truncated": len(rows) > limit}}

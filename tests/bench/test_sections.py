@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.__main__ import SECTIONS, measure
+from tests.bench.__main__ import LONG_SECTIONS, SECTIONS, measure
 from tests.bench.measure import Options, Row, table
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", SECTIONS + LONG_SECTIONS)
 def test_every_section_of_the_benchmarks_can_be_measured(section: str) -> None:
     assert callable(importlib.import_module(f"tests.bench.{section}").measure)
 
