@@ -214,9 +214,9 @@ def test_the_system_s_env_file_is_read_only_where_there_is_no_own_one(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = Path("/etc/orwatch/orwatch.env")
-    monkeypatch.setattr("orwatch.config.env_file._exists", lambda path: path == system)
+    monkeypatch.setattr("orwatch.config.env_file.exists", lambda path: path == system)
     assert load_settings({}).env_file == system
-    monkeypatch.setattr("orwatch.config.env_file._exists", lambda _path: True)
+    monkeypatch.setattr("orwatch.config.env_file.exists", lambda _path: True)
     assert load_settings({}).env_file == home / ".config/orwatch/.env"
 
 
