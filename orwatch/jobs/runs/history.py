@@ -14,15 +14,21 @@ from orwatch.store.ledger import write as ledger
 
 
 def list_runs(store: Store, job: Job | None, limit: int) -> list[JobRun]:
-    """The latest runs, the newest first; one that is under way holds its lock, any other was interrupted."""
+    """The latest runs, the newest first, as ``settled``."""
     with store.read() as connection:
         listed = runs.list_runs(connection, job, limit)
-    return [
-        replace(run, status=RunStatus.INTERRUPTED)
-        if run.status is RunStatus.RUNNING and not locks.is_held(store, run.job)
-        else run
-        for run in listed
-    ]
+    return [settled(store, run) for run in listed]
+
+
+def settled(store: Store, run: JobRun) -> JobRun:
+    """A run as it stands: one that never said that it ended was interrupted, unless it holds its lock."""
+    if run.status is not RunStatus.RUNNING or locks.is_held(store, run.job):
+        return run
+    # It may have ended between the two looks; what it recorded before it let go of its lock counts.
+    with store.read() as connection:
+        latest = runs.last_run(connection, run.job)
+    has_ended = latest is not None and latest.id == run.id and latest.status is not RunStatus.RUNNING
+    return latest if latest and has_ended else replace(run, status=RunStatus.INTERRUPTED)
 
 
 def missed_jobs(store: Store, now: datetime) -> list[Job]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -12,7 +11,7 @@ from operator import itemgetter
 from orwatch.domain import schedule
 from orwatch.domain.keys import StoredKey, account_owners
 from orwatch.domain.money import add_exactly, sum_known_usd
-from orwatch.domain.runs import Job, JobRun, RunStatus
+from orwatch.domain.runs import Job
 from orwatch.jobs.cron.result import CronShowResult
 from orwatch.jobs.cron.summary import overdue, summarise
 from orwatch.jobs.key.allowances import Allowances, read_allowances
@@ -20,12 +19,12 @@ from orwatch.jobs.key.problems import KeyProblem
 from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.jobs.key.spending import read_spending, spent_on
 from orwatch.jobs.report.forecast import balance_lasts, month_forecast
+from orwatch.jobs.runs.history import settled
 from orwatch.jobs.status.needs import job_need, key_need
 from orwatch.jobs.status.result import AccountStatus, Allowance, JobStatus, KeyStatus, Purchase, StatusResult
 from orwatch.secrets import Keyring
 from orwatch.store import alerts as stored_alerts
 from orwatch.store import deliveries, runs
-from orwatch.store.engine import locks
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
@@ -73,10 +72,15 @@ def run(
     summary = None if shown is None else summarise(shown)
     sets_times = summary is None or summary.sets_times
 
-    def why_missed(job: Job) -> str | None:
-        if watched_since is None:
-            return None
-        return overdue(job, last_runs[job], slots[job], watched_since, now, sets_times=sets_times)
+    def job_status(job: Job) -> JobStatus:
+        run, why_missed = last_runs[job], None
+        if watched_since is not None:
+            why_missed = overdue(job, run, slots[job], watched_since, now, sets_times=sets_times)
+        run = None if run is None else settled(store, run)
+        due_at = schedule.next_slot(job, now) if sets_times else None
+        age = None if run is None else int((now - run.started_at).total_seconds())
+        need = job_need(job, run, why_missed, now)
+        return JobStatus(job, run, due_at, why_missed is not None, need, age)
 
     def key_status(key: StoredKey) -> KeyStatus:
         is_unopened = key.id in with_unopened and not opens_no_secret
@@ -86,16 +90,7 @@ def run(
 
     return StatusResult(
         now=now,
-        jobs=tuple(
-            _job_status(
-                job,
-                _settled(store, job, last_runs[job]),
-                why_missed(job),
-                schedule.next_slot(job, now) if sets_times else None,
-                now,
-            )
-            for job in Job
-        ),
+        jobs=tuple(map(job_status, Job)),
         keys=tuple(map(key_status, keys)),
         database=store.location,
         database_bytes=store.size_bytes(),
@@ -147,21 +142,3 @@ def _allowances(keys: Sequence[StoredKey], known: Allowances, now: datetime) -> 
         if each.limits and each.can_spend is not None and amount is not None:
             found.append((amount, Allowance(key, each.can_spend, each.balance_usd)))
     return [allowance for _, allowance in sorted(found, key=itemgetter(0))]
-
-
-def _settled(store: Store, job: Job, last_run: JobRun | None) -> JobRun | None:
-    """The last run, called interrupted where it never said that it ended and holds no lock."""
-    if last_run is None or last_run.status is not RunStatus.RUNNING or locks.is_held(store, job):
-        return last_run
-    # It may have ended between the two looks; what it recorded before it let go of its lock counts.
-    with store.read() as connection:
-        latest = runs.last_run(connection, job)
-    return replace(last_run, status=RunStatus.INTERRUPTED) if latest == last_run else latest
-
-
-def _job_status(
-    job: Job, last_run: JobRun | None, why_missed: str | None, next_due_at: datetime | None, now: datetime
-) -> JobStatus:
-    problem = job_need(job, last_run, why_missed, now)
-    age = None if last_run is None else int((now - last_run.started_at).total_seconds())
-    return JobStatus(job, last_run, next_due_at, why_missed is not None, problem, age)
