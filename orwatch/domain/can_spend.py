@@ -20,15 +20,17 @@ OWN_LIMIT = "limit"
 BALANCE = "balance"
 WORKSPACE_BUDGET = "workspace budget"
 
-# By the scopes of OpenRouter; `key_limit` is the key's own limit, which every answer tells by itself.
+# The scope of a key's own limit, which every answer tells by itself as well.
+KEY_LIMIT = "key_limit"
+# By the scopes of OpenRouter.
 _LAYERS = {
+    KEY_LIMIT: OWN_LIMIT,
     "workspace": WORKSPACE_BUDGET,
     "member": "member budget",
     "workspace_default_member": "member budget",
     "api_key": "guardrail",
     "workspace_default_key": "guardrail",
 }
-KEY_LIMIT = "key_limit"
 
 _FIRST_DAYS: dict[str, Callable[[date], date]] = {
     "daily": lambda day: day,
@@ -136,59 +138,39 @@ def bounds_of(
 
 def own_limit(facts: KeyFacts, read_at: datetime | None, now: datetime) -> Bound | None:
     """The key's own limit, as it was reported at that time; None where it has none."""
-    if read_at is None or (facts.limit_usd is None and facts.limit_remaining_usd is None):
-        return None
     limit, remaining = facts.limit_usd, facts.limit_remaining_usd
-    return _bound(OWN_LIMIT, limit, remaining, facts.limit_reset, None, read_at, now)
-
-
-def layer_bound(layer: Layer, read_at: datetime | None, now: datetime) -> Bound:
-    """One budget that ``GET /key`` reported at that time."""
-    remaining = layer.remaining_usd
-    if remaining is None and layer.limit_usd is not None and layer.spent_usd is not None:
-        remaining = add_exactly(layer.limit_usd, -layer.spent_usd)
-    return _bound(
-        _LAYERS.get(layer.scope, layer.scope.replace("_", " ")),
-        layer.limit_usd,
-        remaining,
-        layer.reset_interval,
-        layer.resets_at,
-        read_at or datetime.min.replace(tzinfo=UTC),
-        now,
-        layer.budget_id or layer.guardrail_id,
-    )
+    if read_at is None or (limit is None and remaining is None):
+        return None
+    own = Layer(KEY_LIMIT, limit, remaining_usd=remaining, reset_interval=facts.limit_reset)
+    return layer_bound(own, read_at, now)
 
 
 def workspace_bound(budget: WorkspaceBudget, spent_usd: Decimal | None, now: datetime) -> Bound:
     """What a workspace is budgeted, less what its keys have spent in the current window; None: unknown."""
-    remaining = None if spent_usd is None else add_exactly(budget.limit_usd, -spent_usd)
-    return _bound(
-        WORKSPACE_BUDGET, budget.limit_usd, remaining, budget.reset_interval, None, now, now, budget.id
-    )
+    interval = budget.reset_interval
+    layer = Layer("workspace", budget.limit_usd, spent_usd, reset_interval=interval, budget_id=budget.id)
+    return layer_bound(layer, now, now)
 
 
-def _bound(
-    layer: str,
-    limit_usd: Decimal | None,
-    remaining_usd: Decimal | None,
-    interval: str | None,
-    resets_at: datetime | None,
-    read_at: datetime,
-    now: datetime,
-    id: str | None = None,
-) -> Bound:
-    start, end = window_of(interval, now)
-    is_over = (start is not None and read_at < start) if resets_at is None else resets_at <= now
-    until = resets_at if resets_at is not None and not is_over else end
-    is_unread = is_over or remaining_usd is None
+def layer_bound(layer: Layer, read_at: datetime | None, now: datetime) -> Bound:
+    """One limit or budget, as it was reported at that time."""
+    limit, remaining, resets_at = layer.limit_usd, layer.remaining_usd, layer.resets_at
+    if remaining is None and limit is not None and layer.spent_usd is not None:
+        remaining = add_exactly(limit, -layer.spent_usd)
+    start, end = window_of(layer.reset_interval, now)
+    if resets_at is None:
+        is_over = start is not None and (read_at is None or read_at < start)
+    else:
+        is_over = resets_at <= now
+    is_unread = is_over or remaining is None
     return Bound(
-        layer,
-        limit_usd if is_unread else remaining_usd,
-        limit_usd,
-        interval,
-        until,
-        is_at_most=is_unread and limit_usd is not None,
-        id=id,
+        _LAYERS.get(layer.scope, layer.scope.replace("_", " ")),
+        limit if is_unread else remaining,
+        limit,
+        layer.reset_interval,
+        end if resets_at is None or is_over else resets_at,
+        is_at_most=is_unread and limit is not None,
+        id=layer.budget_id or layer.guardrail_id,
     )
 
 
