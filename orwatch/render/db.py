@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import date
 
 from rich.console import RenderableType
@@ -15,7 +15,6 @@ from orwatch.jobs.db.result import (
     DbInfoResult,
     DbRestoreResult,
     DbUpgradeResult,
-    TableRows,
 )
 from orwatch.render import numbers
 from orwatch.render.console import Parts, Screen, as_view
@@ -76,19 +75,14 @@ def _value(name: str, value: str) -> str:
     return numbers.size(int(value)) if name in _BYTES else value
 
 
-def _table(tables: Sequence[TableRows], width: int) -> RenderableType:
+def _table(tables: Mapping[str, int], width: int) -> RenderableType:
     return make_table(
         [
-            Column("Table", [table.name for table in tables], is_name=True),
-            Column("Rows", [numbers.count(table.rows) for table in tables]),
+            Column("Table", [*tables], is_name=True),
+            Column("Rows", [numbers.count(rows) for rows in tables.values()]),
         ],
         width,
     )
-
-
-def _rows(result: DbInfoResult | DbBackupResult | DbRestoreResult) -> dict[str, int]:
-    """The tables and how many rows each has."""
-    return {table.name: table.rows for table in result.tables}
 
 
 def _settings(result: DbInfoResult) -> dict[str, str]:
@@ -110,7 +104,7 @@ INFO = Shape(
     Member("first_day", "The first day with usage."),
     Member("last_day", "The last day with usage."),
     Member("kept_from", "The first day that cleanup has kept; null where it removed none."),
-    Member("tables", "The rows of each table, by its name.", _rows),
+    Member("tables", "The rows of each table, by its name."),
     Member("settings", "The settings of the engine that matter, by their names.", _settings),
     Member("notes", "What to do about a setting, a sentence each."),
 )
@@ -159,7 +153,7 @@ CHECK_ANSWER = Shape(
 
 def backup_text(result: DbBackupResult) -> str:
     """What was written, and what is not in it."""
-    rows = sum(table.rows for table in result.tables)
+    rows = sum(result.tables.values())
     return (
         f"{result.file}: {numbers.count(rows)} rows, {numbers.size(result.size_bytes)}, checked.\n"
         "The encryption key is not in it: keep a copy of that apart from this file. "
@@ -172,13 +166,13 @@ BACKUP = Shape(
     Member("database", "The file that was backed up.", "location"),
     Member("file", "The file that was written."),
     Member("size_bytes", "Its size, in bytes."),
-    Member("tables", "The rows of each table, by its name.", _rows),
+    Member("tables", "The rows of each table, by its name."),
 )
 
 
 def restore_text(result: DbRestoreResult) -> str:
     """What is there now, and where that is which was there before."""
-    rows = sum(table.rows for table in result.tables)
+    rows = sum(result.tables.values())
     lines = [
         f"{result.location} is the backup {result.file} now: {numbers.count(rows)} rows, "
         f"ledger {_days(result.first_day, result.last_day)}."
@@ -196,7 +190,7 @@ RESTORE = Shape(
     Member("kept", "Where the database is that was there before; null where there was none."),
     Member("first_day", "The first day with usage."),
     Member("last_day", "The last day with usage."),
-    Member("tables", "The rows of each table, by its name.", _rows),
+    Member("tables", "The rows of each table, by its name."),
     Member("unopened_keys", "The keys whose secrets the encryption key does not open.", "unopened"),
 )
 
@@ -233,9 +227,5 @@ COPY = Shape(
     Member("target", "The copy, without a password."),
     Member("setting", "The line for the env file that uses the copy, without a password."),
     Member("duration_seconds", "How long it took, in whole seconds.", _whole_seconds),
-    Member(
-        "tables",
-        "The tables.",
-        shape=Shape(TableRows, Member("name", "The table's name."), Member("rows", "How many rows it has.")),
-    ),
+    Member("tables", "The rows of each table, by its name."),
 )

@@ -244,7 +244,7 @@ def test_copy_says_what_to_put_into_the_env_file(orwatch: Orwatch, home: Home, t
 
 def test_copy_in_json(orwatch: Orwatch, tmp_path: Path) -> None:
     told = json.loads(orwatch("db", "copy", "--to", f"sqlite:///{tmp_path}/copy.db", "--json").out)
-    assert {"name": "usage_stats", "rows": 1} in told["tables"]
+    assert told["tables"]["usage_stats"] == 1
     assert told["target"] == f"{tmp_path}/copy.db"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 
-from orwatch.jobs.db.result import DbCheckResult, DbCopyResult, DbInfoResult, TableRows
+from orwatch.jobs.db.result import DbCheckResult, DbCopyResult, DbInfoResult
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.render import console, db
 from tests.support import NOW, TODAY
@@ -22,7 +22,7 @@ INFO = DbInfoResult(
     first_day=None,
     last_day=None,
     kept_from=None,
-    tables=(TableRows("api_keys", 1_234_567),),
+    tables={"api_keys": 1_234_567},
     settings=(("journal_mode", "delete"), ("free_bytes_inside", "4096")),
     notes=("its journal_mode is delete",),
 )
@@ -61,12 +61,12 @@ def test_of_many_days_that_were_repaired_some_are_told_and_all_are_in_the_json()
 
 def test_the_line_for_the_env_file_is_never_broken() -> None:
     line = f"ORWATCH_DATABASE_URL=sqlite:////{'a' * 200}/orwatch.db"
-    result = DbCopyResult("/a.db", "/b.db", (TableRows("api_keys", 2),), line, NOW.second)
+    result = DbCopyResult("/a.db", "/b.db", {"api_keys": 2}, line, NOW.second)
     assert db.setting_text(result) == f"  {line}"
 
 
 def test_a_copy_shows_its_tables_and_that_they_are_the_same() -> None:
-    result = DbCopyResult("/a.db", "/b.db", (TableRows("models", 1234),), "A=b", 1)
+    result = DbCopyResult("/a.db", "/b.db", {"models": 1234}, "A=b", 1)
     heads, _line, row, *rest = console.as_text(db.copy_view(result)).splitlines()
     assert (heads.split(), row.split()) == (["Table", "Rows"], ["models", "1,234"])
     text = " ".join(rest)

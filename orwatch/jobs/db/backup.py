@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from orwatch.jobs.db.opening import stored_revision
-from orwatch.jobs.db.result import DbBackupResult, TableRows
+from orwatch.jobs.db.result import DbBackupResult
 from orwatch.store.engine.database import open_as_it_is
 from orwatch.store.upkeep.backup import back_up, file_backend
 
@@ -33,5 +33,5 @@ def run(
             store.location,
             str(file),
             file.stat().st_size,
-            tuple(TableRows(name, count) for name, count in rows.items() if name != "alembic_version"),
+            {name: count for name, count in rows.items() if name != "alembic_version"},
         )

@@ -9,7 +9,7 @@ from orwatch.clock import Clock
 from orwatch.config.database_url import without_password
 from orwatch.errors import OrwatchError, StoreUnavailableError, StoreUnusableError, UsageError
 from orwatch.jobs.db.opening import open_current
-from orwatch.jobs.db.result import DbCopyResult, TableRows
+from orwatch.jobs.db.result import DbCopyResult
 from orwatch.store.engine import locks
 from orwatch.store.engine.database import Store, open_as_it_is
 from orwatch.store.upkeep import copy as store_copy
@@ -37,7 +37,7 @@ def run(url: str, target_url: str, clock: Clock, on_progress: OnProgress) -> DbC
         return DbCopyResult(
             source=source.location,
             target=target.location,
-            tables=tuple(TableRows(name, count) for name, count in rows.items()),
+            tables=rows,
             setting=f"ORWATCH_DATABASE_URL={without_password(target_url)}",
             duration_seconds=clock.monotonic() - started_at,
         )

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from orwatch.jobs.db.opening import stored_revision
-from orwatch.jobs.db.result import DbInfoResult, TableRows
+from orwatch.jobs.db.result import DbInfoResult
 from orwatch.jobs.doctor.database import free_bytes
 from orwatch.store.engine.database import SchemaBehindError, open_as_it_is, open_existing
 from orwatch.store.schema import SCHEMA_REVISION
@@ -43,7 +43,7 @@ def run(url: str, free: Callable[[Path], int] = free_bytes) -> DbInfoResult:
             first_day=facts.first_day,
             last_day=facts.last_day,
             kept_from=facts.kept_from,
-            tables=tuple(TableRows(name, rows) for name, rows in facts.rows.items()),
+            tables=facts.rows,
             settings=facts.settings,
             notes=facts.notes,
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from orwatch.clock import Clock
-from orwatch.jobs.db.result import DbRestoreResult, TableRows
+from orwatch.jobs.db.result import DbRestoreResult
 from orwatch.jobs.key.secrets import open_what_opens
 from orwatch.secrets import Keyring
 from orwatch.store.engine import locks
@@ -33,7 +33,7 @@ class Backup:
     file: Path
     database: SqliteBackend
     store: Store
-    tables: tuple[TableRows, ...]
+    tables: Mapping[str, int]
     first_day: date | None
     last_day: date | None
     unopened: tuple[str, ...]
@@ -60,7 +60,7 @@ def checked(url: str, file: Path, encryption_keys: Sequence[str], now: datetime)
                 file,
                 database,
                 store,
-                tuple(TableRows(name, rows) for name, rows in facts.rows.items()),
+                facts.rows,
                 facts.first_day,
                 facts.last_day,
                 _unopened(store, encryption_keys),

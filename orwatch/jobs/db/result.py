@@ -1,19 +1,12 @@
-"""What the `orwatch db` commands answer."""
+"""What the `orwatch db` commands answer. ``tables``: how many rows each has, by its name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from orwatch.jobs.doctor.result import Checked
-
-
-@dataclass(frozen=True, slots=True)
-class TableRows:
-    """A table of the database and how many rows it has."""
-
-    name: str
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +28,7 @@ class DbInfoResult:
     first_day: date | None
     last_day: date | None
     kept_from: date | None
-    tables: tuple[TableRows, ...]
+    tables: Mapping[str, int]
     settings: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
 
@@ -69,7 +62,7 @@ class DbBackupResult:
     location: str
     file: str
     size_bytes: int
-    tables: tuple[TableRows, ...]
+    tables: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +76,7 @@ class DbRestoreResult:
     location: str
     file: str
     kept: str | None
-    tables: tuple[TableRows, ...]
+    tables: Mapping[str, int]
     first_day: date | None
     last_day: date | None
     unopened: tuple[str, ...]
@@ -95,6 +88,6 @@ class DbCopyResult:
 
     source: str
     target: str
-    tables: tuple[TableRows, ...]
+    tables: Mapping[str, int]
     setting: str
     duration_seconds: float

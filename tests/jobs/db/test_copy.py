@@ -79,10 +79,8 @@ def test_a_copy_holds_all_that_the_source_holds_and_so_does_a_copy_of_it(
     result = copy(source, there)
     copy(there, back)
 
-    assert {table.name: table.rows for table in result.tables}.items() <= {
-        table: len(rows) for table, rows in before.items()
-    }.items()
-    assert all(before[table.name] for table in result.tables), "the source has an empty table"
+    assert result.tables.items() <= {table: len(rows) for table, rows in before.items()}.items()
+    assert all(before[table] for table in result.tables), "the source has an empty table"
     assert content(source) == before
     assert content(there) == before
     assert content(back) == before
