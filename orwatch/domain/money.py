@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from decimal import (
+    MAX_EMAX,
+    MAX_PREC,
+    MIN_EMIN,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    localcontext,
+)
 from functools import reduce
-from itertools import repeat
 
 NANO = Decimal("1e-9")
 
@@ -37,9 +45,12 @@ def round_to_nano(amount_usd: Decimal) -> Decimal:
     return _EXACT.quantize(amount_usd, NANO)
 
 
-def round_all_to_nano(amounts_usd: Iterable[Decimal]) -> list[Decimal]:
-    """As ``round_to_nano``, of many in half the time."""
-    return [*map(_EXACT.quantize, amounts_usd, repeat(NANO))]
+def are_in_nano(amounts_usd: Iterable[Decimal]) -> bool:
+    """Whether each has nine decimals at most, and so is rounded already; each is far below 1e100."""
+    # A sum has as many decimals as what was added up; one of too many digits for that has too many decimals.
+    with localcontext(_EXACT):
+        exponent = sum(amounts_usd, ZERO).as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -9
 
 
 def from_nano(amount_nano: int) -> Decimal:

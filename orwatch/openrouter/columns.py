@@ -2,16 +2,17 @@
 
 What is valid is said once, of one value, by the functions that begin with ``read``. Plain numbers are valid
 where the least and the greatest of them are; of texts each is read once, however often it comes. The columns
-raise ``RowError`` where any row has a fault.
+raise ``FaultyRowsError`` where any row has a fault.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -22,6 +23,7 @@ from orwatch.openrouter.values import (
     MAX_USD,
     Json,
     is_storable,
+    kind_of,
     number_of,
     optional_count,
     shown,
@@ -35,17 +37,43 @@ _DAY = re.compile(
 
 Item: TypeAlias = dict[str, Json]  # a row as it came
 Column: TypeAlias = list[Any]  # a value for each row
+_Read: TypeAlias = Callable[[Json], object]  # of one value; raises RowError
+_Check: TypeAlias = Callable[[_Read, Column, set[type]], Column]
 
 
 class RowError(Exception):
     """Why a row is rejected."""
 
 
+class FaultyRowsError(Exception):
+    """Why rows are rejected, by their places among those that were given."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
+@contextmanager
+def of_places(places: Sequence[int]) -> Iterator[None]:
+    """What is read in here are some rows, which have these places among all."""
+    try:
+        yield
+    except FaultyRowsError as errors:
+        reasons = {places[place]: reason for place, reason in errors.reasons.items()}
+        raise FaultyRowsError(reasons) from None
+
+
 def column_of(items: Sequence[Item], field: str) -> Column:
     """The values as they came; None where a row has none."""
     try:
-        return [item[field] for item in items]
-    except KeyError:
+        # All rows of an answer share the text of a member's name: by that very text it is found much quicker.
+        name = next((name for name in items[0] if name == field), field) if items else field
+        return [item[name] for item in items]
+    except (KeyError, TypeError):
+        others = [(place, item) for place, item in enumerate(items) if type(item) is not dict]
+        if others:
+            reasons = {place: f"a row is {kind_of(item)}, not an object" for place, item in others}
+            raise FaultyRowsError(reasons) from None
         return [item.get(field) for item in items]
 
 
@@ -54,7 +82,7 @@ def days_of(items: Sequence[Item], *fields: str) -> Column:
     first, *others = (*fields, "date")
     values = column_of(items, first)
     for field in others:
-        if NoneType in _kinds(values):
+        if None in values:
             pairs = zip(values, column_of(items, field), strict=True)
             values = [other if value is None else value for value, other in pairs]
     return each(read_day, values)
@@ -62,61 +90,78 @@ def days_of(items: Sequence[Item], *fields: str) -> Column:
 
 def names_of(items: Sequence[Item], field: str) -> Column:
     """Names that can be stored; None where there is none."""
-    return _where_given(partial(each, partial(read_name, field)), column_of(items, field))
+    return each(lambda name: None if name is None else read_name(field, name), column_of(items, field))
 
 
 def models_of(items: Sequence[Item]) -> Column:
     """The models' names; null is a model that is not known, and none at all a fault."""
     names = names_of(items, "model")
-    if NoneType in _kinds(names) and any("model" not in item for item in items):
-        read_name("model", None)
+    if None in names and (without := [place for place, item in enumerate(items) if "model" not in item]):
+        raise FaultyRowsError(dict.fromkeys(without, "the model is missing"))
     return names
 
 
 def counts_of(items: Sequence[Item], field: str) -> Column:
     """Plausible counts; None where there is none."""
-    return _where_given(partial(_counts, partial(read_count, field)), column_of(items, field))
+    return _where_given(_counts, partial(read_count, field), column_of(items, field))
 
 
 def costs_of(items: Sequence[Item], field: str) -> Column:
     """Plausible amounts in dollars."""
-    return _costs(partial(read_cost, field), column_of(items, field))
+    values = column_of(items, field)
+    return _costs(partial(read_cost, field), values, _kinds(values))
 
 
 def optional_costs_of(items: Sequence[Item], field: str) -> Column:
     """Plausible amounts in dollars; None where there is none."""
-    return _where_given(partial(_costs, partial(read_cost, field)), column_of(items, field))
+    return _where_given(_costs, partial(read_cost, field), column_of(items, field))
+
+
+def are_alike(values: Column) -> bool:
+    """Whether all are the same: it is seen at the first that is not."""
+    return values == values[:1] * len(values)
 
 
 def _kinds(values: Column) -> set[type]:
-    return {*map(type, values)}
+    kinds = [*map(type, values)]
+    return {*kinds[:1]} if are_alike(kinds) else {*kinds}
 
 
-def _where_given(read: Callable[[Column], Column], values: Column) -> Column:
+def _where_given(check: _Check, read: _Read, values: Column) -> Column:
     kinds = _kinds(values)
     if NoneType not in kinds:
-        return read(values)
+        return check(read, values, kinds)
     if len(kinds) == 1:
         return values
-    found = iter(read([value for value in values if value is not None]))
+    places = [place for place, value in enumerate(values) if value is not None]
+    with of_places(places):
+        found = iter(check(read, [values[place] for place in places], kinds - {NoneType}))
     return [None if value is None else next(found) for value in values]
 
 
-def each(read: Callable[[Json], object], values: Column) -> Column:
-    """What ``read`` makes of each value."""
-    if not _kinds(values) <= {str, NoneType}:
-        return [*map(read, values)]
-    known = {value: read(value) for value in {*values}}
-    return [known[value] for value in values]
+def each(read: _Read, values: Column) -> Column:
+    """What ``read`` makes of each value; texts are read once, however often they come."""
+    try:
+        distinct = {*values}
+        are_texts = _kinds([*distinct]) <= {str, NoneType}
+    except TypeError:  # an object or a list
+        are_texts = False
+    try:
+        if not are_texts:  # of numbers 1 is the same as true
+            return [*map(read, values)]
+        known = {value: read(value) for value in distinct}
+        return [*map(known.__getitem__, values)]
+    except RowError:
+        reason_of = partial(_reason, read)
+        reasons = map(cache(reason_of) if are_texts else reason_of, values)
+        raise FaultyRowsError({place: reason for place, reason in enumerate(reasons) if reason}) from None
 
 
-def _counts(read: Callable[[Json], object], values: Column) -> Column:
-    is_plain = _kinds(values) == {int} and _are_unchanged(read, values)
-    return values if is_plain else each(read, values)
+def _counts(read: _Read, values: Column, kinds: set[type]) -> Column:
+    return values if kinds == {int} and _are_unchanged(read, values) else each(read, values)
 
 
-def _costs(read: Callable[[Json], object], values: Column) -> Column:
-    kinds = _kinds(values)
+def _costs(read: _Read, values: Column, kinds: set[type]) -> Column:
     if kinds <= {Decimal, int}:
         amounts = [*map(Decimal, values)] if int in kinds else values
         # Zero may come with any exponent, and is no measure of the others.
@@ -126,9 +171,20 @@ def _costs(read: Callable[[Json], object], values: Column) -> Column:
     return each(read, values)
 
 
-def _are_unchanged(read: Callable[[Json], object], values: Column) -> bool:
+def _reason(read: _Read, value: Json) -> str | None:
+    try:
+        read(value)
+    except RowError as error:
+        return str(error)
+    return None
+
+
+def _are_unchanged(read: _Read, values: Column) -> bool:
     """Whether numbers are valid as they are: those between two that are valid are so, too."""
-    return all(read(value) == value for value in (min(values), max(values)))
+    try:
+        return all(read(value) == value for value in (min(values), max(values)))
+    except RowError:
+        return False
 
 
 def read_day(value: Json) -> date:

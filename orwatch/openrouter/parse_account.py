@@ -25,6 +25,7 @@ from orwatch.openrouter.columns import (
     each,
     models_of,
     names_of,
+    of_places,
     optional_costs_of,
     read_day,
 )
@@ -247,7 +248,8 @@ def _credits_of(items: Sequence[Item], byok: Column) -> Column:
     if None not in {*credits}:
         return credits
     missing = [place for place, item in enumerate(items) if "credits_usage" not in item]
-    totals = costs_of([items[place] for place in missing], "total_usage")
+    with of_places(missing):
+        totals = costs_of([items[place] for place in missing], "total_usage")
     for place, total in zip(missing, totals, strict=True):
         credits[place] = max(ZERO, add_exactly(total, -byok[place]))
     return [amount or ZERO for amount in credits]

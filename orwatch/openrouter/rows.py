@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
-from itertools import groupby
+from itertools import chain, groupby, repeat
+from operator import add
 from typing import Any
 
-from orwatch.domain.money import ZERO, round_all_to_nano, round_to_nano
+from orwatch.domain.money import ZERO, are_in_nano, round_to_nano
 from orwatch.domain.usage import RejectedRow, UsageRow, sum_rows
-from orwatch.openrouter.columns import Column, Item, RowError, days_of
-from orwatch.openrouter.values import MAX_COUNT, MAX_USD, Json, check_names, kind_of
+from orwatch.openrouter.columns import Column, FaultyRowsError, Item, are_alike, days_of
+from orwatch.openrouter.values import MAX_COUNT, MAX_USD, Json, check_names
 
 MAX_REJECTED_KEPT = 100  # of one answer
 
-# So many are read at once; where any of them has a fault, one by one.
-_ROWS_AT_ONCE = 1_000
+# More at once are no quicker, and what is known of their faults takes memory.
+_ROWS_AT_ONCE = 10_000
+
+_AMOUNTS = {UsageRow._fields.index(name) for name in ("cost_usd", "byok_cost_usd")}
 
 
 def read_rows(
@@ -33,53 +35,52 @@ def read_rows(
 
     ``read_columns``: the owners, then what a ``UsageRow`` has beside its day, in that order.
     """
-    owners: Column = []
-    rows: list[UsageRow] = []
+    parts: list[tuple[Column, ...]] = []
     rejections = _Rejections()
 
-    def read(some: Sequence[Item]) -> None:
-        days = days_of(some, *day_fields)
+    def read(some: Sequence[Json]) -> Mapping[int, RejectedRow]:
+        """Adds the columns of rows to the parts, or tells which rows are not believed."""
+        try:
+            days = days_of(some, *day_fields)
+        except FaultyRowsError as errors:
+            return {place: RejectedRow(reason, None) for place, reason in errors.reasons.items()}
         outside = {day for day in {*days} if not since <= day <= until}
         if outside:
-            some = [item for item, day in zip(some, days, strict=True) if day not in outside]
-        found, *others = read_columns(some)
-        inside = [day for day in days if day not in outside] if outside else days
-        owners.extend(found)
-        rows.extend(map(_make_row, zip(inside, *others, strict=True)))
-        for day in days if outside else ():
-            if day in outside:
-                reason = f"{day} is outside of {since} to {until}"
-                rejections.add(RejectedRow(reason, day, is_outside_window=True))
+            reasons = {day: f"{day} is outside of {since} to {until}" for day in outside}
+            return {
+                place: RejectedRow(reasons[day], day, is_outside_window=True)
+                for place, day in enumerate(days)
+                if day in outside
+            }
+        try:
+            owners, *others = read_columns(some)
+        except FaultyRowsError as errors:
+            return {
+                place: RejectedRow(f"{days[place]}: {reason}", days[place])
+                for place, reason in errors.reasons.items()
+            }
+        parts.append((owners, days, *others))
+        return {}
 
     for start in range(0, len(items), _ROWS_AT_ONCE):
-        some = items[start : start + _ROWS_AT_ONCE]
-        try:
-            read(_objects(some))
-        except RowError:
-            for item in some:
-                try:
-                    read(_objects([item]))
-                except RowError as error:
-                    rejections.add(_rejected(item, day_fields, error))
-    return _arranged(owners, rows, rejections), rejections.rows()
+        left = items[start : start + _ROWS_AT_ONCE]
+        places: Sequence[int] = range(len(left))
+        rejected: dict[int, RejectedRow] = {}
+        # Again without the rows that have a fault: once for each column of which some have.
+        while left and (faults := read(left)):
+            rejected |= {places[place]: row for place, row in faults.items()}
+            left = [item for place, item in enumerate(left) if place not in faults]
+            places = [each for place, each in enumerate(places) if place not in faults]
+        for place in sorted(rejected):
+            rejections.add(rejected[place])
+    if not parts:
+        return {}, rejections.rows()
+    owners, *columns = parts[0] if len(parts) == 1 else map(_joined, zip(*parts, strict=True))
+    return _arranged(owners, columns, rejections), rejections.rows()
 
 
-# As UsageRow._make, in two thirds of its time.
-_make_row = partial(tuple.__new__, UsageRow)
-
-
-def _objects(items: Sequence[Json]) -> Sequence[Item]:
-    for kind in {*map(type, items)} - {dict}:
-        raise RowError(f"a row is {kind_of(kind())}, not an object")
-    return items
-
-
-def _rejected(item: Json, day_fields: Sequence[str], error: RowError) -> RejectedRow:
-    try:
-        (day,) = days_of(_objects([item]), *day_fields)
-    except RowError:
-        return RejectedRow(str(error), None)
-    return RejectedRow(f"{day}: {error}", day)
+def _joined(parts: Iterable[Column]) -> Column:
+    return [*chain.from_iterable(parts)]
 
 
 class _Rejections:
@@ -107,25 +108,30 @@ class _Rejections:
 
 
 def _arranged(
-    owners: Column, rows: list[UsageRow], rejections: _Rejections
+    owners: Column, columns: Sequence[Column], rejections: _Rejections
 ) -> dict[str | None, list[UsageRow]]:
     """The rows by their owner, sorted and rounded, repeated ones added up."""
-    days, models, providers = ([row[place] for row in rows] for place in range(3))
-    check_names(zip(models, providers, strict=True), len(rows))
+    days, models, providers = columns[:3]
+    check_names(zip(models, providers, strict=True), len(models))
     cells = _ranks(owners, days, models, providers)
-    order = sorted(range(len(rows)), key=cells.__getitem__)
+    order = sorted(range(len(cells)), key=cells.__getitem__)
     if len({*cells}) == len(cells):
+        rows = _rows_of(_rounded(columns))
         rows = [rows[place] for place in order]
     else:
-        order, rows = _added_up(rows, groupby(order, key=cells.__getitem__), rejections)
-    rows = _rounded(rows)
-    found = [owners[place] for place in order]
-    if len({*found}) == 1:
-        return {found[0]: rows}
+        order, rows = _added_up(_rows_of(columns), groupby(order, key=cells.__getitem__), rejections)
+        rows = _rows_of(_rounded(map(list, zip(*rows, strict=True)))) if rows else []
+    if are_alike(owners):
+        return {owners[0]: rows}
     by_owner: defaultdict[str | None, list[UsageRow]] = defaultdict(list)
-    for owner, row in zip(found, rows, strict=True):
-        by_owner[owner].append(row)
+    for place, row in zip(order, rows, strict=True):
+        by_owner[owners[place]].append(row)
     return by_owner
+
+
+def _rows_of(columns: Iterable[Column]) -> list[UsageRow]:
+    # As UsageRow._make, in two thirds of its time.
+    return [*map(tuple.__new__, repeat(UsageRow), zip(*columns, strict=True))]
 
 
 def _ranks(*columns: Column) -> list[int]:
@@ -133,16 +139,17 @@ def _ranks(*columns: Column) -> list[int]:
 
     To sort by whole numbers is several times as quick as by texts and days.
     """
-    ranks = [0] * len(columns[0])
-    for column in columns:
+    ranks, count = [0] * len(columns[0]), 1
+    # Of two columns a value of the first counts as much as all of the second.
+    for column in reversed(columns):
+        if are_alike(column):
+            continue
         values = {*column}
-        if len(values) > 1:
-            of_value = {value: rank for rank, value in enumerate(sorted(values - {None}), start=1)} | {
-                None: 0
-            }
-            ranks = [
-                rank * len(of_value) + of_value[value] for rank, value in zip(ranks, column, strict=True)
-            ]
+        ordered = [*({None} & values), *sorted(values - {None})]
+        of_value = {value: place * count for place, value in enumerate(ordered)}
+        of_rows = map(of_value.__getitem__, column)
+        ranks = [*of_rows] if count == 1 else [*map(add, ranks, of_rows)]
+        count *= len(ordered)
     return ranks
 
 
@@ -175,15 +182,11 @@ def _is_plausible(row: UsageRow) -> bool:
     return max(amounts) <= MAX_USD and max(count or 0 for count in counts) <= MAX_COUNT
 
 
-def _rounded(rows: list[UsageRow]) -> list[UsageRow]:
-    costs, byok = [row.cost_usd for row in rows], [row.byok_cost_usd for row in rows if row.byok_cost_usd]
-    # Mostly so already, and then no other rows are made.
-    if round_all_to_nano(costs) == costs and round_all_to_nano(byok) == byok:
-        return rows
+def _rounded(columns: Iterable[Column]) -> list[Column]:
+    """The columns of rows with their amounts rounded; mostly they are so already."""
     return [
-        row._replace(
-            cost_usd=round_to_nano(row.cost_usd),
-            byok_cost_usd=None if row.byok_cost_usd is None else round_to_nano(row.byok_cost_usd),
-        )
-        for row in rows
+        [amount and round_to_nano(amount) for amount in column]
+        if place in _AMOUNTS and not are_in_nano(filter(None, column))
+        else column
+        for place, column in enumerate(columns)
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orwatch.domain.money import add_exactly, from_nano, round_to_nano, to_nano
+from orwatch.domain.money import add_exactly, are_in_nano, from_nano, round_to_nano, to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import NO_USE, Dimension, Totals
 from tests.support import stored_key
@@ -44,6 +44,19 @@ def test_nano_dollars_come_back_from_dollars_as_they_went(amount: int) -> None:
 def test_less_than_a_nano_dollar_is_rounded_half_to_even(amount: Decimal) -> None:
     assert to_nano(amount) == round(Fraction(amount) * 10**9)
     assert round_to_nano(amount) == from_nano(to_nano(amount))
+
+
+amounts = st.decimals(0, 10**7, places=9) | st.decimals(0, 10**7, places=10) | st.integers(0, 9).map(Decimal)
+
+
+@given(st.lists(amounts | st.sampled_from([Decimal("1e-399"), Decimal(f"0.1{'0' * 300}1")])))
+def test_that_amounts_are_in_whole_nano_dollars_is_seen_by_their_sum(found: list[Decimal]) -> None:
+    rounded = [Decimal(round_to_nano(amount)) for amount in found]
+    if are_in_nano(found):
+        assert rounded == found
+    if rounded != found:
+        assert not are_in_nano(found)
+    assert are_in_nano(rounded)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,28 @@ def test_the_order_of_rows_does_not_matter(
     assert sorted(map(repr, first.rejected)) == sorted(map(repr, second.rejected))
 
 
+ROWS: list[Any] = [
+    *(GOOD_ROW | {"date": day} for day in ("2026-02-20", "2026-02-19", "2026-02-01", "2026-02-30", None, [])),
+    *(GOOD_ROW | {"cost": cost} for cost in ("1.5", 0.1234567891, 0, -1, "free", None, {})),
+    *(GOOD_ROW | {"tokens_input": count} for count in (None, "7", 10**9, 1.5, True, [], -1)),
+    *(GOOD_ROW | {"date": "2026-02-01", "cost": -1}, GOOD_ROW | {"tokens_output": -1, "cost": -1}),
+    *({field: value for field, value in GOOD_ROW.items() if field != name} for name in GOOD_ROW),
+]
+ROWS = [{**row, "model": f"model {place}"} if "model" in row else row for place, row in enumerate(ROWS)]
+ROWS += [*(GOOD_ROW | {"model": name} for name in (None, "", 5)), None, 5, "text", [], {}]
+
+
+@given(st.lists(st.sampled_from(range(len(ROWS))), unique=True), st.integers(1, 50))
+def test_each_row_is_judged_as_if_it_had_come_alone(places: list[int], rows_at_once: int) -> None:
+    rows = [ROWS[place] for place in places]
+    alone = [parse(row) for row in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orwatch.openrouter.rows._ROWS_AT_ONCE", rows_at_once)
+        together = parse(*rows)
+    assert sorted(together.rows, key=repr) == sorted((row for each in alone for row in each.rows), key=repr)
+    assert together.rejected == tuple(row for each in alone for row in each.rejected)
+
+
 def test_rows_of_one_model_that_add_up_to_the_implausible_are_rejected_together() -> None:
     answer = parse(
         GOOD_ROW | {"cost": 6_000_000},

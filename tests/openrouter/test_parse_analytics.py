@@ -207,6 +207,16 @@ def test_an_analytics_row_with_a_fault_is_rejected_and_the_rest_kept(field: str,
     assert rejected.reason.isprintable()
 
 
+def test_a_total_with_a_fault_costs_its_row_and_no_other() -> None:
+    rows = [{**ANALYTICS_ROW, "api_key_id": name, "total_usage": 0.5} for name in "abcd"]
+    for row, total in ((rows[1], -1), (rows[2], 1)):
+        del row["credits_usage"]
+        row["total_usage"] = total
+    read = analytics(*rows)
+    assert [each.owner for each in read.rows] == ["a", "c", "d"]
+    assert "total_usage is -1" in only(read.rejected).reason
+
+
 @pytest.mark.parametrize(
     ("field", "attribute"),
     [
