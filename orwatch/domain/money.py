@@ -48,8 +48,7 @@ def round_to_nano(amount_usd: Decimal) -> Decimal:
 def are_in_nano(amounts_usd: Iterable[Decimal]) -> bool:
     """Whether each has nine decimals at most, and so is rounded already; each is far below 1e100."""
     # A sum has as many decimals as what was added up; one of too many digits for that has too many decimals.
-    with localcontext(_EXACT):
-        exponent = sum(amounts_usd, ZERO).as_tuple().exponent
+    exponent = sum_exactly(amounts_usd).as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -9
 
 
@@ -70,7 +69,8 @@ def add_known_usd(first: Decimal | None, second: Decimal | None) -> Decimal | No
 
 def sum_exactly(amounts_usd: Iterable[Decimal]) -> Decimal:
     """The exact sum; of none, zero."""
-    return reduce(_EXACT.add, amounts_usd, ZERO)
+    with localcontext(_EXACT):
+        return sum(amounts_usd, ZERO)
 
 
 def sum_known_usd(amounts_usd: Iterable[Decimal | None]) -> Decimal | None:

@@ -7,12 +7,14 @@ Without a section all are measured that take some minutes together; ``large_acco
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import sys
 import tempfile
 from pathlib import Path
 
+from orwatch.__main__ import GARBAGE_THRESHOLDS
 from tests.bench.measure import Options, Row, table
 
 SECTIONS = (
@@ -51,6 +53,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where the database of ten million rows stays")
     arguments = parser.parse_args()
     sections = arguments.sections or SECTIONS
+    gc.set_threshold(*GARBAGE_THRESHOLDS)  # as in the program
     if unknown := set(sections) - {*SECTIONS, *LONG_SECTIONS}:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     last = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

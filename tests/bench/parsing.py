@@ -31,6 +31,6 @@ def measure(options: Options) -> list[Row]:
     parsed, loaded = in_turn(
         lambda: work_seconds(lambda: parse_usage(body, since, TODAY)),
         lambda: work_seconds(lambda: json.loads(body, parse_float=Decimal)),
-        options.rounds * 2,
+        options.rounds * 10,
     )
     return [Row("5,400 rows, bytes to models / json.loads", 2.0, parsed, beside=loaded)]
