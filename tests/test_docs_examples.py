@@ -213,7 +213,6 @@ def walk(document: str, show: Run) -> None:
                 assert same(shown.text) == same(line.output), words
 
 
-@pytest.mark.real_clock  # its clock is set, that of the fake server in another thread need not be
 def test_the_readme_can_be_typed_from_its_first_line_to_its_last(show: Run) -> None:
     walk("README", show)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from orwatch.demo.server import Answer, FakeServer, Request, Response, json_resp
 from orwatch.domain.budgets import Budget, Per, Scope
 from orwatch.store import budgets
 from orwatch.store.engine.database import open_store
+from tests.end_to_end import dates
 from tests.end_to_end.support import Machine, make_keys, utc_today
 
 Serve = Callable[[Answer], FakeServer]
@@ -33,7 +33,7 @@ def test_a_budget_is_crossed_sync_by_sync_and_each_threshold_is_said_once(
 
     machine = Machine(tmp_path / "machine", serve(answer).url)
     machine.set_up(make_keys(1))
-    now = datetime.now(UTC)
+    now = dates.now()
     with closing(open_store(f"sqlite:///{machine.database}", now)) as store, store.write() as connection:
         made = Budget(0, "team", Decimal(100), Per.DAY, Scope(), (50, 80, 100), False, now)
         budgets.insert_budget(connection, made)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orwatch.jobs.cron.text import Invocation, entries
+from tests.end_to_end import dates
 from tests.end_to_end.support import ORWATCH, Finished, Machine
 from tests.jobs.cron.machine import CRONTAB, write_program
 
@@ -157,8 +158,8 @@ def test_status_and_doctor_miss_a_crontab_that_was_removed(synced: Machine) -> N
     for hours_ago in range(48, 2, -1):
         synced.query(
             "INSERT INTO job_runs (job, started_at, finished_at, status, pid, slot)"
-            " SELECT 'sync', s, s, 'ok', 1, s FROM (SELECT strftime('%s', 'now') / 3600 * 3600 - ? AS s)",
-            hours_ago * 3600,
+            " SELECT 'sync', s, s, 'ok', 1, s FROM (SELECT ? / 3600 * 3600 AS s)",
+            int(dates.now().timestamp()) - hours_ago * 3600,
         )
     status = cron.see("status")
     assert status.code == 1

@@ -70,7 +70,7 @@ def prepare(machine: Machine, clock: dict[str, str]) -> None:
 
 def move_in(machine: Machine, prepared: Machine) -> None:
     """Another account with what one has."""
-    copy_home(prepared, machine)
+    copy_home(prepared.home, machine)
     settings = machine.env_file.read_text(encoding="utf-8")
     machine.env_file.write_text(settings.replace(f"{prepared.home}", f"{machine.home}"), encoding="utf-8")
 

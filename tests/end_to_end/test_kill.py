@@ -44,7 +44,7 @@ def test_a_sync_that_is_killed_leaves_each_key_as_it_was_or_as_it_is_to_be(
 
     for number in range(ROUNDS):
         account = Machine(tmp_path / f"round {number}", machine.api_url)
-        copy_home(for_all_rounds, account)
+        copy_home(for_all_rounds.home, account)
         moment = chance.randrange(1, KEYS + 1)
         is_reached = threading.Event()
         server = serve(_noticing(corrected, moment, is_reached))

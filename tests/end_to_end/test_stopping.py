@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ import pytest
 from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer, Request, Response
 from orwatch.demo.usage import FakeKey
+from tests.end_to_end import dates
 from tests.end_to_end.support import NO_ALERTS, Machine, days_ago, finish, of_key, told
 
 Serve: TypeAlias = Callable[[Answer], FakeServer]
@@ -73,7 +74,7 @@ def test_a_signal_ends_a_run_cleanly_and_soon(
 @pytest.mark.real_clock
 def test_a_missed_validate_and_cleanup_are_run_after_the_sync_and_once_only(watching: Machine) -> None:
     watching.settings |= NO_ALERTS
-    week_ago = int((datetime.now(UTC) - timedelta(days=8)).timestamp())
+    week_ago = int((dates.now() - timedelta(days=8)).timestamp())
     watching.query("UPDATE ledger_state SET created_at = ?", week_ago)
 
     assert watching.run("sync", "--catch-up", "--quiet").code == 0

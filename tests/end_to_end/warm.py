@@ -107,13 +107,18 @@ def _command_of_a_fork(connection: socket.socket) -> list[str] | None:
         os.dup2(file, number)
         os.close(file)
     os.chdir(folder)
+    ahead = environment.pop(dates.VARIABLE, None)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    if ahead is not None:
+        dates.move(float(ahead))
     return [*command]
 
 
 if __name__ == "__main__":
+    import dates  # it stands beside this file
+
     sys.path[0] = str(Path(sys.executable).parent)
     with socket.socket(fileno=int(sys.argv[1])) as asked_by:
         _import_the_program()
