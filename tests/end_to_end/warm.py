@@ -13,12 +13,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
+from typing import NoReturn
 
 # Begins of what the interpreter, or a library below it, reads only once.
 _READ_AT_THE_START = ("PYTHON", "LANG", "LC_", "LD_", "FAKETIME", "NO_FAKE")
@@ -116,6 +118,15 @@ def _command_of_a_fork(connection: socket.socket) -> list[str] | None:
     return [*command]
 
 
+def _end_at_once(code: int) -> NoReturn:
+    """As Python ends, but for its taking all modules apart, which copies the memory that a fork shares."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     import dates  # it stands beside this file
 
@@ -123,4 +134,9 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as asked_by:
         _import_the_program()
         sys.argv = _command_of_a_fork(asked_by) or sys.exit()
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as done:
+        if isinstance(done.code, str):
+            raise
+        _end_at_once(done.code or 0)
