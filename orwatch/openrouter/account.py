@@ -178,13 +178,16 @@ def _read_pages(
     raise UnexpectedAnswerError(f"GET {path} has more than {_MAX_PAGES:,} pages")
 
 
-def fetch_activity(client: Client, secret: str, today: date, key_hash: str | None = None) -> Activity:
-    """The last 30 completed days by model and provider: of one key, or of the whole account.
+def fetch_activity(
+    client: Client, secret: str, since: date, until: date, key_hash: str | None = None
+) -> Activity:
+    """One of the last 30 completed days, or all of them, by model and provider: of one key or of the account.
 
     Raises ``ApiError``.
     """
     params = {} if key_hash is None else {"api_key_hash": key_hash}
-    since, until = today - timedelta(days=ACTIVITY_DAYS), today - timedelta(days=1)
+    if since == until:
+        params["date"] = since.isoformat()
     return parse_activity(client.get("/activity", secret, params), since, until)
 
 

@@ -99,7 +99,9 @@ def serve(key_count: int, model_count: int = _SHAPE[0], day_count: int = _SHAPE[
         if path == "/activity":
             asked = request.query.get("api_key_hash")
             wanted = names if asked is None else [by_hash[asked]]
-            return json_response({"data": [row for name in wanted for row in _activity(name, models)]})
+            day = request.query.get("date")
+            rows = [row for name in wanted for row in _activity(name, models) if day in {None, row["date"]}]
+            return json_response({"data": rows})
         if path == "/analytics/query":
             return json_response({"data": _analytics(names, models, day_count, json.loads(request.body))})
         return json_response({"data": {"total_credits": 100, "total_usage": 1} if path == "/credits" else []})

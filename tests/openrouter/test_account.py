@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,11 +23,12 @@ from orwatch.openrouter.account import (
     fetch_models,
 )
 from orwatch.openrouter.client import Client
-from tests.support import API_URL, SECRET, TODAY
+from tests.support import API_URL, SECRET
 
 ACTIVITY_URL, ANALYTICS_URL = f"{API_URL}/activity", f"{API_URL}/analytics/query"
 SINCE, UNTIL = date(2026, 11, 14), date(2026, 11, 20)
 HASH = "0123456789abcdef" * 4
+COMPLETED = date(2026, 10, 21), date(2026, 11, 19)
 
 
 # Activity.
@@ -42,7 +43,7 @@ def test_activity_of_the_account_is_asked_for_without_parameters(
     client: Client, respx_mock: respx.MockRouter
 ) -> None:
     route = respx_mock.get(ACTIVITY_URL).respond(json={"data": [activity_row("2026-11-19 00:00:00")]})
-    read = fetch_activity(client, SECRET, TODAY)
+    read = fetch_activity(client, SECRET, *COMPLETED)
     request = route.calls.last.request
     assert (request.url.query, request.headers["Authorization"]) == (b"", f"Bearer {SECRET}")
     assert read.answer.source is UsageSource.ACTIVITY
@@ -50,12 +51,21 @@ def test_activity_of_the_account_is_asked_for_without_parameters(
     assert read.model_names == {"a/b-2026": "a/b"}
 
 
-def test_activity_of_a_key_is_asked_for_by_its_hash_and_never_for_a_single_day(
+def test_activity_of_a_key_is_asked_for_by_its_hash(client: Client, respx_mock: respx.MockRouter) -> None:
+    route = respx_mock.get(ACTIVITY_URL).respond(json={"data": []})
+    fetch_activity(client, SECRET, *COMPLETED, HASH)
+    assert dict(route.calls.last.request.url.params) == {"api_key_hash": HASH}
+
+
+def test_activity_of_one_day_is_asked_for_by_its_date_and_a_server_that_answers_with_more_is_not_followed(
     client: Client, respx_mock: respx.MockRouter
 ) -> None:
-    route = respx_mock.get(ACTIVITY_URL).respond(json={"data": []})
-    fetch_activity(client, SECRET, TODAY, HASH)
-    assert dict(route.calls.last.request.url.params) == {"api_key_hash": HASH}
+    told = [activity_row("2026-11-18"), activity_row("2026-11-19")]
+    route = respx_mock.get(ACTIVITY_URL).respond(json={"data": told})
+    answer = fetch_activity(client, SECRET, UNTIL - timedelta(days=1), UNTIL - timedelta(days=1)).answer
+    assert dict(route.calls.last.request.url.params) == {"date": "2026-11-19"}
+    assert [f"{row.day}" for row in answer.rows] == ["2026-11-19"]
+    assert all(each.is_outside_window for each in answer.rejected)
 
 
 def test_activity_is_believed_for_the_thirty_completed_days_alone(
@@ -63,7 +73,7 @@ def test_activity_is_believed_for_the_thirty_completed_days_alone(
 ) -> None:
     told = ["2026-10-20", "2026-10-21", "2026-11-19", "2026-11-20", "2026-11-21"]
     respx_mock.get(ACTIVITY_URL).respond(json={"data": [activity_row(day) for day in told]})
-    answer = fetch_activity(client, SECRET, date(2026, 11, 20)).answer
+    answer = fetch_activity(client, SECRET, *COMPLETED).answer
     assert (answer.since, answer.until) == (date(2026, 10, 21), date(2026, 11, 19))
     assert (answer.until - answer.since).days + 1 == 30
     assert [f"{row.day}" for row in answer.rows] == ["2026-10-21", "2026-11-19"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 from orwatch.domain.attribution import differing_days, remainder
 from orwatch.domain.contradictions import Contradiction
+from orwatch.domain.days import ONE_DAY
 from orwatch.domain.keys import StoredKey, has_own_source
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError, TimeShareError
@@ -40,19 +42,26 @@ def read_completed_days(reader: AccountReader) -> None:
     if not reader.may_use(UsageSource.ACTIVITY):
         return
 
-    def ask_account() -> Activity:
-        return fetch_activity(reader.client, reader.secret, reader.today)
+    first, last = reader.today - timedelta(days=ACTIVITY_DAYS), reader.today - timedelta(days=1)
+
+    def ask_account(since: date = first) -> Activity:
+        return fetch_activity(reader.client, reader.secret, since, last)
 
     reader.begin("completed days")
-    before = reader.attempt("activity", ask_account, UsageSource.ACTIVITY)
+    # The last one is still corrected; the others are read once a day, and where a key has to be asked.
+    since = last if _is_read_today(reader, first, last) else first
+    before = reader.attempt("activity", partial(ask_account, since), UsageSource.ACTIVITY)
+    due = [] if before is None else _due(reader, before)
+    if due and since != first:
+        before = reader.attempt("activity", ask_account, UsageSource.ACTIVITY)
+        due = [] if before is None else _due(reader, before)
     if before is None:
         return
     reader.sources.add(UsageSource.ACTIVITY)
-    due = _due(reader, before)
     reported_days = frozenset(row.day for row in before.answer.rows)
 
     def ask(key: StoredKey) -> Activity:
-        return fetch_activity(reader.client, reader.secret, reader.today, key.key_hash)
+        return fetch_activity(reader.client, reader.secret, first, last, key.key_hash)
 
     # Who used it all, as it seems: one key may have, but not beside others.
     users_of_all: list[StoredKey] = []
@@ -83,10 +92,26 @@ def read_completed_days(reader: AccountReader) -> None:
         reader.tally(reader.owner).add_error(
             f"the completed days of {counted(len(late), 'key')} are left to the next sync: {late[0]}"
         )
-    # Asked again after its keys: what they used meanwhile is in it.
-    account = reader.attempt("activity", ask_account) if due else before
-    if account is not None:
-        _write_remainder(reader, account)
+    if due:
+        del before  # not two such answers in memory
+        # Asked again after its keys: what they used meanwhile is in it.
+        before = reader.attempt("activity", ask_account)
+    if before is not None:
+        _write_remainder(reader, before)
+
+
+def _is_read_today(reader: AccountReader, first: date, last: date) -> bool:
+    """Whether the days before the last one are stored as the account has reported them today.
+
+    Never where a key is asked with its own secret, after the account: what that reports of any day counts
+    twice until the account's remainder is worked out again.
+    """
+    if not reader.session.request.reaches_back or any(has_own_source(key) for key in reader.members):
+        return False
+    ids = {key.id for key in reader.members} | {reader.owner.id}
+    midnight = datetime.combine(reader.today, time(), UTC)
+    with reader.session.store.read() as connection:
+        return accounts.is_read_since(connection, reader.owner.id, ids, first, last - ONE_DAY, midnight)
 
 
 def _due(reader: AccountReader, account: Activity) -> list[StoredKey]:
@@ -95,7 +120,7 @@ def _due(reader: AccountReader, account: Activity) -> list[StoredKey]:
     since, until = account.answer.since, account.answer.until
     ids = {key.id for key in reader.members} | {reader.owner.id}
     with reader.session.store.read() as connection:
-        unsettled = accounts.unsettled_days(connection, ids, since, until)
+        unsettled = accounts.unsettled_days(connection, ids, until - timedelta(days=ACTIVITY_DAYS - 1), until)
         stored = accounts.stored_sums(connection, ids, since, until)
     # A key with a source of its own may have dollars only: then requests always differ.
     is_counted = not any(has_own_source(key) for key in reader.members)

@@ -17,6 +17,7 @@ from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageRow
 from orwatch.store.keys.layers import dump_workspaces, load_workspaces
 from orwatch.store.keys.table import list_keys, list_rows, update_key, update_keys
+from orwatch.store.ledger.conditions import among, between
 from orwatch.store.ledger.spans import list_spans
 from orwatch.store.schema import (
     account_credits,
@@ -26,6 +27,7 @@ from orwatch.store.schema import (
     models,
     providers,
     to_day_number,
+    to_seconds,
     usage_by_key,
     usage_days,
     usage_stats,
@@ -179,6 +181,25 @@ def spent_before_today(facts: KeyFacts) -> tuple[Decimal | None, Decimal | None]
 
 def _difference(whole: Decimal | None, part: Decimal | None) -> Decimal | None:
     return None if whole is None or part is None else whole - part
+
+
+def is_read_since(
+    connection: Connection,
+    owner_id: int,
+    key_ids: Collection[int],
+    since: date,
+    until: date,
+    read_since: datetime,
+) -> bool:
+    """Whether all days with usage of these keys were read of the account since then, by ``GET /activity``."""
+    days = f"SELECT DISTINCT date FROM {{}} WHERE {between('date', since, until)} AND {{}}"
+    is_read = (
+        f"api_key_id = {int(owner_id)} AND source = '{UsageSource.ACTIVITY}' "
+        f"AND read_at >= {to_seconds(read_since)}"
+    )
+    read = {*connection.exec_driver_sql(days.format("usage_days", is_read)).scalars()}
+    used = {*connection.exec_driver_sql(days.format("usage_by_key", among("api_key_id", key_ids))).scalars()}
+    return bool(read) and used <= read
 
 
 def unsettled_days(

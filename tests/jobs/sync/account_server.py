@@ -305,7 +305,9 @@ class AccountServer:
 
     def activity(self, params: Json) -> list[Json]:
         """The rows that ``GET /activity`` answers with."""
-        since = self.today - timedelta(days=30)
+        since, until = self.today - timedelta(days=30), self.today - timedelta(days=1)
+        if "date" in params and not self.ignores_filters:
+            since = until = date.fromisoformat(params["date"])
         key = self.keys.get(params.get("api_key_hash", ""))
         if self.forgets_deleted_keys and key is not None and key.is_deleted:
             return []
@@ -313,7 +315,7 @@ class AccountServer:
         for number, (spot, use) in enumerate(sorted(self.usage.items(), key=repr)):
             day, who, model, provider = spot
             wanted = None if self.ignores_filters else params.get("api_key_hash")
-            if since <= day < self.today and wanted in {None, who}:
+            if since <= day <= until and wanted in {None, who}:
                 items += endpoints(day, model, provider, use, number)
         return items
 

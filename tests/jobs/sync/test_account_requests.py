@@ -70,16 +70,77 @@ def test_a_settled_day_is_asked_for_again_when_a_key_spends_more(watcher: Accoun
 
 def test_a_correction_costs_the_keys_that_have_open_days_one_request_each(watcher: AccountWatcher) -> None:
     keys = [watcher.server.create(f"key {number}") for number in range(10)]
-    watcher.server.use(keys[0])
     watcher.server.use(keys[1], day=TODAY - timedelta(days=20))
     for _ in range(2):
+        watcher.server.use(keys[0])
         watcher.sync()
+        last = watcher.server.today
         watcher.next_day()
     watcher.sync()
-    watcher.server.correct((TODAY, keys[0], GPT, "OpenAI"), Use(5, 6, 7, 8 * 10**9), is_counted=False)
+    watcher.server.correct((last, keys[0], GPT, "OpenAI"), Use(5, 6, 7, 8 * 10**9), is_counted=False)
     watcher.server.requests.clear()
     watcher.sync()
     assert watcher.server.hashes_asked() == [keys[0]]
+
+
+def test_the_account_is_asked_for_all_completed_days_once_a_day_and_then_for_the_last_one(
+    watcher: AccountWatcher,
+) -> None:
+    watcher.server.create("idle")
+    watcher.server.use(None, day=TODAY - timedelta(days=5))
+    asked_for = []
+    for hours in (1, 1, 22, 1):
+        watcher.server.requests.clear()
+        watcher.sync()
+        asked_for.append([params.get("date") for params in watcher.server.asked("/activity")])
+        watcher.clock.advance(hours=hours)
+    assert asked_for == [[None], ["2026-11-19"], ["2026-11-19"], [None]]
+
+
+def test_what_is_no_keys_is_corrected_within_an_hour_on_the_last_day_and_the_next_day_on_others(
+    watcher: AccountWatcher,
+) -> None:
+    last, older = TODAY - timedelta(days=1), TODAY - timedelta(days=2)
+    for day in (last, older):
+        watcher.server.use(None, "2", day=day)
+    watcher.sync()
+    for day in (last, older):
+        watcher.server.use(None, "5", day=day)
+    watcher.sync()
+    assert [watcher.costs(day) for day in (last, older)] == [{"boss": 7}, {"boss": 2}]
+    watcher.next_day()
+    watcher.sync()
+    assert [watcher.costs(day) for day in (last, older)] == [{"boss": 7}, {"boss": 7}]
+
+
+def test_all_completed_days_are_asked_for_again_where_the_remainder_of_one_could_not_be_read(
+    watcher: AccountWatcher,
+) -> None:
+    red = watcher.server.create("red")
+    watcher.server.use(red, day=TODAY - timedelta(days=3))
+    watcher.server.use(None, "2", day=TODAY - timedelta(days=3))
+    watcher.sync()
+    watcher.server.failing["/activity"] = 500
+    watcher.next_day()
+    watcher.sync()
+    watcher.server.failing.clear()
+    watcher.server.use(None, "5", day=TODAY - timedelta(days=3))
+    watcher.sync()
+    assert watcher.costs(TODAY - timedelta(days=3)) == {"red": 1, "boss": 7}
+
+
+def test_a_key_with_a_secret_of_its_own_counts_once_in_the_next_hour(watcher: AccountWatcher) -> None:
+    own = watcher.server.create("own", secret_name="laptop")
+    watcher.server.use(own, day=TODAY - timedelta(days=3))
+    watcher.sync()
+    assert watcher.costs(TODAY - timedelta(days=3)) == {"own": 1}
+    watcher.sync()
+    watcher.server.requests.clear()
+    keyring, setting = Keyring([ENCRYPTION_KEY]), UsageSource.COUNTERS
+    key_jobs.add(watcher.store, keyring, "own", secret_of("laptop"), None, NOW, source_setting=setting)
+    watcher.sync()
+    assert [params.get("date") for params in watcher.server.asked("/activity")] == [None]
+    assert watcher.costs(TODAY - timedelta(days=3)) == {"own": 1}
 
 
 def test_keys_of_one_name_cost_one_request_each_and_only_where_the_name_was_used(
@@ -176,6 +237,7 @@ def test_a_correction_of_a_key_that_is_no_longer_used_is_read_all_the_same(watch
         watcher.sync()
     watcher.server.correct((TODAY, red, GPT, "OpenAI"), Use(5, 6, 7, 8 * 10**9), is_counted=False)
     watcher.server.requests.clear()
+    watcher.next_day()
     watcher.sync()
     assert watcher.server.hashes_asked() == [red]
     assert watcher.costs(TODAY) == {"red": 8}
