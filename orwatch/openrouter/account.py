@@ -11,8 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 
+from orwatch.domain.days import days_between
 from orwatch.domain.keys import Credits, ListedKey, Workspace
 from orwatch.domain.layers import WorkspaceBudget
+from orwatch.domain.sources import UsageSource
+from orwatch.domain.usage import UsageAnswer
 from orwatch.errors import ApiError, ApiUnavailableError, UnexpectedAnswerError
 from orwatch.openrouter.parse_account import (
     Activity,
@@ -189,6 +192,23 @@ def fetch_activity(
     if since == until:
         params["date"] = since.isoformat()
     return parse_activity(client.get("/activity", secret, params), since, until)
+
+
+def fetch_activity_by_day(client: Client, secret: str, since: date, until: date) -> Activity:
+    """As ``fetch_activity`` of an account, by a request for each day. Raises ``ApiError``."""
+    answers = []
+    names: dict[str, str] = {}
+    for day in days_between(since, until):
+        found = fetch_activity(client, secret, day, day)
+        if any(row.is_outside_window for row in found.answer.rejected):
+            # A server that does not know the parameter, and answers with all days each time.
+            return fetch_activity(client, secret, since, until)
+        answers.append(found.answer)
+        # As within one answer, a plain name stands for those of variants.
+        names |= {dated: name for dated, name in found.model_names.items() if ":" in names.get(dated, ":")}
+    rows = tuple(row for answer in answers for row in answer.rows)
+    rejected = tuple(row for answer in answers for row in answer.rejected)
+    return Activity(UsageAnswer(UsageSource.ACTIVITY, since, until, rows, rejected), names)
 
 
 def fetch_analytics(

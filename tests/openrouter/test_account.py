@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 import respx
 
@@ -18,6 +19,7 @@ from orwatch.errors import (
 from orwatch.openrouter import account
 from orwatch.openrouter.account import (
     fetch_activity,
+    fetch_activity_by_day,
     fetch_analytics,
     fetch_credits,
     fetch_models,
@@ -66,6 +68,38 @@ def test_activity_of_one_day_is_asked_for_by_its_date_and_a_server_that_answers_
     assert dict(route.calls.last.request.url.params) == {"date": "2026-11-19"}
     assert [f"{row.day}" for row in answer.rows] == ["2026-11-19"]
     assert all(each.is_outside_window for each in answer.rejected)
+
+
+def test_activity_asked_for_day_by_day_is_that_of_all_days_at_once(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    told = [
+        activity_row("2026-11-17", model="a/b:free"),
+        activity_row("2026-11-17", usage="nonsense"),
+        activity_row("2026-11-18"),
+        activity_row("2026-11-19", model="a/b:free", provider_name="Q"),
+        activity_row("2026-11-19"),
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        day = request.url.params.get("date")
+        return httpx.Response(200, json={"data": [row for row in told if day in {None, row["date"]}]})
+
+    route = respx_mock.get(ACTIVITY_URL).mock(side_effect=answer)
+    days = date(2026, 11, 16), date(2026, 11, 19)
+    assert fetch_activity_by_day(client, SECRET, *days) == fetch_activity(client, SECRET, *days)
+    asked = [call.request.url.params.get("date") for call in route.calls]
+    assert asked == ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19", None]
+
+
+def test_activity_is_asked_for_at_once_where_the_server_answers_for_a_day_with_all(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    told = [activity_row(day) for day in ("2026-11-17", "2026-11-18", "2026-11-19")]
+    route = respx_mock.get(ACTIVITY_URL).respond(json={"data": told})
+    read = fetch_activity_by_day(client, SECRET, *COMPLETED)
+    assert [f"{row.day}" for row in read.answer.rows] == ["2026-11-17", "2026-11-18", "2026-11-19"]
+    assert [call.request.url.params.get("date") for call in route.calls] == ["2026-10-21", None]
 
 
 def test_activity_is_believed_for_the_thirty_completed_days_alone(

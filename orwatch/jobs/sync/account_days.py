@@ -15,7 +15,7 @@ from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError, TimeShareError
 from orwatch.jobs.sync.account_reader import AccountReader
 from orwatch.jobs.sync.contradictions import write_agreed
-from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_activity
+from orwatch.openrouter.account import ACTIVITY_DAYS, fetch_activity, fetch_activity_by_day
 from orwatch.openrouter.fan_out import ask_in_groups
 from orwatch.openrouter.parse_account import Activity
 from orwatch.store.engine.database import Connection
@@ -33,6 +33,9 @@ _IS_OF_ALL = (
     "nothing of it was stored. Does this server know api_key_hash?"
 )
 
+# Of larger accounts one answer for all completed days takes more memory than all else: 20,000 rows 25 MB.
+_ROWS_AT_ONCE = 20_000
+
 # How long a deleted key is still asked about.
 _DELETED_IS_ASKED = timedelta(days=3)
 
@@ -45,7 +48,9 @@ def read_completed_days(reader: AccountReader) -> None:
     first, last = reader.today - timedelta(days=ACTIVITY_DAYS), reader.today - timedelta(days=1)
 
     def ask_account(since: date = first) -> Activity:
-        return fetch_activity(reader.client, reader.secret, since, last)
+        is_large = reader.windows.rows_per_day * (last - since).days > _ROWS_AT_ONCE
+        fetch = fetch_activity_by_day if is_large else fetch_activity
+        return fetch(reader.client, reader.secret, since, last)
 
     reader.begin("completed days")
     # The last one is still corrected; the others are read once a day, and where a key has to be asked.
@@ -92,12 +97,10 @@ def read_completed_days(reader: AccountReader) -> None:
         reader.tally(reader.owner).add_error(
             f"the completed days of {counted(len(late), 'key')} are left to the next sync: {late[0]}"
         )
-    if due:
-        del before  # not two such answers in memory
-        # Asked again after its keys: what they used meanwhile is in it.
-        before = reader.attempt("activity", ask_account)
-    if before is not None:
-        _write_remainder(reader, before)
+    # Asked again after its keys: what they used meanwhile is in it.
+    account = reader.attempt("activity", ask_account) if due else before
+    if account is not None:
+        _write_remainder(reader, account)
 
 
 def _is_read_today(reader: AccountReader, first: date, last: date) -> bool:

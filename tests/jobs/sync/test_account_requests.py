@@ -9,6 +9,7 @@ import pytest
 
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key import change as key_jobs
+from orwatch.jobs.sync import account_days
 from orwatch.secrets import Keyring
 from tests.jobs.support import ENCRYPTION_KEY
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use
@@ -95,6 +96,26 @@ def test_the_account_is_asked_for_all_completed_days_once_a_day_and_then_for_the
         asked_for.append([params.get("date") for params in watcher.server.asked("/activity")])
         watcher.clock.advance(hours=hours)
     assert asked_for == [[None], ["2026-11-19"], ["2026-11-19"], [None]]
+
+
+def test_a_large_account_is_asked_for_its_completed_days_one_by_one(
+    watcher: AccountWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_days, "_ROWS_AT_ONCE", 5)
+    red = watcher.server.create("red")
+    for ago in range(31):
+        watcher.server.use(red, day=TODAY - timedelta(days=ago))
+        watcher.server.use(None, "2", day=TODAY - timedelta(days=ago))
+    watcher.sync()
+    completed = [f"{TODAY - timedelta(days=ago)}" for ago in range(30, 0, -1)]
+    asked_for = [params.get("date") for params in watcher.server.asked("/activity")]
+    assert asked_for == [*completed, None, *completed]
+    for ago in (1, 30):
+        day = TODAY - timedelta(days=ago)
+        assert {names: use.requests for names, use in watcher.rows(day).items()} == {
+            ("red", GPT, "OpenAI"): 1,
+            ("boss", GPT, "OpenAI"): 1,
+        }
 
 
 def test_what_is_no_keys_is_corrected_within_an_hour_on_the_last_day_and_the_next_day_on_others(
