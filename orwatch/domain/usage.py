@@ -55,7 +55,7 @@ def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:
 
 
 def _sum_if_known(counts: Sequence[int | None]) -> int | None:
-    return None if None in counts else sum(count for count in counts if count)
+    return None if None in counts else sum(filter(None, counts))
 
 
 class OwnedRow(NamedTuple):

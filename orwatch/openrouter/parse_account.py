@@ -292,7 +292,7 @@ def _is_slug(value: Json) -> TypeGuard[str]:
 
 def _model_names(pairs: Iterable[tuple[Json, Json]]) -> dict[str, str]:
     """Where variants (``model:free``) share a permaslug, the plain slug stands for all of them."""
-    texts = {pair for pair in pairs if all(isinstance(text, str) for text in pair)}
+    texts = {(dated, name) for dated, name in pairs if isinstance(dated, str) and isinstance(name, str)}
     valid = [(permaslug, slug) for permaslug, slug in texts if _is_slug(permaslug) and _is_slug(slug)]
     check_names((permaslug for permaslug, _ in valid), len(valid))
     # The last one stays: the plain one, and of several plain ones always the same.
