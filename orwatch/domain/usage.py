@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from orwatch.domain.money import ZERO, add_exactly, add_known_usd, round_to_nano, sum_exactly
+from orwatch.domain.money import ZERO, round_to_nano, sum_exactly
 from orwatch.domain.sources import UsageSource
 
 
@@ -40,6 +39,7 @@ def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:
     day, model, provider = rows[0][:3]
     # By columns: row by row it takes three times as long.
     _, _, _, requests, tokens_input, tokens_output, cost, reasoning, cached, byok = zip(*rows, strict=True)
+    known_byok = [amount for amount in byok if amount is not None]
     return UsageRow(
         day,
         model,
@@ -47,15 +47,15 @@ def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:
         _sum_if_known(requests),
         _sum_if_known(tokens_input),
         _sum_if_known(tokens_output),
-        reduce(add_exactly, cost),
+        sum_exactly(cost),
         _sum_if_known(reasoning),
         _sum_if_known(cached),
-        reduce(add_known_usd, byok),
+        sum_exactly(known_byok) if known_byok else None,
     )
 
 
 def _sum_if_known(counts: Sequence[int | None]) -> int | None:
-    return None if None in counts else sum(filter(None, counts))
+    return None if None in counts else sum(cast("Sequence[int]", counts))
 
 
 class OwnedRow(NamedTuple):

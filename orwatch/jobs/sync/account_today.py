@@ -92,7 +92,7 @@ def _analytics_days(reader: AccountReader) -> tuple[date, date]:
 
 def _write_window(reader: AccountReader, window: Window, backfilled_from: date | None = None) -> None:
     """Write a whole answer of analytics: each key's days, and what belongs to no key."""
-    names = _model_names_for(reader, window)
+    names = _new_names(window, _model_names_for(reader, window))
     now = reader.now()
     whole_days = frozenset(row.day for row in window.account)
     account = _named(window.account, names)
@@ -141,8 +141,16 @@ def _note_warnings(reader: AccountReader, window: Window) -> None:
     )
 
 
-def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> list[UsageRow]:
-    return add_up(with_model_name(row, names) for row in rows)
+def _new_names(window: Window, known: Mapping[str, str]) -> dict[str | None, str | None]:
+    """The plain names of the window's models that bear another one."""
+    models = {row.model: row for rows in (window.account, *window.keys.values()) for row in rows}
+    named = {model: with_model_name(row, known).model for model, row in models.items()}
+    return {model: name for model, name in named.items() if name != model}
+
+
+def _named(rows: Sequence[UsageRow], names: Mapping[str | None, str | None]) -> Sequence[UsageRow]:
+    """Sorted and added-up rows under other names of their models, sorted and added up again."""
+    return add_up(row._replace(model=names.get(row.model, row.model)) for row in rows) if names else rows
 
 
 def _model_names_for(reader: AccountReader, window: Window) -> Mapping[str, str]:
