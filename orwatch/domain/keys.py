@@ -213,6 +213,11 @@ class StoredKey:
         return self.facts.kind is KeyKind.MANAGEMENT
 
     @property
+    def watches_account(self) -> bool:
+        """Whether it is a management key that is in use: one that is removed or replaced is not active."""
+        return self.is_management and self.is_active
+
+    @property
     def is_removed(self) -> bool:
         """Whether it was removed from orwatch; its history stays."""
         return self.removed_at is not None
@@ -252,11 +257,11 @@ class StoredKey:
 
 
 def account_owners(keys: Iterable[StoredKey], states: Mapping[int, AccountState]) -> list[StoredKey]:
-    """The active management keys, one for each account: with the first all of it is read."""
+    """The management keys in use, one for each account: with the first all of it is read."""
     owners: list[StoredKey] = []
     seen: set[str] = set()
     for key in keys:
-        if key.is_management and key.is_active:
+        if key.watches_account:
             account_id = states.get(key.id, AccountState()).account_id
             if account_id is None or account_id not in seen:
                 owners.append(key)

@@ -18,7 +18,7 @@ from orwatch.domain.can_spend import (
     window_of,
     workspace_bound,
 )
-from orwatch.domain.keys import AccountState, StoredKey, account_owners
+from orwatch.domain.keys import AccountState, StoredKey
 from orwatch.domain.layers import Layer, WorkspaceBudget
 from orwatch.domain.money import ZERO, add_known_usd, sum_exactly
 from orwatch.domain.usage import Totals
@@ -57,7 +57,8 @@ class Allowances:
 def read_allowances(connection: Connection, keys: Sequence[StoredKey], now: datetime) -> Allowances:
     """What limits these keys now. ``keys``: all that are stored, as ``list_keys`` gives them."""
     states = accounts.account_states(connection)
-    owners = {key.id: key for key in account_owners(keys, states)}
+    # All of them: the keys of an account may be listed by another one than is to read it next.
+    owners = {key.id: key for key in keys if key.watches_account}
     credits = {
         owner_id: reading
         for owner_id, reading in accounts.latest_credits_by_account(connection).items()

@@ -62,7 +62,7 @@ def run(
         spent_month = sum_known_usd(map(spending.spent_month_by, all_keys))
         course = None if spent_month is None else month_forecast(connection, now, spent_usd=spent_month)
     keys = [key for key in all_keys if not key.is_removed and not key.is_deleted]
-    active_owners = {key.id for key in keys if key.is_management and key.is_active}
+    active_owners = {key.id for key in keys if key.watches_account}
     watched = {key.id: key.created_at for key in keys if _is_watched(key, active_owners)}
     # With no key to watch there is nothing to miss.
     watched_since = max(created_at, min(watched.values())) if watched else None

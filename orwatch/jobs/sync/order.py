@@ -10,11 +10,7 @@ from orwatch.domain.keys import StoredKey, has_own_source
 def owners_of(keys: Sequence[StoredKey], selected: Sequence[StoredKey]) -> list[StoredKey]:
     """The management keys whose accounts are to be read."""
     listed_by = {key.listing.account_key_id for key in selected if key.listing and not has_own_source(key)}
-    return [
-        key
-        for key in keys
-        if key.is_management and key.is_active and (key in selected or key.id in listed_by)
-    ]
+    return [key for key in keys if key.watches_account and (key in selected or key.id in listed_by)]
 
 
 def is_ordinary(key: StoredKey, owners: Sequence[StoredKey]) -> bool:

@@ -22,6 +22,7 @@ from tests.jobs.sync.account_support import (
     add_owner,
     list_under,
     listed,
+    note_account,
     note_credits,
     note_spent,
     note_sync,
@@ -151,6 +152,16 @@ def test_without_a_management_key_what_the_key_was_told_is_all_there_is(store: S
     # The reading is older than the window.
     later = spendable(store, now=DECEMBER + timedelta(hours=1))
     assert later == CanSpend(Decimal(50), "workspace budget", datetime(2027, 1, 1, tzinfo=UTC), True)
+
+
+def test_the_balance_is_that_of_the_management_key_that_lists_the_key(store: Store, owner: StoredKey) -> None:
+    deputy = add_owner(store, "deputy")
+    for each in (owner, deputy):
+        note_account(store, each, account_id="team")
+    add_key(store, "a")
+    list_under(store, deputy, listed("a"))
+    note_credits(store, deputy, "10", "4")
+    assert spendable(store) == CanSpend(Decimal(6), "balance")
 
 
 def test_of_a_budget_for_life_only_a_key_that_was_told_knows_what_is_left(
