@@ -37,8 +37,11 @@ def judge(store: Store, now: datetime, rules: WatchRules) -> Judgement:
         failed: list[Rule] = []
         findings = list(_findings(readings, failed))
         windows = {finding.window for finding in findings if finding.is_met}
-        stored = stored_alerts.open_or_of_windows(connection, windows) if windows else still_open
-    if since is not None and not transitions(findings, stored, failed):
+        # By the open ones alone nothing changes, mostly; then nothing does by those that are over, either.
+        changes = transitions(findings, still_open, failed)
+        if changes and windows:
+            changes = transitions(findings, stored_alerts.open_or_of_windows(connection, windows), failed)
+    if since is not None and not changes:
         return Judgement(has_bug=bool(failed))
     return store.run_write(lambda connection: _store(connection, findings, windows, failed, now))
 

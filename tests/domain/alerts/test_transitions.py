@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
+from itertools import product
 
 import pytest
 
@@ -92,6 +94,26 @@ def test_the_alerts_of_a_rule_that_failed_stay_as_they_are() -> None:
     history.judge(*spent(85))
     assert history.judge(not_judged=[Rule.BUDGET]) == []
     assert history.open == [80]
+
+
+def test_where_nothing_changes_by_the_open_alerts_nothing_does_by_those_that_are_over() -> None:
+    thresholds = (50, 80, 100)
+    before: list[dict[str, datetime] | None] = [None, {}, {"recovered_at": NOW}, {"ended_at": NOW}]
+    before.append({"recovered_at": NOW, "ended_at": NOW})
+    unchanged = 0
+    for met, states in product(product((True, False, None), repeat=3), product(before, repeat=3)):
+        for count in range(4):
+            findings = of(dict(zip(thresholds[:count], met, strict=False)))
+            stored = [
+                Alert(number, Rule.BUDGET, "budget:1", "team", "2026-11", percent, "", {}, NOW, **state)
+                for number, (percent, state) in enumerate(zip(thresholds, states, strict=True))
+                if state is not None
+            ]
+            still_open = [alert for alert in stored if alert.is_open]
+            if any(each.is_met for each in findings) and not transitions(findings, still_open):
+                unchanged += 1
+                assert not transitions(findings, stored)
+    assert unchanged > 100
 
 
 def test_random_histories_agree_with_a_plain_model() -> None:
