@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,33 +21,54 @@ _ROWS_PER_STATEMENT = 500
 _POSTGRES_TYPES = {BigInteger: "int8", Integer: "int4", Boolean: "bool", Text: "text"}
 
 
+# What stands before a row that is staged: 1 where it comes, -1 where it goes.
+SIGN = "sign"
+
+
 def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows as they are stored, all columns in the table's order."""
     if connection.dialect.name == "postgresql":
-        _copy(connection, table, table.name, rows)
+        _copy(connection, table.name, [*table.columns], rows)
     else:
-        _insert(connection, table, rows)
+        _insert(connection, table.name, [*table.columns], rows)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows as they are stored, all columns in the table's order, or replace those of the same key."""
-    if not rows:
-        return
     # What one statement takes is written sooner by it than by a COPY and what that needs.
     if connection.dialect.name != "postgresql" or len(rows) <= _ROWS_PER_STATEMENT:
-        _insert(connection, table, rows, _replacement(table))
+        _insert(connection, table.name, [*table.columns], rows, _replacement(table))
         return
-    incoming = f"incoming_{table.name}"
+    with staged(connection, table, [(1, *row) for row in rows]) as name:
+        upsert_staged(connection, table, name)
+
+
+@contextmanager
+def staged(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """A temporary table with these rows of ``table``, each with its sign before its columns; its name."""
+    name = f"staged_{table.name}"
+    columns = [Column(SIGN, Integer), *table.columns]
     # One for the session: made anew each time, such tables would litter the server's own ones.
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} AS SELECT 0 AS {SIGN}, * FROM {table.name} WHERE 1 = 0"
     )
-    _copy(connection, table, incoming, rows)
-    columns = _columns(table)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, name, columns, rows)
+        yield name
+        # Of deleted rows nobody would free the room: autovacuum does not see such tables.
+        connection.exec_driver_sql(f"TRUNCATE {name}")
+    else:
+        _insert(connection, name, columns, rows)
+        yield name
+        connection.exec_driver_sql(f"DELETE FROM {name}")
+
+
+def upsert_staged(connection: Connection, table: Table, name: str) -> None:
+    """Insert the staged rows that come, or replace those of the same key."""
     connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {incoming} {_replacement(table)}"
+        f"INSERT INTO {table.name} ({_names(table.columns)}) "
+        f"SELECT {_names(table.columns)} FROM {name} WHERE {SIGN} > 0 {_replacement(table)}"
     )
-    connection.exec_driver_sql(f"TRUNCATE {incoming}")
 
 
 def delete(connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
@@ -70,25 +92,30 @@ def delete(connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]
 
 
 def _insert(
-    connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], replacement: str = ""
+    connection: Connection,
+    name: str,
+    columns: Collection[Column[Any]],
+    rows: Sequence[tuple[Any, ...]],
+    replacement: str = "",
 ) -> None:
     value = "%s" if connection.dialect.name == "postgresql" else "?"
-    one_row = f"({', '.join([value] * len(table.columns))})"
+    one_row = f"({', '.join([value] * len(columns))})"
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         chunk = rows[start : start + _ROWS_PER_STATEMENT]
         values = ", ".join([one_row] * len(chunk))
         connection.exec_driver_sql(
-            f"INSERT INTO {table.name} ({_columns(table)}) VALUES {values} {replacement}",
+            f"INSERT INTO {name} ({_names(columns)}) VALUES {values} {replacement}",
             tuple(chain.from_iterable(chunk)),
         )
 
 
-def _copy(connection: Connection, table: Table, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write rows into a table that has the columns of ``table``."""
+def _copy(
+    connection: Connection, name: str, columns: Collection[Column[Any]], rows: Sequence[tuple[Any, ...]]
+) -> None:
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    statement = f"COPY {name} ({_columns(table)}) FROM STDIN (FORMAT BINARY)".encode()
+    statement = f"COPY {name} ({_names(columns)}) FROM STDIN (FORMAT BINARY)".encode()
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([_postgres_type(column) for column in table.columns])
+        copy.set_types([_postgres_type(column) for column in columns])
         for row in rows:
             copy.write_row(row)
 
@@ -98,13 +125,11 @@ def _postgres_type(column: Column[Any]) -> str:
     return next(name for kind, name in _POSTGRES_TYPES.items() if isinstance(stored, kind))
 
 
-def _columns(table: Table) -> str:
-    return ", ".join(column.name for column in table.columns)
+def _names(columns: Iterable[Column[Any]]) -> str:
+    return ", ".join(column.name for column in columns)
 
 
 def _replacement(table: Table) -> str:
     keys = [column.name for column in table.primary_key]
-    changes = ", ".join(
-        f"{column.name} = excluded.{column.name}" for column in table.columns if column.name not in keys
-    )
-    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+    changes = (f"{each.name} = excluded.{each.name}" for each in table.columns if each.name not in keys)
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(changes)}"

@@ -74,12 +74,17 @@ def has_any(connection: Connection, part: Part) -> bool:
 
 def take_out(connection: Connection, part: Part) -> None:
     """Subtract a part of the ledger from the totals: it is about to change."""
-    _book(connection, part, -1)
+    _book(connection, part, "-1")
 
 
 def put_in(connection: Connection, part: Part) -> None:
     """Add a part of the ledger to the totals, as it stands now."""
-    _book(connection, part, 1)
+    _book(connection, part, "1")
+
+
+def add_changes(connection: Connection, days: Collection[int], changes: str) -> None:
+    """Add to the totals what is in a table of changes of these days, each row times its ``sign``."""
+    _book(connection, Part(days), "sign", changes)
 
 
 def drop_empty(connection: Connection, part: Part) -> None:
@@ -172,7 +177,7 @@ def rebuild(connection: Connection, kept_from: date | None) -> tuple[list[date],
 
 def _rebuild(connection: Connection, table: Table, counts: Collection[str], time: int) -> None:
     _execute(connection, f"DELETE FROM {table.name} WHERE {_time_column(table)} = {time}")
-    _execute(connection, _statement(table, counts, 1, _lies_in(table, time), time))
+    _execute(connection, _statement(table, counts, _lies_in(table, time), time))
 
 
 def _values(connection: Connection, *columns: Column[int]) -> set[int]:
@@ -210,40 +215,52 @@ def _lies_in(table: Table, time: int) -> str:
     return f"date BETWEEN {time} AND {end}"
 
 
-def _book(connection: Connection, part: Part, sign: int) -> None:
+def _book(connection: Connection, part: Part, sign: str, source: str = usage_stats.name) -> None:
     if not part.days:
         return
     for table in (usage_by_model, usage_by_key):
-        _execute(connection, _statement(table, DAILY_COUNTS, sign, part.condition))
+        _execute(connection, _statement(table, DAILY_COUNTS, part.condition, None, sign, source))
     for month, condition in part.by_month():
-        _execute(connection, _statement(usage_months, COUNTS, sign, condition, month))
+        _execute(connection, _statement(usage_months, COUNTS, condition, month, sign, source))
 
 
 def _statement(
-    table: Table, counts: Collection[str], sign: int, condition: str, month: int | None = None
+    table: Table,
+    counts: Collection[str],
+    condition: str,
+    month: int | None,
+    sign: str = "1",
+    source: str = usage_stats.name,
 ) -> str:
     keys = [column.name for column in table.primary_key]
     return (
         f"INSERT INTO {table.name} ({', '.join((*keys, *total_columns(counts)))}) "
-        f"{_sums(table, counts, condition, month, sign)} "
+        f"{_sums(table, counts, condition, month, sign, source)} "
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {addition(table.name, counts)}"
     )
 
 
-def _sums(table: Table, counts: Collection[str], condition: str, month: int | None, sign: int = 1) -> str:
-    """The query that adds up a part of the ledger as a table of totals has it."""
+def _sums(
+    table: Table,
+    counts: Collection[str],
+    condition: str,
+    month: int | None,
+    sign: str = "1",
+    source: str = usage_stats.name,
+) -> str:
+    """The query that adds up a part of the ledger, times ``sign``, as a table of totals has it."""
     keys = [column.name for column in table.primary_key]
     grouped = [key for key in keys if key != "month"]
-    times = "-" if sign < 0 else ""
+    times = "" if sign == "1" else f"{sign} * "
     selected = [
         *(str(month) if key == "month" else key for key in keys),
-        f"{times}COUNT(*)",
-        f"{times}SUM(cost_nano)",
-        f"{times}SUM(CASE WHEN requests IS NULL THEN 0 ELSE cost_nano END)",
-        *(f"{times}SUM({count})" for count in counts),
-        *(f"{times}COUNT({count})" for count in counts),
+        f"SUM({sign})",
+        f"SUM({times}cost_nano)",
+        f"SUM(CASE WHEN requests IS NULL THEN 0 ELSE {times}cost_nano END)",
+        *(f"SUM({times}{count})" for count in counts),
+        *(f"SUM(CASE WHEN {count} IS NULL THEN 0 ELSE {sign} END)" for count in counts),
     ]
-    return f"SELECT {', '.join(selected)} FROM usage_stats WHERE {condition} GROUP BY {', '.join(grouped)}"
+    return f"SELECT {', '.join(selected)} FROM {source} WHERE {condition} GROUP BY {', '.join(grouped)}"
 
 
 def total_columns(counts: Collection[str]) -> tuple[str, ...]:

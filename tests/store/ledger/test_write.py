@@ -15,7 +15,7 @@ from orwatch.domain.money import from_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import RejectedRow, UsageAnswer
 from orwatch.store.engine.database import Store
-from orwatch.store.ledger import retention, spans
+from orwatch.store.ledger import retention, rollups, spans
 from orwatch.store.ledger import write as ledger
 from orwatch.store.ledger.write import WriteCounts
 from orwatch.store.schema import models, to_day_number
@@ -361,6 +361,21 @@ def test_a_first_answer_of_many_rows_takes_few_statements(store: Store) -> None:
 
     assert counts.rows_written == 1200
     assert sum("INSERT INTO usage_stats" in statement for statement in statements) == 3
+
+
+def test_totals_of_a_day_that_changes_are_written_once(store: Store) -> None:
+    write(store, usage_answer(usage_row(model="a"), usage_row(model="b"), usage_row(model="c")))
+    statements = []
+    with store.write() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        answer = usage_answer(usage_row(model="a", cost="7"), usage_row(model="c"), usage_row(model="d"))
+        ledger.write_usage(connection, 1, answer, NOW)
+
+    for table in ("usage_by_model", "usage_by_key", "usage_months"):
+        assert sum(f"INSERT INTO {table}" in statement for statement in statements) == 1
+    with store.read() as connection:
+        assert rollups.wrong_days(connection) == set()
+        assert rollups.check_months(connection, None).wrong == set()
 
 
 def test_the_watermark_and_the_birthday_are_told(store: Store) -> None:
