@@ -62,10 +62,10 @@ class Tally:
             self.fresh = array("i", chain.from_iterable(fresh - again))
         written = [cell_of(row) for row in counts.written if row[DAY] >= first_day]
         self.fresh.extend(chain.from_iterable(written))
-        self.counts = self.counts + replace(
-            counts,
-            rows_written=counts.rows_written - len(again),
-            rows_removed=counts.rows_removed - len(again.difference(written)),
+        self.counts = WriteCounts(
+            self.counts.rows_written + counts.rows_written - len(again),
+            self.counts.rows_unchanged + counts.rows_unchanged,
+            self.counts.rows_removed + counts.rows_removed - len(again.difference(written)),
         )
 
     def add_error(self, message: str, *, is_passing: bool = True) -> None:
@@ -143,7 +143,9 @@ class AccountReader:
 
     def tally(self, key: StoredKey) -> Tally:
         """What came of a key so far."""
-        return self._tallies.setdefault(key.id, Tally())
+        if key.id not in self._tallies:
+            self._tallies[key.id] = Tally()
+        return self._tallies[key.id]
 
     def add_counts(self, key: StoredKey, counts: WriteCounts) -> None:
         """Count what was written for a key; days before those of ``GET /activity`` are written once only."""

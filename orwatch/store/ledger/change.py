@@ -62,13 +62,15 @@ def compare(stored: list[LedgerRow], rows: list[LedgerRow], whole_days: set[date
     """
     if rows == stored:
         return Change([], [], [], {})
-    known, reported = set(stored), set(rows)
-    written = [row for row in rows if row not in known]
-    cells = set(map(cell_of, written))
-    whole = {to_day_number(day) for day in whole_days}
-    differing = [row for row in stored if row not in reported]
-    vanished = [row for row in differing if cell_of(row) not in cells and row[DAY] in whole]
-    replaced = [row for row in differing if cell_of(row) in cells]
+    written, replaced, vanished = rows, list[LedgerRow](), list[LedgerRow]()
+    if stored:
+        known, reported = set(stored), set(rows)
+        written = [row for row in rows if row not in known]
+        cells = set(map(cell_of, written))
+        whole = {to_day_number(day) for day in whole_days}
+        differing = [row for row in stored if row not in reported]
+        vanished = [row for row in differing if cell_of(row) not in cells and row[DAY] in whole]
+        replaced = [row for row in differing if cell_of(row) in cells]
     growth: dict[int, tuple[int, int]] = {}
     for sign, changed in ((1, written), (-1, replaced), (-1, vanished)):
         for row in changed:

@@ -57,7 +57,7 @@ class WriteCounts:
     """What a write did.
 
     ``written``: the rows that were written; ``replaced``: those that were stored before and are changed or
-    gone. They are those of one write: a sum has the counts only.
+    gone: those of one write, a sum has the counts only.
     """
 
     rows_written: int = 0
@@ -65,13 +65,6 @@ class WriteCounts:
     rows_removed: int = 0
     written: tuple[LedgerRow, ...] = ()
     replaced: tuple[LedgerRow, ...] = ()
-
-    def __add__(self, other: WriteCounts) -> WriteCounts:
-        return WriteCounts(
-            self.rows_written + other.rows_written,
-            self.rows_unchanged + other.rows_unchanged,
-            self.rows_removed + other.rows_removed,
-        )
 
 
 def kept_from(connection: Connection) -> date | None:
