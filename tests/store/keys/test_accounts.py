@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -81,6 +81,27 @@ def test_days_are_open_until_a_better_source_has_told_them_twice(store: Store, b
     assert unsettled() == {boss.id: {TODAY}}
     write(store, told, now=NOW + timedelta(days=5))
     assert unsettled() == {}
+
+
+def test_an_account_is_read_when_every_day_with_usage_of_its_keys_was_read_since_then(
+    store: Store, boss: StoredKey
+) -> None:
+    key = add_key(store)
+    used, later = TODAY - timedelta(days=3), NOW + timedelta(hours=1)
+
+    def is_read(since: datetime) -> bool:
+        with store.read() as connection:
+            days = TODAY - timedelta(days=30), TODAY - timedelta(days=1)
+            return accounts.is_read_since(connection, boss.id, {boss.id, key.id}, *days, since)
+
+    of_boss = replace(usage_answer(usage_row(used)), source=UsageSource.ANALYTICS)
+    write(store, of_boss, boss.id)
+    assert not is_read(NOW)
+    write(store, replace(of_boss, source=UsageSource.ACTIVITY), boss.id)
+    assert is_read(NOW)
+    assert not is_read(later)
+    write(store, usage_answer(usage_row(TODAY - timedelta(days=20))), key.id)
+    assert not is_read(NOW)
 
 
 def test_sums_of_several_keys_know_a_count_only_where_all_of_them_do(store: Store, boss: StoredKey) -> None:
