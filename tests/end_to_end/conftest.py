@@ -14,8 +14,7 @@ from orwatch.demo.api import FakeOpenRouter
 from orwatch.demo.server import Answer, FakeServer
 from orwatch.demo.usage import FakeKey
 from tests.end_to_end import dates
-from tests.end_to_end.faked_clock import FakedClock, unpack_libfaketime
-from tests.end_to_end.packages import UnavailableError, once, skip
+from tests.end_to_end.packages import once
 from tests.end_to_end.support import Machine, copy_home, make_keys
 
 _SECONDS_OF_A_DAY = 24 * 60 * 60
@@ -56,15 +55,6 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all of the tests' processes have in common."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-
-
-@pytest.fixture(scope="session")
-def faked_clock(shared_folder: Path) -> FakedClock:
-    """What gives programs another date."""
-    try:
-        return unpack_libfaketime(shared_folder / "libfaketime")
-    except UnavailableError as error:
-        skip("libfaketime", error)
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.end_to_end.faked_clock import FakedClock
 from tests.end_to_end.packages import UnavailableError, fetch, once, only, run
 from tests.end_to_end.support import DEADLINE_SECONDS
 
@@ -25,7 +24,7 @@ DAEMONS = ("cron", "cronie", "busybox")
 LEAD = timedelta(seconds=8)
 # The first release that has cronie, and a busybox with both crond and a clock that can be faked.
 _NEWER_RELEASE = "trixie"
-_OWN_PACKAGES = ("cron",)
+_OWN_PACKAGES = ("cron", "libfaketime")
 _NEWER_PACKAGES = (
     *("cronie", "busybox", "libc6", "libpam0g", "libselinux1"),
     *("libaudit1", "libpcre2-8-0", "libcap-ng0"),
@@ -61,13 +60,9 @@ with FakeServer(FakeOpenRouter(make_keys()).answer) as server:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The packages' files: those of this machine's own release, and of a newer one with its own libc.
-
-    And the clock that the daemons go by.
-    """
+    """The packages' files: those of this machine's own release, and of a newer one with its own libc."""
 
     folder: Path
-    clock: FakedClock
 
     @property
     def own(self) -> Path:
@@ -88,11 +83,21 @@ class Unpacked:
         }[daemon]
         return (str(loader), "--library-path", str(loader.parent), str(program), *map(str, arguments))
 
+    def clock_at(self, now: datetime) -> dict[str, str]:
+        """Variables that make it ``now`` for every program: by an offset, so that all of them agree."""
+        return {
+            "LD_PRELOAD": str(only(self.own.glob("usr/lib/*/faketime/libfaketimeMT.so.1"))),
+            "FAKETIME": f"{round((now - datetime.now(UTC)).total_seconds()):+}s",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # Python would find its compiled modules out of date, and write them anew.
+            "NO_FAKE_STAT": "1",
+        }
 
-def unpack(folder: Path, clock: FakedClock) -> Unpacked:
+
+def unpack(folder: Path) -> Unpacked:
     """The daemons, fetched once for all of the tests' processes. Raises ``UnavailableError``."""
     _check_machine()
-    unpacked = Unpacked(folder, clock)
+    unpacked = Unpacked(folder)
 
     def make() -> None:
         fetch(unpacked.own, _OWN_PACKAGES)
@@ -174,7 +179,7 @@ def run_daemon(
     unpacked: Unpacked, daemon: str, folder: Path, crontab: str, now: datetime, zone: str
 ) -> Iterator[RunningDaemon]:
     """Start a daemon at ``now`` in a time zone; at the end it is gone, and so are its jobs."""
-    clock = unpacked.clock.at(now)
+    clock = unpacked.clock_at(now)
     # The jobs of cron and cronie get the crontab's variables, those of busybox the daemon's.
     lines = "" if daemon == "busybox" else "".join(f"{name}={value}\n" for name, value in clock.items())
     folder.mkdir()

@@ -18,7 +18,6 @@ from tests.end_to_end.daemons import (
     serve_under,
     unpack,
 )
-from tests.end_to_end.faked_clock import FakedClock
 from tests.end_to_end.packages import UnavailableError, skip
 from tests.end_to_end.support import ORWATCH, Machine, Usage, copy_home, make_keys
 
@@ -39,10 +38,10 @@ class Seen:
 
 
 @pytest.fixture(scope="session")
-def unpacked(shared_folder: Path, faked_clock: FakedClock) -> Unpacked:
+def unpacked(shared_folder: Path) -> Unpacked:
     """The daemons' files, shared by all of the tests' processes."""
     try:
-        return unpack(shared_folder / "cron-daemons", faked_clock)
+        return unpack(shared_folder / "cron-daemons")
     except UnavailableError as error:
         skip("cron daemons", error)
 
@@ -80,7 +79,7 @@ def see(unpacked: Unpacked, folder: Path, quarter: datetime, zone: str) -> dict[
 
     They run side by side, with an account each: what takes long is to wait for the quarter.
     """
-    before = unpacked.clock.at(quarter - timedelta(minutes=25))
+    before = unpacked.clock_at(quarter - timedelta(minutes=25))
     with ExitStack() as stack:
         api_url = stack.enter_context(serve_under(before))
         prepared = Machine(folder / "prepared", api_url)
