@@ -32,6 +32,7 @@ from orwatch.openrouter.columns import (
 from orwatch.openrouter.parse import MAX_LAYERS, key_facts
 from orwatch.openrouter.rows import read_rows
 from orwatch.openrouter.values import (
+    MAX_CREDITS_USD,
     MAX_NAME_LENGTH,
     Json,
     check_names,
@@ -259,8 +260,10 @@ def parse_credits(body: bytes) -> Credits:
     """An answer of ``GET /credits``. Raises ``UnexpectedAnswerError``."""
     data = data_of(body)
     data = data if isinstance(data, dict) else {}
-    bought = optional_usd(data.get("total_credits"), may_be_negative=True)
-    spent = optional_usd(data.get("total_usage"), may_be_negative=True)
+    bought, spent = (
+        optional_usd(data.get(name), may_be_negative=True, most=MAX_CREDITS_USD)
+        for name in ("total_credits", "total_usage")
+    )
     if bought is None or spent is None:
         raise UnexpectedAnswerError("GET /credits does not report total_credits and total_usage")
     return Credits(bought, spent)

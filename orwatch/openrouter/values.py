@@ -21,6 +21,7 @@ from orwatch.text import printable, without_secrets
 # Far beyond what a key spends or uses in a day, and so far below what a 64-bit integer holds (of
 # nano-dollars, too) that sums over a whole ledger stay within it.
 MAX_USD = Decimal(10_000_000)
+MAX_CREDITS_USD = Decimal(1_000_000_000)  # of an account, in all its life
 MAX_COUNT = 10**13
 # Beyond these exponents arithmetic alone would take forever: 1e-5000000 is an attack or an error.
 _LEAST_EXPONENT, _MOST_EXPONENT = -399, 29
@@ -174,10 +175,10 @@ def is_storable(text: str) -> bool:
     return "\0" not in text and (text.isascii() or _SURROGATE.search(text) is None)
 
 
-def optional_usd(value: Json, *, may_be_negative: bool = False) -> Decimal | None:
+def optional_usd(value: Json, *, may_be_negative: bool = False, most: Decimal = MAX_USD) -> Decimal | None:
     """An amount in dollars, or None for what is none."""
     number = number_of(value)
-    if number is None or abs(number) > MAX_USD:
+    if number is None or abs(number) > most:
         return None
     if number < 0 and not may_be_negative:
         return None if round_to_nano(number) else ZERO

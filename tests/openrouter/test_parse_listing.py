@@ -122,6 +122,8 @@ def test_credits_are_exact_and_their_balance_may_be_negative() -> None:
     told = parse_credits(b'{"data": {"total_credits": 100.5, "total_usage": 25.750000001}}')
     assert told == Credits(Decimal("100.5"), Decimal("25.750000001"))
     assert told.balance_usd == Decimal("74.749999999")
+    large = parse_credits(b'{"data": {"total_credits": 90000000, "total_usage": 50000000.5}}')
+    assert (large.bought_usd, large.spent_usd) == (90_000_000, Decimal("50000000.5"))
     overdrawn = parse_credits(b'{"data": {"total_credits": "1", "total_usage": 1.25}}')
     assert overdrawn.balance_usd == Decimal("-0.25")
 
@@ -135,8 +137,8 @@ def test_credits_are_exact_and_their_balance_may_be_negative() -> None:
         *({"total_credits": told, "total_usage": 1} for told in (None, True, "much", [], {}, float("nan"))),
         *({"total_credits": 1, "total_usage": told} for told in (None, True, "much", [], {}, float("inf"))),
         # More than is plausible is more than a database may hold.
-        *({"total_credits": amount, "total_usage": 1} for amount in (10_000_000.01, 2**70, -(2**70))),
-        *({"total_credits": 1, "total_usage": amount} for amount in (10_000_000.01, 2**70, -(2**70))),
+        *({"total_credits": amount, "total_usage": 1} for amount in (1_000_000_000.01, 2**70, -(2**70))),
+        *({"total_credits": 1, "total_usage": amount} for amount in (1_000_000_000.01, 2**70, -(2**70))),
     ],
 )
 def test_credits_that_are_not_both_told_are_unexpected_and_not_zero(data: object) -> None:
