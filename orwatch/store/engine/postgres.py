@@ -302,8 +302,11 @@ class _WholeNumberLoader(Loader):
 
     def load(self, data: Buffer) -> int | Decimal:
         """An integer where there is no fraction."""
-        number = bytes(data).decode("ascii")
-        return int(number) if number.lstrip("-").isdecimal() else Decimal(number)
+        number = bytes(data)
+        try:
+            return int(number)
+        except ValueError:
+            return Decimal(number.decode("ascii"))
 
 
 def _engine(address: PostgresAddress, pool: type[Pool]) -> Engine:

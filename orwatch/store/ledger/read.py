@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, case, func, null, select
@@ -190,10 +191,12 @@ def _sum(
     if columns:
         query = query.group_by(*columns)
     # By their places: to look each number up by its name takes half of a large report's time.
-    found: Iterable[tuple[Any, ...]] = connection.execute(query)
+    # Many at a time: one by one, the driver of PostgreSQL takes twice as long.
+    found: Iterable[Any] = chain.from_iterable(connection.execute(query).partitions(_ROWS_AT_A_TIME))
     return [_usage_sum(*row) for row in found if row[_COST] is not None]
 
 
+_ROWS_AT_A_TIME = 1000
 # Where the sum of the cost stands in a row: after what the row is of.
 _COST = 4
 # The place of the cost of the rows that have their tokens among ``_details``.
