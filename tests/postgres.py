@@ -132,7 +132,9 @@ def running_server(folder: Path) -> Iterator[PostgresServer]:
     try:
         yield server
     finally:
-        wheel.cleanup()  # the last one stops it
+        # The last one stops it and takes its folder away: not while another process is about to enter.
+        with _locked(folder):
+            wheel.cleanup()
 
 
 @contextmanager
