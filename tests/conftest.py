@@ -11,6 +11,7 @@ from pathlib import Path
 
 import freezegun
 import pytest
+from hypothesis import is_hypothesis_test
 
 from orwatch import redaction
 from orwatch.store.engine.database import Store, open_store
@@ -20,7 +21,7 @@ from tests.support import NOW, FakeClock
 # at them all: for seconds, and with its own dates in their types.
 freezegun.configure(extend_ignore_list=["openrouter"])
 
-_LONG = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "dates", "postgres")}
+_LONG = {("end_to_end", f"test_{name}.py") for name in ("at_once", "daemons", "demo", "postgres")}
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -29,7 +30,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each of the tests' processes begins with some of those that take long, not one with them all."""
+    """Each of the tests' processes begins with some of those that take long, not one with them all.
+
+    Examples that are made up anew count for nothing in the coverage, so that it is the same each time: a case
+    that is written out has to run each line. And counting takes half as long again as they do.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker("no_cover")
     processes = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     long = [item for item in items if (item.path.parent.name, item.path.name) in _LONG]
     others = iter([item for item in items if item not in long])
