@@ -191,14 +191,20 @@ def is_read_since(
     until: date,
     read_since: datetime,
 ) -> bool:
-    """Whether all days with usage of these keys were read of the account since then, by ``GET /activity``."""
-    days = f"SELECT DISTINCT date FROM {{}} WHERE {between('date', since, until)} AND {{}}"
-    is_read = (
-        f"api_key_id = {int(owner_id)} AND source = '{UsageSource.ACTIVITY}' "
-        f"AND read_at >= {to_seconds(read_since)}"
+    """Whether all days with usage of these keys were read of the account since then, by ``GET /activity``.
+
+    And none of a key after it: the account's remainder does not know of what that has changed.
+    """
+    days = between("date", since, until)
+    of_account = (
+        f"MAX(CASE WHEN api_key_id = {int(owner_id)} AND source = '{UsageSource.ACTIVITY}' THEN read_at END)"
     )
-    read = {*connection.exec_driver_sql(days.format("usage_days", is_read)).scalars()}
-    used = {*connection.exec_driver_sql(days.format("usage_by_key", among("api_key_id", key_ids))).scalars()}
+    is_read = (
+        f"SELECT date FROM usage_days WHERE {days} AND {among('api_key_id', {owner_id, *key_ids})} "
+        f"GROUP BY date HAVING {of_account} >= {to_seconds(read_since)} AND {of_account} = MAX(read_at)"
+    )
+    is_used = f"SELECT DISTINCT date FROM usage_by_key WHERE {days} AND {among('api_key_id', key_ids)}"
+    read, used = ({*connection.exec_driver_sql(query).scalars()} for query in (is_read, is_used))
     return bool(read) and used <= read
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,35 @@ def test_all_completed_days_are_asked_for_again_where_the_remainder_of_one_could
     watcher.server.use(None, "5", day=TODAY - timedelta(days=3))
     watcher.sync()
     assert watcher.costs(TODAY - timedelta(days=3)) == {"red": 1, "boss": 7}
+
+
+def test_usage_counts_once_where_the_account_could_not_be_read_again_after_a_key(
+    watcher: AccountWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the key answers, its usage is kept as no key's; afterwards it is not, and not only tomorrow."""
+    server, day = watcher.server, TODAY - timedelta(days=3)
+    server.missing["/analytics/query"] = 404
+    red = server.create("red")
+    server.use(red, "5", day=day)
+    server.failing[red] = 500
+    watcher.sync()
+    assert watcher.costs(day) == {"boss": 5}
+    watcher.clock.advance(hours=1)
+    server.failing.clear()
+    tell = server.activity
+
+    def fail_from_now_on(params: dict[str, Any]) -> list[dict[str, Any]]:
+        if "api_key_hash" in params:
+            server.failing["/activity"] = 503
+        return tell(params)
+
+    monkeypatch.setattr(server, "activity", fail_from_now_on)
+    watcher.sync()
+    monkeypatch.undo()
+    server.failing.clear()
+    watcher.clock.advance(hours=1)
+    watcher.sync()
+    assert watcher.costs(day) == {"red": 5}
 
 
 def test_a_key_with_a_secret_of_its_own_counts_once_in_the_next_hour(watcher: AccountWatcher) -> None:
