@@ -11,6 +11,7 @@ import httpx
 import pytest
 import respx
 
+from orwatch.domain.days import days_between
 from orwatch.domain.keys import Credits
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import (
@@ -100,6 +101,25 @@ def test_activity_is_asked_for_at_once_where_the_server_answers_for_a_day_with_a
     read = fetch_activity_by_day(client, SECRET, *COMPLETED)
     assert [f"{row.day}" for row in read.answer.rows] == ["2026-11-17", "2026-11-18", "2026-11-19"]
     assert [call.request.url.params.get("date") for call in route.calls] == ["2026-10-21", None]
+
+
+@pytest.mark.parametrize("refused", [{"2026-10-21"}, {f"{day}" for day in days_between(*COMPLETED)}])
+def test_activity_is_asked_for_at_once_where_the_server_refuses_a_day(
+    client: Client, respx_mock: respx.MockRouter, refused: set[str]
+) -> None:
+    """As at midnight, when the first day becomes the 31st."""
+    told = [activity_row(day) for day in ("2026-11-18", "2026-11-19")]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("date") in refused:
+            return httpx.Response(400, json={"error": {"code": 400, "message": "no such day"}})
+        return httpx.Response(200, json={"data": told})
+
+    respx_mock.get(ACTIVITY_URL).mock(side_effect=answer)
+    read = fetch_activity_by_day(client, SECRET, *COMPLETED)
+    assert read == fetch_activity(client, SECRET, *COMPLETED)
+    last = fetch_activity(client, SECRET, COMPLETED[1], COMPLETED[1])
+    assert [f"{row.day}" for row in last.answer.rows] == ["2026-11-19"]
 
 
 def test_activity_is_believed_for_the_thirty_completed_days_alone(
