@@ -72,8 +72,9 @@ def test_activity_of_one_day_is_asked_for_by_its_date_and_a_server_that_answers_
 
 
 def test_activity_asked_for_day_by_day_is_that_of_all_days_at_once(
-    client: Client, respx_mock: respx.MockRouter
+    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(account, "MOST_BYTES_AT_ONCE", 1_000)
     told = [
         activity_row("2026-11-17", model="a/b:free"),
         activity_row("2026-11-17", usage="nonsense"),
@@ -90,24 +91,35 @@ def test_activity_asked_for_day_by_day_is_that_of_all_days_at_once(
     days = date(2026, 11, 16), date(2026, 11, 19)
     assert fetch_activity_by_day(client, SECRET, *days) == fetch_activity(client, SECRET, *days)
     asked = [call.request.url.params.get("date") for call in route.calls]
-    assert asked == ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19", None]
+    assert asked == ["2026-11-19", "2026-11-16", "2026-11-17", "2026-11-18", None]
+
+
+def test_activity_is_asked_for_at_once_where_the_last_day_says_that_one_answer_is_small(
+    client: Client, respx_mock: respx.MockRouter
+) -> None:
+    """Its rows are of endpoints: an account of many keys may have few."""
+    route = respx_mock.get(ACTIVITY_URL).respond(json={"data": [activity_row("2026-11-19")]})
+    assert len(fetch_activity_by_day(client, SECRET, *COMPLETED).answer.rows) == 1
+    assert [call.request.url.params.get("date") for call in route.calls] == ["2026-11-19", None]
 
 
 def test_activity_is_asked_for_at_once_where_the_server_answers_for_a_day_with_all(
-    client: Client, respx_mock: respx.MockRouter
+    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(account, "MOST_BYTES_AT_ONCE", 1_000)
     told = [activity_row(day) for day in ("2026-11-17", "2026-11-18", "2026-11-19")]
     route = respx_mock.get(ACTIVITY_URL).respond(json={"data": told})
     read = fetch_activity_by_day(client, SECRET, *COMPLETED)
     assert [f"{row.day}" for row in read.answer.rows] == ["2026-11-17", "2026-11-18", "2026-11-19"]
-    assert [call.request.url.params.get("date") for call in route.calls] == ["2026-10-21", None]
+    assert [call.request.url.params.get("date") for call in route.calls] == ["2026-11-19", "2026-10-21", None]
 
 
 @pytest.mark.parametrize("refused", [{"2026-10-21"}, {f"{day}" for day in days_between(*COMPLETED)}])
 def test_activity_is_asked_for_at_once_where_the_server_refuses_a_day(
-    client: Client, respx_mock: respx.MockRouter, refused: set[str]
+    client: Client, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch, refused: set[str]
 ) -> None:
     """As at midnight, when the first day becomes the 31st."""
+    monkeypatch.setattr(account, "MOST_BYTES_AT_ONCE", 1_000)
     told = [activity_row(day) for day in ("2026-11-18", "2026-11-19")]
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -33,7 +33,7 @@ _IS_OF_ALL = (
     "nothing of it was stored. Does this server know api_key_hash?"
 )
 
-# Of larger accounts one answer for all completed days takes more memory than all else: 20,000 rows 25 MB.
+# Where keys have more rows than that, one answer for all completed days may take more memory than all else.
 _ROWS_AT_ONCE = 20_000
 
 # How long a deleted key is still asked about.

@@ -11,6 +11,7 @@ import pytest
 from orwatch.domain.sources import UsageSource
 from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.sync import account_days
+from orwatch.openrouter import account
 from orwatch.secrets import Keyring
 from tests.jobs.support import ENCRYPTION_KEY
 from tests.jobs.sync.account_server import CLAUDE, GPT, AccountWatcher, Use
@@ -103,12 +104,13 @@ def test_a_large_account_is_asked_for_its_completed_days_one_by_one(
     watcher: AccountWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(account_days, "_ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(account, "MOST_BYTES_AT_ONCE", 1_000)
     red = watcher.server.create("red")
     for ago in range(31):
         watcher.server.use(red, day=TODAY - timedelta(days=ago))
         watcher.server.use(None, "2", day=TODAY - timedelta(days=ago))
     watcher.sync()
-    completed = [f"{TODAY - timedelta(days=ago)}" for ago in range(30, 0, -1)]
+    completed = [f"{TODAY - timedelta(days=ago)}" for ago in (1, *range(30, 1, -1))]
     asked_for = [params.get("date") for params in watcher.server.asked("/activity")]
     assert asked_for == [*completed, None, *completed]
     for ago in (1, 30):
