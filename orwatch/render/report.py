@@ -20,6 +20,7 @@ from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.forecast import MONTH
 from orwatch.render.json_text import Member, Merged, Shape
 from orwatch.render.report_table import PlannedTable, name_of_others
+from orwatch.render.tables import left_out_text
 from orwatch.text import counted, printable
 
 _HOW_TO_FETCH = "`orwatch sync` fetches what OpenRouter has."
@@ -70,17 +71,12 @@ def _story(
         shown.append(table.made(width, ascii_only=ascii_only))
     if result.course is not None and not for_screen:
         shown.append(Text(headline.course_text(result.course)))
-    missing = _left_out_text(tables, width, for_screen)
-    return [*shown, Text(missing)] if missing else shown
-
-
-def _left_out_text(tables: Sequence[PlannedTable], width: int, for_screen: bool) -> str:
-    """The columns that have no room, and the rows that are shown as one."""
-    columns = dict.fromkeys(header for table in tables for header in table.left_out(width))
     rows = [table.others for table in tables if table.of.others_count and for_screen]
-    said = [f"Left out at {width} columns: {', '.join(columns)}."] if columns else []
-    said += [f"Others: {' and '.join(rows)}."] if rows else []
-    return " ".join(said)
+    others = f"Others: {' and '.join(rows)}." if rows else ""
+    missing = " ".join(
+        filter(None, [left_out_text([table.all_columns() for table in tables], width), others])
+    )
+    return [*shown, Text(missing, style="dim")] if missing else shown
 
 
 def _title(result: ReportResult) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from orwatch.domain.usage import COLUMNS, Dimension, Totals
 from orwatch.jobs.report.result import ReportRow, ReportTable
 from orwatch.render import numbers
-from orwatch.render.tables import Column, fit, left_out, make_table
+from orwatch.render.tables import Column, bare_table, fit
 from orwatch.text import counted, printable
 
 _HEADERS = {
@@ -70,29 +70,26 @@ class PlannedTable:
         noun = self.of.by[0].value if len(self.of.by) == 1 else "row"
         return counted(self.of.others_count, noun)
 
-    def left_out(self, width: int) -> list[str]:
-        """The headers of the columns that have no room."""
-        return left_out(self._columns(), width)
-
     def made(self, width: int, *, ascii_only: bool) -> Table:
         """The table, as wide as it may be."""
-        columns = self._columns()
+        columns = self.all_columns()
         shown, widths = fit(columns, width)
         if not shown[-1].header:
             spare = width - sum(widths) - 2 * (len(widths) - 1)
             columns[-1] = self._bar(min(_SHORTEST_BAR + spare, _LONGEST_BAR), ascii_only=ascii_only)
         styles = ["dim" if index >= len(self.of.rows) else "" for index in range(len(self._rows()))]
-        return make_table(columns, width, row_styles=styles)
+        return bare_table(columns, width, row_styles=styles)
 
-    def _rows(self) -> list[ReportRow]:
-        others = self.of.others
-        return [*self.of.rows, *([] if others is None else [ReportRow(name_of_others(self.of), others)])]
-
-    def _columns(self) -> list[Column]:
+    def all_columns(self) -> list[Column]:
+        """Those that are shown where there is room."""
         rows = self._rows()
         columns = [*self._value_columns(rows), *self._number_columns([row.totals for row in rows])]
         has_bar = len(self.of.by) == 1 and any(row.totals.cost_usd for row in self.of.rows)
         return [*columns, self._bar(_SHORTEST_BAR)] if has_bar else columns
+
+    def _rows(self) -> list[ReportRow]:
+        others = self.of.others
+        return [*self.of.rows, *([] if others is None else [ReportRow(name_of_others(self.of), others)])]
 
     def _value_columns(self, rows: Sequence[ReportRow]) -> list[Column]:
         columns = []

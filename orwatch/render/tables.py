@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -69,11 +70,17 @@ def labelled(lines: Sequence[tuple[str, str]], width: int) -> list[Text]:
     return shown
 
 
-def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> Table:
-    """A table no wider than ``width``, where its numbers allow that.
+def make_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> RenderableType:
+    """A table no wider than ``width``, where its numbers allow that, and below it what it leaves out.
 
     ``row_styles``: a style for each row, if any.
     """
+    table, missing = bare_table(columns, width, row_styles=row_styles), left_out_text([columns], width)
+    return Group(table, Text(missing, style="dim")) if missing else table
+
+
+def bare_table(columns: Sequence[Column], width: int, *, row_styles: Sequence[str] = ()) -> Table:
+    """Such a table alone: what it and others leave out is said elsewhere."""
     shown, widths = fit(columns, width)
     has_footer = any(column.footer for column in shown)
     table = Table(
@@ -129,10 +136,12 @@ def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int]]
     return shown, widths
 
 
-def left_out(columns: Sequence[Column], width: int) -> list[str]:
-    """The headers of the columns that have no room; what has no header is not missed."""
-    shown = {column.header for column in fit(columns, width)[0]}
-    return [column.header for column in columns if column.header and column.header not in shown]
+def left_out_text(tables: Sequence[Sequence[Column]], width: int) -> str:
+    """The columns that no table has room for; what has no header is not missed."""
+    shown = {column.header for columns in tables for column in fit(columns, width)[0]}
+    headers = dict.fromkeys(column.header for columns in tables for column in columns if column.header)
+    missing = [header for header in headers if header not in shown]
+    return f"Left out at {width} columns: {', '.join(missing)}." if missing else ""
 
 
 def _least(column: Column) -> int:

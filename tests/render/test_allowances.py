@@ -67,8 +67,9 @@ def test_one_key_shows_every_layer_and_the_free_requests() -> None:
 
 
 def test_the_list_has_it_beside_the_amount_and_drops_other_columns_first() -> None:
-    (row,) = rows(list_view([KEY], "4"), 80)
+    row, left_out, *_ = rows(list_view([KEY], "4"), 80)
     assert re.search(r"  at most \$0\.50  until 1 Dec \(workspace.*…?$", row)
+    assert left_out.startswith("Left out at 80 columns: ")
     (row,) = rows(list_view([KEY], "4"), 200)
     assert "  at most $0.50  until 1 Dec (workspace budget)  " in row
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from orwatch.render.tables import Column, fit
+from orwatch.render.tables import Column, fit, left_out_text
 from tests.render.support import WIDTHS, table_text, widest_line
 
 GAP = 2
@@ -183,3 +183,35 @@ def test_wide_characters_take_two_cells() -> None:
 def test_a_row_may_have_a_style_that_a_file_does_not_see() -> None:
     columns = [Column("Key", ["ci"], is_name=True), Column("Cost", ["$1"], style="cyan")]
     assert "\x1b" not in table_text(columns, 80, row_styles=["red"])
+
+
+SOME = [
+    Column("Key", ["production"], is_name=True),
+    Column("Cost", ["$1.00"]),
+    Column("", ["████"], is_word=True, dispensable=2),
+    Column("Requests", ["1,234"], dispensable=1),
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (40, None),
+        # What has no header is not missed.
+        (28, None),
+        (20, "Left out at 20 columns: Requests."),
+    ],
+)
+def test_a_table_says_below_itself_which_columns_it_leaves_out(width: int, said: str | None) -> None:
+    text = table_text(SOME, width)
+    assert ("████" in text, "1,234" in text) == (width == 40, width > 20)
+    below = " ".join(text.split("$1.00")[1].replace("████", "").replace("1,234", "").split())
+    assert below == (said or "")
+
+
+def test_of_several_tables_only_what_none_shows_is_left_out() -> None:
+    both = Column("Requests", ["1"]), Column("Share", ["100.0%"], dispensable=1)
+    wide = Column("Key", ["x" * 18], is_name=True)
+    assert left_out_text([both, [wide, *both]], 30) == ""
+    assert left_out_text([both, [wide, *both]], 10) == "Left out at 10 columns: Share."
+    assert left_out_text([[wide, *both]], 30) == "Left out at 30 columns: Share."
