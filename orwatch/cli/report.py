@@ -151,9 +151,7 @@ def command(
     from orwatch.render import console
     from orwatch.render import report as render
 
-    # Scripts read what goes into a pipe: nothing of it is short.
-    width = None if is_screen or "COLUMNS" in context.environ else console.UNCUT
-    console.show(render.view(result, for_screen=is_screen, is_exact=exact), width=width)
+    console.show(render.view(result, for_screen=is_screen, is_exact=exact))
 
 
 def _form(output: Path | None) -> str:

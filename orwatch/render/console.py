@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,8 @@ from typing import IO, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeAl
 from rich.console import Console, RenderableType
 from rich.theme import Theme
 
+from orwatch.text import is_terminal
+
 Given = ParamSpec("Given")
 
 _PLAIN_WIDTH = 100
@@ -20,6 +23,8 @@ _PLAIN_WIDTH = 100
 UNCUT = 100_000
 _NARROWEST = 20
 _ANY_HEIGHT = 50  # rich believes a width only together with a height
+# Blanks at the end of a line, among which colours may be switched off and on; none begins within blanks.
+_BLANK_ENDS = re.compile(r"(?<! )(?: |\x1b\[[\d;]*m)+$", re.MULTILINE)
 
 
 class Screen(NamedTuple):
@@ -44,20 +49,34 @@ def as_view(make: Callable[Concatenate[Screen, Given], Parts]) -> Callable[Given
     return view
 
 
-def show(view: View, stream: IO[str] | None = None, *, width: int | None = None) -> None:
+def show(view: View, stream: IO[str] | None = None) -> None:
     """Print to standard output or to ``stream``: as wide as it is, and in colour, where it is a terminal.
 
-    ``width``: so wide instead.
+    Scripts read what goes into a pipe: nothing of it is cut, unless ``COLUMNS`` says how wide it is to be.
     """
-    options = {} if width is None else {"width": width, "height": _ANY_HEIGHT}
-    _print(console_on(stream or sys.stdout, **options), view)
+    stream = stream or sys.stdout
+    if is_terminal(stream) or os.environ.get("COLUMNS"):
+        _print(console_on(stream), view)
+        return
+    console = _uncut_console_on(stream)
+    console.file.write(_uncut(console, view))
+    console.file.flush()
 
 
 def as_text(view: View) -> str:
     """What would be printed to a file: nothing is cut."""
-    buffer = io.StringIO()
-    _print(console_on(buffer, width=UNCUT, height=_ANY_HEIGHT), view)
-    return buffer.getvalue()
+    return _uncut(_uncut_console_on(io.StringIO()), view)
+
+
+def _uncut_console_on(stream: IO[str]) -> Console:
+    return console_on(stream, width=UNCUT, height=_ANY_HEIGHT)
+
+
+def _uncut(console: Console, view: View) -> str:
+    with console.capture() as captured:
+        _print(console, view)
+    # One long cell fills up all those of its column.
+    return _BLANK_ENDS.sub(lambda end: end[0].replace(" ", ""), captured.get())
 
 
 def for_pager(view: View, theme: Theme) -> str:

@@ -29,7 +29,7 @@ INERT_NAME = "[red]x[/red]�[31m�]0;y��z�gpj� :smile:"
 
 
 def rendered(view: View, width: int = 80, *, encoding: str = "utf-8") -> str:
-    """What ``show`` writes to a file, for a terminal of that width."""
+    """What ``show`` writes to a file where ``COLUMNS`` says that it is so wide."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace", newline="")
     with patch.dict(os.environ, {"COLUMNS": str(width)}):
         for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):

@@ -73,6 +73,42 @@ def test_a_stream_that_is_not_unicode_asks_for_ascii(encoding: str) -> None:
     assert rendered(red, encoding=encoding) == "80 ascii\n"
 
 
+def sentence(screen: Screen) -> Parts:
+    return [Text("one sentence " * 20)]
+
+
+def key_and_what(screen: Screen) -> Parts:
+    columns = [
+        Column("Key", ["a", "b" * 200], is_name=True),
+        Column("Cost", ["$1.00", "$2.00"], dispensable=1),
+        Column("What", ["short", "long " * 100], is_name=True, is_wrapped=True),
+    ]
+    return [make_table(columns, screen.width)]
+
+
+def test_in_a_pipe_nothing_is_cut_and_nothing_wrapped() -> None:
+    pipe = io.StringIO()
+    console.show(key_and_what, pipe)
+    console.show(sentence, pipe)
+    head, _line, short, long, text = pipe.getvalue().splitlines()
+    assert head.split() == ["Key", "Cost", "What"]
+    assert long.split() == ["b" * 200, "$2.00", *["long"] * 100]
+    assert text == ("one sentence " * 20).rstrip()
+    # Beside a long cell a short one is not filled up.
+    assert short.endswith("$1.00  short")
+
+
+def test_columns_tells_a_pipe_the_width_and_a_terminal_is_as_wide_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    console.show(red, terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    console.show(red, pipe)
+    assert str(console.UNCUT) not in terminal.getvalue()
+    assert pipe.getvalue() == "40 any\n"
+
+
 def test_text_for_a_file_is_as_wide_as_can_be_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     assert console.as_text(red) == f"{console.UNCUT} any\n"
