@@ -70,12 +70,20 @@ def _to_file(settings: Settings) -> logging.Handler | None:
 def _to_stderr(settings: Settings, is_quiet: bool) -> logging.Handler | None:
     if sys.stderr is None or (settings.log_file is not None and not is_quiet):
         return None
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrLog()
     # What a command says there itself shall not stand there twice.
     handler.addFilter(lambda record: not getattr(record, "is_said", False))
     if is_quiet:
         handler.setLevel(logging.WARNING)
     return handler
+
+
+class _StderrLog(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            notices.write_line(self.format(record))
+        except Exception:  # as every handler of the standard library does
+            self.handleError(record)
 
 
 def _private(path: str, flags: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -16,6 +16,8 @@ from orwatch.text import printable
 _JSON_OPTION = re.compile("--json|-[acnqvy]*j[acnqvy]*")
 
 _is_json = ContextVar("is_json", default=False)
+# Who writes above the line that is live on the terminal, while one is; for all threads.
+_above_live_line: list[Callable[[str], None]] = []
 
 
 @contextmanager
@@ -39,6 +41,24 @@ def notice(text: str) -> None:
     if is_json():
         import json
 
-        click.echo(json.dumps({"notice": {"message": text}}), err=True)
+        write_line(json.dumps({"notice": {"message": text}}))
     else:
-        click.echo(f"orwatch: {printable(text)}", err=True)
+        write_line(f"orwatch: {printable(text)}")
+
+
+def write_line(line: str) -> None:
+    """Write a line to standard error that begins where nothing else stands."""
+    if _above_live_line:
+        _above_live_line[-1](line)
+    else:
+        click.echo(line, err=True)
+
+
+@contextmanager
+def written_by(write_above: Callable[[str], None]) -> Iterator[None]:
+    """While a line is live on standard error: who writes lines above it."""
+    _above_live_line.append(write_above)
+    try:
+        yield
+    finally:
+        _above_live_line.remove(write_above)

@@ -13,7 +13,7 @@ import click
 
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.notices import notice
+from orwatch.cli.notices import notice, written_by
 from orwatch.cli.options import (
     dry_run_option,
     json_option,
@@ -179,7 +179,7 @@ def _progress_bar(is_shown: bool) -> Iterator[ProgressBar | None]:
         return
     from orwatch.render.progress import progress_bar
 
-    with progress_bar() as bar:
+    with progress_bar() as bar, written_by(bar.write_above):
         yield bar
 
 

@@ -45,6 +45,10 @@ class ProgressBar:
         else:
             self._progress.update(self._task, waits_until=None, requests=task.fields["requests"] + 1)
 
+    def write_above(self, line: str) -> None:
+        """Write a line above this one, as it is: the terminal may wrap it."""
+        self._progress.console.print(Text(line), soft_wrap=True)
+
 
 class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +20,7 @@ from orwatch.jobs.alert import judge
 from orwatch.jobs.alert.readings import Readings
 from orwatch.store import alerts as stored_alerts
 from orwatch.store import deliveries
-from tests.cli.support import Home, Orwatch, key_answer, usage_json
+from tests.cli.support import Home, Orwatch, Terminal, key_answer, usage_json
 from tests.support import NOW
 
 SAID = "orwatch: alert 1 (budget): team: $80.00 of $100.00 are spent\n"
@@ -68,6 +70,26 @@ def test_an_alert_is_said_once_and_that_run_exits_with_1(
     later(frozen)
     code, _, err = orwatch(*command)
     assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("has_bug", [False, True])
+def test_on_a_terminal_what_is_said_beside_the_live_line_has_lines_of_its_own(
+    orwatch: Orwatch, findings: Findings, monkeypatch: pytest.MonkeyPatch, has_bug: bool
+) -> None:
+    summary = "$80.00 spent, " * 9 + "so far"
+    findings.now = [replace(MET, summary=summary)]
+    findings.error = ValueError("a bug") if has_bug else None
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    orwatch("sync")
+    # What is written over the live line, which is erased, or below another line.
+    lines = re.split(r"\n|\r\x1b\[2K", terminal.getvalue())
+    if has_bug:
+        assert any(line.startswith("orwatch: not all alerts could be judged") for line in lines)
+        assert any(re.match(r"\S+ ERROR sync: the rule budget could not be judged", line) for line in lines)
+    else:
+        assert f"orwatch: alert 1 (budget): team: {summary}" in lines
 
 
 def test_a_recovery_is_said_once_and_exits_with_0(
