@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.cells import cell_len
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
+from rich.table import Table
 from rich.text import Text
 
 from orwatch.jobs.sync.progress import SyncProgress
@@ -16,8 +18,8 @@ from orwatch.render.console import console_on
 from orwatch.text import counted, printable
 
 _BAR_WIDTH = 12
-_NARROWEST = 10
-_WIDEST_REST = _BAR_WIDTH + len("  334/365 days · 1,234,567 rows · rate limit: 60 s")
+# With less room for the stage and its key's name the counts give way.
+_LEAST_CELLS = 22
 
 
 class ProgressBar:
@@ -31,7 +33,7 @@ class ProgressBar:
         """Show a step."""
         self._progress.update(
             self._task,
-            description=_end(printable(progress.stage), self._progress.console.width - _WIDEST_REST),
+            description=printable(progress.stage),
             completed=progress.done,
             total=progress.total,
             told=progress,
@@ -50,27 +52,59 @@ class ProgressBar:
         self._progress.console.print(Text(line), soft_wrap=True)
 
 
-class _Counts(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        told: SyncProgress | None = task.fields["told"]
-        waits_until = task.fields["waits_until"]
-        wait_seconds = 0 if waits_until is None else math.ceil(waits_until - task.get_time())
-        parts = []
-        if told is not None and told.total is not None:
-            parts.append(f"{told.done:,}/{told.total:,} {told.unit}")
-        if wait_seconds <= 0:
-            parts.append(counted(task.fields["requests"], "request"))
-        if told is not None and told.rows_written:
-            parts.append(counted(told.rows_written, "row"))
-        if wait_seconds > 0:
-            parts.append(f"rate limit: {wait_seconds} s")
-        return Text(" · ".join(parts))
+class _Line(ProgressColumn):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._bar = BarColumn(_BAR_WIDTH)
+
+    def render(self, task: Task) -> RenderableType:
+        least = cell_len(_fitted(task.description, _LEAST_CELLS))
+        for has_bar, counts in _choices(task):
+            rest = (_BAR_WIDTH if has_bar else 0, cell_len(counts))
+            room = self._console.width - sum(cells + 1 for cells in rest if cells)
+            if least <= room:
+                break
+        parts: list[RenderableType] = [Text(_fitted(task.description, room), no_wrap=True)]
+        if has_bar:
+            parts.append(self._bar.render(task))
+        if counts:
+            parts.append(Text(counts, no_wrap=True))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(*parts)
+        return line
 
 
-def _end(text: str, cells: int) -> str:
-    """The end of a text that is too long: there the stage stands, behind the name of a key."""
-    while cell_len(text) > max(cells, _NARROWEST):
-        text = f"…{text.removeprefix('…')[1:]}"
+def _choices(task: Task) -> Iterator[tuple[bool, str]]:
+    """Whether there is a bar, and the counts: from all to what a narrow terminal has room for."""
+    told: SyncProgress | None = task.fields["told"]
+    waits_until = task.fields["waits_until"]
+    wait_seconds = 0 if waits_until is None else math.ceil(waits_until - task.get_time())
+    done = requests = rows = wait = ""
+    if told is not None and told.total is not None:
+        done = f"{told.done:,}/{told.total:,} {told.unit}"
+    if task.fields["requests"] or wait_seconds <= 0:
+        requests = counted(task.fields["requests"], "request")
+    if told is not None and told.rows_written:
+        rows = counted(told.rows_written, "row")
+    if wait_seconds > 0:
+        wait = f"rate limit: {wait_seconds} s"
+    whole = (done, requests, rows, wait)
+    for has_bar, parts in ((True, whole), (False, whole), (False, (done, rows, wait)), (False, (done, wait))):
+        yield has_bar, " · ".join(filter(None, parts))
+    yield False, wait
+
+
+def _fitted(text: str, cells: int) -> str:
+    """``name: stage`` in so many cells: the name's end is cut, and the stage's only where it must be."""
+    name, colon, stage = text.rpartition(": ")
+    name = _cut(name, cells - cell_len(colon + stage))
+    return _cut(name + colon + stage, cells)
+
+
+def _cut(text: str, cells: int) -> str:
+    while len(text) > 1 and cell_len(text) > cells:
+        text = f"{text.removesuffix('…')[:-1]}…"
     return text
 
 
@@ -78,6 +112,7 @@ def _end(text: str, cells: int) -> str:
 def progress_bar() -> Iterator[ProgressBar]:
     """The line on standard error; nothing where that is no terminal."""
     console = console_on(sys.stderr)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(_BAR_WIDTH), _Counts())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        _Line(console), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         yield ProgressBar(progress)
