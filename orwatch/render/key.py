@@ -11,7 +11,14 @@ from rich.text import Text
 from orwatch.domain.keys import KeyKind, StoredKey
 from orwatch.domain.layers import FreeQuota
 from orwatch.domain.money import sum_known_usd
-from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
+from orwatch.jobs.key.result import (
+    WINDOW_DAYS,
+    AccountDetails,
+    KeyDetails,
+    KeyFlag,
+    KeyListResult,
+    KeyOverview,
+)
 from orwatch.render import numbers
 from orwatch.render.allowances import BOUND, CAN_SPEND, LIMIT, amount_text, can_spend_columns
 from orwatch.render.console import Parts, Screen, as_view
@@ -46,8 +53,8 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
         Column("State", [_state_and_flags(each, result.now) for each in found], is_word=True),
         Column(
             "Share",
-            [numbers.share(each.spent_30_days_usd, result.spent_30_days_usd) for each in found],
-            numbers.share(spent, result.spent_30_days_usd) if has_total else "",
+            [_share(each.share_30_days, each.spent_30_days_usd, result) for each in found],
+            _share(result.known_days, spent, result) if has_total else "",
         ),
         Column(
             "This month",
@@ -77,10 +84,20 @@ def _columns(result: KeyListResult, ascii_only: bool) -> list[Column]:
     ]
 
 
+def _share(known: Decimal | int | None, spent: Decimal | None, result: KeyListResult) -> str:
+    """A part of all; unknown where that cannot be compared. Exact: little is not nothing."""
+    return numbers.UNKNOWN if known is None else numbers.share(spent, result.spent_30_days_usd)
+
+
 def _remarks(result: KeyListResult) -> list[RenderableType]:
     remarks = []
     if result.spent_30_days_usd:
-        remarks.append(f"Share: of {numbers.usd(result.spent_30_days_usd)} in the last 30 days.")
+        spent, known = numbers.usd(result.spent_30_days_usd), result.known_days
+        if known is None:
+            remarks.append("Share: unknown; of the last 30 days not the same ones are known for all keys.")
+        else:
+            rest = "" if known >= WINDOW_DAYS else f", {known} of which {'is' if known == 1 else 'are'} known"
+            remarks.append(f"Share: of {spent} in the last 30 days{rest}.")
     owners = [each.key.name for each in result.keys if each.key.is_management and each.spent_30_days_usd]
     if owners:
         remarks.append(f"{printable(', '.join(owners))}: usage of the account without a listed key.")
@@ -152,8 +169,13 @@ _KEY = Shape(
     Member("source", "Where its usage comes from.", "key.source"),
     Member("last_synced_at", "When it was last synced.", "key.last_synced_at"),
     Member("last_validated_at", "When it was last validated.", "key.last_validated_at"),
-    Member("share_30_days", "Its part of what all keys spent in the last 30 days, 0 to 1."),
+    Member(
+        "share_30_days",
+        "Its part of what all keys spent in the last 30 days, 0 to 1; null where not the same ones are known "
+        "for all.",
+    ),
     Member("spent_30_days", "What it cost in the last 30 days, in US dollars.", "spent_30_days_usd"),
+    Member("known_days", "Of how many of these days that is."),
     Member("spent_this_month", "What it cost this month (UTC), in US dollars.", "spent_month_usd"),
     Merged("key.facts", LIMIT),
     Member(
@@ -179,6 +201,10 @@ LIST = Shape(
         "spent_30_days",
         "What all keys spent in the last 30 days, in US dollars; removed ones too.",
         "spent_30_days_usd",
+    ),
+    Member(
+        "known_days",
+        "Of how many of these days that is; null: of none, or not of the same ones for all keys.",
     ),
 )
 _MORE = Shape(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from orwatch.domain.can_spend import OWN_LIMIT
 from orwatch.domain.keys import Listing, StoredKey
 from orwatch.domain.sources import UsageSource
-from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyOverview
+from orwatch.jobs.key.result import WINDOW_DAYS, AccountDetails, KeyDetails, KeyFlag, KeyOverview
 from orwatch.render import numbers
 from orwatch.render.allowances import bound_text, can_spend_text
 from orwatch.render.console import Parts, Screen, as_view
@@ -115,10 +115,13 @@ def _why_of_account(source: UsageSource, *, is_set: bool) -> str:
 
 
 def _spent(overview: KeyOverview) -> str:
+    said = []
+    if overview.known_days < WINDOW_DAYS and overview.spent_30_days_usd is not None:
+        said.append(f"{overview.known_days} of {WINDOW_DAYS} days known")
+    if overview.share_30_days is not None:
+        said.append(f"{numbers.share(overview.share_30_days, _ONE)} of all keys")
     spent = numbers.exact_usd(overview.spent_30_days_usd)
-    if overview.share_30_days is None:
-        return spent
-    return f"{spent} ({numbers.share(overview.share_30_days, _ONE)} of all keys)"
+    return f"{spent} ({', '.join(said)})" if said else spent
 
 
 def _account_lines(account: AccountDetails, now: datetime) -> list[tuple[str, str]]:

@@ -37,17 +37,24 @@ def overview(key: StoredKey, **known: Any) -> KeyOverview:
     """The key with what limits it, unless told otherwise: its own limit and its layers."""
     bounds = bounds_of(key, NOW)
     known.setdefault("allowance", KeyAllowance(bounds, can_spend(bounds)))
-    return KeyOverview(key, key.state(NOW), **known)
+    # All days are.
+    return KeyOverview(key, key.state(NOW), **{"known_days": 30, **known})
 
 
-def list_view(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> View:
+def list_view(
+    found: Sequence[StoredKey | KeyOverview], spent: str | None = None, known_days: int | None = 30
+) -> View:
     overviews = tuple(each if isinstance(each, KeyOverview) else overview(each) for each in found)
-    return render.list_view(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
+    spent_usd = None if spent is None else Decimal(spent)
+    return render.list_view(KeyListResult(NOW, overviews, spent_usd, known_days))
 
 
-def list_json(found: Sequence[StoredKey | KeyOverview], spent: str | None = None) -> str:
+def list_json(
+    found: Sequence[StoredKey | KeyOverview], spent: str | None = None, known_days: int | None = 30
+) -> str:
     overviews = tuple(each if isinstance(each, KeyOverview) else overview(each) for each in found)
-    return render.LIST.document(KeyListResult(NOW, overviews, None if spent is None else Decimal(spent)))
+    spent_usd = None if spent is None else Decimal(spent)
+    return render.LIST.document(KeyListResult(NOW, overviews, spent_usd, known_days))
 
 
 def show_json(key: StoredKey, account: AccountDetails | None = None, **known: Any) -> str:

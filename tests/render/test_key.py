@@ -84,6 +84,7 @@ def test_the_list_in_json_has_the_promised_members() -> None:
                 "last_validated_at": None,
                 "share_30_days": None,
                 "spent_30_days": None,
+                "known_days": 30,
                 "spent_this_month": None,
                 "limit": None,
                 "limit_remaining": None,
@@ -101,6 +102,7 @@ def test_the_list_in_json_has_the_promised_members() -> None:
             }
         ],
         "spent_30_days": None,
+        "known_days": 30,
     }
 
 
@@ -137,7 +139,12 @@ def test_a_discovered_key_in_json_tells_its_list_its_numbers_and_its_flags() -> 
 
 
 def test_no_keys_are_an_empty_list_in_json() -> None:
-    assert json.loads(list_json([])) == {"schema_version": 1, "keys": [], "spent_30_days": None}
+    assert json.loads(list_json([], known_days=None)) == {
+        "schema_version": 1,
+        "keys": [],
+        "spent_30_days": None,
+        "known_days": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -172,7 +179,10 @@ def test_the_state_of_a_listed_key_is_what_became_of_it(changes: dict[str, Any],
 def test_the_list_tells_share_month_limit_what_can_be_spent_expiry_and_workspace() -> None:
     facts = replace(FACTS, limit_remaining_usd=Decimal("38.5"))
     found = overview(
-        discovered(facts=facts), spent_30_days_usd=Decimal("1.5"), spent_month_usd=Decimal("1.25")
+        discovered(facts=facts),
+        spent_30_days_usd=Decimal("1.5"),
+        share_30_days=Decimal("0.25"),
+        spent_month_usd=Decimal("1.25"),
     )
     (row,) = rows(list_view([found], "6"))
     assert re.split(r"  +", row)[:5] == ["production", "discovered", "25.0%", "$1.25", "████▉"]
@@ -235,14 +245,34 @@ def test_a_dormant_key_says_so_in_the_list() -> None:
     assert "discovered, dormant" in rendered(list_view([found]), 80)
 
 
-def test_several_keys_have_a_total_and_the_share_says_of_what() -> None:
+@pytest.mark.parametrize(
+    ("known_days", "total", "said"),
+    [
+        (30, "75.0%", "Share: of $4.00 in the last 30 days."),
+        (2, "75.0%", "Share: of $4.00 in the last 30 days, 2 of which are known."),
+        (1, "75.0%", "Share: of $4.00 in the last 30 days, 1 of which is known."),
+        (None, "–", "Share: unknown; of the last 30 days not the same ones are known for all keys."),
+    ],
+)
+def test_several_keys_have_a_total_and_the_share_says_of_what(
+    known_days: int | None, total: str, said: str
+) -> None:
     found = [
         overview(stored_key("a"), spent_30_days_usd=Decimal(1), spent_month_usd=Decimal("0.5")),
         overview(stored_key("b"), spent_30_days_usd=Decimal(2), spent_month_usd=None),
     ]
-    lines = rendered(list_view(found, "4"), 80).splitlines()
-    assert next(line for line in lines if line.startswith("Total")).split() == ["Total", "75.0%", "$0.50"]
-    assert lines[-1] == "Share: of $4.00 in the last 30 days."
+    lines = rendered(list_view(found, "4", known_days), 80).splitlines()
+    assert next(line for line in lines if line.startswith("Total")).split() == ["Total", total, "$0.50"]
+    assert lines[-1] == said
+
+
+def test_a_share_that_is_not_known_is_a_dash_and_a_tiny_one_is_not_zero() -> None:
+    spent = {"spent_30_days_usd": Decimal("0.0000001")}
+    found = [
+        overview(stored_key("a"), **spent),
+        overview(stored_key("b"), share_30_days=Decimal(0), **spent),
+    ]
+    assert [row.split()[2] for row in rows(list_view(found, "4"))] == ["–", "<0.1%"]
 
 
 def test_what_stands_under_a_management_key_is_explained() -> None:
@@ -258,6 +288,7 @@ def test_a_list_with_everything_fits_and_keeps_share_state_and_what_can_be_spent
     found = overview(
         key,
         spent_30_days_usd=Decimal(1),
+        share_30_days=Decimal("0.25"),
         spent_month_usd=Decimal("1234.5"),
         flags=(KeyFlag.DORMANT,) if width >= 60 else (),
     )

@@ -193,6 +193,22 @@ def test_a_management_key_says_where_its_accounts_usage_comes_from(
     assert shown(key)["Source"] == shown_as
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"share_30_days": Decimal("0.25")}, "$1.50 (25.0% of all keys)"),
+        (
+            {"known_days": 1, "share_30_days": Decimal("0.25")},
+            "$1.50 (1 of 30 days known, 25.0% of all keys)",
+        ),
+        ({"known_days": 29}, "$1.50 (29 of 30 days known)"),
+        ({"known_days": 0, "spent_30_days_usd": None}, "–"),
+    ],
+)
+def test_what_was_spent_says_of_how_many_days_it_is(known: dict[str, Any], said: str) -> None:
+    assert shown(discovered(), **{"spent_30_days_usd": Decimal("1.5"), **known})["Last 30 days"] == said
+
+
 def test_a_discovered_key_is_shown_with_what_its_list_tells() -> None:
     known = {"listed_by": "ops", "spent_30_days_usd": Decimal("1.5"), "share_30_days": Decimal("0.25")}
     lines = shown(discovered("prod"), **known)

@@ -9,9 +9,16 @@ from decimal import Decimal
 from orwatch.domain.can_spend import KeyAllowance
 from orwatch.domain.keys import InactiveReason, StoredKey
 from orwatch.jobs.key.allowances import Allowances, read_allowances
-from orwatch.jobs.key.result import AccountDetails, KeyDetails, KeyFlag, KeyListResult, KeyOverview
+from orwatch.jobs.key.result import (
+    WINDOW_DAYS,
+    AccountDetails,
+    KeyDetails,
+    KeyFlag,
+    KeyListResult,
+    KeyOverview,
+)
 from orwatch.jobs.key.selection import find_known_key
-from orwatch.jobs.key.spending import WINDOW_DAYS, Spending, read_spending
+from orwatch.jobs.key.spending import Spending, read_spending
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
@@ -26,10 +33,9 @@ def list_overviews(store: Store, now: datetime) -> KeyListResult:
         keys = stored_keys.list_keys(connection)
         spending = read_spending(connection, now)
         allowances = read_allowances(connection, keys, now)
-    found = sorted(
-        _overviews(keys, spending, allowances, now), key=lambda each: KeyFlag.DELETED in each.flags
-    )
-    return KeyListResult(now, tuple(found), spending.spent_30_days_usd)
+    overviews, known_days = _overviews(keys, spending, allowances, now)
+    found = tuple(sorted(overviews, key=lambda each: KeyFlag.DELETED in each.flags))
+    return KeyListResult(now, found, spending.spent_30_days_usd, known_days)
 
 
 def describe(store: Store, name: str, now: datetime) -> KeyDetails:
@@ -40,31 +46,43 @@ def describe(store: Store, name: str, now: datetime) -> KeyDetails:
         spending = read_spending(connection, now)
         allowances = read_allowances(connection, keys, now)
         account = _account(connection, key, spending) if key.is_management else None
-    overview = next(each for each in _overviews(keys, spending, allowances, now) if each.key.id == key.id)
+    overviews, _ = _overviews(keys, spending, allowances, now)
+    overview = next(each for each in overviews if each.key.id == key.id)
     return KeyDetails(now, overview, account, tuple(reversed(spending.replaced.get(key.id, ()))))
 
 
 def _overviews(
     keys: Sequence[StoredKey], spending: Spending, allowances: Allowances, now: datetime
-) -> list[KeyOverview]:
+) -> tuple[list[KeyOverview], int | None]:
+    """An overview of each key, and of how many days their shares are; None: there are no shares."""
     names = {key.id: key.name for key in keys if not key.is_removed}
-    whole = spending.spent_30_days_usd
+    read = {key.id: spending.read_days_of(key) for key in keys}
+    known = {key.id: read[key.id] and read[key.id] | spending.days_before(key) for key in keys}
+    watched = [key.id for key in keys if key.is_active and not key.is_deleted and read[key.id]]
+    days = set().union(*(read[key_id] for key_id in watched))
+    # Sums of different days cannot be compared. Today goes on, and is read when each key is.
+    whole_days = days - {spending.today}
+    is_comparable = bool(days) and all(whole_days <= known[key_id] for key_id in watched)
+    whole = spending.spent_30_days_usd if is_comparable else None
     found = []
     for key in keys:
-        spent = spending.spent_30_days_by(key)
+        spent, share = spending.spent_30_days_by(key), None
+        if spent is not None and whole and known[key.id] and whole_days <= known[key.id]:
+            share = (spent / whole).quantize(_SHARE_DIGITS)
         found.append(
             KeyOverview(
                 key,
                 key.state(now),
                 listed_by=names.get(key.listing.account_key_id) if key.listing else None,
                 spent_30_days_usd=spent,
-                share_30_days=None if spent is None or not whole else (spent / whole).quantize(_SHARE_DIGITS),
+                known_days=len(known[key.id]),
+                share_30_days=share,
                 spent_month_usd=spending.spent_month_by(key),
                 flags=tuple(_flags(key, spending)),
                 allowance=allowances.keys.get(key.id, KeyAllowance()),
             )
         )
-    return found
+    return found, len(days) if is_comparable else None
 
 
 def _flags(key: StoredKey, spending: Spending) -> list[KeyFlag]:

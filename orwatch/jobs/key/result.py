@@ -10,6 +10,9 @@ from enum import StrEnum
 from orwatch.domain.can_spend import OWN_LIMIT, Bound, KeyAllowance
 from orwatch.domain.keys import Credits, StoredKey
 
+# Shares and dormant keys are about the last so many days, today included.
+WINDOW_DAYS = 30
+
 
 class KeyFlag(StrEnum):
     """What stands out about a key. ``DORMANT``: it has existed for 30 days, without use in any of them."""
@@ -24,13 +27,15 @@ class KeyFlag(StrEnum):
 class KeyOverview:
     """A key and what it has spent, as far as is known. ``listed_by`` is a management key's name.
 
-    ``share_30_days`` is its part, 0 to 1, of all that was spent in the last 30 days, today included.
+    ``share_30_days`` is its part, 0 to 1, of all that was spent in the last 30 days, today included; None
+    where the keys are known on different ones. ``known_days``: on how many it is known.
     """
 
     key: StoredKey
     state: str
     listed_by: str | None = None
     spent_30_days_usd: Decimal | None = None
+    known_days: int = 0
     share_30_days: Decimal | None = None
     spent_month_usd: Decimal | None = None
     flags: tuple[KeyFlag, ...] = ()
@@ -44,11 +49,15 @@ class KeyOverview:
 
 @dataclass(frozen=True, slots=True)
 class KeyListResult:
-    """What ``orwatch key list`` shows; ``spent_30_days_usd`` is of all keys, removed ones included."""
+    """What ``orwatch key list`` shows; ``spent_30_days_usd`` is of all keys, removed ones included.
+
+    ``known_days``: of how many of these days that is; None: not of the same ones for all keys.
+    """
 
     now: datetime
     keys: tuple[KeyOverview, ...]
     spent_30_days_usd: Decimal | None = None
+    known_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

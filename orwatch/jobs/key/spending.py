@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from orwatch.domain.days import month_start
+from orwatch.domain.days import ONE_DAY, days_between, month_start
 from orwatch.domain.keys import AccountState, StoredKey
 from orwatch.domain.money import ZERO, sum_known_usd
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import MEASURES, Totals
+from orwatch.jobs.key.result import WINDOW_DAYS
 from orwatch.store.engine.database import Connection
 from orwatch.store.keys import accounts
 from orwatch.store.keys import table as stored_keys
 from orwatch.store.ledger import read as usage_reads
 from orwatch.store.ledger.read import Grouping, UsageFilter, UsageSum
 from orwatch.store.ledger.spans import list_spans
-
-WINDOW_DAYS = 30
 
 _PROMPT_SYNC = timedelta(days=1)
 
@@ -31,8 +30,9 @@ class Spending:
     now: datetime
     last_30_days: Mapping[int, Totals]
     this_month: Mapping[int, Totals]
-    # The first and the last day of that time that was read.
-    covered: Mapping[int, tuple[date, date]]
+    # The days of that time that were read, and those of the last 30 that lie in a sum of several days within.
+    covered: Mapping[int, Set[date]]
+    in_sums: Mapping[int, Set[date]]
     # Of keys with sums of several days that touch the last 30.
     in_spans: frozenset[int]
     accounts: Mapping[int, AccountState]
@@ -62,6 +62,22 @@ class Spending:
         """What the key has spent this month, with each of its secrets; None where nothing was read."""
         return sum_known_usd(map(self._spent_month, self._rows(key)))
 
+    def read_days_of(self, key: StoredKey) -> Set[date]:
+        """The days of the last 30 of which it was read what the key has spent."""
+        ids = {row.id for row in self._rows(key)}
+        days = set().union(*(self.in_sums.get(row_id, ()) for row_id in ids))
+        if key.listing is not None and key.source is not UsageSource.COUNTERS:
+            # Of a listed key without use no day is recorded.
+            ids.add(key.listing.account_key_id)
+        days.update(*(self.covered.get(row_id, ()) for row_id in ids))
+        return {day for day in days if day >= self.since}
+
+    def days_before(self, key: StoredKey) -> Set[date]:
+        """Those of the last 30 on which the key was not there yet, as far as that is known."""
+        if key.listing is None or key.listing.created_at is None:
+            return frozenset()
+        return frozenset(days_between(self.since, key.listing.created_at.date() - ONE_DAY))
+
     def _rows(self, key: StoredKey) -> Sequence[StoredKey]:
         return (key, *self.replaced.get(key.id, ()))
 
@@ -88,8 +104,7 @@ class Spending:
     def _known(self, key: StoredKey, sums: Mapping[int, Totals], since: date) -> Decimal | None:
         if key.id in sums:
             return sums[key.id].cost_usd
-        covered = self.covered.get(key.id)
-        was_read = covered is not None and covered[1] >= since
+        was_read = max(self.covered.get(key.id, ()), default=date.min) >= since
         # Of a listed key without use no day is recorded.
         was_listed = key.listing is not None and key.last_synced_at is not None
         if was_read or (was_listed and key.last_synced_at is not None and key.last_synced_at.date() >= since):
@@ -107,8 +122,7 @@ class Spending:
     def _is_known_throughout(self, key: StoredKey) -> bool:
         if key.last_synced_at is None or self.now - key.last_synced_at > _PROMPT_SYNC:
             return False
-        covered = self.covered.get(key.id)
-        if covered is not None and covered[0] <= self.since:
+        if min(self.covered.get(key.id, ()), default=date.max) <= self.since:
             return True
         if key.listing is None or key.source is UsageSource.COUNTERS:
             return False
@@ -126,17 +140,20 @@ def read_spending(connection: Connection, now: datetime) -> Spending:
     for row in stored_keys.list_rows(connection):
         if row.is_replaced:
             replaced.setdefault(row.current_id, []).append(row)
-    in_spans = {
-        each.key_id
-        for each in list_spans(connection, since, today)
-        if each.span.cost_usd or each.span.byok_cost_usd
-    }
+    spans = list_spans(connection, since, today)
+    in_spans = {each.key_id for each in spans if each.span.cost_usd or each.span.byok_cost_usd}
+    in_sums: dict[int, set[date]] = {}
+    for each in spans:
+        if since <= each.span.first_day and each.span.last_day <= today:
+            days = days_between(each.span.first_day, each.span.last_day)
+            in_sums.setdefault(each.key_id, set()).update(days)
     return Spending(
         now=now,
         last_30_days=spent_since(connection, since, today),
         # What cleanup has removed of this month included.
         this_month=spent_since(connection, month, today, is_month=True),
-        covered=usage_reads.covered_spans(connection, min(since, month), today),
+        covered=usage_reads.covered_days_by_key(connection, UsageFilter(min(since, month), today)),
+        in_sums=in_sums,
         in_spans=frozenset(in_spans),
         accounts=accounts.account_states(connection),
         replaced=replaced,

@@ -308,20 +308,6 @@ def covered_days_by_key(connection: Connection, wanted: UsageFilter) -> dict[int
     return days
 
 
-def covered_spans(connection: Connection, since: date, until: date) -> dict[int, tuple[date, date]]:
-    """By key, the first and the last of the days ``since``..``until`` that a sync has read."""
-    day = usage_days.c.date
-    query = (
-        select(usage_days.c.api_key_id, func.min(day), func.max(day))
-        .where(day.between(to_day_number(since), to_day_number(until)))
-        .group_by(usage_days.c.api_key_id)
-    )
-    return {
-        key_id: (from_day_number(first), from_day_number(last))
-        for key_id, first, last in connection.execute(query)
-    }
-
-
 def first_known_day(connection: Connection) -> date | None:
     """The first day of which anything is known; a month's first where cleanup has removed days of it."""
     earliest: Sequence[date | int | None] = [

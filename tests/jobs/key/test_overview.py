@@ -57,6 +57,92 @@ def test_the_share_is_of_all_that_was_spent_in_thirty_days_removed_keys_included
     ]
 
 
+def test_sums_of_different_days_have_no_share_and_say_of_how_many_days_they_are(store: Store) -> None:
+    for name in ("long", "new", "unread", "off"):
+        add_key(store, name)
+    spend(store, *((days_ago(day), "x", "1") for day in range(30)), key_id=1)
+    spend(store, *((days_ago(day), "x", "1") for day in range(4)), key_id=4)
+    key_jobs.disable(store, "off", NOW)
+
+    def shown() -> list[tuple[int, Decimal | None]]:
+        return [(each.known_days, each.share_30_days) for each in overviews(store).values()]
+
+    # What is not watched any more counts as far as it was.
+    assert shown() == [(30, Decimal("0.882353")), (0, None), (0, None), (4, None)]
+
+    spend(store, (TODAY, "x", "6"), key_id=2)
+    assert shown() == [(30, None), (1, None), (0, None), (4, None)]
+    assert key_overview.list_overviews(store, NOW).known_days is None
+
+
+def test_keys_that_are_known_since_the_same_day_have_a_share_of_what_is_known(store: Store) -> None:
+    for number, name in enumerate(("a", "b"), 1):
+        add_key(store, name)
+        spend(store, (days_ago(1), "x", str(number)), key_id=number)
+    # Today goes on: one key was read before the other.
+    spend(store, (TODAY, "x", "3"), key_id=1)
+
+    result = key_overview.list_overviews(store, NOW)
+
+    assert [each.known_days for each in result.keys] == [2, 1]
+    assert result.known_days == 2
+    assert [each.share_30_days for each in result.keys] == [Decimal("0.666667"), Decimal("0.333333")]
+
+
+def test_a_listed_key_is_known_on_the_days_of_its_account_and_before_it_was_made(
+    store: Store, owner: StoredKey
+) -> None:
+    list_under(
+        store, owner, listed("a", age_days=200), listed("young", age_days=10), listed("own", age_days=10)
+    )
+    note_sync(store, "a", "young")
+    note_sync(store, "own", source=UsageSource.COUNTERS)
+    note_spent(store, "ops", "1", days=1)
+    note_spent(store, "own", "1")
+
+    found = overviews(store)
+
+    assert {name: each.known_days for name, each in found.items()} == {
+        "ops": 1,
+        "a": 1,
+        "young": 20,
+        "own": 20,
+    }
+
+
+def test_a_key_that_is_new_at_openrouter_leaves_the_others_their_shares(
+    store: Store, owner: StoredKey
+) -> None:
+    list_under(store, owner, listed("a", age_days=200), listed("young", age_days=10))
+    note_sync(store, "a", "young", source=UsageSource.COUNTERS)
+    note_spent(store, "a", "3")
+    note_spent(store, "young", "1")
+
+    def shares() -> dict[str, Decimal | None]:
+        return {each.key.name: each.share_30_days for each in overviews(store).values() if each.known_days}
+
+    assert shares() == {"a": Decimal("0.75"), "young": Decimal("0.25")}
+    assert key_overview.list_overviews(store, NOW).known_days == 1
+
+    # Before it was made nothing of it is to be known; since then there is.
+    note_spent(store, "a", "4", days=11)
+    assert shares() == {"a": Decimal("0.875"), "young": Decimal("0.125")}
+    note_spent(store, "a", "4", days=10)
+    assert shares() == {"a": None, "young": None}
+
+
+def test_the_days_of_a_sum_are_known_where_it_lies_within(store: Store) -> None:
+    add_key(store)
+    with store.write() as connection:
+        spans.write_span(connection, 1, UsageSpan(days_ago(5), days_ago(3), Decimal(3)), set())
+    spend(store, (TODAY, "x", "1"))
+    assert overviews(store)["work"].known_days == 4
+
+    with store.write() as connection:
+        spans.write_span(connection, 1, UsageSpan(days_ago(40), days_ago(28), Decimal(9)), set())
+    assert overviews(store)["work"].known_days == 4
+
+
 def test_of_a_key_that_nobody_looked_at_nothing_is_known(store: Store) -> None:
     add_key(store)
 
