@@ -56,6 +56,13 @@ def test_no_command_is_named_that_does_not_exist(document: str) -> None:
         assert words in COMMANDS or word in ({*COMMANDS} if sub else {*COMMANDS, *groups}), words
 
 
+def test_it_is_installed_from_a_clone() -> None:
+    # It is on no index: whoever registers its name on one would be installed.
+    files = [*ROOT.glob("*.md"), *(ROOT / "orwatch").rglob("*.md"), *(ROOT / "orwatch").rglob("*.py")]
+    by_name = re.compile(r"install [^`\n]*\borwatch\[")
+    assert [file.name for file in files if by_name.search(file.read_text(encoding="utf-8"))] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_option_is_named_that_does_not_exist(document: str) -> None:
     spellings = {

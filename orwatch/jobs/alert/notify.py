@@ -15,7 +15,9 @@ from orwatch.jobs.alert.outgoing import Failure, Outgoing
 from orwatch.redaction import redact
 from orwatch.text import printable
 
-NOT_INSTALLED = "Apprise is not installed: pip install 'orwatch[notify]' (pipx: pipx inject orwatch apprise)"
+NOT_INSTALLED = (
+    "Apprise is not installed: in a clone, pip install '.[notify]' (pipx: pipx inject orwatch apprise)"
+)
 _NO_ADDRESS = (
     "Apprise can make nothing of the address: it is wrong, or needs a library that is missing; that of a "
     "webhook begins with json:// or jsons://"

@@ -153,7 +153,7 @@ def open_backend(url: str) -> Backend:
     except ImportError as error:
         raise StoreUnusableError(
             f"ORWATCH_DATABASE_URL names a PostgreSQL, and its driver cannot be loaded ({error}). "
-            "Install it: pip install 'orwatch[postgres]' (pipx: pipx inject orwatch 'psycopg[binary]')."
+            "Install it: in a clone, pip install '.[postgres]' (pipx: pipx inject orwatch 'psycopg[binary]')."
         ) from error
     return PostgresBackend(parse_postgres(url))
 

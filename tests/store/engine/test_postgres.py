@@ -375,7 +375,7 @@ def test_without_its_driver_it_is_said_what_to_install(monkeypatch: pytest.Monke
 
     message = refusal("postgresql://me:hunter2-p%40ss@db/orwatch", StoreUnusableError)
 
-    assert "pip install 'orwatch[postgres]'" in message
+    assert "in a clone, pip install '.[postgres]'" in message
 
 
 def test_one_who_writes_makes_others_wait_and_they_see_what_was_written(store: Store) -> None:
