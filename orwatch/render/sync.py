@@ -13,7 +13,7 @@ from orwatch.render import numbers
 from orwatch.render.alert import ALERT
 from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
-from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
+from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text, rest_of_keys
 from orwatch.text import counted, printable
 
 _SYNC_STYLES = {SyncKeyStatus.OK: "", SyncKeyStatus.PARTIAL: "yellow", SyncKeyStatus.FAILED: "red"}
@@ -32,7 +32,7 @@ def sync_view(screen: Screen, result: SyncResult) -> Parts:
     listed = [key for key in read if is_few or key.status is not SyncKeyStatus.OK or key.notes]
     shown: list[RenderableType] = []
     if listed:
-        shown += [_sync_table(listed, screen.width), Text()]
+        shown += [_sync_table(listed, screen.width), *rest_of_keys(len(read) - len(listed), "ok"), Text()]
     errors = ((key.name, key.error, _SYNC_STYLES[key.status]) for key in listed)
     shown += messages_by_text(errors)
     shown += [Text(f"{printable(key.name)}: {note}") for key in listed for note in key.notes]

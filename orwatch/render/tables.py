@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orwatch.text import first_of, printable
+from orwatch.text import counted, first_of, printable
 
 # With more keys than this, a summary lists only those that need a look.
 KEYS_LISTED = 25
@@ -57,6 +57,11 @@ def messages_by_text(messages: Iterable[tuple[str, str | None, str]]) -> list[Te
         Text(f"{first_of(same, _NAMES_SHOWN)}: {printable(text)}", style=style)
         for (text, style), same in names.items()
     ]
+
+
+def rest_of_keys(count: int, state: str) -> list[Text]:
+    """How many keys a summary does not list, and how it is with them."""
+    return [Text(f"{counted(count, 'more key')}: {state}.")] if count else []
 
 
 def labelled(lines: Sequence[tuple[str, str]], width: int) -> list[Text]:

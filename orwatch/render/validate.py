@@ -14,7 +14,7 @@ from orwatch.render.alert import ALERT
 from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.sync import trouble_text
-from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text
+from orwatch.render.tables import KEYS_LISTED, Column, make_table, messages_by_text, rest_of_keys
 from orwatch.text import counted
 
 _VERDICT_STYLES = {
@@ -46,7 +46,8 @@ def validate_view(screen: Screen, result: ValidateResult) -> Parts:
     ]
     shown: list[RenderableType] = []
     if listed:
-        shown += [_verdict_table(listed, screen.width), Text()]
+        rest = rest_of_keys(len(checked) - len(listed), "valid")
+        shown += [_verdict_table(listed, screen.width), *rest, Text()]
     shown += messages_by_text(
         (key.name, text, _VERDICT_STYLES[key.verdict]) for key in listed for text in (key.detail, key.warning)
     )

@@ -97,13 +97,16 @@ def test_of_many_keys_only_those_with_trouble_are_listed() -> None:
     text = rendered(sync_view(synced(*many, PARTIAL, FAILED, noted)), 120)
     assert "good-" not in text
     assert all(f"\n{name} " in text for name in ("ci", "old", "noted"))
+    assert "\n30 more keys: ok.\n" in text
     assert "for 32 keys; 1 failed" in text
 
 
 def test_of_many_keys_without_trouble_there_is_the_sentence_alone() -> None:
     many = [replace(GOOD, name=f"good-{number}") for number in range(26)]
     assert len(rendered(sync_view(synced(*many)), 120).splitlines()) == 1
-    assert "good-24" in rendered(sync_view(synced(*many[:25])), 120)
+    few = rendered(sync_view(synced(*many[:25])), 120)
+    assert "good-24" in few
+    assert "more key" not in few
 
 
 def test_hostile_names_and_messages_are_inert_in_the_summaries() -> None:
@@ -194,6 +197,7 @@ def test_validate_of_many_lists_only_those_that_need_a_look() -> None:
     assert "good-" not in text
     assert "soon: expires" in text
     assert "reactivated" in text
+    assert "\n30 more keys: valid.\n" in text
     assert rendered(validate_view(validated(*many)), 100).splitlines() == [
         "30 keys valid, 0 invalid, 0 unknown, in 0.5 s."
     ]
