@@ -361,7 +361,7 @@ def test_a_database_that_is_in_use_is_not_copied_over(orwatch: Orwatch, tmp_path
             ["info"],
             78,
             "there is no database {folder}/none.db",
-            "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL.",
+            "`orwatch key add NAME` creates it, or `orwatch init`; or correct ORWATCH_DATABASE_URL.",
         ),
     ],
 )

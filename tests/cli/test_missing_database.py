@@ -63,7 +63,7 @@ def test_a_mistyped_path_makes_nothing(
         78,
         "",
         f"orwatch: there is no database {typo}. "
-        "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL.\n",
+        "`orwatch key add NAME` creates it, or `orwatch init`; or correct ORWATCH_DATABASE_URL.\n",
     )
     assert files(home) == before
     assert "ENCRYPTION" not in home.env_file.read_text()
@@ -86,7 +86,7 @@ def test_a_database_without_tables_is_filled_by_nothing_else(
         home.write_settings(ORWATCH_DATABASE_URL=url)
         code, out, err = orwatch("status")
         assert (code, out) == (78, "")
-        assert "was never finished: it has no tables. `orwatch init` creates it" in err
+        assert "was never finished: it has no tables. `orwatch key add NAME` creates it" in err
         assert orwatch("init").code == 0
         assert orwatch("key", "list").code == 0
 

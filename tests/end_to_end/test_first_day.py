@@ -112,7 +112,7 @@ def test_init_may_be_the_first_and_says_once_what_it_made_and_no_other_makes_it(
 ) -> None:
     refused = machine.run(*command)
     assert (refused.code, refused.stdout) == (78, "")
-    assert f"there is no database {machine.database}. `orwatch init` creates it" in refused.stderr
+    assert f"there is no database {machine.database}. `orwatch key add NAME` creates it" in refused.stderr
     assert machine.files() == {}
 
     first = machine.run("init")

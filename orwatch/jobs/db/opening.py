@@ -17,6 +17,8 @@ from orwatch.store.engine.database import (
 )
 from orwatch.store.schema import SCHEMA_REVISION
 
+NO_DATABASE_ADVICE = "`orwatch key add NAME` creates it, or `orwatch init`; or correct ORWATCH_DATABASE_URL."
+
 
 def open_current(url: str) -> Store:
     """Open a database that is there and has this version's schema. Raises as ``open_store`` does."""
@@ -38,7 +40,7 @@ def stored_revision(url: str) -> str:
 
 def absent(error: NoDatabaseError) -> StoreUnusableError:
     """That there is no database, and what to do."""
-    return StoreUnusableError(error.problem, "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL.")
+    return StoreUnusableError(error.problem, NO_DATABASE_ADVICE)
 
 
 def run(url: str, now: datetime) -> DbUpgradeResult:

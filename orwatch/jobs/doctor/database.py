@@ -12,6 +12,7 @@ from pathlib import Path
 from orwatch.config.database_url import is_postgres
 from orwatch.domain.keys import StoredKey
 from orwatch.errors import EncryptionKeyError, OrwatchError, StoreUnavailableError
+from orwatch.jobs.db.opening import NO_DATABASE_ADVICE
 from orwatch.jobs.doctor.result import Check, CheckArea
 from orwatch.jobs.doctor.settings import database_mode_checks
 from orwatch.jobs.key.secrets import open_what_opens
@@ -98,7 +99,7 @@ def _names(months: Iterable[date]) -> list[str]:
 
 def _unopened(error: OrwatchError, url: str) -> Check:
     if isinstance(error, NoDatabaseError):
-        advice = "`orwatch init` creates it; or correct ORWATCH_DATABASE_URL."
+        advice = NO_DATABASE_ADVICE
     elif isinstance(error, SchemaBehindError):
         advice = "`orwatch db upgrade` brings it up to date; then run this again."
     elif isinstance(error, StoreUnavailableError) and is_postgres(url):

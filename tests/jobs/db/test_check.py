@@ -262,6 +262,6 @@ def test_an_older_schema_is_shown_as_it_is_and_then_upgraded(
 
 @pytest.mark.parametrize("job", [db_info.run, partial(db_opening.run, now=NOW), db_check.run])
 def test_where_there_is_no_database_none_is_created(job: Callable[[str], object], tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusableError, match=r"there is no database .*`orwatch init` creates it"):
+    with pytest.raises(StoreUnusableError, match=r"there is no database .*`orwatch key add NAME` creates it"):
         job(f"sqlite:///{tmp_path}/none/orwatch.db")
     assert list(tmp_path.iterdir()) == []

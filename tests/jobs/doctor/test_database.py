@@ -86,7 +86,7 @@ def test_no_database_is_a_finding_and_none_is_made(tmp_path: Path, content: byte
     before = sorted(tmp_path.rglob("*"))
     found = look(path)
     assert (found.store, findings(found.checks)) == (None, [("database", f"there is no database {path}")])
-    assert "orwatch init" in (found.checks[0].advice or "")
+    assert (found.checks[0].advice or "").startswith("`orwatch key add NAME` creates it")
     assert sorted(tmp_path.rglob("*")) == before
 
 
