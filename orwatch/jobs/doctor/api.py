@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orwatch.clock import Clock
 from orwatch.domain.keys import Credits, KeyFacts, KeyKind, ListedKey, StoredKey
-from orwatch.errors import ApiError, KeyRejectedError, WrongClockError
+from orwatch.errors import ApiError, KeyRejectedError, UnexpectedAnswerError, WrongClockError
 from orwatch.jobs.doctor.result import Check, CheckArea, CheckStatus
 from orwatch.jobs.key.problems import REFUSED, SUCCESSOR, problem_of
 from orwatch.jobs.runs.outage import ADVICE
 from orwatch.openrouter.account import NO_SECRET, AccountListing, fetch_credits, fetch_listing
 from orwatch.openrouter.fan_out import ask_twice
 from orwatch.openrouter.sources import fetch_key_facts
+from orwatch.openrouter.values import load_json
 from orwatch.text import counted
 
 if TYPE_CHECKING:
@@ -106,12 +107,14 @@ def ask(
 
 def _reach(client: Client, secret: str, clock: Clock) -> tuple[list[Check], datetime | None]:
     """Whether the API answers at all, and whether its clock and ours agree."""
-    answered_at = None
+    answered_at, strange = None, None
     questions = ("/models",) if secret == NO_SECRET else ("/key", "/models")
     for path in questions:
         try:
-            _, answered_at = client.get_dated(path, secret)
-            break
+            body, answered_at = client.get_dated(path, secret)
+            strange = _strangeness(body)
+            if strange is None:
+                break
         except WrongClockError as error:
             return [
                 _AREA.ok(_API, "answers"),
@@ -120,11 +123,22 @@ def _reach(client: Client, secret: str, clock: Clock) -> tuple[list[Check], date
         except ApiError as error:
             if error.is_passing or error.status is None:
                 return [_AREA.finding(_API, error.outage or f"does not answer: {error}", ADVICE)], None
+    if strange is not None:
+        return [_AREA.finding(_API, f"what answers is no API: {strange}", ADVICE)], None
     checks = [_AREA.ok(_API, "answers")]
     # A server that sends no Date is given our own time, which has fractions of seconds; HTTP's has none.
     if answered_at is None or answered_at.microsecond:
         return [*checks, _AREA.unknown("clock", "the API does not report its time")], None
     return [*checks, _clock_check(clock.now(), answered_at)], answered_at
+
+
+def _strangeness(body: bytes) -> UnexpectedAnswerError | None:
+    """What makes an answer none of an API's: that of a web page, or of a network that wants a login."""
+    try:
+        load_json(body)
+    except UnexpectedAnswerError as error:
+        return error
+    return None
 
 
 def _clock_check(now: datetime, server_now: datetime) -> Check:

@@ -192,6 +192,35 @@ def test_an_api_that_does_not_answer_is_one_finding_and_no_key_is_asked_about(
     assert {asker for asker, _, _ in api.requests} == {"work"}
 
 
+def test_a_server_that_answers_html_to_everything_is_no_api(
+    store: Store, client: Client, clock: FakeClock, api: FakeApi
+) -> None:
+    add_key(store)
+    api.on(
+        "work", httpx.Response(200, text="<html>Log in", headers={"Date": "Fri, 20 Nov 2026 12:00:00 GMT"})
+    )
+    result = ask(store, client, clock)
+    assert told(result.checks) == [
+        (
+            "API",
+            "finding",
+            "what answers is no API: the answer is not JSON: it begins with '<html>Log in' (12 bytes)",
+        ),
+        ("keys", "skipped", "not asked about: see API"),
+    ]
+    assert "is ORWATCH_OPENROUTER_API_URL right" in (result.checks[0].advice or "")
+    assert result.server_now is None
+
+
+def test_a_server_without_key_that_answers_html_to_what_it_does_not_know_is_an_api(
+    store: Store, client: Client, clock: FakeClock, api: FakeApi
+) -> None:
+    add_key(store)
+    api.on("work", httpx.Response(200, text="<html>"), dated({}))
+    assert told(ask(store, client, clock).checks)[0] == ("API", "ok", "answers")
+    assert [path for _, path, _ in api.requests][:2] == ["/key", "/models"]
+
+
 def test_without_a_secret_the_public_list_of_models_is_asked_for(
     store: Store, clock: FakeClock, respx_mock: respx.MockRouter
 ) -> None:
