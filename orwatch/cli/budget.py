@@ -158,7 +158,7 @@ def remove(context: Context, name: str, yes: bool, as_json: bool) -> None:
     check_name(context.store, name)
     if not yes:
         confirm(f"Remove the budget {printable(name)!r}?", "nothing was removed.")
-    removed = change.remove_budget(context.store, name)
+    removed = change.remove_budget(context.store, name, context.now)
     if as_json:
         from orwatch.render import budget as render
 

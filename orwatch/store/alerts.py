@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, RowMapping, Select, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Text, cast, or_, select
 
 from orwatch.domain.alerts.alert import Alert, Figures, Finding, Rule
 from orwatch.redaction import redact
@@ -59,6 +59,17 @@ def recover(connection: Connection, alert_id: int, recovery: str, now: datetime)
 def end(connection: Connection, alert_ids: Collection[int], now: datetime) -> None:
     """Store that alerts are over; nothing is said of it."""
     connection.execute(alerts.update().where(alerts.c.id.in_(alert_ids)).values(ended_at=now))
+
+
+def end_budget(connection: Connection, budget_id: int, now: datetime) -> None:
+    """Store that the alerts of a budget that is removed are over; nothing is said of it.
+
+    They get a subject of their own, for the database may give the budget's id to the next one.
+    """
+    of_budget = alerts.c.rule.in_([Rule.BUDGET, Rule.FORECAST]) & (alerts.c.subject == f"budget:{budget_id}")
+    connection.execute(alerts.update().where(of_budget & alerts.c.ended_at.is_(None)).values(ended_at=now))
+    subject = alerts.c.subject.concat(" (removed) #").concat(cast(alerts.c.id, Text))
+    connection.execute(alerts.update().where(of_budget).values(subject=subject))
 
 
 def reopen(connection: Connection, alert_ids: Collection[int]) -> None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from orwatch.domain.alerts.alert import Finding, Rule
+from orwatch.jobs.alert.judge import judge
+from orwatch.jobs.alert.result import WatchRules
+from orwatch.store import alerts
 from tests.cli.support import Home, Orwatch, Terminal, write_usage
 from tests.cli.test_options import completions
-from tests.support import TODAY, usage_row
+from tests.support import NOW, TODAY, usage_row
 
 SET = ("budget", "set", "team", "--limit", "4", "--per", "day")
 
@@ -105,6 +109,38 @@ def test_it_is_listed_shown_and_removed_by_its_name_or_nearly_so(
     assert answer(orwatch, "budget", "remove", "team", "--yes")["removed"] == "team"
     assert answer(orwatch, "budget", "list")["budgets"] == []
     assert home.scalar("SELECT count(*) FROM usage_stats") == 2
+
+
+def test_with_a_budget_its_alerts_are_over_in_silence_and_are_no_alerts_of_the_next_one(
+    orwatch: Orwatch, home: Home
+) -> None:
+    orwatch(*SET[:4], "3", *SET[5:])
+    with home.store() as store:
+        judge(store, NOW, WatchRules())
+        findings = [
+            Finding(Rule.FORECAST, "budget:1", "team", "2026-11 $3", True, "on course for $9"),
+            # OpenRouter's own budget of that number, and another one of one's own.
+            Finding(Rule.LIMIT, "budget:1", "theirs", "2026-11", True, "80 % is spent"),
+            Finding(Rule.BUDGET, "budget:11", "eleven", "2026-11 $3", True, "80 % is spent"),
+        ]
+        with store.write() as connection:
+            alerts.insert_alerts(connection, findings, NOW)
+    assert len(answer(orwatch, "alert", "list")["alerts"]) == 4
+
+    orwatch("budget", "remove", "team", "--yes")
+
+    held = answer(orwatch, "alert", "list")["alerts"]
+    assert [each["name"] for each in held] == ["eleven", "theirs"]
+    over = [each for each in answer(orwatch, "alert", "list", "--all")["alerts"] if each["name"] == "team"]
+    assert [(each["ended_at"], each["recovered_at"]) for each in over] == [("2026-11-20T12:30:00Z", None)] * 2
+
+    # SQLite gives the number of the last one again.
+    for _ in range(2):
+        orwatch("budget", "set", "next", "--limit", "3", "--per", "day")
+        with home.store() as store:
+            raised = judge(store, NOW, WatchRules()).raised
+        assert [(each.name, each.subject) for each in raised] == [("next", "budget:1")]
+        orwatch("budget", "remove", "next", "--yes")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from orwatch.jobs.budget.result import BudgetSet, Change, covered_text
 from orwatch.jobs.key.change import clean_name
 from orwatch.jobs.key.selection import find_known_key, key_labels
 from orwatch.jobs.report import models
+from orwatch.store import alerts as stored_alerts
 from orwatch.store import budgets as stored_budgets
 from orwatch.store.engine.database import Connection, Store
 from orwatch.store.keys import table as stored_keys
@@ -71,11 +72,15 @@ def set_budget(store: Store, request: BudgetRequest, now: datetime) -> BudgetSet
     return BudgetSet(shown, before is None, changes, notes)
 
 
-def remove_budget(store: Store, name: str) -> Budget:
-    """Delete a budget, and nothing of what was spent; what it was. Raises ``UsageError``."""
+def remove_budget(store: Store, name: str, now: datetime) -> Budget:
+    """Delete a budget, and nothing of what was spent; its alerts are over. Returns what it was.
+
+    Raises ``UsageError``.
+    """
     with store.write() as connection:
         budget = find_budget(stored_budgets.list_budgets(connection), name)
         stored_budgets.delete_budget(connection, budget.id)
+        stored_alerts.end_budget(connection, budget.id, now)
     return budget
 
 

@@ -15,6 +15,7 @@ from orwatch.errors import StoreUnavailableError
 from orwatch.jobs.alert import history, judge
 from orwatch.jobs.alert.readings import Readings
 from orwatch.jobs.alert.result import Judgement, WatchRules
+from orwatch.store import alerts as stored_alerts
 from orwatch.store.engine.database import Store
 from tests.store.support import on_each_engine
 from tests.support import NOW
@@ -107,6 +108,21 @@ def test_what_is_mentioned_no_more_is_over_in_silence_and_what_is_not_known_is_n
     rules[Rule.BUDGET] = finding(*not_met)
     assert run(store, 1) == Judgement()
     assert [each.is_open for each in stored(store)] == [bool(not_met)]
+
+
+@on_each_engine
+def test_what_a_removed_budget_had_said_is_over_and_does_not_silence_the_next_of_its_number(
+    store: Store, rules: dict[Rule, Find]
+) -> None:
+    rules[Rule.BUDGET] = finding(met())
+    for hours in range(2):
+        assert len(run(store, hours).raised) == 1
+        with store.write() as connection:
+            stored_alerts.end_budget(connection, 1, NOW + hours * HOUR)
+    assert [(each.subject, each.ended_at) for each in stored(store)] == [
+        ("budget:1 (removed) #2", NOW + HOUR),
+        ("budget:1 (removed) #1", NOW),
+    ]
 
 
 def test_a_rule_that_is_off_raises_nothing_and_what_it_raised_is_over(
