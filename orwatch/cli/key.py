@@ -79,11 +79,11 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
         key_jobs.check_name(existing, name)
     secret = _read_secret(name)
     store, keyring = context.store, context.keyring
-    key_jobs.check_can_add(store, keyring, name, secret)
+    known_as = key_jobs.check_can_add(store, keyring, name, secret)
     facts = None if no_check else _ask(context, secret)
     setting = None if source == AUTO else UsageSource(source)
     key = key_jobs.add(store, keyring, name, secret, facts, context.now, source_setting=setting)
-    click.echo(_addition_text(key, facts, key_jobs.lister_of(store, key)))
+    click.echo(_addition_text(key, facts, known_as, key_jobs.lister_of(store, key)))
     needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
     if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
         notice(
@@ -132,15 +132,15 @@ def _replacement_text(replacement: Replacement) -> str:
     return " ".join(sentences)
 
 
-def _addition_text(key: StoredKey, facts: KeyFacts | None, lister: str | None) -> str:
+def _addition_text(key: StoredKey, facts: KeyFacts | None, known_as: str | None, lister: str | None) -> str:
     kind = "" if facts is None else f", {key.facts.kind.value}"
     stored = f"Stored {printable(key.name)!r} ({key.hint}{kind})."
     if key.is_management:
         far = ", up to a year back" if key.source_setting in {None, UsageSource.ANALYTICS} else ""
         return f"{stored} `orwatch sync` finds the keys of its account and fetches their usage{far}."
-    if key.listing is not None and lister is not None:
-        listed = printable(key.listing.name)
-        return f"{stored} It is the key that {printable(lister)!r} lists as {listed!r}: its history stays."
+    if known_as is not None and lister is not None:
+        known, by = printable(known_as), printable(lister)
+        return f"{stored} It is the key {known!r} that {by!r} lists: its history stays."
     more = ""
     if facts is not None and key.listing is None:
         more = (

@@ -42,9 +42,22 @@ def test_the_secret_of_a_discovered_key_says_whose_it_is(
     assert (code, err) == (0, "")
     assert out == (
         f"Stored 'shop' (sk-or-…{SECRET[-4:]}, inference). "
-        "It is the key that 'ops' lists as 'production': its history stays.\n"
+        "It is the key 'production' that 'ops' lists: its history stays.\n"
     )
     assert sorted(home.keys()) == ["ci", "ops", "shop"]
+
+
+@pytest.mark.parametrize("new_name", [None, "builds"])
+def test_of_two_keys_of_one_name_it_says_by_which_name_it_has_listed_it(
+    orwatch: Orwatch, home: Home, new_name: str | None
+) -> None:
+    relist(home, listed("ci", CI_SECRET), listed("ci", SECRET))
+    name = f"ci ({hash_secret(SECRET)[:6]})"
+    assert name in list(home.keys())
+    if new_name is not None:
+        assert orwatch("key", "rename", name, new_name).code == 0
+    out = orwatch("key", "add", "shop", "--no-check").out
+    assert f"It is the key {new_name or name!r} that 'ops' lists: its history stays.\n" in out
 
 
 @pytest.mark.parametrize("source", ["usage", "counters", "activity", "analytics"])

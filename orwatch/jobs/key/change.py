@@ -85,15 +85,17 @@ def check_name(store: Store, name: str) -> None:
         raise UsageError(f"a key named {name!r} exists already.")
 
 
-def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> None:
+def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> str | None:
     """Find out whether ``add`` could store this key, before OpenRouter is asked about it.
 
-    Raises ``UsageError`` naming the key that has this name or this secret already, and
-    ``EncryptionKeyError`` as ``add`` does.
+    Returns the name by which it is known already, removed or discovered. Raises ``UsageError`` naming the key
+    that has this name or this secret already, and ``EncryptionKeyError`` as ``add`` does.
     """
     with store.read() as connection:
         _refuse_known(connection, name, hash_secret(secret))
+        known = stored_keys.find_by_hash(connection, hash_secret(secret))
     check_opens(store, keyring)
+    return None if known is None else known.name
 
 
 def add(
