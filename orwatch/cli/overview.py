@@ -24,4 +24,4 @@ def show(context: Context) -> None:
     if result.ledger_rows or result.spent_month_usd:
         console.show(render.view(result))
     else:
-        console.show(render.steps_view(has_keys=bool(result.keys)))
+        console.show(render.steps_view(has_keys=bool(result.keys), is_syncing=render.is_syncing(result)))

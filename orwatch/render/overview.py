@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from orwatch.domain.runs import Job, RunStatus
 from orwatch.render import numbers
 from orwatch.render.console import Parts, Screen, as_view
 from orwatch.text import printable
@@ -26,16 +27,24 @@ _NEXT = (
 
 
 @as_view
-def steps_view(screen: Screen, *, has_keys: bool) -> Parts:
+def steps_view(screen: Screen, *, has_keys: bool, is_syncing: bool = False) -> Parts:
     """The three steps to begin; the first is done where there is a key."""
+    states = {1: "done" if has_keys else "", 2: "running now" if is_syncing else ""}
     steps = []
     for number, (command, what) in enumerate(_STEPS, start=1):
-        steps.append(Text(f"{number}. {command:22}{'done' if has_keys and number == 1 else what}"))
+        steps.append(Text(f"{number}. {command:22}{states.get(number) or what}"))
     return [
         Text("Three steps to see what OpenRouter costs:", style="bold"),
         *steps,
         Text("`orwatch demo` shows it with made-up data, `orwatch --help` lists the commands."),
     ]
+
+
+def is_syncing(result: StatusResult) -> bool:
+    """Whether a sync is running: of the first one a part may be stored already."""
+    last_runs = {each.job: each.last_run for each in result.jobs}
+    last = last_runs.get(Job.SYNC)
+    return last is not None and last.status is RunStatus.RUNNING
 
 
 @as_view
@@ -51,6 +60,8 @@ def view(screen: Screen, result: StatusResult) -> Parts:
     if len(problems) > _PROBLEMS_LISTED:
         rest = len(problems) - _PROBLEMS_LISTED
         listed.append(Text(f"! {rest:,} more: `orwatch status`", style="red"))
+    if is_syncing(result):
+        listed.append(Text("A sync is running: there is more to come."))
     return [
         Text(f"This month: {month}", style="bold"),
         Text(f"Today:      {numbers.usd(result.spent_today_usd)} (UTC)"),

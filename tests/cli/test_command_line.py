@@ -22,9 +22,10 @@ from orwatch.domain.runs import Job
 from orwatch.errors import OrwatchError, SettingsError, TryAgainError
 from orwatch.jobs.report import run as report_job
 from orwatch.jobs.status import run as status_job
+from orwatch.store import runs
 from orwatch.store.engine import locks
 from tests.cli.support import Home, Orwatch, write_usage
-from tests.support import FakeClock, usage_row
+from tests.support import NOW, FakeClock, usage_row
 
 
 def subcommands() -> Iterator[tuple[str, click.Command]]:
@@ -98,6 +99,18 @@ def test_without_a_command_it_tells_how_to_begin_and_then_how_all_stands(
         ["This month: $1.50 so far", "Today:      $1.50 (UTC)"],
         "",
     )
+
+
+def test_without_a_command_it_says_that_a_sync_is_running(orwatch: Orwatch, home: Home) -> None:
+    home.set_up("ci")
+    with home.store() as store:
+        store.run_write(lambda connection: runs.start_run(connection, Job.SYNC, NOW))
+        with locks.job_lock(store, Job.SYNC, FakeClock()):
+            assert "2. orwatch sync          running now\n" in orwatch().out
+            write_usage(home, "ci", usage_row(cost="1.5"))
+            assert orwatch().out.splitlines()[2] == "A sync is running: there is more to come."
+    # Killed: it lets go of its lock.
+    assert "A sync is running" not in orwatch().out
 
 
 def test_the_version_is_told(orwatch: Orwatch) -> None:

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from orwatch.domain.forecast import Forecast
+from orwatch.domain.runs import Job, JobRun, RunStatus
 from orwatch.jobs.report.result import MonthCourse
-from orwatch.jobs.status.result import KeyStatus, StatusResult
+from orwatch.jobs.status.result import JobStatus, KeyStatus, StatusResult
 from orwatch.render.overview import steps_view, view
 from tests.render.support import HOSTILE_NAME, INERT_NAME, rendered, stored_key, widest_line
 from tests.support import NOW
@@ -39,6 +40,20 @@ def test_it_is_the_month_today_what_is_open_and_two_lines_of_what_next(
     assert shown[: len(first)] == first
     assert [line.startswith("`orwatch ") for line in shown[-3:]] == [False, True, True]
     assert widest_line("\n".join(shown)) <= 80
+
+
+@pytest.mark.parametrize("is_syncing", [False, True])
+def test_while_a_sync_is_running_that_is_said(is_syncing: bool) -> None:
+    status = RunStatus.RUNNING if is_syncing else RunStatus.OK
+    jobs = tuple(
+        JobStatus(job, JobRun(1, job, NOW, None, each, None), None, is_missed=False)
+        for job, each in ((Job.SYNC, status), (Job.CLEANUP, RunStatus.RUNNING))
+    )
+    shown = lines(replace(STATUS, jobs=jobs))
+    assert ("A sync is running: there is more to come." in shown) == is_syncing
+    assert ("Nothing needs you." in shown) == (not is_syncing)
+    steps = rendered(steps_view(has_keys=True, is_syncing=is_syncing)).splitlines()
+    assert steps[2].endswith("running now") == is_syncing
 
 
 def test_of_many_problems_three_are_told_and_how_many_more_there_are() -> None:
