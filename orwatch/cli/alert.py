@@ -84,13 +84,18 @@ def acknowledge(context: Context, alert_ids: tuple[int, ...], as_json: bool) -> 
     from orwatch.jobs.alert import history
     from orwatch.text import counted
 
-    found = history.acknowledge(context.store, alert_ids, context.now)
+    found, new = history.acknowledge(context.store, alert_ids, context.now)
     if as_json:
         from orwatch.render import alert as render
 
         click.echo(render.LIST.document(found[::-1]))
     else:
-        click.echo(f"Acknowledged {counted(len(found), 'alert')}.")
+        known = len(found) - new
+        were = f"{'was' if known == 1 else 'were'} acknowledged already"
+        if new:
+            click.echo(f"Acknowledged {counted(new, 'alert')}{f'; {known} {were}' if known else ''}.")
+        else:
+            click.echo(f"{counted(known, 'alert')} {were}.")
 
 
 @command.command("test")

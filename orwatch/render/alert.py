@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 
 from rich.text import Text
@@ -13,6 +13,8 @@ from orwatch.render import numbers
 from orwatch.render.console import Parts, Screen, as_view
 from orwatch.render.json_text import Member, Shape
 from orwatch.render.tables import Column, labelled, make_table
+
+_TIME = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::[\d.]+)?(?:\+00:00)?")
 
 
 @as_view
@@ -60,24 +62,20 @@ def show_view(screen: Screen, alert: Alert) -> Parts:
         ("Alert", f"{alert.id}, {_state(alert)}"),
         ("Rule", alert.rule.value),
         ("Subject", f"{alert.name} ({alert.subject})"),
-        ("Window", alert.window),
+        ("Window", _with_times(alert.window)),
         ("Threshold", f"{alert.threshold} %" if alert.threshold else numbers.UNKNOWN),
         ("What", alert.summary),
-        ("Raised", _moment(alert.raised_at)),
-        ("Sent", _moment(alert.sent_at)),
+        ("Raised", numbers.moment_utc(alert.raised_at)),
+        ("Sent", numbers.moment_utc(alert.sent_at)),
         *([(f"Tried {alert.tries}x", alert.send_error or "no end was told")] if alert.tries else []),
-        ("Recovered", _moment(alert.recovered_at)),
+        ("Recovered", numbers.moment_utc(alert.recovered_at)),
         *([("Recovery", alert.recovery)] if alert.recovery else []),
-        ("Over since", _moment(alert.ended_at)),
-        ("Acknowledged", _moment(alert.acknowledged_at)),
+        ("Over since", numbers.moment_utc(alert.ended_at)),
+        ("Acknowledged", numbers.moment_utc(alert.acknowledged_at)),
         *(_figure(name, value) for name, value in alert.figures.items()),
     ]
 
     return labelled(lines, screen.width)
-
-
-def _moment(value: datetime | None) -> str:
-    return numbers.UNKNOWN if value is None else f"{numbers.moment(value)} UTC"
 
 
 def _figure(name: str, value: str | int | Decimal | None) -> tuple[str, str]:
@@ -85,7 +83,12 @@ def _figure(name: str, value: str | int | Decimal | None) -> tuple[str, str]:
     label = name.replace("_usd", "").replace("_", " ").capitalize()
     if isinstance(value, Decimal):
         return label, numbers.exact_usd(value)
-    return label, numbers.UNKNOWN if value is None else str(value)
+    return label, numbers.UNKNOWN if value is None else _with_times(str(value))
+
+
+def _with_times(text: str) -> str:
+    """With its times as all others are shown; it is stored, and in JSON, as it was found."""
+    return _TIME.sub(r"\1 \2 UTC", text)
 
 
 ALERT = Shape(

@@ -25,7 +25,7 @@ def cleanup_view(screen: Screen, result: CleanupResult) -> Parts:
     also = "Would also delete" if result.is_dry_run else "Also deleted"
     records = f"{also} {numbers.count(result.records_removed)} old records of runs, alerts and requests."
     sentences = [moved, records] if result.records_removed else [moved]
-    if not result.is_dry_run:
+    if result.bytes_freed and not result.is_dry_run:
         sentences.append(f"{numbers.size(result.bytes_freed)} of disk freed.")
     return [Text(" ".join(sentences))]
 

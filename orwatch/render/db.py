@@ -41,7 +41,7 @@ def info_view(screen: Screen, result: DbInfoResult) -> Parts:
             "Free on disk",
             numbers.UNKNOWN if result.free_bytes is None else numbers.size(result.free_bytes),
         ),
-        ("Created", numbers.moment(result.created_at)),
+        ("Created", numbers.moment_utc(result.created_at)),
         ("Ledger", _days(result.first_day, result.last_day)),
         (
             "Kept from",

@@ -96,6 +96,11 @@ def moment(value: datetime | None) -> str:
     return UNKNOWN if value is None else f"{value:%Y-%m-%d %H:%M}"
 
 
+def moment_utc(value: datetime | None) -> str:
+    """``2026-11-20 14:05 UTC``, where no heading says that it is UTC."""
+    return UNKNOWN if value is None else f"{moment(value)} UTC"
+
+
 def duration(seconds: float) -> str:
     """``0.4 s``, ``3 min 20 s``."""
     if round(seconds, 1) < 60:

@@ -240,7 +240,9 @@ def test_what_is_acknowledged_needs_nobody(
     assert [alert["id"] for alert in answer["alerts"]] == [1]
     assert orwatch("alert", "ack", "1", "2") == (0, "Acknowledged 2 alerts.\n", "")
     later(frozen)
-    assert orwatch("alert", "ack", "1").code == 0
+    assert orwatch("alert", "ack", "1") == (0, "1 alert was acknowledged already.\n", "")
+    assert orwatch("alert", "ack", "1", "2", "1").out == "2 alerts were acknowledged already.\n"
+    assert orwatch("alert", "ack", "3", "1").out == "Acknowledged 1 alert; 1 was acknowledged already.\n"
     assert home.scalar("SELECT acknowledged_at FROM alerts WHERE id = 1") == int(NOW.timestamp())
     answer = json.loads(orwatch("status", "--json").out)
     assert problem not in answer["problems"]

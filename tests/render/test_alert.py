@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from orwatch.domain.alerts.alert import TRY_LIMIT
 from orwatch.jobs.alert.trial import Trial, TrialResult
 from orwatch.render import alert, alert_trial
@@ -32,6 +34,24 @@ def test_money_is_a_number_in_json_as_everywhere_else() -> None:
     )
     assert '"figures": {"spent_usd": 80.000000001, "pace_usd_per_day": 100}' in alert.ALERT.document(found)
     assert "Pace per day  $100.00" in rendered(alert.show_view(found), 120)
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"),
+    [
+        ("2026-12-04T12:00:00+00:00", "2026-12-04 12:00 UTC"),
+        ("2026-12-04T12:00:00.250000+00:00", "2026-12-04 12:00 UTC"),
+        ("2026-12-01T00:00 $50", "2026-12-01 00:00 UTC $50"),
+        ("2026-12-04", "2026-12-04"),
+        ("2026-11 $3", "2026-11 $3"),
+    ],
+)
+def test_the_times_of_an_alert_are_written_as_all_others(window: str, shown: str) -> None:
+    found = replace(ALERT, window=window, figures={"resets_at": window})
+    lines = rendered(alert.show_view(found), 120).splitlines()
+    assert f"Window        {shown}" in lines
+    assert f"Resets at     {shown}" in lines
+    assert f'"window": "{window}"' in alert.ALERT.document(found)
 
 
 def test_a_test_shows_each_destination() -> None:

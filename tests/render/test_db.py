@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 from orwatch.jobs.db.result import DbCheckResult, DbCopyResult, DbInfoResult
@@ -32,6 +33,8 @@ def test_what_is_not_known_of_a_database_is_a_dash() -> None:
     lines = console.as_text(db.info_view(INFO)).splitlines()
     assert "Free on disk:   –" in lines
     assert "Created:        –" in lines
+    known = console.as_text(db.info_view(replace(INFO, created_at=NOW))).splitlines()
+    assert "Created:        2026-11-20 12:30 UTC" in known
     assert "Ledger:         empty" in lines
     assert "Kept from:      the beginning: cleanup removed none" in lines
     assert "Free inside:    4.1 kB" in lines

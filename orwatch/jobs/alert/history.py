@@ -26,12 +26,17 @@ def find_alert(store: Store, alert_id: int) -> Alert:
     return found[0]
 
 
-def acknowledge(store: Store, alert_ids: Sequence[int], now: datetime) -> list[Alert]:
-    """Store that a person knows of alerts, and these; all of them or, with ``UsageError``, none."""
+def acknowledge(store: Store, alert_ids: Sequence[int], now: datetime) -> tuple[list[Alert], int]:
+    """Store that a person knows of alerts; all of them or, with ``UsageError``, none.
+
+    Returns them, and how many of them were not acknowledged before.
+    """
     with store.write() as connection:
-        _require(stored_alerts.list_alerts(connection, ids=alert_ids), alert_ids)
+        before = stored_alerts.list_alerts(connection, ids=alert_ids)
+        _require(before, alert_ids)
         stored_alerts.acknowledge(connection, alert_ids, now)
-        return stored_alerts.list_alerts(connection, ids=alert_ids)
+        new = sum(alert.acknowledged_at is None for alert in before)
+        return stored_alerts.list_alerts(connection, ids=alert_ids), new
 
 
 def _require(found: Sequence[Alert], alert_ids: Sequence[int]) -> None:
