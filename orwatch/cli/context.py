@@ -10,7 +10,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orwatch.cli.notices import notice
+from orwatch.cli.notices import notice, written_by
 from orwatch.config import env_file as config
 from orwatch.config import settings as settings_module
 from orwatch.config.settings import Settings
@@ -31,8 +31,13 @@ from orwatch.text import is_terminal, printable
 if TYPE_CHECKING:
     from orwatch.openrouter.client import Client
     from orwatch.openrouter.outage import Patience
+    from orwatch.render.progress import ProgressBar
     from orwatch.secrets import Keyring
     from orwatch.store.engine.database import Store
+
+
+# What a command does whose progress line says no more.
+ASKING = "Asking OpenRouter"
 
 
 class SystemClock:
@@ -211,27 +216,42 @@ class Context:
         return settings_module.load_settings(os.environ, self._env_file_option)
 
     @contextmanager
-    def client(
-        self, patience: Patience | None = None, on_wait: Callable[[float], None] = lambda _seconds: None
-    ) -> Iterator[Client]:
+    def client(self, patience: Patience | None = None, bar: ProgressBar | None = None) -> Iterator[Client]:
         """An API client that keeps to the rate limit of all processes on this database.
 
         ``patience`` None: where standard output or error is a terminal, somebody waits and it soon gives up.
-        ``on_wait``: as of ``RateLimiter``.
+        ``bar``: the line on the terminal that shows how long it waits; else there is one of its own.
         """
         from orwatch.openrouter.client import Client
         from orwatch.openrouter.outage import OF_A_PERSON
         from orwatch.store.engine.rate_limit import RateLimiter
 
-        limiter = RateLimiter(self.store, self.settings.rate_limit_per_minute, self.clock, on_wait)
-        with Client(
-            self.settings.api_url,
-            clock=self.clock,
-            wait_for_turn=limiter.wait_for_turn,
-            connections=self.settings.concurrency,
-            patience=patience or (OF_A_PERSON if _is_watched() else None),
-        ) as client:
-            yield client
+        store, settings = self.store, self.settings
+        with ExitStack() as opened:
+            bar = bar or opened.enter_context(self.progress_bar(ASKING))
+            limiter = RateLimiter(
+                store, settings.rate_limit_per_minute, self.clock, bar.wait if bar is not None else None
+            )
+            yield opened.enter_context(
+                Client(
+                    settings.api_url,
+                    clock=self.clock,
+                    wait_for_turn=limiter.wait_for_turn,
+                    connections=settings.concurrency,
+                    patience=patience or (OF_A_PERSON if _is_watched() else None),
+                )
+            )
+
+    @contextmanager
+    def progress_bar(self, doing: str) -> Iterator[ProgressBar | None]:
+        """The line on the terminal; none under cron, in a pipe, with ``--quiet`` or ``--verbose``."""
+        if not is_terminal(sys.stderr) or self.is_quiet or self._is_verbose:
+            yield None
+            return
+        from orwatch.render.progress import progress_bar
+
+        with progress_bar(doing) as bar, written_by(bar.write_above):
+            yield bar
 
     def start_log(self, job: Job, *, is_verbose: bool = False, is_quiet: bool = False) -> None:
         """Send log records where the settings say. Raises ``SettingsError`` for an unusable file."""

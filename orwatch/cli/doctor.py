@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from orwatch.cli.answers import answer
-from orwatch.cli.context import Context, pass_context
+from orwatch.cli.context import ASKING, Context, pass_context
 from orwatch.cli.notices import notice
 from orwatch.cli.options import json_option
 from orwatch.text import is_terminal
@@ -55,7 +56,8 @@ def command(context: Context, as_json: bool) -> int:
     return result.exit_code
 
 
-def _open_client(context: Context, settings: Settings, store: Store | None) -> Client:
+@contextmanager
+def _open_client(context: Context, settings: Settings, store: Store | None) -> Iterator[Client]:
     """A client that soon gives up: somebody waits for the answers."""
     from orwatch.openrouter.client import Client
     from orwatch.openrouter.outage import OF_A_PERSON
@@ -65,14 +67,19 @@ def _open_client(context: Context, settings: Settings, store: Store | None) -> C
         """Without a database the requests of all processes cannot be counted; it is one or two then."""
         return lambda: None
 
-    limit = settings.rate_limit_per_minute
-    return Client(
-        settings.api_url,
-        clock=context.clock,
-        wait_for_turn=RateLimiter(store, limit, context.clock).wait_for_turn if store else start_at_once,
-        connections=settings.concurrency,
-        patience=OF_A_PERSON,
-    )
+    with context.progress_bar(ASKING) as bar:
+        on_wait = bar.wait if bar is not None else None
+        limiter = (
+            RateLimiter(store, settings.rate_limit_per_minute, context.clock, on_wait) if store else None
+        )
+        with Client(
+            settings.api_url,
+            clock=context.clock,
+            wait_for_turn=limiter.wait_for_turn if limiter else start_at_once,
+            connections=settings.concurrency,
+            patience=OF_A_PERSON,
+        ) as client:
+            yield client
 
 
 def _tell_of_waiting(requests: int, settings: Settings) -> None:

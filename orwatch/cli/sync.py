@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import click
 
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.notices import notice, written_by
+from orwatch.cli.notices import notice
 from orwatch.cli.options import (
     dry_run_option,
     json_option,
@@ -27,11 +26,10 @@ from orwatch.cli.options import (
 from orwatch.config.settings import MAX_SYNC_DAYS
 from orwatch.domain.runs import Job
 from orwatch.errors import UsageError
-from orwatch.text import counted, is_terminal, printable
+from orwatch.text import counted, printable
 
 if TYPE_CHECKING:
     from orwatch.jobs.sync.progress import SyncProgress
-    from orwatch.render.progress import ProgressBar
     from orwatch.store.engine.database import Store
 
 _NAMES_LISTED = 5
@@ -106,14 +104,13 @@ def command(
         limit_seconds=context.settings.job_timeout_minutes * 60 or None,
     )
     context.start_log(Job.SYNC, is_verbose=verbose, is_quiet=quiet)
-    shows_progress = is_terminal(sys.stderr) and not quiet and not verbose
     store = context.store
     if backfill is not None:
         _warn_of_ordinary_keys(store, key_names)
     with (
         job_run(context, Job.SYNC, wait_seconds, is_whole=not key_names) as ending,
         ExitStack() as opened,
-        _progress_bar(shows_progress) as bar,
+        context.progress_bar("Syncing") as bar,
     ):
 
         def on_progress(progress: SyncProgress) -> None:
@@ -127,9 +124,7 @@ def command(
 
         result = sync_job.run(
             store,
-            lambda: opened.enter_context(
-                context.client() if bar is None else context.client(on_wait=bar.wait)
-            ),
+            lambda: opened.enter_context(context.client(bar=bar)),
             context.keyring,
             request,
             context.clock,
@@ -170,17 +165,6 @@ def _warn_of_ordinary_keys(store: Store, names: Sequence[str]) -> None:
         "--backfill reads the past of an account, through a management key. It reads nothing more "
         f"of {named}: no management key lists {'it' if len(ordinary) == 1 else 'them'}."
     )
-
-
-@contextmanager
-def _progress_bar(is_shown: bool) -> Iterator[ProgressBar | None]:
-    if not is_shown:
-        yield None
-        return
-    from orwatch.render.progress import progress_bar
-
-    with progress_bar() as bar, written_by(bar.write_above):
-        yield bar
 
 
 def _window(context: Context, days: int | None, since: date | None, until: date | None) -> tuple[date, date]:

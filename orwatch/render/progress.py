@@ -1,4 +1,4 @@
-"""How far a sync has come, as a line on a terminal that is always true."""
+"""How far a command has come with asking OpenRouter, as a line on a terminal that is always true."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LEAST_CELLS = 22
 class ProgressBar:
     """The line: the stage, how much of it is done, the rows, and the wait for the rate limit."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, doing: str) -> None:
         self._progress = progress
-        self._task: TaskID = progress.add_task("Syncing", total=None, told=None, requests=0, waits_until=None)
+        self._task: TaskID = progress.add_task(doing, total=None, told=None, requests=0, waits_until=None)
 
     def tell(self, progress: SyncProgress) -> None:
         """Show a step."""
@@ -43,7 +43,7 @@ class ProgressBar:
         """Show for how many seconds the next request waits; 0: it starts, and counts."""
         task = self._progress.tasks[0]
         if seconds:
-            self._progress.update(self._task, waits_until=task.get_time() + seconds)
+            self._progress.update(self._task, waits_until=task.get_time() + seconds, refresh=True)
         else:
             self._progress.update(self._task, waits_until=None, requests=task.fields["requests"] + 1)
 
@@ -109,10 +109,10 @@ def _cut(text: str, cells: int) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressBar]:
-    """The line on standard error; nothing where that is no terminal."""
+def progress_bar(doing: str) -> Iterator[ProgressBar]:
+    """The line on standard error, of what is done until a stage is told; nothing but on a terminal."""
     console = console_on(sys.stderr)
     with Progress(
         _Line(console), console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        yield ProgressBar(progress)
+        yield ProgressBar(progress, doing)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+import respx
 from freezegun.api import FrozenDateTimeFactory, real_datetime
 
 import orwatch.cli.context
@@ -17,7 +20,16 @@ from orwatch.cli.context import Context, SystemClock
 from orwatch.config import env_file
 from orwatch.config.env_file import write_encryption_keys
 from orwatch.errors import InterruptedRunError, SettingsError
-from tests.cli.support import ENCRYPTION_KEY, OTHER_ENCRYPTION_KEY, Home, Orwatch
+from tests.cli.support import (
+    CI_SECRET,
+    ENCRYPTION_KEY,
+    OTHER_ENCRYPTION_KEY,
+    Home,
+    Orwatch,
+    Terminal,
+    key_answer,
+    piped,
+)
 from tests.postgres import PostgresServer
 from tests.support import NOW, TODAY
 
@@ -85,6 +97,35 @@ def test_the_end_of_a_context_stops_its_clock_and_closes_its_database(home: Home
             assert connection.exec_driver_sql("SELECT 1").scalar() == 1
     with pytest.raises(InterruptedRunError):
         context.clock.sleep(60)
+
+
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["validate"], ["key", "add", "new"], ["key", "replace", "production"], ["sync"]]
+)
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_who_waits_at_a_terminal_for_the_rate_limit_is_told_for_how_long(
+    orwatch: Orwatch,
+    home: Home,
+    api: respx.MockRouter,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    is_watched: bool,
+) -> None:
+    home.set_up("production")
+    monkeypatch.setenv("ORWATCH_RATE_LIMIT_PER_MINUTE", "1")
+    api.get("/key").mock(return_value=key_answer())
+    orwatch("validate")  # and the next minute is full
+    waits.clear()
+    monkeypatch.setattr(sys, "stdin", piped(CI_SECRET.encode()))
+    monkeypatch.setenv("TERM", "xterm")
+    if is_watched:
+        monkeypatch.setattr(sys, "stderr", Terminal())
+    err = orwatch(*command).err
+    assert waits
+    shown = sys.stderr.getvalue() if isinstance(sys.stderr, Terminal) else err
+    assert bool(re.search(r"(Syncing|Asking OpenRouter) .* rate limit: 61 s", shown)) is is_watched
+    assert is_watched or "\x1b" not in shown
 
 
 def test_first_use_creates_what_is_missing_and_says_so_once(orwatch: Orwatch, home: Home) -> None:

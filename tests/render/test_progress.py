@@ -24,7 +24,7 @@ def shown_by(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(Task, "get_time", lambda _self: 0.0)
-    with render.progress_bar() as bar:
+    with render.progress_bar("Syncing") as bar:
         bar.tell(told)
         for seconds in waits:
             bar.wait(seconds)
@@ -39,6 +39,8 @@ def test_it_says_how_much_of_what_is_done_and_stored(monkeypatch: pytest.MonkeyP
     assert re.fullmatch("ops: latest days ━+ 1/31 days · 2 requests · 1,234 rows", line)
     line = shown_by(monkeypatch, told, (0, 43.2))
     assert re.fullmatch("ops: latest days ━+ 1/31 days · 1 request · 1,234 rows · rate limit: 44 s", line)
+    line = shown_by(monkeypatch, told, (*[0] * 20, 43.2), columns=80)
+    assert line == "ops: latest days 1/31 days · 20 requests · 1,234 rows · rate limit: 44 s"
 
 
 def test_what_is_not_known_is_not_shown_and_a_wait_that_is_over_neither(
@@ -74,7 +76,7 @@ def test_a_name_that_is_too_long_loses_its_end_and_the_stage_stays(
 
 
 def test_where_there_is_no_terminal_there_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with render.progress_bar() as bar:
+    with render.progress_bar("Syncing") as bar:
         bar.tell(SyncProgress("Syncing", 1, 3, "keys", 1234))
         bar.wait(3)
     assert capsys.readouterr() == ("", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ from orwatch.store.engine.database import Store
 from orwatch.store.keys import table as stored_keys
 
 # Makes the client for the settings that were found; without a database there is no rate limit to keep to.
-OpenClient: TypeAlias = Callable[[Settings, Store | None], Client]
+OpenClient: TypeAlias = Callable[[Settings, Store | None], AbstractContextManager[Client]]
 
 _AREAS = tuple(CheckArea)
 _STORED_AREAS = (CheckArea.TOTALS, CheckArea.DAYS, CheckArea.JOBS)
@@ -161,7 +161,7 @@ def _ask(
     clock: Clock,
 ) -> doctor_api.Reported:
     try:
-        with closing(surroundings.open_client(settings, store)) as client:
+        with surroundings.open_client(settings, store) as client:
             return doctor_api.ask(
                 client,
                 keys,

@@ -28,13 +28,13 @@ class RateLimiter:
         store: Store,
         requests_per_minute: int,
         clock: Clock,
-        on_wait: Callable[[float], None] = lambda _seconds: None,
+        on_wait: Callable[[float], None] | None = None,
     ) -> None:
         """``requests_per_minute`` 0: no limit, nothing is logged.
 
         ``on_wait`` is told for how many seconds the next request waits; 0: it starts.
         """
-        self._on_wait = on_wait
+        self._on_wait = on_wait or (lambda _seconds: None)
         self._store = store
         self._limit = requests_per_minute
         self._clock = clock
