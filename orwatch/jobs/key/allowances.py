@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from orwatch.domain.can_spend import (
+    BALANCE,
     Bound,
     KeyAllowance,
     bounds_of,
@@ -82,6 +83,9 @@ def read_allowances(connection: Connection, keys: Sequence[StoredKey], now: date
         place = None if key.listing is None else (key.listing.account_key_id, key.listing.workspace)
         shared = [] if place is None else by_place.get(place, [])
         bounds = bounds_of(key, now, workspace=shared, balance_usd=balance)
+        if key.listing is not None and key.listing.account_key_id not in owners:
+            # It has a balance still, and maybe budgets; nobody reads them.
+            bounds = (*bounds, Bound(BALANCE, None))
         found[key.id] = KeyAllowance(bounds, can_spend(bounds), balance)
     return Allowances(found, tuple(workspaces))
 

@@ -12,6 +12,7 @@ import pytest
 from orwatch.domain.can_spend import CanSpend
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
 from orwatch.domain.layers import Layer, WorkspaceBudget, WorkspaceReading
+from orwatch.jobs.key import change as key_jobs
 from orwatch.jobs.key.allowances import Allowances, read_allowances
 from orwatch.jobs.status import run as status_job
 from orwatch.store.engine.database import Store
@@ -162,6 +163,24 @@ def test_the_balance_is_that_of_the_management_key_that_lists_the_key(store: Sto
     list_under(store, deputy, listed("a"))
     note_credits(store, deputy, "10", "4")
     assert spendable(store) == CanSpend(Decimal(6), "balance")
+
+
+def test_of_an_account_that_is_not_read_any_more_nothing_is_unlimited(store: Store, owner: StoredKey) -> None:
+    limited = {"limit_usd": Decimal(9), "limit_remaining_usd": Decimal(5)}
+    add_key(store, "own", facts=KeyFacts(KeyKind.INFERENCE))
+    add_key(store, "apart", facts=KeyFacts(KeyKind.INFERENCE))
+    list_under(store, owner, listed("own"), listed("a", workspace="Lab"), listed("b"), listed("c", **limited))
+    note_credits(store, owner, "10", "4")
+    note_sync(store, "ops")
+    budgeted(store, owner, replace(BUDGET, limit_usd=Decimal(3)))
+    assert spendable(store, "c") == CanSpend(Decimal(5), "limit")
+
+    key_jobs.disable(store, "ops", NOW)
+
+    unknown = CanSpend(None, "balance")
+    assert [spendable(store, name) for name in ("own", "a", "b")] == [unknown] * 3
+    assert spendable(store, "c") == CanSpend(Decimal(5), "limit", is_at_most=True)
+    assert spendable(store, "apart") is None
 
 
 def test_of_a_budget_for_life_only_a_key_that_was_told_knows_what_is_left(
