@@ -95,10 +95,11 @@ def _notes(result: ReportResult) -> Sequence[str]:
         return (known, *result.notes)
     said = []
     if counters.of_month_usd is not None:
-        said.append(f"{numbers.exact_usd(counters.of_month_usd)} in {counters.month:%Y-%m}")
+        said.append(f"{numbers.usd(counters.of_month_usd)} in {counters.month:%Y-%m}")
     if counters.lifetime_usd is not None:
-        said.append(f"{numbers.exact_usd(counters.lifetime_usd)} in all")
-    return (f"{known}; the keys' own counters say {' and '.join(said)}", *result.notes)
+        said.append(f"{numbers.usd(counters.lifetime_usd)} in all")
+    without = " (usage without a listed key is not in them)" if counters.leaves_out_usage else ""
+    return (f"{known}; the keys' own counters say {' and '.join(said)}{without}", *result.notes)
 
 
 def _month(counters: Counters) -> str:
@@ -180,7 +181,11 @@ def answer_shape(by: Sequence[Dimension], columns: Collection[str]) -> Shape:
         Member("totals", "The sum of all rows, cut off ones too.", "table.totals", totals),
         Member("known_days", "Of how many days the totals are."),
         Member("left_out", "The days that cleanup has cut.", shape=_LEFT_OUT),
-        Member("counters", "What the keys' own counters say, where not all days are known.", shape=_COUNTERS),
+        Member(
+            "counters",
+            "What the keys' own counters say, where not all days are known; not usage without a listed key.",
+            shape=_COUNTERS,
+        ),
         Member("month", "Where this month will end, where all of it is shown.", "course", MONTH),
         Member("change", "Against the days before, where all of both is known.", shape=_CHANGE),
         Member("notes", "What else to know of the numbers.", _notes),

@@ -186,12 +186,13 @@ def test_notes_come_last() -> None:
     [
         (None, ""),
         (
-            Counters(date(2026, 11, 1), Decimal("47.02"), Decimal("1200.5")),
-            "; the keys' own counters say $47.02 in 2026-11 and $1,200.50 in all",
+            Counters(date(2026, 11, 1), Decimal("47.019999990"), Decimal("1200.5"), leaves_out_usage=True),
+            "; the keys' own counters say $47.02 in 2026-11 and $1,200.50 in all"
+            " (usage without a listed key is not in them)",
         ),
         (
-            Counters(date(2026, 11, 1), None, Decimal("0.015")),
-            "; the keys' own counters say $0.015 in all",
+            Counters(date(2026, 11, 1), None, Decimal("0.005")),
+            "; the keys' own counters say <$0.01 in all",
         ),
         (
             Counters(date(2026, 11, 1), Decimal("47.02"), None),

@@ -65,8 +65,9 @@ def read_counters(keys: Sequence[StoredKey], key_ids: Collection[int] | None) ->
     The month is the latest of which any key's counters were read. A management key's are not its account's.
     """
     readings: dict[str, tuple[datetime, KeyFacts]] = {}
-    for key in keys:
-        if key.facts_read_at is None or key.is_management or (key_ids is not None and key.id not in key_ids):
+    wanted = [key for key in keys if key_ids is None or key.id in key_ids]
+    for key in wanted:
+        if key.facts_read_at is None or key.is_management:
             continue
         # A key that was removed and added again is one key to OpenRouter.
         earlier = readings.get(key.key_hash)
@@ -75,5 +76,10 @@ def read_counters(keys: Sequence[StoredKey], key_ids: Collection[int] | None) ->
     month = month_start(max((read_at.date() for read_at, _ in readings.values()), default=date.min))
     of_month = [facts.usage_monthly_usd for read_at, facts in readings.values() if read_at.date() >= month]
     lifetime = [facts.usage_usd for _, facts in readings.values()]
-    counters = Counters(month, sum_known_usd(of_month), sum_known_usd(lifetime))
-    return None if counters == Counters(month, None, None) else counters
+    counters = Counters(
+        month,
+        sum_known_usd(of_month),
+        sum_known_usd(lifetime),
+        leaves_out_usage=any(key.is_management for key in wanted),
+    )
+    return None if counters.of_month_usd is None and counters.lifetime_usd is None else counters

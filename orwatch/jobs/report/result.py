@@ -44,11 +44,15 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the keys' counters add up to: of a month, named by its first day, and of all time."""
+    """What the keys' counters add up to: of a month, named by its first day, and of all time.
+
+    ``leaves_out_usage``: a management key is among the keys, whose account has usage without a listed key.
+    """
 
     month: date
     of_month_usd: Decimal | None
     lifetime_usd: Decimal | None
+    leaves_out_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

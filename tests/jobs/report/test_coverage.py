@@ -67,7 +67,9 @@ def test_a_key_that_was_added_again_and_a_management_key_are_not_counted_twice(s
     add_key(store, "work", facts=counted("2", "20"))
     add_key(store, "ops", facts=counted("70", "700", KeyKind.MANAGEMENT))
 
-    assert run(store).counters == Counters(NOVEMBER, Decimal(2), Decimal(20))
+    # An account may have spent what no listed key has.
+    assert run(store).counters == Counters(NOVEMBER, Decimal(2), Decimal(20), leaves_out_usage=True)
+    assert run(store, key_names=("work",)).counters == Counters(NOVEMBER, Decimal(2), Decimal(20))
 
 
 @pytest.mark.parametrize("order", [1, -1])
