@@ -18,8 +18,9 @@ from orwatch.render.console import console_on
 from orwatch.text import counted, printable
 
 _BAR_WIDTH = 12
-# With less room for the stage and its key's name the counts give way.
-_LEAST_CELLS = 22
+# With less room for the stage and its key's name the bar gives way, and then the counts.
+_LEAST_BESIDE_BAR = 34
+_LEAST = 22
 
 
 class ProgressBar:
@@ -59,11 +60,11 @@ class _Line(ProgressColumn):
         self._bar = BarColumn(_BAR_WIDTH)
 
     def render(self, task: Task) -> RenderableType:
-        least = cell_len(_fitted(task.description, _LEAST_CELLS))
         for has_bar, counts in _choices(task):
             rest = (_BAR_WIDTH if has_bar else 0, cell_len(counts))
             room = self._console.width - sum(cells + 1 for cells in rest if cells)
-            if least <= room:
+            least = _LEAST_BESIDE_BAR if has_bar else _LEAST
+            if min(cell_len(task.description), least) <= room:
                 break
         parts: list[RenderableType] = [Text(_fitted(task.description, room), no_wrap=True)]
         if has_bar:
