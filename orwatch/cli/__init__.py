@@ -207,7 +207,7 @@ def _silence_stdout() -> None:
 def _fail(error: OrwatchError, code: int) -> int:
     """Say what failed, a line for each thing; the exit code."""
     for each in error.errors if isinstance(error, WrongSettingsError) else (error,):
-        click.echo(f"orwatch: {printable(redact(str(each)))}", err=True)
+        click.echo(notices.wrapped(f"orwatch: {printable(redact(str(each)))}", sys.stderr), err=True)
     return code
 
 

@@ -6,6 +6,7 @@ import click
 
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
+from orwatch.cli.notices import say
 from orwatch.cli.options import json_option
 from orwatch.domain.alerts.alert import Rule
 
@@ -93,9 +94,9 @@ def acknowledge(context: Context, alert_ids: tuple[int, ...], as_json: bool) -> 
         known = len(found) - new
         were = f"{'was' if known == 1 else 'were'} acknowledged already"
         if new:
-            click.echo(f"Acknowledged {counted(new, 'alert')}{f'; {known} {were}' if known else ''}.")
+            say(f"Acknowledged {counted(new, 'alert')}{f'; {known} {were}' if known else ''}.")
         else:
-            click.echo(f"{counted(known, 'alert')} {were}.")
+            say(f"{counted(known, 'alert')} {were}.")
 
 
 @command.command("test")

@@ -6,7 +6,7 @@ import click
 
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.notices import notice
+from orwatch.cli.notices import notice, say
 from orwatch.cli.options import (
     complete_budget_name,
     complete_known_name,
@@ -164,7 +164,7 @@ def remove(context: Context, name: str, yes: bool, as_json: bool) -> None:
 
         click.echo(render.REMOVE.document(removed))
     else:
-        click.echo(f"Removed the budget {printable(removed.name)!r}.")
+        say(f"Removed the budget {printable(removed.name)!r}.")
 
 
 @command.command("check")

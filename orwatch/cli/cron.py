@@ -10,7 +10,7 @@ import click
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
 from orwatch.cli.host import read_host
-from orwatch.cli.notices import notice
+from orwatch.cli.notices import notice, say
 from orwatch.cli.options import dry_run_option, json_option
 from orwatch.config import values
 from orwatch.config.settings import check_option
@@ -88,7 +88,7 @@ def install(
         click.echo(result.text, nl=False)
         notice(render.install_sentence(result))
     else:
-        click.echo(render.install_sentence(result))
+        say(render.install_sentence(result))
     _warn(result.warnings)
     return result.exit_code
 
@@ -158,6 +158,6 @@ def remove(context: Context, dry_run: bool) -> int:
     result = cron_install.remove(read_host(context), context.env_file, is_dry_run=dry_run)
     from orwatch.render import cron as render
 
-    click.echo(render.remove_sentence(result))
+    say(render.remove_sentence(result))
     _warn(result.warnings)
     return result.exit_code

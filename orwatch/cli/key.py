@@ -9,7 +9,7 @@ import click
 
 from orwatch.cli.answers import answer
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.notices import notice
+from orwatch.cli.notices import notice, say
 from orwatch.cli.options import complete_key_name, complete_known_name, confirm, json_option, yes_option
 from orwatch.config.settings import AUTO, SOURCE_CHOICES
 from orwatch.domain.keys import KeyFacts, KeyKind, StoredKey
@@ -83,7 +83,7 @@ def add(context: Context, name: str, no_check: bool, source: str) -> None:
     facts = None if no_check else _ask(context, secret)
     setting = None if source == AUTO else UsageSource(source)
     key = key_jobs.add(store, keyring, name, secret, facts, context.now, source_setting=setting)
-    click.echo(_addition_text(key, facts, known_as, key_jobs.lister_of(store, key)))
+    say(_addition_text(key, facts, known_as, key_jobs.lister_of(store, key)))
     needs_account = setting in {UsageSource.ACTIVITY, UsageSource.ANALYTICS}
     if needs_account and key.facts.kind is KeyKind.INFERENCE and key.listing is None:
         notice(
@@ -117,7 +117,7 @@ def replace(context: Context, name: str, no_check: bool) -> None:
     replacing.check_can_replace(store, keyring, name, secret)
     facts = None if no_check else _ask(context, secret)
     replacement = replacing.replace(store, keyring, name, secret, facts, context.now)
-    click.echo(_replacement_text(replacement))
+    say(_replacement_text(replacement))
 
 
 def _replacement_text(replacement: Replacement) -> str:
@@ -241,7 +241,7 @@ def rename(context: Context, name: str, new_name: str) -> None:
 
     new_name = key_jobs.clean_name(new_name)
     key_jobs.rename(context.store, name, new_name)
-    click.echo(f"{printable(name)!r} is now {new_name!r}.")
+    say(f"{printable(name)!r} is now {new_name!r}.")
 
 
 @command.command("enable")
@@ -257,7 +257,7 @@ def enable(context: Context, name: str) -> None:
     from orwatch.jobs.key import change as key_jobs
 
     changed = key_jobs.enable(context.store, name)
-    click.echo(f"{printable(name)!r} is watched{' again' if changed else ' already'}.")
+    say(f"{printable(name)!r} is watched{' again' if changed else ' already'}.")
 
 
 @command.command("disable")
@@ -282,7 +282,7 @@ def disable(context: Context, name: str) -> None:
         effect = " Its account is not read any more."
     elif lister is not None:
         effect = f" Its own secret is not used; its usage is still read through {printable(lister)!r}."
-    click.echo(f"{printable(name)!r} is{'' if changed else ' already'} disabled.{effect}")
+    say(f"{printable(name)!r} is{'' if changed else ' already'} disabled.{effect}")
 
 
 @command.command("remove")
@@ -306,7 +306,7 @@ def remove(context: Context, name: str, purge: bool, yes: bool) -> None:
     if not yes:
         confirm(_removal_question(name, plan, purge), "nothing was removed.")
     removal = key_jobs.remove(context.store, name, context.now, with_history=purge)
-    click.echo(_removal_text(name, removal, purge))
+    say(_removal_text(name, removal, purge))
 
 
 def _removal_question(name: str, plan: Removal, purge: bool) -> str:

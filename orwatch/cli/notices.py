@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import IO
 
 import click
 
 from orwatch.redaction import redact
-from orwatch.text import printable
+from orwatch.text import is_terminal, printable
 
 # --json, alone or among other short options that take no value.
 _JSON_OPTION = re.compile("--json|-[acnqvy]*j[acnqvy]*")
@@ -43,7 +45,22 @@ def notice(text: str) -> None:
 
         write_line(json.dumps({"notice": {"message": text}}))
     else:
-        write_line(f"orwatch: {printable(text)}")
+        write_line(wrapped(f"orwatch: {printable(text)}", sys.stderr))
+
+
+def say(text: str) -> None:
+    """Say on standard output what was done, in a sentence."""
+    click.echo(wrapped(text, sys.stdout))
+
+
+def wrapped(line: str, stream: IO[str] | None) -> str:
+    """The line as it is, or for a terminal as several ones: that would break it within words."""
+    if not is_terminal(stream):
+        return line
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    return fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
 
 
 def write_line(line: str) -> None:

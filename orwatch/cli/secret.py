@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orwatch.cli.context import Context, pass_context
-from orwatch.cli.notices import notice
+from orwatch.cli.notices import notice, say
 from orwatch.cli.options import is_agreed, yes_option
 from orwatch.errors import EXIT_NEEDS_PERSON
 
@@ -58,23 +58,21 @@ def rotate(context: Context, keep_old: bool, yes: bool) -> None:
     elsewhere = context.settings.encryption_keys_elsewhere
     if elsewhere is not None:
         count = rotation.reencrypt(store, keyring)
-        click.echo(f"Re-encrypted {count} secrets under the first key of {elsewhere}.")
+        say(f"Re-encrypted {count} secrets under the first key of {elsewhere}.")
         if len(keyring.keys) > 1:
-            click.echo("The others are needed only for older backups of the database.")
+            say("The others are needed only for older backups of the database.")
             if is_shared:
-                click.echo(_OTHER_MACHINES)
+                say(_OTHER_MACHINES)
         else:
-            click.echo("It lists one key only. To change it, list a new one first: <new>,<old>.")
+            say("It lists one key only. To change it, list a new one first: <new>,<old>.")
         return
     if not (keep_old or yes or is_agreed(_OLD_BACKUPS)):
         notice("nothing was changed.")
         raise click.exceptions.Exit(EXIT_NEEDS_PERSON)
     env_file = context.settings.env_file
     count = rotation.rotate(store, env_file, keyring, keeps_old=keep_old)
-    click.echo(f"Re-encrypted {count} secrets under a new encryption key, which is in {env_file}.")
+    say(f"Re-encrypted {count} secrets under a new encryption key, which is in {env_file}.")
     if not keep_old:
-        click.echo(
-            "The old key is gone: backups of the database from before now cannot be read with the new one."
-        )
+        say("The old key is gone: backups of the database from before now cannot be read with the new one.")
     if is_shared:
-        click.echo(_OTHER_MACHINES)
+        say(_OTHER_MACHINES)

@@ -89,7 +89,10 @@ def test_on_a_terminal_what_is_said_beside_the_live_line_has_lines_of_its_own(
         assert any(line.startswith("orwatch: not all alerts could be judged") for line in lines)
         assert any(re.match(r"\S+ ERROR sync: the rule budget could not be judged", line) for line in lines)
     else:
-        assert f"orwatch: alert 1 (budget): team: {summary}" in lines
+        begin = next(at for at, line in enumerate(lines) if line.startswith("orwatch: "))
+        said = f"orwatch: alert 1 (budget): team: {summary}"
+        assert " ".join(lines[begin:]).startswith(said)
+        assert len(said) > max(map(len, lines[begin : begin + 3]))  # wrapped at words
 
 
 def test_a_recovery_is_said_once_and_exits_with_0(
