@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -170,6 +170,8 @@ def _sum_known(numbers: Sequence[Any]) -> Any:
 
 
 NO_USE = Totals(0, 0, 0, ZERO, ZERO)
+# The same from a source that reports BYOK.
+NO_USE_NOR_BYOK = replace(NO_USE, byok_cost_usd=ZERO)
 
 # What a report counts: each number's name in JSON, CSV and --sort, and where ``Totals`` has it.
 MEASURES: Mapping[str, str] = {

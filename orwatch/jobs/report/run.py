@@ -11,7 +11,7 @@ from itertools import chain
 
 from orwatch.domain.days import ONE_DAY, days_between, month_end, month_start, next_month
 from orwatch.domain.keys import StoredKey
-from orwatch.domain.usage import MEASURES, NO_USE, Dimension, Totals, UsageSpan
+from orwatch.domain.usage import MEASURES, NO_USE, NO_USE_NOR_BYOK, Dimension, Totals, UsageSpan
 from orwatch.errors import UsageError
 from orwatch.jobs.key.selection import key_labels, select_keys
 from orwatch.jobs.report import models
@@ -95,7 +95,8 @@ def run(store: Store, request: ReportRequest) -> ReportResult:
         months, left_out = _months(connection, by, wanted, watermark)
         table = group_rows(by, _rows(reading, by, months), sort=request.sort, top=request.top)
         if table.totals.cost_usd is None and usage_reads.covered_days(connection, wanted):
-            table = replace(table, totals=NO_USE)
+            has_byok = usage_reads.covered_days(connection, wanted, with_byok=True)
+            table = replace(table, totals=NO_USE_NOR_BYOK if has_byok else NO_USE)
         top_tables = []
         if not request.by:
             # Without months: the top tables must add up to no more than the first.
@@ -280,17 +281,20 @@ def _reader(dimension: Dimension, names: _Names) -> Callable[[UsageSum], str | N
 def _with_every_period(reading: _Reading, dimension: Dimension, rows: Sequence[ReportRow]) -> list[ReportRow]:
     """The rows and those between them: zero where a sync looked and found no use, unknown where none did."""
     wanted, known = reading.wanted, {row.values[0]: row for row in rows}
-    days = usage_reads.covered_days(reading.connection, wanted)
-    covered = {period_name(dimension, day) for day in days}
+    periods = dict.fromkeys(period_name(dimension, day) for day in days_between(wanted.since, wanted.until))
+    found: dict[str | None, Totals] = {}
+    if periods.keys() - known.keys():
+        for with_byok, no_use in ((False, NO_USE), (True, NO_USE_NOR_BYOK)):
+            days = usage_reads.covered_days(reading.connection, wanted, with_byok=with_byok)
+            found.update(dict.fromkeys((period_name(dimension, day) for day in days), no_use))
     in_spans = {
         period_name(dimension, day)
         for each in reading.spans
         for day in days_between(each.span.first_day, each.span.last_day)
     }
-    periods = dict.fromkeys(period_name(dimension, day) for day in days_between(wanted.since, wanted.until))
     of_several = [row for row in rows if row.values[0] not in periods]
     return of_several + [
-        known.get(period) or ReportRow((period,), NO_USE if period in covered else Totals())
+        known.get(period) or ReportRow((period,), found.get(period, Totals()))
         for period in periods
         # What was spent there stands in the row of the span.
         if period in known or period not in in_spans

@@ -13,6 +13,7 @@ from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, cas
 
 from orwatch.domain.days import ONE_DAY, month_end, month_start, next_month
 from orwatch.domain.money import from_nano
+from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import Totals
 from orwatch.store.ledger.write import kept_from
 from orwatch.store.schema import (
@@ -283,8 +284,11 @@ def _usd(amount_nano: int | None) -> Decimal | None:
     return None if amount_nano is None else from_nano(int(amount_nano))
 
 
-def covered_days(connection: Connection, wanted: UsageFilter) -> set[date]:
-    """The days that a sync has read for at least one of the wanted keys."""
+def covered_days(connection: Connection, wanted: UsageFilter, *, with_byok: bool = False) -> set[date]:
+    """The days that a sync has read for at least one of the wanted keys.
+
+    ``with_byok``: from a source that reports BYOK.
+    """
     query = (
         select(usage_days.c.date)
         .where(usage_days.c.date.between(to_day_number(wanted.since), to_day_number(wanted.until)))
@@ -292,6 +296,8 @@ def covered_days(connection: Connection, wanted: UsageFilter) -> set[date]:
     )
     if wanted.key_ids is not None:
         query = query.where(usage_days.c.api_key_id.in_(wanted.key_ids))
+    if with_byok:
+        query = query.where(usage_days.c.source != UsageSource.USAGE)
     return {from_day_number(number) for number in connection.execute(query).scalars()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import NO_USE, Dimension, Totals
 from orwatch.errors import UsageError
 from orwatch.jobs.key import change as key_jobs
@@ -96,6 +98,23 @@ def test_a_day_without_use_is_zero_where_a_sync_looked_and_unknown_where_none_di
     assert rows[str(days_ago(8))].cost_usd == 1
     assert rows[str(days_ago(5))] == NO_USE
     assert rows[str(TODAY)].cost_usd == Decimal("4.5")
+
+
+def test_byok_of_a_day_without_use_is_zero_where_a_source_reports_it(store: Store) -> None:
+    for source, day in ((UsageSource.ANALYTICS, 5), (UsageSource.USAGE, 4)):
+        write(store, replace(usage_answer(since=days_ago(day), until=days_ago(day)), source=source), 2)
+
+    def byok(*by: Dimension, **others: Any) -> dict[str | None, Decimal | None]:
+        table = run(store, *by, key_names=("second",), **others).table
+        return {row.values[0]: row.totals.byok_cost_usd for row in table.rows} | {
+            "total": table.totals.byok_cost_usd
+        }
+
+    found = byok(DAY, since=days_ago(6), until=days_ago(4))
+    assert found == {str(days_ago(6)): None, str(days_ago(5)): 0, str(days_ago(4)): None, "total": 0}
+    assert byok(WEEK, since=days_ago(5), until=days_ago(5)) == {"2026-11-09": 0, "total": 0}
+    assert byok(MODEL, since=days_ago(5), until=days_ago(5)) == {"total": 0}
+    assert byok(MODEL, since=days_ago(4), until=days_ago(4)) == {"total": None}
 
 
 def test_days_are_unknown_for_a_key_that_was_not_asked_then(store: Store) -> None:
