@@ -10,6 +10,7 @@ from orwatch.demo.key_api import key_facts
 from orwatch.demo.server import Json, Request, Response, error_response, json_response
 from orwatch.demo.state import CREATOR, FakeAccountState, is_expired, time_text
 from orwatch.demo.usage import FakeKey
+from orwatch.domain.days import midnight
 
 KEYS_A_PAGE = 100
 WORKSPACES_A_PAGE = 50
@@ -129,10 +130,10 @@ def _key_item(key: FakeKey, state: FakeAccountState) -> dict[str, Json]:
         "created_at": time_text(datetime.combine(state.ledger.begin_of(key), time(9), UTC)),
         "updated_at": None,
         # All use of a day is there when it begins.
-        "last_used_at": None if last_used is None else time_text(datetime.combine(last_used, time(), UTC)),
+        "last_used_at": None if last_used is None else time_text(midnight(last_used)),
         **key_facts(key, state),
     }
 
 
 def _beginning(state: FakeAccountState) -> str:
-    return time_text(datetime.combine(state.ledger.first_day, time(), UTC))
+    return time_text(midnight(state.ledger.first_day))

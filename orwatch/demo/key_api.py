@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from orwatch.demo.server import Json, Response, json_response
 from orwatch.demo.state import CREATOR, FakeAccountState, time_text
 from orwatch.demo.usage import FakeKey, LimitReset
-from orwatch.domain.days import month_start, next_month, week_start
+from orwatch.domain.days import midnight, month_start, next_month, week_start
 from orwatch.domain.money import ZERO, from_nano
 
 FREE_REQUESTS_A_DAY = 50
@@ -95,7 +95,7 @@ def _budget(
         "spend_usd": spent_usd,
         "remaining_usd": limit_usd - spent_usd,
         "reset_interval": reset,
-        "resets_at": None if resets_on is None else time_text(datetime.combine(resets_on, time(), UTC)),
+        "resets_at": None if resets_on is None else time_text(midnight(resets_on)),
         "include_byok": False,
         "guardrail_id": None,
         "budget_id": budget_id,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from orwatch.domain.days import ONE_DAY, month_start, next_month, week_start
+from orwatch.domain.days import ONE_DAY, midnight, month_start, next_month, week_start
 from orwatch.domain.keys import KeyFacts, StoredKey
 from orwatch.domain.layers import Layer, WorkspaceBudget
 from orwatch.domain.money import ZERO, add_exactly
@@ -185,8 +185,4 @@ def window_of(interval: str | None, now: datetime) -> tuple[datetime | None, dat
         return None, None
     first = _FIRST_DAYS.get(interval, _FIRST_DAYS["daily"])(now.date())
     follows = _NEXT_DAYS.get(interval)
-    return _midnight(first), None if follows is None else _midnight(follows(first))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+    return midnight(first), None if follows is None else midnight(follows(first))

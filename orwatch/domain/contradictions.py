@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from orwatch.domain.days import month_start
+from orwatch.domain.days import midnight, month_start
 from orwatch.domain.keys import StoredKey
 from orwatch.domain.money import ZERO, add_exactly, sum_exactly
 from orwatch.domain.sources import UsageSource
@@ -40,7 +40,7 @@ class Contradiction:
 
     def is_late(self, now: datetime) -> bool:
         """Whether the day is over for so long that the answer should have it in full."""
-        return now - datetime.combine(self.day + timedelta(days=1), time(), UTC) >= _REPORTED_WITHIN
+        return now - midnight(self.day + timedelta(days=1)) >= _REPORTED_WITHIN
 
 
 def tolerance_usd(amount: Decimal) -> Decimal:

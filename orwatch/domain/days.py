@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 ONE_DAY = timedelta(days=1)
 
@@ -11,6 +11,11 @@ ONE_DAY = timedelta(days=1)
 def days_between(since: date, until: date) -> Iterator[date]:
     """Every day from ``since`` to ``until``, both inclusive."""
     return (since + timedelta(days=offset) for offset in range((until - since).days + 1))
+
+
+def midnight(day: date) -> datetime:
+    """When the day begins, in UTC."""
+    return datetime.combine(day, time(), UTC)
 
 
 def week_start(day: date) -> date:

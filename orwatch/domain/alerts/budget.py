@@ -7,12 +7,12 @@ one, and can be crossed again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, time
+from datetime import datetime
 
 from orwatch.domain.alerts.alert import Finding, Rule, whole_percent
 from orwatch.domain.alerts.windows import OpenWindows, with_other_windows
 from orwatch.domain.budgets import BudgetState, Per
-from orwatch.domain.days import ONE_DAY, short_day
+from orwatch.domain.days import ONE_DAY, midnight, short_day
 from orwatch.domain.money import dollars
 from orwatch.text import printable
 
@@ -57,8 +57,7 @@ def is_far_off(state: BudgetState, now: datetime) -> bool:
     """Whether not even a window that went on four times as fast would spend the limit."""
     if state.spent_usd is None or state.first_day is None or state.last_day is None:
         return True
-    begun = datetime.combine(state.first_day, time(), UTC)
-    part = (now - begun) / ((state.last_day - state.first_day) + ONE_DAY)
+    part = (now - midnight(state.first_day)) / ((state.last_day - state.first_day) + ONE_DAY)
     return float(state.spent_usd) * _FAR_OFF < float(state.budget.limit_usd) * part
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 from orwatch.domain.budgets import Budget, BudgetState, Per, window_at
+from orwatch.domain.days import midnight
 from orwatch.domain.money import from_nano, to_nano
 from orwatch.jobs.budget.scope import KeyIndex, cover, read_names
 from orwatch.jobs.report.daily import Cover
@@ -129,7 +130,7 @@ def _read_window(
     counted: dict[int, CountedKey] = {}
     if doubted:
         open_rows = {key.id for key in rows.values() if key.is_counted} & doubted
-        readings = counted_since(connection, _COUNTERS[per], datetime.combine(first, time(), UTC))
+        readings = counted_since(connection, _COUNTERS[per], midnight(first))
         counted = {row_id: readings[row_id] for row_id in open_rows & readings.keys()}
     of_all: dict[bool, Sequence[Cell]] = {}
     by_key: dict[bool, Mapping[int, Sequence[Cell]]] = {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from orwatch.domain.attribution import differing_days, remainder
 from orwatch.domain.contradictions import Contradiction
-from orwatch.domain.days import ONE_DAY
+from orwatch.domain.days import ONE_DAY, midnight
 from orwatch.domain.keys import StoredKey, has_own_source
 from orwatch.domain.sources import UsageSource
 from orwatch.errors import ApiError, TimeShareError
@@ -112,9 +112,10 @@ def _is_read_today(reader: AccountReader, first: date, last: date) -> bool:
     if not reader.session.request.reaches_back or any(has_own_source(key) for key in reader.members):
         return False
     ids = {key.id for key in reader.members} | {reader.owner.id}
-    midnight = datetime.combine(reader.today, time(), UTC)
     with reader.session.store.read() as connection:
-        return accounts.is_read_since(connection, reader.owner.id, ids, first, last - ONE_DAY, midnight)
+        return accounts.is_read_since(
+            connection, reader.owner.id, ids, first, last - ONE_DAY, midnight(reader.today)
+        )
 
 
 def _due(reader: AccountReader, account: Activity) -> list[StoredKey]:

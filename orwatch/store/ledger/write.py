@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, Table, select
 
 from orwatch.domain.counters import CounterReading, count_days
-from orwatch.domain.days import days_between
+from orwatch.domain.days import days_between, midnight
 from orwatch.domain.money import to_nano
 from orwatch.domain.sources import UsageSource
 from orwatch.domain.usage import UsageAnswer, UsageRow, UsageSpan
@@ -289,7 +289,7 @@ def _days_begun(since: date, until: date, now: datetime) -> set[date]:
 
 
 def _is_long_over(day: date, now: datetime) -> bool:
-    end = datetime.combine(day + timedelta(days=1), time(), UTC)
+    end = midnight(day + timedelta(days=1))
     return now >= end + _SETTLES_AFTER
 
 
