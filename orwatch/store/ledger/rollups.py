@@ -177,7 +177,7 @@ def rebuild(connection: Connection, kept_from: date | None) -> tuple[list[date],
 
 def _rebuild(connection: Connection, table: Table, counts: Collection[str], time: int) -> None:
     _execute(connection, f"DELETE FROM {table.name} WHERE {_time_column(table)} = {time}")
-    _execute(connection, _statement(table, counts, _lies_in(table, time), time))
+    _add(connection, table, counts, _sums(table, counts, _lies_in(table, time), time))
 
 
 def _values(connection: Connection, *columns: Column[int]) -> set[int]:
@@ -219,24 +219,19 @@ def _book(connection: Connection, part: Part, sign: str, source: str = usage_sta
     if not part.days:
         return
     for table in (usage_by_model, usage_by_key):
-        _execute(connection, _statement(table, DAILY_COUNTS, part.condition, None, sign, source))
+        sums = _sums(table, DAILY_COUNTS, part.condition, None, sign, source)
+        _add(connection, table, DAILY_COUNTS, sums)
     for month, condition in part.by_month():
-        _execute(connection, _statement(usage_months, COUNTS, condition, month, sign, source))
+        _add(connection, usage_months, COUNTS, _sums(usage_months, COUNTS, condition, month, sign, source))
 
 
-def _statement(
-    table: Table,
-    counts: Collection[str],
-    condition: str,
-    month: int | None,
-    sign: str = "1",
-    source: str = usage_stats.name,
-) -> str:
+def _add(connection: Connection, table: Table, counts: Collection[str], sums: str) -> None:
+    """Add what a query of ``_sums`` answers to a table of totals."""
     keys = [column.name for column in table.primary_key]
-    return (
-        f"INSERT INTO {table.name} ({', '.join((*keys, *total_columns(counts)))}) "
-        f"{_sums(table, counts, condition, month, sign, source)} "
-        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {addition(table.name, counts)}"
+    _execute(
+        connection,
+        f"INSERT INTO {table.name} ({', '.join((*keys, *total_columns(counts)))}) {sums} "
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {addition(table.name, counts)}",
     )
 
 
