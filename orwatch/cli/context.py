@@ -10,8 +10,8 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 # What a command does whose progress line says no more.
-ASKING = "Asking OpenRouter"
+_ASKING = "Asking OpenRouter"
 
 
 class SystemClock:
@@ -215,28 +215,47 @@ class Context:
     def _load_settings(self) -> Settings:
         return settings_module.load_settings(os.environ, self._env_file_option)
 
-    @contextmanager
-    def client(self, patience: Patience | None = None, bar: ProgressBar | None = None) -> Iterator[Client]:
+    def client(
+        self, patience: Patience | None = None, bar: ProgressBar | None = None
+    ) -> AbstractContextManager[Client]:
         """An API client that keeps to the rate limit of all processes on this database.
 
         ``patience`` None: where standard output or error is a terminal, somebody waits and it soon gives up.
         ``bar``: the line on the terminal that shows how long it waits; else there is one of its own.
         """
+        return self.client_on(self.store, self.settings, patience, bar)
+
+    @contextmanager
+    def client_on(
+        self,
+        store: Store | None,
+        settings: Settings,
+        patience: Patience | None = None,
+        bar: ProgressBar | None = None,
+    ) -> Iterator[Client]:
+        """As ``client``, by other settings and on another database.
+
+        Without one the requests of all processes cannot be counted, and each starts at once.
+        """
         from orwatch.openrouter.client import Client
         from orwatch.openrouter.outage import OF_A_PERSON
         from orwatch.store.engine.rate_limit import RateLimiter
 
-        store, settings = self.store, self.settings
+        def start_at_once() -> Callable[[], None]:
+            return lambda: None
+
         with ExitStack() as opened:
-            bar = bar or opened.enter_context(self.progress_bar(ASKING))
-            limiter = RateLimiter(
-                store, settings.rate_limit_per_minute, self.clock, bar.wait if bar is not None else None
-            )
+            bar = bar or opened.enter_context(self.progress_bar(_ASKING))
+            wait_for_turn = start_at_once
+            if store is not None:
+                on_wait = bar.wait if bar is not None else None
+                limiter = RateLimiter(store, settings.rate_limit_per_minute, self.clock, on_wait)
+                wait_for_turn = limiter.wait_for_turn
             yield opened.enter_context(
                 Client(
                     settings.api_url,
                     clock=self.clock,
-                    wait_for_turn=limiter.wait_for_turn,
+                    wait_for_turn=wait_for_turn,
                     connections=settings.concurrency,
                     patience=patience or (OF_A_PERSON if _is_watched() else None),
                 )
