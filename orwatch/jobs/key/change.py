@@ -91,9 +91,10 @@ def check_can_add(store: Store, keyring: Keyring, name: str, secret: str) -> str
     Returns the name by which it is known already, removed or discovered. Raises ``UsageError`` naming the key
     that has this name or this secret already, and ``EncryptionKeyError`` as ``add`` does.
     """
+    key_hash = hash_secret(secret)
     with store.read() as connection:
-        _refuse_known(connection, name, hash_secret(secret))
-        known = stored_keys.find_by_hash(connection, hash_secret(secret))
+        _refuse_known(connection, name, key_hash)
+        known = stored_keys.find_by_hash(connection, key_hash)
     check_opens(store, keyring)
     return None if known is None else known.name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
@@ -116,7 +117,7 @@ class AccountReader:
         self.notes: list[str] = []
         self.sources: set[UsageSource] = set()
         self.since = date.max
-        self._tallies: dict[int, Tally] = {}
+        self._tallies: defaultdict[int, Tally] = defaultdict(Tally)
 
     @property
     def setting(self) -> UsageSource | None:
@@ -143,8 +144,6 @@ class AccountReader:
 
     def tally(self, key: StoredKey) -> Tally:
         """What came of a key so far."""
-        if key.id not in self._tallies:
-            self._tallies[key.id] = Tally()
         return self._tallies[key.id]
 
     def add_counts(self, key: StoredKey, counts: WriteCounts) -> None:
